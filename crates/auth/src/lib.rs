@@ -1,0 +1,1 @@
+//! The authorization server: endpoints, login and consent pages.

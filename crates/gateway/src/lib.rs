@@ -1,0 +1,1 @@
+//! The data plane: caller, catalog, MCP methods.

@@ -1,0 +1,1 @@
+//! Every socket: the edge (listen, TLS, host routing) and egress (the only HTTP client).

@@ -1,0 +1,1 @@
+//! Decisions: who may call what; the only maker of `Permitted`.

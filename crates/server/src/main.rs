@@ -1,0 +1,2 @@
+//! `sekisho`: an MCP gateway and an authorization server in one program.
+fn main() {}

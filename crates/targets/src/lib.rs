@@ -1,0 +1,1 @@
+//! What is behind the gateway: MCP servers, and how to call them.

@@ -1,0 +1,1 @@
+//! Fakes and a world builder for integration tests; never in a release.
