@@ -1,0 +1,42 @@
+//! What a decision is about: one `tools/call`, as the gateway understood it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Who calls, as one opaque string: equal for two requests exactly if the same principal made
+/// them. Never the token itself: a principal survives a refreshed token.
+///
+/// State kept at a target on a caller's behalf (a session) is kept under this key, so that it is
+/// never shared between principals.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Principal(Arc<str>);
+
+impl Principal {
+    /// Names a principal; the gateway derives the string from the verified token.
+    pub fn new(key: impl Into<Arc<str>>) -> Self {
+        Self(key.into())
+    }
+
+    /// The string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One `tools/call`, addressed to a tool of a target.
+///
+/// Policies name a tool by target and tool name, never by the name that was shown to the client:
+/// moving a name between targets must not redirect a permission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// Who calls.
+    pub principal: Principal,
+    /// The target's name in the configuration.
+    pub target: Arc<str>,
+    /// The tool's own name at the target, without any prefix.
+    pub tool: Arc<str>,
+    /// The `params` object of the client's request: the bytes of a JSON object, as they came.
+    /// The members `name` and `_meta` are replaced on the way out, all others pass untouched.
+    pub params: Bytes,
+}
