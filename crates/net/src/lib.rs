@@ -1,1 +1,15 @@
 //! Every socket: the edge (listen, TLS, host routing) and egress (the only HTTP client).
+//!
+//! Map: [`body`] is the one body type; [`edge`] takes requests in (`listen` accepts, `tls` and
+//! `local_ca` make certificates, `hosts` picks the [`edge::Site`], `client_ip` knows who is asking,
+//! `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
+//! says which addresses may be dialled, `resolve` and `connect` dial them, `client` and
+//! `documents` fetch small things, `pool` is the data path).
+//!
+//! To add one more thing that is served: implement [`edge::Site`] and put it into
+//! [`edge::hosts::Table`]. To make an outgoing request: [`egress::client::Client`] for a document,
+//! [`egress::pool::Pool`] for traffic. There is no other way.
+
+pub mod body;
+pub mod edge;
+pub mod egress;

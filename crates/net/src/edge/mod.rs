@@ -1,0 +1,35 @@
+//! The edge: connections come in here, and leave as requests to a [`Site`].
+
+pub mod client_ip;
+pub mod hosts;
+pub mod listen;
+pub mod local_ca;
+pub mod proxy;
+pub mod tls;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+
+use crate::body::Body;
+
+/// Something that answers requests. A site never fails: a failure is a response.
+pub trait Site: Send + Sync + 'static {
+    /// Answers one request of one peer.
+    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>>;
+}
+
+/// Who sent a request, as far as the edge knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The client's address; behind trusted proxies, what they say about it (SEC-58).
+    pub address: IpAddr,
+    /// The name of the listener that took the connection.
+    pub listener: Arc<str>,
+    /// Whether that listener ended TLS.
+    pub tls: bool,
+    /// Whether the client showed a certificate that the listener's client CA signed.
+    pub client_certificate: bool,
+}
