@@ -1,1 +1,51 @@
-//! The MCP vocabulary: JSON-RPC, methods, protocol eras, headers, SSE framing; no I/O.
+//! The MCP vocabulary, for server and client alike: JSON-RPC envelopes, protocol eras, headers, tools, SSE framing.
+//!
+//! Nothing here performs I/O, reads a clock or builds a tree of a message. A body is validated once, flatly, and
+//! afterwards only looked at: every value stays the bytes it came as ([`raw::Raw`]), and a change is a splice
+//! ([`edit::ObjectEdit`]) that leaves unknown fields, key order, whitespace and number spellings alone.
+//!
+//! | File | What it knows |
+//! |---|---|
+//! | [`scan`] | the JSON grammar, without recursion |
+//! | [`raw`] | looking into validated JSON text |
+//! | [`edit`] | replacing, adding, removing members of an object |
+//! | [`jsonrpc`] | the envelope: parse, refuse, build |
+//! | [`id`], [`method`], [`era`], [`error`] | request ids, method names, protocol versions, error codes |
+//! | [`header`], [`param_header`] | mirrored headers: encode, decode, compare with the body |
+//! | [`meta`] | reserved `_meta` keys, and a request's per-request metadata |
+//! | [`capability`], [`tool`] | capability objects; tool definitions and their `x-mcp-header` annotations |
+//! | [`result`] | what results look like in each era |
+//! | [`sse`] | Server-Sent Events: incremental decoder, encoder |
+//!
+//! To add a method: a variant in [`method::Method`], its row in `Method::ALL`. To add a protocol revision: a variant in
+//! [`era::ProtocolVersion`]; the compiler lists the rest.
+
+pub mod scan;
+
+pub mod raw;
+
+pub mod edit;
+
+pub mod jsonrpc;
+
+pub mod id;
+
+pub mod method;
+
+pub mod era;
+
+pub mod error;
+
+pub mod header;
+
+pub mod param_header;
+
+pub mod meta;
+
+pub mod capability;
+
+pub mod tool;
+
+pub mod result;
+
+pub mod sse;

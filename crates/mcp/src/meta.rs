@@ -1,0 +1,207 @@
+//! `_meta`: the keys that the protocol reserves, and what a modern request says about itself.
+
+use std::borrow::Cow;
+
+use crate::edit::ObjectEdit;
+use crate::era::ProtocolVersion;
+use crate::raw::{DuplicateKey, Kind, Raw};
+
+/// Version of a request.
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// Who sends a request.
+pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+/// What the sender of a request can do.
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// Which log messages the sender wants.
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+/// Which subscription a notification belongs to.
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+/// Who sends a result.
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+/// Asks for progress notifications.
+pub const PROGRESS_TOKEN: &str = "progressToken";
+
+/// Keys that speak of one hop and are never passed on to the next: each edge writes its own.
+/// Other keys under the reserved prefix belong to extensions and pass.
+pub const HOP_KEYS: [&str; 6] =
+    [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, SUBSCRIPTION_ID, SERVER_INFO];
+
+/// The per-request metadata of a request, looked at but not judged.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RequestMeta<'a> {
+    /// All of `_meta`.
+    pub raw: Option<Raw<'a>>,
+    /// [`PROTOCOL_VERSION`]
+    pub protocol_version: Option<Raw<'a>>,
+    /// [`CLIENT_CAPABILITIES`]
+    pub client_capabilities: Option<Raw<'a>>,
+    /// [`CLIENT_INFO`]
+    pub client_info: Option<Raw<'a>>,
+    /// [`LOG_LEVEL`]
+    pub log_level: Option<Raw<'a>>,
+    /// [`PROGRESS_TOKEN`]
+    pub progress_token: Option<Raw<'a>>,
+}
+
+/// What is missing or wrong in the metadata of a modern request: -32602 with HTTP 400 (TM-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidMeta {
+    /// A key twice.
+    #[error("`_meta` has a reserved key twice")]
+    Duplicate(DuplicateKey),
+    /// No protocol version, or not a string.
+    #[error("`_meta` lacks `io.modelcontextprotocol/protocolVersion`")]
+    NoProtocolVersion,
+    /// No capabilities, or not an object.
+    #[error("`_meta` lacks `io.modelcontextprotocol/clientCapabilities`")]
+    NoClientCapabilities,
+}
+
+/// What a modern request must say.
+#[derive(Clone, Debug)]
+pub struct ModernMeta<'a> {
+    /// The version as text, served or not.
+    pub protocol_version: Cow<'a, str>,
+    /// An object.
+    pub client_capabilities: Raw<'a>,
+}
+
+impl<'a> RequestMeta<'a> {
+    /// From the value of `params._meta`.
+    pub fn of(meta: Option<Raw<'a>>) -> Result<Self, DuplicateKey> {
+        let Some(raw) = meta.filter(|raw| raw.is_object()) else { return Ok(Self::default()) };
+        let [protocol_version, client_capabilities, client_info, log_level, progress_token] = raw.pick([
+            PROTOCOL_VERSION,
+            CLIENT_CAPABILITIES,
+            CLIENT_INFO,
+            LOG_LEVEL,
+            PROGRESS_TOKEN,
+        ])?;
+        Ok(Self {
+            raw: Some(raw),
+            protocol_version,
+            client_capabilities,
+            client_info,
+            log_level,
+            progress_token,
+        })
+    }
+
+    /// Whether the request carries modern metadata, complete or not: it then is a modern request.
+    pub fn is_modern(&self) -> bool {
+        self.protocol_version.is_some() || self.client_capabilities.is_some()
+    }
+
+    /// The progress token, if it is a string or a number.
+    pub fn valid_progress_token(&self) -> Option<Raw<'a>> {
+        self.progress_token.filter(|token| matches!(token.kind(), Kind::String | Kind::Number))
+    }
+
+    /// Checks that everything required is there (TM-8). `clientInfo` is not required.
+    pub fn modern(&self) -> Result<ModernMeta<'a>, InvalidMeta> {
+        let protocol_version = self
+            .protocol_version
+            .and_then(Raw::text)
+            .ok_or(InvalidMeta::NoProtocolVersion)?;
+        let client_capabilities = self
+            .client_capabilities
+            .filter(|raw| raw.is_object())
+            .ok_or(InvalidMeta::NoClientCapabilities)?;
+        Ok(ModernMeta { protocol_version, client_capabilities })
+    }
+}
+
+/// Whether a `_meta` holds any key of [`HOP_KEYS`].
+fn has_hop_keys(meta: Raw<'_>) -> bool {
+    meta.members()
+        .into_iter()
+        .flatten()
+        .any(|member| HOP_KEYS.iter().any(|key| member.is(key)))
+}
+
+/// `_meta` without the keys of this hop; none if nothing is left. What else it holds stays byte for byte.
+pub fn without_hop_keys(meta: Option<Raw<'_>>) -> Option<Cow<'_, str>> {
+    let meta = meta.filter(|raw| raw.is_object())?;
+    if !has_hop_keys(meta) {
+        return meta.members()?.next().map(|_| Cow::Borrowed(meta.as_str()));
+    }
+    let mut edit = ObjectEdit::new(meta)?;
+    for key in HOP_KEYS {
+        edit.remove(key);
+    }
+    let rest = edit.finish();
+    let keeps_something = Raw::trusted(&rest).members()?.next().is_some();
+    keeps_something.then_some(Cow::Owned(rest))
+}
+
+/// The metadata of a modern request that we send: `passed` without its sender's hop keys, then ours.
+/// `client_info` and `client_capabilities` are JSON objects.
+pub fn for_modern_request(
+    passed: Option<Raw<'_>>,
+    version: ProtocolVersion,
+    client_info: &str,
+    client_capabilities: &str,
+) -> String {
+    let mut edit = ObjectEdit::or_empty(passed);
+    edit.set_text(PROTOCOL_VERSION, version.as_str())
+        .set(CLIENT_INFO, client_info)
+        .set(CLIENT_CAPABILITIES, client_capabilities)
+        .remove(LOG_LEVEL)
+        .remove(SUBSCRIPTION_ID)
+        .remove(SERVER_INFO);
+    edit.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meta(text: &str) -> RequestMeta<'_> {
+        RequestMeta::of(Some(Raw::parse(text).unwrap())).unwrap()
+    }
+
+    // TM-8
+    #[test]
+    fn version_and_capabilities_are_required_and_client_info_is_not() {
+        let version = format!("\"{PROTOCOL_VERSION}\":\"2026-07-28\"");
+        let capabilities = format!("\"{CLIENT_CAPABILITIES}\":{{}}");
+        assert!(meta(&format!("{{{version},{capabilities}}}")).modern().is_ok());
+        assert_eq!(
+            meta(&format!("{{{version}}}")).modern().unwrap_err(),
+            InvalidMeta::NoClientCapabilities
+        );
+        assert_eq!(
+            meta(&format!("{{{capabilities}}}")).modern().unwrap_err(),
+            InvalidMeta::NoProtocolVersion
+        );
+    }
+
+    #[test]
+    fn a_request_without_modern_metadata_is_not_modern() {
+        assert!(!meta(r#"{"progressToken":1}"#).is_modern());
+        assert!(!RequestMeta::of(None).unwrap().is_modern());
+    }
+
+    #[test]
+    fn hop_keys_are_taken_out_and_everything_else_stays() {
+        let text = format!(
+            r#"{{ "traceparent" : "00-1", "{CLIENT_INFO}":{{"name":"x"}},"io.modelcontextprotocol/related-task":{{"id":1.0}}}}"#
+        );
+        let rest = without_hop_keys(Some(Raw::parse(&text).unwrap())).unwrap();
+        assert_eq!(rest, r#"{ "traceparent" : "00-1","io.modelcontextprotocol/related-task":{"id":1.0}}"#);
+        let only = format!(r#"{{"{SERVER_INFO}":{{}}}}"#);
+        assert_eq!(without_hop_keys(Some(Raw::parse(&only).unwrap())), None);
+    }
+
+    #[test]
+    fn outgoing_metadata_is_ours_and_keeps_what_was_passed() {
+        let passed = format!(r#"{{"progressToken":7,"{CLIENT_INFO}":{{"name":"spoofed"}},"{LOG_LEVEL}":"debug"}}"#);
+        let sent = for_modern_request(
+            Some(Raw::parse(&passed).unwrap()),
+            ProtocolVersion::LATEST,
+            r#"{"name":"sekisho","version":"1"}"#,
+            "{}",
+        );
+        insta::assert_snapshot!(sent, @r#"{"progressToken":7,"io.modelcontextprotocol/clientInfo":{"name":"sekisho","version":"1"},"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#);
+    }
+}

@@ -1,0 +1,212 @@
+//! What results look like in each era, and how one becomes the other.
+
+use std::borrow::Cow;
+
+use crate::edit::ObjectEdit;
+use crate::meta;
+use crate::raw::Raw;
+
+/// What `resultType` says (D8).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResultType<'a> {
+    /// `"complete"`, or absent as in all legacy results.
+    Complete,
+    /// `"input_required"`: the request is to be repeated with answers.
+    InputRequired,
+    /// Of an extension, or of nobody (UC-6).
+    Other(Cow<'a, str>),
+    /// Not a string.
+    Malformed,
+}
+
+/// The `resultType` of a result.
+pub fn result_type(result: Raw<'_>) -> ResultType<'_> {
+    match result.get("resultType") {
+        None => ResultType::Complete,
+        Some(raw) => match raw.text() {
+            None => ResultType::Malformed,
+            Some(word) if word == "complete" => ResultType::Complete,
+            Some(word) if word == "input_required" => ResultType::InputRequired,
+            Some(word) => ResultType::Other(word),
+        },
+    }
+}
+
+/// Who may keep a result (D11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheScope {
+    /// Anybody, for anybody.
+    Public,
+    /// Only for the same authorization.
+    Private,
+}
+
+impl CacheScope {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Public => "public",
+            Self::Private => "private",
+        }
+    }
+}
+
+/// What a cacheable result says about its freshness.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheHint {
+    /// Milliseconds.
+    pub ttl_ms: u64,
+    /// Who may keep it.
+    pub scope: CacheScope,
+}
+
+/// The hints in a result. An absent or negative `ttlMs` is 0, an absent or unknown scope is private.
+pub fn cache_hint(result: Raw<'_>) -> CacheHint {
+    let ttl = result.get("ttlMs").and_then(Raw::integer).unwrap_or(0);
+    let public = result.get("cacheScope").and_then(Raw::text).as_deref() == Some("public");
+    CacheHint {
+        ttl_ms: u64::try_from(ttl).unwrap_or(0),
+        scope: if public { CacheScope::Public } else { CacheScope::Private },
+    }
+}
+
+/// A result of any era as a modern server sends it: `resultType` is there (TM-16), and `_meta` names us and nobody
+/// else. `server_info` is a JSON object. Everything else stays byte for byte.
+pub fn to_modern(result: Raw<'_>, server_info: &str) -> String {
+    let own_meta = meta_with(result.get("_meta"), server_info);
+    let mut edit = ObjectEdit::or_empty(Some(result));
+    if result.get("resultType").is_none() {
+        edit.set("resultType", "\"complete\"");
+    }
+    edit.set("_meta", own_meta);
+    edit.finish()
+}
+
+/// A result of any era as a legacy server sends it: what only the modern era knows is taken out. Borrowed if nothing is.
+pub fn to_legacy(result: Raw<'_>) -> Cow<'_, str> {
+    const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
+    let own_meta = result.get("_meta");
+    let rest = meta::without_hop_keys(own_meta);
+    let meta_changes = own_meta.map(Raw::as_str) != rest.as_deref();
+    let has_modern = result
+        .members()
+        .into_iter()
+        .flatten()
+        .any(|member| MODERN.iter().any(|name| member.is(name)));
+    if !meta_changes && !has_modern {
+        return Cow::Borrowed(result.as_str());
+    }
+    let mut edit = ObjectEdit::or_empty(Some(result));
+    for name in MODERN {
+        edit.remove(name);
+    }
+    if meta_changes {
+        match rest {
+            Some(rest) => edit.set("_meta", rest),
+            None => edit.remove("_meta"),
+        };
+    }
+    Cow::Owned(edit.finish())
+}
+
+fn meta_with(passed: Option<Raw<'_>>, server_info: &str) -> String {
+    let mut edit = ObjectEdit::or_empty(passed);
+    for key in meta::HOP_KEYS {
+        edit.remove(key);
+    }
+    edit.set(meta::SERVER_INFO, server_info);
+    edit.finish()
+}
+
+/// The members that make a result of our own modern, to be spliced before its closing brace:
+/// `,"resultType":…,"ttlMs":…,"cacheScope":…,"_meta":{…}` (with the leading comma).
+pub fn modern_members(hint: Option<CacheHint>, server_info: &str) -> String {
+    let mut out = String::from(r#","resultType":"complete""#);
+    if let Some(hint) = hint {
+        out.push_str(",\"ttlMs\":");
+        out.push_str(&hint.ttl_ms.to_string());
+        out.push_str(",\"cacheScope\":\"");
+        out.push_str(hint.scope.as_str());
+        out.push('"');
+    }
+    out.push_str(",\"_meta\":{\"");
+    out.push_str(meta::SERVER_INFO);
+    out.push_str("\":");
+    out.push_str(server_info);
+    out.push('}');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INFO: &str = r#"{"name":"sekisho","version":"1"}"#;
+
+    fn modern(text: &str) -> String {
+        to_modern(Raw::parse(text).unwrap(), INFO)
+    }
+
+    fn legacy(text: &str) -> String {
+        to_legacy(Raw::parse(text).unwrap()).into_owned()
+    }
+
+    // TM-16
+    #[test]
+    fn a_legacy_result_becomes_modern_and_keeps_its_bytes() {
+        insta::assert_snapshot!(
+            modern(r#"{"content":[ ],"x":1.0}"#),
+            @r#"{"content":[ ],"x":1.0,"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{"name":"sekisho","version":"1"}}}"#
+        );
+    }
+
+    #[test]
+    fn the_upstreams_identity_does_not_reach_the_client() {
+        let text = r#"{"resultType":"input_required","_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"upstream"}}}"#;
+        insta::assert_snapshot!(
+            modern(text),
+            @r#"{"resultType":"input_required","_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"sekisho","version":"1"}}}"#
+        );
+        insta::assert_snapshot!(legacy(text), @r#"{"_meta":{"a":1}}"#);
+    }
+
+    #[test]
+    fn a_legacy_result_stays_as_it_is_for_a_legacy_client() {
+        let text = r#"{ "content":[],"_meta":{"a":1} }"#;
+        assert!(matches!(to_legacy(Raw::parse(text).unwrap()), Cow::Borrowed(same) if same == text));
+    }
+
+    #[test]
+    fn modern_members_disappear_for_a_legacy_client() {
+        assert_eq!(legacy(r#"{"resultType":"complete","tools":[],"ttlMs":1,"cacheScope":"public"}"#), r#"{"tools":[]}"#);
+    }
+
+    // UC-6
+    #[test]
+    fn an_absent_result_type_is_complete() {
+        let of = |text: &'static str| result_type(Raw::parse(text).unwrap());
+        assert_eq!(of("{}"), ResultType::Complete);
+        assert_eq!(of(r#"{"resultType":"input_required"}"#), ResultType::InputRequired);
+        assert_eq!(of(r#"{"resultType":"task"}"#), ResultType::Other("task".into()));
+        assert_eq!(of(r#"{"resultType":1}"#), ResultType::Malformed);
+    }
+
+    // TM-17
+    #[test]
+    fn absent_hints_are_the_careful_ones() {
+        let of = |text: &'static str| cache_hint(Raw::parse(text).unwrap());
+        assert_eq!(of("{}"), CacheHint { ttl_ms: 0, scope: CacheScope::Private });
+        assert_eq!(of(r#"{"ttlMs":-5,"cacheScope":"x"}"#), CacheHint { ttl_ms: 0, scope: CacheScope::Private });
+        assert_eq!(of(r#"{"ttlMs":5,"cacheScope":"public"}"#), CacheHint { ttl_ms: 5, scope: CacheScope::Public });
+    }
+
+    // TM-16
+    #[test]
+    fn our_own_results_are_spliced_from_constants() {
+        let hint = CacheHint { ttl_ms: 60_000, scope: CacheScope::Private };
+        let text = format!(r#"{{"tools":[]{}}}"#, modern_members(Some(hint), INFO));
+        let raw = Raw::parse(&text).unwrap();
+        assert_eq!(cache_hint(raw), hint);
+        assert_eq!(result_type(raw), ResultType::Complete);
+    }
+}

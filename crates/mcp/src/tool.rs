@@ -1,0 +1,110 @@
+//! Tool definitions, kept as the bytes they came as.
+
+use std::borrow::Cow;
+
+use crate::edit::ObjectEdit;
+use crate::param_header::{self, InvalidAnnotation, ParamHeader};
+use crate::raw::Raw;
+
+/// Longest tool name that is accepted, in characters (S26 server/tools: 1 to 128).
+pub const MAX_NAME: usize = 128;
+
+/// A tool definition of an upstream, with the few members that are looked at.
+#[derive(Clone, Debug)]
+pub struct Tool<'a> {
+    /// All of it.
+    pub raw: Raw<'a>,
+    /// `name`
+    pub name: Cow<'a, str>,
+    /// Arguments mirrored into headers.
+    pub param_headers: Vec<ParamHeader>,
+}
+
+/// Why a tool is left out of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTool {
+    /// Not an object.
+    #[error("a tool must be an object")]
+    NotAnObject,
+    /// `name` is missing, twice, empty, too long or no string.
+    #[error("a tool needs one `name` of 1 to {MAX_NAME} characters")]
+    InvalidName,
+    /// `inputSchema` is no object.
+    #[error("`inputSchema` must be an object")]
+    InvalidSchema,
+    /// Its `x-mcp-header` annotations are invalid (UC-4).
+    #[error(transparent)]
+    Annotation(#[from] InvalidAnnotation),
+}
+
+impl<'a> Tool<'a> {
+    /// Reads a definition.
+    pub fn parse(raw: Raw<'a>) -> Result<Self, InvalidTool> {
+        if !raw.is_object() {
+            return Err(InvalidTool::NotAnObject);
+        }
+        let [name, schema] =
+            raw.pick(["name", "inputSchema"]).map_err(|_| InvalidTool::InvalidName)?;
+        let name = name
+            .and_then(Raw::text)
+            .filter(|name| !name.is_empty() && name.chars().count() <= MAX_NAME)
+            .ok_or(InvalidTool::InvalidName)?;
+        if schema.is_some_and(|schema| !schema.is_object()) {
+            return Err(InvalidTool::InvalidSchema);
+        }
+        let param_headers = schema.map_or(Ok(Vec::new()), param_header::annotations)?;
+        Ok(Self { raw, name, param_headers })
+    }
+
+    /// The definition under another name, every other byte as it was.
+    pub fn renamed(&self, name: &str) -> String {
+        let mut edit = ObjectEdit::or_empty(Some(self.raw));
+        edit.set_text("name", name);
+        edit.finish()
+    }
+}
+
+/// The elements of `tools` in a `tools/list` result; none if that is no array.
+pub fn listed(result: Raw<'_>) -> Option<impl Iterator<Item = Raw<'_>>> {
+    result.get("tools")?.elements()
+}
+
+/// `nextCursor` of a list result, still as text: it is opaque, and an empty one is one too (UC-11).
+pub fn next_cursor(result: Raw<'_>) -> Option<Cow<'_, str>> {
+    result.get("nextCursor").and_then(Raw::text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renaming_touches_the_name_only() {
+        let text = r#"{"title":"T", "name" : "add","inputSchema":{"type":"object"},"unknown":1e2}"#;
+        let tool = Tool::parse(Raw::parse(text).unwrap()).unwrap();
+        assert_eq!(tool.renamed("t___add"), text.replace("\"add\"", "\"t___add\""));
+    }
+
+    // UC-4
+    #[test]
+    fn a_tool_with_an_invalid_annotation_is_refused() {
+        let text = r#"{"name":"a","inputSchema":{"type":"object","x-mcp-header":"A"}}"#;
+        let refused = Tool::parse(Raw::parse(text).unwrap()).unwrap_err();
+        assert_eq!(refused, InvalidTool::Annotation(InvalidAnnotation::Unreachable));
+    }
+
+    #[test]
+    fn a_tool_needs_a_name() {
+        for text in [r"{}", r#"{"name":1}"#, r#"{"name":""}"#, r#"{"name":"a","name":"b"}"#] {
+            assert_eq!(Tool::parse(Raw::parse(text).unwrap()).unwrap_err(), InvalidTool::InvalidName);
+        }
+    }
+
+    // UC-11
+    #[test]
+    fn an_empty_cursor_is_a_cursor() {
+        let result = Raw::parse(r#"{"tools":[],"nextCursor":""}"#).unwrap();
+        assert_eq!(next_cursor(result).as_deref(), Some(""));
+        assert_eq!(next_cursor(Raw::parse(r#"{"tools":[]}"#).unwrap()), None);
+    }
+}
