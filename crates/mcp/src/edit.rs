@@ -24,13 +24,21 @@ struct Change<'a> {
 impl<'a> ObjectEdit<'a> {
     /// Starts with `object` as it is; none if it is not an object.
     pub fn new(object: Raw<'a>) -> Option<Self> {
-        object.is_object().then(|| Self { object, changes: Vec::with_capacity(4) })
+        object.is_object().then(|| Self {
+            object,
+            changes: Vec::with_capacity(4),
+        })
     }
 
     /// Starts with `object`, or with `{}` if that is absent or no object.
     pub fn or_empty(object: Option<Raw<'a>>) -> Self {
-        let object = object.filter(|raw| raw.is_object()).unwrap_or(Raw::EMPTY_OBJECT);
-        Self { object, changes: Vec::with_capacity(4) }
+        let object = object
+            .filter(|raw| raw.is_object())
+            .unwrap_or(Raw::EMPTY_OBJECT);
+        Self {
+            object,
+            changes: Vec::with_capacity(4),
+        }
     }
 
     /// Gives the member `key` the value `value`, which must be JSON text.
@@ -58,15 +66,23 @@ impl<'a> ObjectEdit<'a> {
     pub fn finish(&self) -> String {
         let text = self.object.as_str();
         let between = |start: usize, end: usize| text.get(start..end).unwrap_or_default();
-        let added: usize =
-            self.changes.iter().filter_map(|change| change.value.as_ref()).map(|v| v.len() + 40).sum();
+        let added: usize = self
+            .changes
+            .iter()
+            .filter_map(|change| change.value.as_ref())
+            .map(|v| v.len() + 40)
+            .sum();
         let mut out = String::with_capacity(text.len() + added);
         let mut done = vec![false; self.changes.len()];
         let mut kept = 0_usize;
         let mut previous_end = 1;
         out.push('{');
         for member in self.object.members().into_iter().flatten() {
-            let change = self.changes.iter().zip(&mut done).find(|(change, _)| member.is(change.key));
+            let change = self
+                .changes
+                .iter()
+                .zip(&mut done)
+                .find(|(change, _)| member.is(change.key));
             let value = match change {
                 None => Some(member.value.as_str()),
                 Some((change, done)) => {
@@ -109,7 +125,7 @@ mod tests {
     use super::*;
     use crate::raw::arbitrary;
 
-    fn edit(text: &str, change: impl Fn(&mut ObjectEdit<'_>)) -> String {
+    fn edit<'a>(text: &'a str, change: impl Fn(&mut ObjectEdit<'a>)) -> String {
         let mut edit = ObjectEdit::new(Raw::parse(text).unwrap()).unwrap();
         change(&mut edit);
         edit.finish()
@@ -144,12 +160,22 @@ mod tests {
 
     #[test]
     fn members_can_be_added_to_an_empty_object() {
-        assert_eq!(edit("{}", |edit| { edit.set("a", "1").set("b", "2"); }), r#"{"a":1,"b":2}"#);
+        assert_eq!(
+            edit("{}", |edit| {
+                edit.set("a", "1").set("b", "2");
+            }),
+            r#"{"a":1,"b":2}"#
+        );
     }
 
     #[test]
     fn a_key_that_occurs_twice_occurs_once_after_being_set() {
-        assert_eq!(edit(r#"{"a":1,"b":2,"a":3}"#, |edit| { edit.set("a", "9"); }), r#"{"a":9,"b":2}"#);
+        assert_eq!(
+            edit(r#"{"a":1,"b":2,"a":3}"#, |edit| {
+                edit.set("a", "9");
+            }),
+            r#"{"a":9,"b":2}"#
+        );
     }
 
     proptest! {

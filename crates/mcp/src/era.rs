@@ -26,8 +26,12 @@ pub enum ProtocolVersion {
 
 impl ProtocolVersion {
     /// All, newest first: the order in which they are offered.
-    pub const ALL: [Self; 4] =
-        [Self::V2026_07_28, Self::V2025_11_25, Self::V2025_06_18, Self::V2025_03_26];
+    pub const ALL: [Self; 4] = [
+        Self::V2026_07_28,
+        Self::V2025_11_25,
+        Self::V2025_06_18,
+        Self::V2025_03_26,
+    ];
     /// The newest of all.
     pub const LATEST: Self = Self::V2026_07_28;
     /// The newest with a handshake.
@@ -39,7 +43,9 @@ impl ProtocolVersion {
 
     /// The revision called `word`, if it is served.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|version| version.as_str() == word)
+        Self::ALL
+            .into_iter()
+            .find(|version| version.as_str() == word)
     }
 
     /// The word on the wire.
@@ -87,7 +93,10 @@ mod tests {
     #[test]
     fn the_json_list_names_all_versions_in_order() {
         let listed: Vec<String> = serde_json::from_str(ProtocolVersion::ALL_JSON).unwrap();
-        assert_eq!(listed, ProtocolVersion::ALL.map(|version| version.as_str().to_owned()));
+        assert_eq!(
+            listed,
+            ProtocolVersion::ALL.map(|version| version.as_str().to_owned())
+        );
     }
 
     // TL-2
@@ -97,7 +106,10 @@ mod tests {
             assert_eq!(ProtocolVersion::negotiate(version).as_str(), version);
         }
         for version in ["2024-11-05", "2026-07-28", "1900-01-01", ""] {
-            assert_eq!(ProtocolVersion::negotiate(version), ProtocolVersion::V2025_11_25);
+            assert_eq!(
+                ProtocolVersion::negotiate(version),
+                ProtocolVersion::V2025_11_25
+            );
         }
     }
 

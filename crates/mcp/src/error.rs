@@ -47,12 +47,15 @@ impl Code {
     /// What the transport refuses on other grounds (authentication, missing metadata) has its own status.
     pub fn http_status(self, era: Era) -> u16 {
         match (self, era) {
-            (Self::PARSE_ERROR | Self::INVALID_REQUEST, _) => 400,
-            (Self::METHOD_NOT_FOUND, Era::Stateless) => 404,
             (
-                Self::HEADER_MISMATCH | Self::MISSING_CLIENT_CAPABILITY | Self::UNSUPPORTED_VERSION,
+                Self::PARSE_ERROR
+                | Self::INVALID_REQUEST
+                | Self::HEADER_MISMATCH
+                | Self::MISSING_CLIENT_CAPABILITY
+                | Self::UNSUPPORTED_VERSION,
                 _,
             ) => 400,
+            (Self::METHOD_NOT_FOUND, Era::Stateless) => 404,
             _ => 200,
         }
     }

@@ -110,14 +110,20 @@ pub struct MalformedValue;
 /// The text that a header value stands for ("Value Encoding").
 pub fn decode_value(value: &[u8]) -> Result<Cow<'_, str>, MalformedValue> {
     let plain = value.iter().all(|byte| matches!(byte, 0x20..=0x7e | b'\t'));
-    let text = std::str::from_utf8(value).ok().filter(|_| plain).ok_or(MalformedValue)?;
-    let encoded =
-        text.strip_prefix(SENTINEL_START).and_then(|rest| rest.strip_suffix(SENTINEL_END));
+    let text = std::str::from_utf8(value)
+        .ok()
+        .filter(|_| plain)
+        .ok_or(MalformedValue)?;
+    let encoded = text
+        .strip_prefix(SENTINEL_START)
+        .and_then(|rest| rest.strip_suffix(SENTINEL_END));
     match encoded {
         None => Ok(Cow::Borrowed(text)),
         Some(encoded) => {
             let bytes = STANDARD.decode(encoded).map_err(|_| MalformedValue)?;
-            String::from_utf8(bytes).map(Cow::Owned).map_err(|_| MalformedValue)
+            String::from_utf8(bytes)
+                .map(Cow::Owned)
+                .map_err(|_| MalformedValue)
         }
     }
 }
@@ -177,7 +183,9 @@ pub fn check(
     let Some(member) = Method::parse(method).and_then(Method::mirrored_member) else {
         return Ok(());
     };
-    let in_body = params.and_then(|params| params.get(member)).and_then(Raw::text);
+    let in_body = params
+        .and_then(|params| params.get(member))
+        .and_then(Raw::text);
     let value = match headers.name {
         Field::Absent => return Err(Mismatch::Missing(Header::Name)),
         Field::Repeated => return Err(Mismatch::Repeated(Header::Name)),
@@ -201,7 +209,8 @@ pub fn for_request<'a>(
     [
         Some((PROTOCOL_VERSION, Cow::Borrowed(version.as_str()))),
         modern.then_some((METHOD, Cow::Borrowed(method))),
-        name.filter(|_| modern).map(|name| (NAME, encode_value(name))),
+        name.filter(|_| modern)
+            .map(|name| (NAME, encode_value(name))),
     ]
     .into_iter()
     .flatten()
@@ -232,7 +241,12 @@ mod tests {
     // TM-5
     #[test]
     fn broken_values_are_malformed() {
-        for value in [&b"=?base64?!!!?="[..], b"=?base64?/w==?=", b"\xc3\xa9", b"a\x01b"] {
+        for value in [
+            &b"=?base64?!!!?="[..],
+            b"=?base64?/w==?=",
+            b"\xc3\xa9",
+            b"a\x01b",
+        ] {
             assert_eq!(decode_value(value), Err(MalformedValue), "{value:?}");
         }
     }
@@ -240,8 +254,17 @@ mod tests {
     const PARAMS: &str = r#"{"name":"greet"}"#;
 
     fn checked(version: Field<'_>, method: Field<'_>, name: Field<'_>) -> Result<(), Mismatch> {
-        let headers = Mirrored { protocol_version: version, method, name };
-        check(&headers, "2026-07-28", "tools/call", Some(Raw::parse(PARAMS).unwrap()))
+        let headers = Mirrored {
+            protocol_version: version,
+            method,
+            name,
+        };
+        check(
+            &headers,
+            "2026-07-28",
+            "tools/call",
+            Some(Raw::parse(PARAMS).unwrap()),
+        )
     }
 
     const VERSION: Field<'_> = Field::Once(b"2026-07-28");
@@ -252,27 +275,45 @@ mod tests {
     #[test]
     fn headers_that_say_what_the_body_says_pass() {
         assert_eq!(checked(VERSION, CALL, GREET), Ok(()));
-        assert_eq!(checked(VERSION, CALL, Field::Once(b"=?base64?Z3JlZXQ=?=")), Ok(()));
+        assert_eq!(
+            checked(VERSION, CALL, Field::Once(b"=?base64?Z3JlZXQ=?=")),
+            Ok(())
+        );
     }
 
     // TM-4
     #[test]
     fn the_version_header_must_be_there_once_and_equal_the_body() {
         let version = Header::ProtocolVersion;
-        assert_eq!(checked(Field::Absent, CALL, GREET), Err(Mismatch::Missing(version.clone())));
-        assert_eq!(checked(Field::Repeated, CALL, GREET), Err(Mismatch::Repeated(version.clone())));
+        assert_eq!(
+            checked(Field::Absent, CALL, GREET),
+            Err(Mismatch::Missing(version.clone()))
+        );
+        assert_eq!(
+            checked(Field::Repeated, CALL, GREET),
+            Err(Mismatch::Repeated(version.clone()))
+        );
         assert_eq!(
             checked(Field::Once(b"2025-11-25"), CALL, GREET),
             Err(Mismatch::Different(version.clone()))
         );
-        assert_eq!(checked(Field::Once(b"\xff"), CALL, GREET), Err(Mismatch::Malformed(version)));
+        assert_eq!(
+            checked(Field::Once(b"\xff"), CALL, GREET),
+            Err(Mismatch::Malformed(version))
+        );
     }
 
     // TM-5
     #[test]
     fn the_method_header_must_be_there_once_and_equal_the_body_in_its_case() {
-        assert_eq!(checked(VERSION, Field::Absent, GREET), Err(Mismatch::Missing(Header::Method)));
-        assert_eq!(checked(VERSION, Field::Repeated, GREET), Err(Mismatch::Repeated(Header::Method)));
+        assert_eq!(
+            checked(VERSION, Field::Absent, GREET),
+            Err(Mismatch::Missing(Header::Method))
+        );
+        assert_eq!(
+            checked(VERSION, Field::Repeated, GREET),
+            Err(Mismatch::Repeated(Header::Method))
+        );
         assert_eq!(
             checked(VERSION, Field::Once(b"Tools/Call"), GREET),
             Err(Mismatch::Different(Header::Method))
@@ -282,25 +323,44 @@ mod tests {
     // TM-5, SEC-65
     #[test]
     fn the_name_header_must_be_there_once_and_equal_the_body() {
-        assert_eq!(checked(VERSION, CALL, Field::Absent), Err(Mismatch::Missing(Header::Name)));
-        assert_eq!(checked(VERSION, CALL, Field::Repeated), Err(Mismatch::Repeated(Header::Name)));
-        assert_eq!(checked(VERSION, CALL, Field::Once(b"other")), Err(Mismatch::Different(Header::Name)));
-        assert_eq!(checked(VERSION, CALL, Field::Once(b"\xff")), Err(Mismatch::Malformed(Header::Name)));
+        assert_eq!(
+            checked(VERSION, CALL, Field::Absent),
+            Err(Mismatch::Missing(Header::Name))
+        );
+        assert_eq!(
+            checked(VERSION, CALL, Field::Repeated),
+            Err(Mismatch::Repeated(Header::Name))
+        );
+        assert_eq!(
+            checked(VERSION, CALL, Field::Once(b"other")),
+            Err(Mismatch::Different(Header::Name))
+        );
+        assert_eq!(
+            checked(VERSION, CALL, Field::Once(b"\xff")),
+            Err(Mismatch::Malformed(Header::Name))
+        );
     }
 
     #[test]
     fn methods_without_a_name_need_no_name_header() {
-        let headers =
-            Mirrored { protocol_version: VERSION, method: Field::Once(b"tools/list"), name: Field::Absent };
+        let headers = Mirrored {
+            protocol_version: VERSION,
+            method: Field::Once(b"tools/list"),
+            name: Field::Absent,
+        };
         assert_eq!(check(&headers, "2026-07-28", "tools/list", None), Ok(()));
     }
 
     // UC-3
     #[test]
     fn legacy_requests_carry_the_version_only() {
-        let sent: Vec<_> = for_request(ProtocolVersion::V2025_11_25, "tools/call", Some("a")).collect();
+        let sent: Vec<_> =
+            for_request(ProtocolVersion::V2025_11_25, "tools/call", Some("a")).collect();
         assert_eq!(sent, [(PROTOCOL_VERSION, Cow::Borrowed("2025-11-25"))]);
-        assert_eq!(for_request(ProtocolVersion::LATEST, "tools/call", Some("é")).count(), 3);
+        assert_eq!(
+            for_request(ProtocolVersion::LATEST, "tools/call", Some("é")).count(),
+            3
+        );
     }
 
     proptest! {

@@ -76,7 +76,15 @@ mod tests {
     // TM-20
     #[test]
     fn an_id_is_echoed_as_it_was_spelled() {
-        for text in ["1", "-1", "1.50", "12345678901234567890", "\"a\"", "\"\\u0041\"", "\"\""] {
+        for text in [
+            "1",
+            "-1",
+            "1.50",
+            "12345678901234567890",
+            "\"a\"",
+            "\"\\u0041\"",
+            "\"\"",
+        ] {
             assert_eq!(id(text).unwrap().as_json(), text);
         }
     }

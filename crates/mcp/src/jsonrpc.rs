@@ -206,7 +206,10 @@ impl From<Malformed> for Rejected<'_> {
 pub fn parse(body: &[u8]) -> Result<Message<'_>, Rejected<'_>> {
     let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
     let envelope = Envelope::parse(text)?;
-    envelope.classify().map_err(|reason| Rejected { reason, id: envelope.id.and_then(Id::new) })
+    envelope.classify().map_err(|reason| Rejected {
+        reason,
+        id: envelope.id.and_then(Id::new),
+    })
 }
 
 #[derive(Debug, Default)]
@@ -263,8 +266,12 @@ impl<'a> Envelope<'a> {
         let value_start = scanner.at;
         scanner.value(MAX_DEPTH - 1)?;
         let value = Raw::trusted(text.get(value_start..scanner.at).unwrap_or_default());
-        let Some(key) = Raw::trusted(key).text() else { return Ok(()) };
-        let Some((field, _)) = FIELDS.iter().find(|(_, name)| *name == key) else { return Ok(()) };
+        let Some(key) = Raw::trusted(key).text() else {
+            return Ok(());
+        };
+        let Some((field, _)) = FIELDS.iter().find(|(_, name)| *name == key) else {
+            return Ok(());
+        };
         let slot = match field {
             Field::Jsonrpc => &mut self.jsonrpc,
             Field::Id => &mut self.id,
@@ -363,7 +370,13 @@ pub fn request(id: &str, method: &str, params: Option<&str>) -> Vec<u8> {
             params,
             "}",
         ]),
-        None => concat(&[r#"{"jsonrpc":"2.0","id":"#, id, r#","method":"#, &method, "}"]),
+        None => concat(&[
+            r#"{"jsonrpc":"2.0","id":"#,
+            id,
+            r#","method":"#,
+            &method,
+            "}",
+        ]),
     }
 }
 
@@ -371,16 +384,26 @@ pub fn request(id: &str, method: &str, params: Option<&str>) -> Vec<u8> {
 pub fn notification(method: &str, params: Option<&str>) -> Vec<u8> {
     let method = crate::raw::quote(method);
     match params {
-        Some(params) => {
-            concat(&[r#"{"jsonrpc":"2.0","method":"#, &method, r#","params":"#, params, "}"])
-        }
+        Some(params) => concat(&[
+            r#"{"jsonrpc":"2.0","method":"#,
+            &method,
+            r#","params":"#,
+            params,
+            "}",
+        ]),
         None => concat(&[r#"{"jsonrpc":"2.0","method":"#, &method, "}"]),
     }
 }
 
 /// A response with a result, which is JSON text.
 pub fn response(id: Id<'_>, result: &str) -> Vec<u8> {
-    concat(&[r#"{"jsonrpc":"2.0","id":"#, id.as_json(), r#","result":"#, result, "}"])
+    concat(&[
+        r#"{"jsonrpc":"2.0","id":"#,
+        id.as_json(),
+        r#","result":"#,
+        result,
+        "}",
+    ])
 }
 
 /// A response with an error of our own. `data` is JSON text.
@@ -388,7 +411,14 @@ pub fn error(id: Option<Id<'_>>, code: Code, message: &str, data: Option<&str>) 
     let code = code.to_string();
     let message = crate::raw::quote(message);
     let id = id.map_or("null", Id::as_json);
-    let head = [r#"{"jsonrpc":"2.0","id":"#, id, r#","error":{"code":"#, &code, r#","message":"#, &message];
+    let head = [
+        r#"{"jsonrpc":"2.0","id":"#,
+        id,
+        r#","error":{"code":"#,
+        &code,
+        r#","message":"#,
+        &message,
+    ];
     let mut out = concat(&head);
     if let Some(data) = data {
         out.extend_from_slice(br#","data":"#);
@@ -400,7 +430,13 @@ pub fn error(id: Option<Id<'_>>, code: Code, message: &str, data: Option<&str>) 
 
 /// A response with an error that somebody else made, byte for byte.
 pub fn error_from(id: Id<'_>, error: Raw<'_>) -> Vec<u8> {
-    concat(&[r#"{"jsonrpc":"2.0","id":"#, id.as_json(), r#","error":"#, error.as_str(), "}"])
+    concat(&[
+        r#"{"jsonrpc":"2.0","id":"#,
+        id.as_json(),
+        r#","error":"#,
+        error.as_str(),
+        "}",
+    ])
 }
 
 #[cfg(test)]
@@ -417,10 +453,15 @@ mod tests {
     #[test]
     fn a_request_is_taken_apart_without_losing_a_byte() {
         let body = br#" {"params":{"name":"a","x":1.0e2}, "id" : "7", "jsonrpc":"2.0","method":"tools\/call","extra":[]} "#;
-        let Message::Request(request) = parse(body).unwrap() else { panic!("no request") };
+        let Message::Request(request) = parse(body).unwrap() else {
+            panic!("no request")
+        };
         assert_eq!(request.method, "tools/call");
         assert_eq!(request.id.as_json(), "\"7\"");
-        assert_eq!(request.params.unwrap().as_str(), r#"{"name":"a","x":1.0e2}"#);
+        assert_eq!(
+            request.params.unwrap().as_str(),
+            r#"{"name":"a","x":1.0e2}"#
+        );
     }
 
     #[test]
@@ -432,9 +473,16 @@ mod tests {
     #[test]
     fn responses_are_told_apart() {
         let body = br#"{"jsonrpc":"2.0","id":1,"error":{"code":-32022,"message":"no","data":{"supported":[]}}}"#;
-        let Message::Response(response) = parse(body).unwrap() else { panic!("no response") };
-        let Outcome::Error(error) = response.outcome else { panic!("no error") };
-        assert_eq!((error.code, error.message_text().as_ref()), (Code::UNSUPPORTED_VERSION, "no"));
+        let Message::Response(response) = parse(body).unwrap() else {
+            panic!("no response")
+        };
+        let Outcome::Error(error) = response.outcome else {
+            panic!("no error")
+        };
+        assert_eq!(
+            (error.code, error.message_text().as_ref()),
+            (Code::UNSUPPORTED_VERSION, "no")
+        );
         assert_eq!(error.data.unwrap().as_str(), r#"{"supported":[]}"#);
     }
 
@@ -442,7 +490,10 @@ mod tests {
     fn an_error_may_lack_an_id_and_a_result_may_not() {
         assert!(parse(br#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":""}}"#).is_ok());
         assert!(parse(br#"{"jsonrpc":"2.0","error":{"code":1,"message":""}}"#).is_ok());
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":null,"result":{}}"#), Malformed::InvalidId);
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":null,"result":{}}"#),
+            Malformed::InvalidId
+        );
     }
 
     // TM-1, SEC-64
@@ -457,14 +508,21 @@ mod tests {
     #[test]
     fn invalid_utf8_is_refused() {
         let refused = parse(b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}").unwrap_err();
-        assert_eq!((refused.reason, refused.reason.code()), (Malformed::NotUtf8, Code::PARSE_ERROR));
+        assert_eq!(
+            (refused.reason, refused.reason.code()),
+            (Malformed::NotUtf8, Code::PARSE_ERROR)
+        );
     }
 
     // SEC-63
     #[test]
     fn a_key_twice_in_the_envelope_is_refused_in_any_spelling() {
         for (field, key) in FIELDS {
-            let escaped: String = key.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+            let spelled: Vec<String> = key
+                .chars()
+                .map(|c| format!("\\u{:04x}", u32::from(c)))
+                .collect();
+            let escaped = spelled.concat();
             for second in [key, &escaped] {
                 let body = format!("{{\"{key}\":\"2.0\",\"{second}\":\"2.0\"}}");
                 assert_eq!(refused(&body), Malformed::Duplicate(field), "{body}");
@@ -494,11 +552,15 @@ mod tests {
 
     #[test]
     fn truncated_bodies_are_refused_at_every_length() {
-        let body = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é","a":[1,true]}}"#;
+        let body =
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"é","a":[1,true]}}"#;
         for length in 0..body.len() {
             let cut = body.as_bytes().get(..length).unwrap();
             let reason = parse(cut).unwrap_err().reason;
-            assert!(matches!(reason, Malformed::Truncated | Malformed::NotUtf8), "{length}: {reason:?}");
+            assert!(
+                matches!(reason, Malformed::Truncated | Malformed::NotUtf8),
+                "{length}: {reason:?}"
+            );
         }
     }
 
@@ -508,15 +570,39 @@ mod tests {
         assert_eq!(refused("{'a':1}"), Malformed::NotJson { at: 1 });
         assert_eq!(refused("17"), Malformed::NotAnObject);
         assert_eq!(refused("{}"), Malformed::WrongVersion);
-        assert_eq!(refused(r#"{"jsonrpc":2.0,"id":1,"method":"x"}"#), Malformed::WrongVersion);
-        assert_eq!(refused(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#), Malformed::WrongVersion);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#), Malformed::InvalidId);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#), Malformed::InvalidId);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":7}"#), Malformed::InvalidMethod);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#), Malformed::InvalidParams);
+        assert_eq!(
+            refused(r#"{"jsonrpc":2.0,"id":1,"method":"x"}"#),
+            Malformed::WrongVersion
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"1.0","id":1,"method":"x"}"#),
+            Malformed::WrongVersion
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":null,"method":"x"}"#),
+            Malformed::InvalidId
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":{},"method":"x"}"#),
+            Malformed::InvalidId
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"method":7}"#),
+            Malformed::InvalidMethod
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","params":[]}"#),
+            Malformed::InvalidParams
+        );
         assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1}"#), Malformed::NoKind);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#), Malformed::NoKind);
-        assert_eq!(refused(r#"{"jsonrpc":"2.0","id":1,"error":"x"}"#), Malformed::InvalidError);
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"method":"x","result":{}}"#),
+            Malformed::NoKind
+        );
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"error":"x"}"#),
+            Malformed::InvalidError
+        );
     }
 
     // TM-20
@@ -539,7 +625,10 @@ mod tests {
             notification("notifications/initialized", None),
             response(id.borrow(), r#"{"tools":[]}"#),
             error(None, Code::PARSE_ERROR, "line\nbreak", Some("[1]")),
-            error_from(id.borrow(), Raw::parse(r#"{"code":1,"message":"m","more":2}"#).unwrap()),
+            error_from(
+                id.borrow(),
+                Raw::parse(r#"{"code":1,"message":"m","more":2}"#).unwrap(),
+            ),
         ];
         for body in built {
             parse(&body).unwrap();

@@ -23,8 +23,14 @@ pub const PROGRESS_TOKEN: &str = "progressToken";
 
 /// Keys that speak of one hop and are never passed on to the next: each edge writes its own.
 /// Other keys under the reserved prefix belong to extensions and pass.
-pub const HOP_KEYS: [&str; 6] =
-    [PROTOCOL_VERSION, CLIENT_INFO, CLIENT_CAPABILITIES, LOG_LEVEL, SUBSCRIPTION_ID, SERVER_INFO];
+pub const HOP_KEYS: [&str; 6] = [
+    PROTOCOL_VERSION,
+    CLIENT_INFO,
+    CLIENT_CAPABILITIES,
+    LOG_LEVEL,
+    SUBSCRIPTION_ID,
+    SERVER_INFO,
+];
 
 /// The per-request metadata of a request, looked at but not judged.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,8 +75,16 @@ pub struct ModernMeta<'a> {
 impl<'a> RequestMeta<'a> {
     /// From the value of `params._meta`.
     pub fn of(meta: Option<Raw<'a>>) -> Result<Self, DuplicateKey> {
-        let Some(raw) = meta.filter(|raw| raw.is_object()) else { return Ok(Self::default()) };
-        let [protocol_version, client_capabilities, client_info, log_level, progress_token] = raw.pick([
+        let Some(raw) = meta.filter(|raw| raw.is_object()) else {
+            return Ok(Self::default());
+        };
+        let [
+            protocol_version,
+            client_capabilities,
+            client_info,
+            log_level,
+            progress_token,
+        ] = raw.pick([
             PROTOCOL_VERSION,
             CLIENT_CAPABILITIES,
             CLIENT_INFO,
@@ -94,7 +108,8 @@ impl<'a> RequestMeta<'a> {
 
     /// The progress token, if it is a string or a number.
     pub fn valid_progress_token(&self) -> Option<Raw<'a>> {
-        self.progress_token.filter(|token| matches!(token.kind(), Kind::String | Kind::Number))
+        self.progress_token
+            .filter(|token| matches!(token.kind(), Kind::String | Kind::Number))
     }
 
     /// Checks that everything required is there (TM-8). `clientInfo` is not required.
@@ -107,7 +122,10 @@ impl<'a> RequestMeta<'a> {
             .client_capabilities
             .filter(|raw| raw.is_object())
             .ok_or(InvalidMeta::NoClientCapabilities)?;
-        Ok(ModernMeta { protocol_version, client_capabilities })
+        Ok(ModernMeta {
+            protocol_version,
+            client_capabilities,
+        })
     }
 }
 
@@ -165,7 +183,11 @@ mod tests {
     fn version_and_capabilities_are_required_and_client_info_is_not() {
         let version = format!("\"{PROTOCOL_VERSION}\":\"2026-07-28\"");
         let capabilities = format!("\"{CLIENT_CAPABILITIES}\":{{}}");
-        assert!(meta(&format!("{{{version},{capabilities}}}")).modern().is_ok());
+        assert!(
+            meta(&format!("{{{version},{capabilities}}}"))
+                .modern()
+                .is_ok()
+        );
         assert_eq!(
             meta(&format!("{{{version}}}")).modern().unwrap_err(),
             InvalidMeta::NoClientCapabilities
@@ -188,14 +210,19 @@ mod tests {
             r#"{{ "traceparent" : "00-1", "{CLIENT_INFO}":{{"name":"x"}},"io.modelcontextprotocol/related-task":{{"id":1.0}}}}"#
         );
         let rest = without_hop_keys(Some(Raw::parse(&text).unwrap())).unwrap();
-        assert_eq!(rest, r#"{ "traceparent" : "00-1","io.modelcontextprotocol/related-task":{"id":1.0}}"#);
+        assert_eq!(
+            rest,
+            r#"{ "traceparent" : "00-1","io.modelcontextprotocol/related-task":{"id":1.0}}"#
+        );
         let only = format!(r#"{{"{SERVER_INFO}":{{}}}}"#);
         assert_eq!(without_hop_keys(Some(Raw::parse(&only).unwrap())), None);
     }
 
     #[test]
     fn outgoing_metadata_is_ours_and_keeps_what_was_passed() {
-        let passed = format!(r#"{{"progressToken":7,"{CLIENT_INFO}":{{"name":"spoofed"}},"{LOG_LEVEL}":"debug"}}"#);
+        let passed = format!(
+            r#"{{"progressToken":7,"{CLIENT_INFO}":{{"name":"spoofed"}},"{LOG_LEVEL}":"debug"}}"#
+        );
         let sent = for_modern_request(
             Some(Raw::parse(&passed).unwrap()),
             ProtocolVersion::LATEST,

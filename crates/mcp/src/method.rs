@@ -60,17 +60,26 @@ impl Method {
         (Self::Progress, "notifications/progress"),
         (Self::LogMessage, "notifications/message"),
         (Self::ToolsListChanged, "notifications/tools/list_changed"),
-        (Self::SubscriptionsAcknowledged, "notifications/subscriptions/acknowledged"),
+        (
+            Self::SubscriptionsAcknowledged,
+            "notifications/subscriptions/acknowledged",
+        ),
     ];
 
     /// The method called `word`.
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, name)| *name == word).map(|(method, _)| *method)
+        Self::ALL
+            .iter()
+            .find(|(_, name)| *name == word)
+            .map(|(method, _)| *method)
     }
 
     /// The word on the wire.
     pub fn as_str(self) -> &'static str {
-        Self::ALL.iter().find(|(method, _)| *method == self).map_or("", |(_, name)| *name)
+        Self::ALL
+            .iter()
+            .find(|(method, _)| *method == self)
+            .map_or("", |(_, name)| *name)
     }
 
     /// Whether the method exists in `era` (2026-07-28 changelog, D2 to D5).

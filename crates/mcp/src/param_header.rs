@@ -73,7 +73,9 @@ fn walk<'a>(
     for element in schema.elements().into_iter().flatten() {
         walk(element, None, found)?;
     }
-    let Some(members) = schema.members() else { return Ok(()) };
+    let Some(members) = schema.members() else {
+        return Ok(());
+    };
     for member in members {
         if member.is(KEYWORD) {
             let path = path.as_deref().filter(|path| !path.is_empty());
@@ -94,14 +96,22 @@ fn walk<'a>(
                     _ => walk(property.value, None, found)?,
                 }
             }
-        } else if ["patternProperties", "$defs", "definitions", "dependentSchemas"]
-            .iter()
-            .any(|map| member.is(map))
+        } else if [
+            "patternProperties",
+            "$defs",
+            "definitions",
+            "dependentSchemas",
+        ]
+        .iter()
+        .any(|map| member.is(map))
         {
             for named in member.value.members().into_iter().flatten() {
                 walk(named.value, None, found)?;
             }
-        } else if !["default", "const", "enum", "examples"].iter().any(|data| member.is(data)) {
+        } else if !["default", "const", "enum", "examples"]
+            .iter()
+            .any(|data| member.is(data))
+        {
             walk(member.value, None, found)?;
         }
     }
@@ -117,7 +127,10 @@ fn annotation(
     if name.is_empty() || !name.bytes().all(is_token_byte) {
         return Err(InvalidAnnotation::NotAHeaderName);
     }
-    let kind = schema.get("type").and_then(primitive).ok_or(InvalidAnnotation::NotPrimitive)?;
+    let kind = schema
+        .get("type")
+        .and_then(primitive)
+        .ok_or(InvalidAnnotation::NotPrimitive)?;
     Ok(ParamHeader {
         header: format!("{PARAM_PREFIX}{}", name.to_ascii_lowercase()).into(),
         name: name.as_ref().into(),
@@ -182,9 +195,10 @@ pub fn for_call<'a>(
     annotations.iter().filter_map(move |annotation| {
         let value = annotation.value(arguments)?;
         let text = match annotation.kind {
-            ParamType::Integer => {
-                integer(value.as_str()).map_or_else(|| Cow::Borrowed(value.as_str()), |n| Cow::Owned(n.to_string()))
-            }
+            ParamType::Integer => integer(value.as_str()).map_or_else(
+                || Cow::Borrowed(value.as_str()),
+                |n| Cow::Owned(n.to_string()),
+            ),
             ParamType::String | ParamType::Boolean => ParamHeader::mirrored(value)?,
         };
         Some((annotation.header.as_ref(), encode_value(&text).into_owned()))
@@ -234,8 +248,14 @@ fn integer(text: &str) -> Option<i64> {
     if let Ok(number) = text.parse::<i64>() {
         return (-LIMIT..=LIMIT).contains(&number).then_some(number);
     }
-    let number = text.parse::<f64>().ok().filter(|number| number.is_finite())?;
-    #[expect(clippy::cast_precision_loss, reason = "the limit is exactly representable")]
+    let number = text
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())?;
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "the limit is exactly representable"
+    )]
     let in_range = number.abs() <= LIMIT as f64 && number.fract() == 0.0;
     #[expect(clippy::cast_possible_truncation, reason = "an integer within ±2⁵³")]
     in_range.then_some(number as i64)
@@ -262,17 +282,35 @@ mod tests {
             .iter()
             .map(|one| format!("{} {} {:?}", one.header, one.path.join("."), one.kind))
             .collect();
-        assert_eq!(seen, ["mcp-param-region region String", "mcp-param-size page.size Integer"]);
+        assert_eq!(
+            seen,
+            [
+                "mcp-param-region region String",
+                "mcp-param-size page.size Integer"
+            ]
+        );
     }
 
     // UC-4
     #[test]
     fn invalid_annotations_are_told_apart() {
         let property = |schema: &str| found(&format!(r#"{{"properties":{{"a":{schema}}}}}"#));
-        assert_eq!(property(r#"{"type":"string","x-mcp-header":1}"#), Err(InvalidAnnotation::NotAString));
-        assert_eq!(property(r#"{"type":"string","x-mcp-header":""}"#), Err(InvalidAnnotation::NotAHeaderName));
-        assert_eq!(property(r#"{"type":"string","x-mcp-header":"a\r\nb"}"#), Err(InvalidAnnotation::NotAHeaderName));
-        assert_eq!(property(r#"{"type":"number","x-mcp-header":"A"}"#), Err(InvalidAnnotation::NotPrimitive));
+        assert_eq!(
+            property(r#"{"type":"string","x-mcp-header":1}"#),
+            Err(InvalidAnnotation::NotAString)
+        );
+        assert_eq!(
+            property(r#"{"type":"string","x-mcp-header":""}"#),
+            Err(InvalidAnnotation::NotAHeaderName)
+        );
+        assert_eq!(
+            property(r#"{"type":"string","x-mcp-header":"a\r\nb"}"#),
+            Err(InvalidAnnotation::NotAHeaderName)
+        );
+        assert_eq!(
+            property(r#"{"type":"number","x-mcp-header":"A"}"#),
+            Err(InvalidAnnotation::NotPrimitive)
+        );
         assert_eq!(
             property(r#"{"type":"array","items":{"type":"string","x-mcp-header":"A"}}"#),
             Err(InvalidAnnotation::Unreachable)
@@ -281,7 +319,10 @@ mod tests {
             property(r#"{"anyOf":[{"properties":{"b":{"type":"string","x-mcp-header":"A"}}}]}"#),
             Err(InvalidAnnotation::Unreachable)
         );
-        assert_eq!(found(r#"{"type":"string","x-mcp-header":"A"}"#), Err(InvalidAnnotation::Unreachable));
+        assert_eq!(
+            found(r#"{"type":"string","x-mcp-header":"A"}"#),
+            Err(InvalidAnnotation::Unreachable)
+        );
         assert_eq!(
             found(r#"{"$defs":{"d":{"type":"string","x-mcp-header":"A"}}}"#),
             Err(InvalidAnnotation::Unreachable)
@@ -306,7 +347,9 @@ mod tests {
         let annotations = found(SCHEMA).unwrap();
         let headers = |arguments: &str| -> Vec<String> {
             let arguments = Raw::parse(arguments).unwrap();
-            for_call(&annotations, Some(arguments)).map(|(name, value)| format!("{name}={value}")).collect()
+            for_call(&annotations, Some(arguments))
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect()
         };
         assert_eq!(
             headers(r#"{"region":"東京","page":{"size":42.0}}"#),
@@ -321,16 +364,35 @@ mod tests {
         let annotations = found(SCHEMA).unwrap();
         let checked = |arguments: &str, region: Field<'static>| {
             check(&annotations, Some(Raw::parse(arguments).unwrap()), |name| {
-                if name == "mcp-param-region" { region } else { Field::Absent }
+                if name == "mcp-param-region" {
+                    region
+                } else {
+                    Field::Absent
+                }
             })
         };
         let region = || Header::Param("Region".into());
         assert_eq!(checked(r#"{"region":"a"}"#, Field::Once(b"a")), Ok(()));
-        assert_eq!(checked(r#"{"region":"a"}"#, Field::Once(b"b")), Err(Mismatch::Different(region())));
-        assert_eq!(checked(r#"{"region":"a"}"#, Field::Absent), Err(Mismatch::Missing(region())));
-        assert_eq!(checked(r#"{"region":"a"}"#, Field::Repeated), Err(Mismatch::Repeated(region())));
-        assert_eq!(checked(r#"{"region":"a"}"#, Field::Once(b"\xff")), Err(Mismatch::Malformed(region())));
-        assert_eq!(checked(r#"{"region":null}"#, Field::Once(b"a")), Err(Mismatch::Unexpected(region())));
+        assert_eq!(
+            checked(r#"{"region":"a"}"#, Field::Once(b"b")),
+            Err(Mismatch::Different(region()))
+        );
+        assert_eq!(
+            checked(r#"{"region":"a"}"#, Field::Absent),
+            Err(Mismatch::Missing(region()))
+        );
+        assert_eq!(
+            checked(r#"{"region":"a"}"#, Field::Repeated),
+            Err(Mismatch::Repeated(region()))
+        );
+        assert_eq!(
+            checked(r#"{"region":"a"}"#, Field::Once(b"\xff")),
+            Err(Mismatch::Malformed(region()))
+        );
+        assert_eq!(
+            checked(r#"{"region":null}"#, Field::Once(b"a")),
+            Err(Mismatch::Unexpected(region()))
+        );
         assert_eq!(checked(r#"{"region":null}"#, Field::Absent), Ok(()));
         assert_eq!(checked("{}", Field::Absent), Ok(()));
     }

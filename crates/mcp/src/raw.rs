@@ -115,19 +115,25 @@ impl<'a> Raw<'a> {
 
     /// The members of an object in their order; none for other kinds.
     pub fn members(self) -> Option<Members<'a>> {
-        self.is_object().then(|| Members { object: self.0, at: 1 })
+        self.is_object().then_some(Members {
+            object: self.0,
+            at: 1,
+        })
     }
 
     /// The elements of an array in their order; none for other kinds.
     pub fn elements(self) -> Option<Elements<'a>> {
-        (self.kind() == Kind::Array).then(|| Elements { array: self.0, at: 1 })
+        (self.kind() == Kind::Array).then_some(Elements {
+            array: self.0,
+            at: 1,
+        })
     }
 
     /// Several members in one walk. `Err` if one of these occurs twice; all absent if this is no object.
     pub fn pick<const N: usize>(
         self,
         keys: [&'static str; N],
-    ) -> Result<[Option<Raw<'a>>; N], DuplicateKey> {
+    ) -> Result<[Option<Self>; N], DuplicateKey> {
         let mut found = [None; N];
         for member in self.members().into_iter().flatten() {
             let slots = keys.iter().zip(found.iter_mut());
@@ -144,8 +150,10 @@ impl<'a> Raw<'a> {
     }
 
     /// The first member called `key`, if this is an object that has one.
-    pub fn get(self, key: &str) -> Option<Raw<'a>> {
-        self.members()?.find(|member| member.is(key)).map(|member| member.value)
+    pub fn get(self, key: &str) -> Option<Self> {
+        self.members()?
+            .find(|member| member.is(key))
+            .map(|member| member.value)
     }
 }
 
@@ -209,7 +217,13 @@ impl<'a> Iterator for Members<'a> {
         scanner.skip_checked();
         let end = scanner.at;
         self.at = end;
-        Some(Member { raw_key, value: Raw(self.object.get(value_start..end)?), start, value_start, end })
+        Some(Member {
+            raw_key,
+            value: Raw(self.object.get(value_start..end)?),
+            start,
+            value_start,
+            end,
+        })
     }
 }
 
@@ -285,7 +299,21 @@ pub(crate) mod arbitrary {
     pub(crate) fn string() -> impl Strategy<Value = String> {
         prop::collection::vec(
             prop::sample::select(vec![
-                "a", "name", "é", "世", "\\n", "\\\"", "\\\\", "\\u0041", "\\ud83d\\ude00", "{", "}", "]", ",", ":", " ",
+                "a",
+                "name",
+                "é",
+                "世",
+                "\\n",
+                "\\\"",
+                "\\\\",
+                "\\u0041",
+                "\\ud83d\\ude00",
+                "{",
+                "}",
+                "]",
+                ",",
+                ":",
+                " ",
             ]),
             0..6,
         )
@@ -295,7 +323,15 @@ pub(crate) mod arbitrary {
     fn scalar() -> impl Strategy<Value = String> {
         prop_oneof![
             prop::sample::select(vec![
-                "0", "-0.0", "1e400", "1.0", "1E+2", "123456789012345678901234567890", "true", "false", "null",
+                "0",
+                "-0.0",
+                "1e400",
+                "1.0",
+                "1E+2",
+                "123456789012345678901234567890",
+                "true",
+                "false",
+                "null",
             ])
             .prop_map(str::to_owned),
             string(),
@@ -306,22 +342,27 @@ pub(crate) mod arbitrary {
     pub(crate) fn json() -> impl Strategy<Value = String> {
         scalar().prop_recursive(4, 40, 5, |inner| {
             prop_oneof![
-                (prop::collection::vec(inner.clone(), 0..5), spaces()).prop_map(|(items, space)| {
-                    format!("[{space}{}{space}]", items.join(&format!("{space},")))
-                }),
+                (prop::collection::vec(inner.clone(), 0..5), spaces()).prop_map(
+                    |(items, space)| {
+                        format!("[{space}{}{space}]", items.join(&format!("{space},")))
+                    }
+                ),
                 object_of(inner),
             ]
         })
     }
 
     /// An object whose members are `inner`.
-    pub(crate) fn object_of(
-        inner: impl Strategy<Value = String> + Clone,
-    ) -> impl Strategy<Value = String> {
+    pub(crate) fn object_of(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
         (prop::collection::vec((string(), inner), 0..5), spaces()).prop_map(|(members, space)| {
-            let members: Vec<String> =
-                members.iter().map(|(key, value)| format!("{key}{space}:{space}{value}")).collect();
-            format!("{{{space}{}{space}}}", members.join(&format!("{space},{space}")))
+            let members: Vec<String> = members
+                .iter()
+                .map(|(key, value)| format!("{key}{space}:{space}{value}"))
+                .collect();
+            format!(
+                "{{{space}{}{space}}}",
+                members.join(&format!("{space},{space}"))
+            )
         })
     }
 }
@@ -350,7 +391,10 @@ mod tests {
     #[test]
     fn half_a_surrogate_pair_is_no_text() {
         assert_eq!(Raw::parse(r#""\ud800""#).unwrap().text(), None);
-        assert_eq!(Raw::parse(r#""\ud83d\ude00""#).unwrap().text().unwrap(), "😀");
+        assert_eq!(
+            Raw::parse(r#""\ud83d\ude00""#).unwrap().text().unwrap(),
+            "😀"
+        );
     }
 
     #[test]

@@ -66,7 +66,11 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
     let public = result.get("cacheScope").and_then(Raw::text).as_deref() == Some("public");
     CacheHint {
         ttl_ms: u64::try_from(ttl).unwrap_or(0),
-        scope: if public { CacheScope::Public } else { CacheScope::Private },
+        scope: if public {
+            CacheScope::Public
+        } else {
+            CacheScope::Private
+        },
     }
 }
 
@@ -173,12 +177,17 @@ mod tests {
     #[test]
     fn a_legacy_result_stays_as_it_is_for_a_legacy_client() {
         let text = r#"{ "content":[],"_meta":{"a":1} }"#;
-        assert!(matches!(to_legacy(Raw::parse(text).unwrap()), Cow::Borrowed(same) if same == text));
+        assert!(
+            matches!(to_legacy(Raw::parse(text).unwrap()), Cow::Borrowed(same) if same == text)
+        );
     }
 
     #[test]
     fn modern_members_disappear_for_a_legacy_client() {
-        assert_eq!(legacy(r#"{"resultType":"complete","tools":[],"ttlMs":1,"cacheScope":"public"}"#), r#"{"tools":[]}"#);
+        assert_eq!(
+            legacy(r#"{"resultType":"complete","tools":[],"ttlMs":1,"cacheScope":"public"}"#),
+            r#"{"tools":[]}"#
+        );
     }
 
     // UC-6
@@ -186,8 +195,14 @@ mod tests {
     fn an_absent_result_type_is_complete() {
         let of = |text: &'static str| result_type(Raw::parse(text).unwrap());
         assert_eq!(of("{}"), ResultType::Complete);
-        assert_eq!(of(r#"{"resultType":"input_required"}"#), ResultType::InputRequired);
-        assert_eq!(of(r#"{"resultType":"task"}"#), ResultType::Other("task".into()));
+        assert_eq!(
+            of(r#"{"resultType":"input_required"}"#),
+            ResultType::InputRequired
+        );
+        assert_eq!(
+            of(r#"{"resultType":"task"}"#),
+            ResultType::Other("task".into())
+        );
         assert_eq!(of(r#"{"resultType":1}"#), ResultType::Malformed);
     }
 
@@ -195,15 +210,36 @@ mod tests {
     #[test]
     fn absent_hints_are_the_careful_ones() {
         let of = |text: &'static str| cache_hint(Raw::parse(text).unwrap());
-        assert_eq!(of("{}"), CacheHint { ttl_ms: 0, scope: CacheScope::Private });
-        assert_eq!(of(r#"{"ttlMs":-5,"cacheScope":"x"}"#), CacheHint { ttl_ms: 0, scope: CacheScope::Private });
-        assert_eq!(of(r#"{"ttlMs":5,"cacheScope":"public"}"#), CacheHint { ttl_ms: 5, scope: CacheScope::Public });
+        assert_eq!(
+            of("{}"),
+            CacheHint {
+                ttl_ms: 0,
+                scope: CacheScope::Private
+            }
+        );
+        assert_eq!(
+            of(r#"{"ttlMs":-5,"cacheScope":"x"}"#),
+            CacheHint {
+                ttl_ms: 0,
+                scope: CacheScope::Private
+            }
+        );
+        assert_eq!(
+            of(r#"{"ttlMs":5,"cacheScope":"public"}"#),
+            CacheHint {
+                ttl_ms: 5,
+                scope: CacheScope::Public
+            }
+        );
     }
 
     // TM-16
     #[test]
     fn our_own_results_are_spliced_from_constants() {
-        let hint = CacheHint { ttl_ms: 60_000, scope: CacheScope::Private };
+        let hint = CacheHint {
+            ttl_ms: 60_000,
+            scope: CacheScope::Private,
+        };
         let text = format!(r#"{{"tools":[]{}}}"#, modern_members(Some(hint), INFO));
         let raw = Raw::parse(&text).unwrap();
         assert_eq!(cache_hint(raw), hint);

@@ -29,7 +29,10 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line: 4 * 1024 * 1024, event: 4 * 1024 * 1024 }
+        Self {
+            line: 4 * 1024 * 1024,
+            event: 4 * 1024 * 1024,
+        }
     }
 }
 
@@ -100,7 +103,9 @@ impl Decoder {
         while let Some(end) = memchr::memchr2(b'\n', b'\r', chunk) {
             let (line, rest) = chunk.split_at_checked(end).unwrap_or_default();
             if self.line.len() + line.len() > self.limits.line {
-                return Err(SseError::LineTooLong { limit: self.limits.line });
+                return Err(SseError::LineTooLong {
+                    limit: self.limits.line,
+                });
             }
             chunk = match rest {
                 [b'\r'] => {
@@ -121,7 +126,9 @@ impl Decoder {
             }
         }
         if self.line.len() + chunk.len() > self.limits.line {
-            return Err(SseError::LineTooLong { limit: self.limits.line });
+            return Err(SseError::LineTooLong {
+                limit: self.limits.line,
+            });
         }
         self.line.extend_from_slice(chunk);
         Ok(())
@@ -153,7 +160,9 @@ impl Decoder {
         match name {
             b"data" => {
                 if self.event.data.len() + value.len() + 1 > self.limits.event {
-                    return Err(SseError::EventTooLarge { limit: self.limits.event });
+                    return Err(SseError::EventTooLarge {
+                        limit: self.limits.event,
+                    });
                 }
                 if self.has_data {
                     self.event.data.push(b'\n');
@@ -166,7 +175,9 @@ impl Decoder {
                 self.last_id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
-                self.retry = std::str::from_utf8(value).ok().and_then(|digits| digits.parse().ok());
+                self.retry = std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|digits| digits.parse().ok());
             }
             _ => {}
         }
@@ -226,26 +237,39 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Vec<Event> {
         let mut events = Vec::new();
-        Decoder::new(Limits::default()).push(bytes, &mut events).unwrap();
+        Decoder::new(Limits::default())
+            .push(bytes, &mut events)
+            .unwrap();
         events
     }
 
     fn data(bytes: &[u8]) -> Vec<String> {
-        decode(bytes).into_iter().map(|event| String::from_utf8(event.data).unwrap()).collect()
+        decode(bytes)
+            .into_iter()
+            .map(|event| String::from_utf8(event.data).unwrap())
+            .collect()
     }
 
     #[test]
     fn fields_are_read_as_the_standard_says() {
-        let events = decode(b"\xef\xbb\xbf: hello\nevent: message\nid: 7\ndata:a\ndata: b\nunknown: x\n\n");
+        let events =
+            decode(b"\xef\xbb\xbf: hello\nevent: message\nid: 7\ndata:a\ndata: b\nunknown: x\n\n");
         assert_eq!(
             events,
-            [Event { kind: "message".into(), data: b"a\nb".to_vec(), id: Some("7".into()) }]
+            [Event {
+                kind: "message".into(),
+                data: b"a\nb".to_vec(),
+                id: Some("7".into())
+            }]
         );
     }
 
     #[test]
     fn all_three_line_ends_work_and_mix() {
-        assert_eq!(data(b"data: a\r\rdata: b\r\n\r\ndata: c\n\n"), ["a", "b", "c"]);
+        assert_eq!(
+            data(b"data: a\r\rdata: b\r\n\r\ndata: c\n\n"),
+            ["a", "b", "c"]
+        );
     }
 
     #[test]
@@ -263,14 +287,19 @@ mod tests {
     #[test]
     fn the_reconnection_time_is_noted() {
         let mut decoder = Decoder::new(Limits::default());
-        decoder.push(b"retry: 1500\nretry: x\n\n", &mut Vec::new()).unwrap();
+        decoder
+            .push(b"retry: 1500\nretry: x\n\n", &mut Vec::new())
+            .unwrap();
         assert_eq!(decoder.retry(), Some(1500));
     }
 
     // UC-7
     #[test]
     fn a_line_over_the_limit_is_refused_before_it_ends() {
-        let mut decoder = Decoder::new(Limits { line: 100, event: 1000 });
+        let mut decoder = Decoder::new(Limits {
+            line: 100,
+            event: 1000,
+        });
         let mut events = Vec::new();
         decoder.push(&[b'x'; 60], &mut events).unwrap();
         let refused = decoder.push(&[b'x'; 60], &mut events);
@@ -279,7 +308,10 @@ mod tests {
 
     #[test]
     fn an_event_over_the_limit_is_refused() {
-        let mut decoder = Decoder::new(Limits { line: 100, event: 100 });
+        let mut decoder = Decoder::new(Limits {
+            line: 100,
+            event: 100,
+        });
         let refused = decoder.push(&b"data: 0123456789\n".repeat(20), &mut Vec::new());
         assert_eq!(refused, Err(SseError::EventTooLarge { limit: 100 }));
     }

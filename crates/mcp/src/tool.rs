@@ -43,8 +43,9 @@ impl<'a> Tool<'a> {
         if !raw.is_object() {
             return Err(InvalidTool::NotAnObject);
         }
-        let [name, schema] =
-            raw.pick(["name", "inputSchema"]).map_err(|_| InvalidTool::InvalidName)?;
+        let [name, schema] = raw
+            .pick(["name", "inputSchema"])
+            .map_err(|_| InvalidTool::InvalidName)?;
         let name = name
             .and_then(Raw::text)
             .filter(|name| !name.is_empty() && name.chars().count() <= MAX_NAME)
@@ -53,7 +54,11 @@ impl<'a> Tool<'a> {
             return Err(InvalidTool::InvalidSchema);
         }
         let param_headers = schema.map_or(Ok(Vec::new()), param_header::annotations)?;
-        Ok(Self { raw, name, param_headers })
+        Ok(Self {
+            raw,
+            name,
+            param_headers,
+        })
     }
 
     /// The definition under another name, every other byte as it was.
@@ -82,7 +87,10 @@ mod tests {
     fn renaming_touches_the_name_only() {
         let text = r#"{"title":"T", "name" : "add","inputSchema":{"type":"object"},"unknown":1e2}"#;
         let tool = Tool::parse(Raw::parse(text).unwrap()).unwrap();
-        assert_eq!(tool.renamed("t___add"), text.replace("\"add\"", "\"t___add\""));
+        assert_eq!(
+            tool.renamed("t___add"),
+            text.replace("\"add\"", "\"t___add\"")
+        );
     }
 
     // UC-4
@@ -90,13 +98,24 @@ mod tests {
     fn a_tool_with_an_invalid_annotation_is_refused() {
         let text = r#"{"name":"a","inputSchema":{"type":"object","x-mcp-header":"A"}}"#;
         let refused = Tool::parse(Raw::parse(text).unwrap()).unwrap_err();
-        assert_eq!(refused, InvalidTool::Annotation(InvalidAnnotation::Unreachable));
+        assert_eq!(
+            refused,
+            InvalidTool::Annotation(InvalidAnnotation::Unreachable)
+        );
     }
 
     #[test]
     fn a_tool_needs_a_name() {
-        for text in [r"{}", r#"{"name":1}"#, r#"{"name":""}"#, r#"{"name":"a","name":"b"}"#] {
-            assert_eq!(Tool::parse(Raw::parse(text).unwrap()).unwrap_err(), InvalidTool::InvalidName);
+        for text in [
+            r"{}",
+            r#"{"name":1}"#,
+            r#"{"name":""}"#,
+            r#"{"name":"a","name":"b"}"#,
+        ] {
+            assert_eq!(
+                Tool::parse(Raw::parse(text).unwrap()).unwrap_err(),
+                InvalidTool::InvalidName
+            );
         }
     }
 
