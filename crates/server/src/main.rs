@@ -1,2 +1,22 @@
-//! `sekisho`: an MCP gateway and an authorization server in one program.
-fn main() {}
+//! Sekisho: an MCP gateway and an OAuth 2.1 authorization server in one program.
+//!
+//! Map: `cli` is the command line and `commands` what each command does; `config` reads the configuration file; `demo`
+//! writes the one of the demonstration; `wire` is the only place where everything meets; `telemetry` is the log and the
+//! metrics; `documents` serves client metadata; `management` serves health and metrics.
+//!
+//! To add a command: a variant in `cli`, a file in `commands`. To add a configuration key: see `config`.
+
+mod cli;
+mod commands;
+mod config;
+mod demo;
+mod files;
+mod talk;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    commands::run(cli::Cli::parse().command)
+}

@@ -1,0 +1,220 @@
+//! The command line. Standard output is data, standard error is talk.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// An MCP gateway and an OAuth 2.1 authorization server in one program.
+#[derive(Debug, Parser)]
+#[command(name = "sekisho", version, about, disable_help_subcommand = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring up everything on this machine: authorization server, gateway, an MCP server behind it
+    Demo(Demo),
+    /// Run a configuration
+    Serve(Serve),
+    /// Write a small commented configuration to start from
+    Init(Init),
+    /// Walk the authorization flow of any MCP endpoint, good and bad cases, and explain what was seen
+    Verify(Verify),
+    /// Check a configuration, show it, or print its schema
+    Config {
+        #[command(subcommand)]
+        command: Config,
+    },
+    /// Bring the database to the version of this program
+    Migrate(Source),
+    /// Add users and set their passwords
+    User {
+        #[command(subcommand)]
+        command: User,
+    },
+}
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(crate) struct Source {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", env = "SEKISHO_CONFIG", default_value = "sekisho.yaml")]
+    pub(crate) config: PathBuf,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoShape {
+    /// One HTTPS port with a host name for each role, certificates from a local CA
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// The domain of the host names [default: sekisho.localhost]
+    #[arg(long, value_name = "DOMAIN", requires = "tls")]
+    pub(crate) domain: Option<String>,
+    /// Where everything is served [default: 127.0.0.1:8480, with --tls 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where the MCP server listens
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "tls", default_value = "127.0.0.1:8481")]
+    pub(crate) mcp_listen: SocketAddr,
+    /// Keep data in this directory
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    #[command(flatten)]
+    pub(crate) shape: DemoShape,
+    /// Write where everything is to this file, as JSON, when requests are answered
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Write the addresses to this file, as JSON, when requests are answered
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+    /// How the log is written
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The file to write; one that is there already is left alone
+    #[arg(long, value_name = "FILE", default_value = "sekisho.yaml")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The MCP endpoint
+    #[arg(value_name = "URL")]
+    pub(crate) url: url::Url,
+    /// Who logs in; without a user the browser is opened
+    #[arg(long, value_name = "NAME", requires = "password_file")]
+    pub(crate) user: Option<String>,
+    /// The file with the user's password, `-` for standard input
+    #[arg(long, value_name = "FILE", requires = "user")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// A second user, for the questions that need two
+    #[arg(long, value_name = "NAME", requires = "other_password_file")]
+    pub(crate) other_user: Option<String>,
+    /// The file with the second user's password
+    #[arg(long, value_name = "FILE", requires = "other_user")]
+    pub(crate) other_password_file: Option<PathBuf>,
+    /// The URL of a client metadata document, or a registered client; without it the walk serves its own document
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+    /// The file with the secret of a registered client
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    pub(crate) client_secret_file: Option<PathBuf>,
+    /// A redirect URI of a registered client
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub(crate) redirect_uri: Option<url::Url>,
+    /// Where to serve the walk's own client metadata document
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// The scope to ask for, instead of what the deployment recommends
+    #[arg(long, value_name = "SCOPE")]
+    pub(crate) scope: Option<String>,
+    /// A scope that must not be granted
+    #[arg(long, value_name = "SCOPE", default_value = "mcp:fail")]
+    pub(crate) refused_scope: String,
+    /// How many seconds to wait for an access token to expire
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    pub(crate) max_wait: u64,
+    /// A CA as PEM that is trusted besides those of the system
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca_file: Vec<PathBuf>,
+    /// Look for a host at this address instead of asking DNS
+    #[arg(long, value_name = "HOST=ADDRESS", value_parser = host_at)]
+    pub(crate) resolve: Vec<(String, SocketAddr)>,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Draw the sequence that happened, by the ending of the name as SVG or Mermaid
+    #[arg(long, value_name = "FILE.svg|FILE.mmd")]
+    pub(crate) diagram: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Report everything that is wrong with a configuration
+    Check(Source),
+    /// Print a configuration with all its defaults, secrets left out
+    Show(Show),
+    /// Print the JSON Schema of the configuration
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Print the configuration of the demonstration instead
+    #[arg(long)]
+    pub(crate) demo: bool,
+    #[command(flatten)]
+    pub(crate) shape: DemoShape,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum User {
+    /// Add a user
+    Add(UserAdd),
+    /// Set a user's password
+    Passwd(UserPasswd),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserAdd {
+    #[command(flatten)]
+    pub(crate) passwd: UserPasswd,
+    /// The full name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// The mail address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) email: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserPasswd {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// What is typed into the login page
+    #[arg(value_name = "USERNAME")]
+    pub(crate) username: String,
+    /// The realm; not needed where there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+    /// The file with the password, `-` for standard input
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) password_file: PathBuf,
+}
+
+fn host_at(text: &str) -> Result<(String, SocketAddr), String> {
+    let (host, address) = text.split_once('=').ok_or("expected HOST=ADDRESS, such as auth.example.com=127.0.0.1:8443")?;
+    let address = address.parse().map_err(|_| format!("`{address}` is not an IP address and a port"))?;
+    Ok((host.to_owned(), address))
+}

@@ -1,0 +1,59 @@
+//! `sekisho config`: check, show, schema.
+
+use crate::cli::{Config, DemoShape, Show};
+use crate::config::{self, Invalid, Loaded};
+use crate::{demo, talk};
+
+/// Runs `sekisho config …`.
+pub(crate) fn run(command: Config) -> anyhow::Result<()> {
+    match command {
+        Config::Check(source) => {
+            let loaded = Loaded::read(&source.config)?;
+            check(&loaded)?;
+            for danger in config::dangers::dangers(loaded.keys()) {
+                talk::say(format_args!("warning: {}: {}", danger.path, danger.meaning));
+            }
+            talk::say(format_args!("{} is valid", loaded.file()));
+            Ok(())
+        }
+        Config::Show(show) => self::show(&show),
+        Config::Schema => {
+            let schema = serde_json::to_string_pretty(&config::schema())?;
+            talk::data(&format!("{schema}\n"));
+            Ok(())
+        }
+    }
+}
+
+/// Everything that can be found out about a configuration without running it.
+fn check(loaded: &Loaded) -> Result<(), Invalid> {
+    let mut problems = loaded.problems();
+    config::crosscheck::crosscheck(loaded, &mut problems);
+    if problems.is_empty() { Ok(()) } else { Err(Invalid { problems: problems.into_sorted() }) }
+}
+
+fn show(show: &Show) -> anyhow::Result<()> {
+    if show.demo {
+        talk::data(&demo_settings(&show.shape).configuration());
+        return Ok(());
+    }
+    let loaded = Loaded::read(&show.source.config)?;
+    talk::data(&serde_saphyr::to_string(&loaded.config)?);
+    Ok(())
+}
+
+/// The demonstration that the command line asks for.
+pub(crate) fn demo_settings(shape: &DemoShape) -> demo::Settings {
+    let port = if shape.tls { 8443 } else { 8480 };
+    let data = shape.data.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    demo::Settings {
+        listen: shape.listen.unwrap_or_else(|| ([127, 0, 0, 1], port).into()),
+        shape: if shape.tls {
+            let domain = shape.domain.clone().unwrap_or_else(|| demo::DOMAIN.to_owned());
+            demo::Shape::Tls { domain, home: demo::home() }
+        } else {
+            demo::Shape::Plain { mcp_listen: shape.mcp_listen }
+        },
+        data,
+    }
+}

@@ -1,0 +1,84 @@
+//! `realms[].cimd`: clients that identify themselves by the URL of a metadata document.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::scalar::{Duration, HostPattern, Network};
+
+/// Clients that identify themselves by the URL of a metadata document (Client ID Metadata Documents).
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cimd {
+    /// Whose documents are accepted.
+    pub(crate) mode: Mode,
+    /// Accept `http` URLs: for development only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) allow_http: bool,
+    /// Hosts of documents and of the URLs in them; mode `allowlist` requires it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted_domains: Vec<HostPattern>,
+    /// Require that the document, its redirect URIs and its other URLs are under the same trusted domain.
+    pub(crate) restrict_same_domain: bool,
+    /// Properties that a document must have.
+    pub(crate) required_properties: Vec<String>,
+    /// Accept only clients that authenticate with a key.
+    pub(crate) only_confidential: bool,
+    /// Ports that documents may be fetched from.
+    pub(crate) ports: Vec<u16>,
+    /// Fetch documents from any port.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) danger_any_port: bool,
+    /// Private and other special-use networks that strangers may make this program call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) danger_allow_networks: Vec<Network>,
+    /// How long a document is kept.
+    pub(crate) cache: Cache,
+}
+
+/// Whose documents are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Mode {
+    /// Nobody's: only clients that are known beforehand.
+    #[default]
+    Off,
+    /// Those of `trusted_domains`.
+    Allowlist,
+    /// Those that an operator approved.
+    Approval,
+    /// Everybody's; the user decides on the consent page.
+    Open,
+}
+
+/// How long a document is kept: what its HTTP headers say, but not outside these bounds.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Cache {
+    /// At least so long.
+    pub(crate) min: Duration,
+    /// At most so long.
+    pub(crate) max: Duration,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { min: Duration::seconds(60), max: Duration::seconds(24 * 3600) }
+    }
+}
+
+impl Default for Cimd {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            allow_http: false,
+            trusted_domains: Vec::new(),
+            restrict_same_domain: false,
+            required_properties: ["client_id", "client_name", "redirect_uris"].map(str::to_owned).to_vec(),
+            only_confidential: false,
+            ports: vec![443],
+            danger_any_port: false,
+            danger_allow_networks: Vec::new(),
+            cache: Cache::default(),
+        }
+    }
+}

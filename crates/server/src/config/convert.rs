@@ -1,0 +1,1 @@
+//! Turns the configuration into the settings of the crates that do the work.

@@ -1,0 +1,104 @@
+//! `gateways`: MCP endpoints, who may call them, and the targets behind them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::scalar::{Name, WebUrl};
+
+/// One MCP endpoint in front of targets.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Gateway {
+    /// A name for logs.
+    pub(crate) name: Name,
+    /// The MCP endpoint. It is the identifier of the protected resource, too.
+    pub(crate) url: WebUrl,
+    /// Who may call.
+    pub(crate) authorizer: Authorizer,
+    /// How tools are named.
+    #[serde(default)]
+    pub(crate) tool_names: ToolNames,
+    /// Origins of web pages that may call, besides those on the caller's own machine: `https://inspector.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_origins: Vec<String>,
+    /// What is behind the gateway.
+    #[serde(default)]
+    pub(crate) targets: Vec<Target>,
+    /// From where the gateway may be called, as a resource-based policy in the JSON form of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) resource_policy: Option<serde_json::Value>,
+}
+
+/// Which tokens are accepted.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Authorizer {
+    /// The discovery document of the issuer, ending in `/.well-known/openid-configuration` or `/.well-known/oauth-authorization-server…`.
+    pub(crate) discovery_url: WebUrl,
+    /// A token must be made for one of these.
+    #[serde(default)]
+    pub(crate) allowed_audiences: Vec<String>,
+    /// A token must have all of these scopes.
+    #[serde(default)]
+    pub(crate) allowed_scopes: Vec<String>,
+    /// A token must be issued to one of these clients; none means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_clients: Vec<String>,
+    /// A token must have all of these claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) custom_claims: Vec<CustomClaim>,
+    /// Accept tokens that were made for somebody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) danger_any_audience: bool,
+}
+
+/// A claim that a token must have.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CustomClaim {
+    /// The name of the claim.
+    pub(crate) claim: String,
+    /// What it must be.
+    pub(crate) is: ClaimRule,
+}
+
+/// What a claim must be.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum ClaimRule {
+    /// This text.
+    Equals(String),
+    /// A list with this text in it.
+    Contains(String),
+    /// A list with at least one of these texts in it.
+    ContainsAny(Vec<String>),
+}
+
+/// How tools are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToolNames {
+    /// `target___tool`.
+    #[default]
+    Prefixed,
+    /// As the target names them; two targets with a tool of the same name are then an error.
+    Bare,
+}
+
+/// Something behind a gateway.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Target {
+    /// The prefix of its tools' names.
+    pub(crate) name: Name,
+    /// An MCP server.
+    pub(crate) mcp: McpServer,
+}
+
+/// An MCP server that speaks streamable HTTP.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct McpServer {
+    /// Its endpoint.
+    pub(crate) url: WebUrl,
+}

@@ -1,0 +1,186 @@
+//! The configuration file: one YAML document, typed, in which every key is documented by the comment on its field.
+//!
+//! Reading it goes in four steps, and each reports all that is wrong at once, by line and path:
+//! 1. `node`: YAML into a tree with lines (a syntax error ends it here);
+//! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts;
+//! 3. `crosscheck`: what no single key shows: duplicate names, URLs without a listener, scopes that nobody defines;
+//! 4. `convert`: into the settings of the crates that do the work, which have opinions of their own.
+//!
+//! To add a key: a field with a doc comment in the file of its section, its rule in `crosscheck` if it has one, its use
+//! in `convert`, and `cargo xtask schema`.
+
+pub(crate) mod check;
+pub(crate) mod cimd;
+pub(crate) mod convert;
+pub(crate) mod crosscheck;
+pub(crate) mod dangers;
+pub(crate) mod demo_mcp_server;
+pub(crate) mod document;
+pub(crate) mod egress;
+pub(crate) mod gateway;
+pub(crate) mod listener;
+pub(crate) mod node;
+pub(crate) mod problem;
+pub(crate) mod proxy;
+pub(crate) mod realm;
+pub(crate) mod scalar;
+pub(crate) mod secret;
+pub(crate) mod store;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::node::Node;
+use crate::config::problem::{Problem, Problems};
+use crate::files;
+
+/// Sekisho: an MCP gateway and an OAuth 2.1 authorization server.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The addresses that are listened on.
+    pub(crate) listeners: Vec<listener::Listener>,
+    /// The listener for operators: `/healthz`, `/readyz`, `/metrics`.
+    #[serde(default)]
+    pub(crate) management: listener::Management,
+    /// Where files are kept: the database, its key, the local CA. A relative path starts at the configuration file.
+    #[serde(default = "default_data_directory")]
+    pub(crate) data_directory: PathBuf,
+    /// The database.
+    #[serde(default)]
+    pub(crate) store: store::Store,
+    /// Outgoing requests.
+    #[serde(default)]
+    pub(crate) egress: egress::Egress,
+    /// Authorization servers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) realms: Vec<realm::Realm>,
+    /// Client metadata documents that are hosted here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) documents: Vec<document::Document>,
+    /// MCP endpoints.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gateways: Vec<gateway::Gateway>,
+    /// Origins of other servers that this program stands in front of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) proxies: Vec<proxy::Proxy>,
+    /// The built-in MCP server of the demonstration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) demo_mcp_server: Option<demo_mcp_server::DemoMcpServer>,
+}
+
+fn default_data_directory() -> PathBuf {
+    PathBuf::from("sekisho-data")
+}
+
+/// A configuration that fits the schema, with all that is needed to speak about its lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The typed configuration.
+    pub(crate) config: Config,
+    /// The document it came from.
+    tree: Node,
+    /// The file as it was given.
+    file: String,
+    /// Where relative paths start.
+    pub(crate) directory: PathBuf,
+}
+
+/// A configuration that can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", describe(problems))]
+pub(crate) struct Invalid {
+    /// All that is wrong with it.
+    pub(crate) problems: Vec<Problem>,
+}
+
+fn describe(problems: &[Problem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl Loaded {
+    /// Reads the file at `path`.
+    pub(crate) fn read(path: &Path) -> Result<Self, Invalid> {
+        let file = path.display().to_string();
+        let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        match files::read_text(path) {
+            Ok(text) => Self::parse(&text, &file, directory),
+            Err(error) => Err(whole_file(&file, 0, error.reason, Some("`sekisho init` writes one to start from"))),
+        }
+    }
+
+    /// Reads `text`; `file` is what its problems are reported under.
+    pub(crate) fn parse(text: &str, file: &str, directory: PathBuf) -> Result<Self, Invalid> {
+        let tree: Node = serde_saphyr::from_str(text).map_err(|error| {
+            let line = error.location().map_or(0, |location| location.line());
+            whole_file(file, line, plain_message(&error), None)
+        })?;
+        let mut problems = Problems::new(file, &tree);
+        check::check(&schema(), &tree, &mut problems);
+        if !problems.is_empty() {
+            return Err(Invalid { problems: problems.into_sorted() });
+        }
+        match serde_json::from_value(tree.to_json()) {
+            Ok(config) => Ok(Self { config, tree, file: file.to_owned(), directory }),
+            // The schema says the same as the types, so this is a rule that only serde knows.
+            Err(error) => Err(whole_file(file, 0, error.to_string(), None)),
+        }
+    }
+
+    /// A collector for problems with this configuration.
+    pub(crate) fn problems(&self) -> Problems<'_> {
+        Problems::new(&self.file, &self.tree)
+    }
+
+    /// The file as it was given.
+    pub(crate) fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The path of a file or directory that the configuration names.
+    pub(crate) fn path(&self, named: &Path) -> PathBuf {
+        self.directory.join(named)
+    }
+
+    /// The directory where files are kept.
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.path(&self.config.data_directory)
+    }
+
+    /// Whether `path` (`realms[0].cimd`) stands in the file, as opposed to being a default.
+    pub(crate) fn keys(&self) -> &Node {
+        &self.tree
+    }
+}
+
+/// The JSON Schema of the configuration file.
+pub(crate) fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Config);
+    schema.insert("title".to_owned(), "Configuration of Sekisho".into());
+    schema.to_value()
+}
+
+/// Asks for an environment variable.
+#[expect(clippy::disallowed_methods, reason = "the one place where the configuration asks the environment")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn whole_file(file: &str, line: u64, message: String, hint: Option<&str>) -> Invalid {
+    let hint = hint.map(str::to_owned);
+    Invalid { problems: vec![Problem { file: file.to_owned(), line, path: String::new(), message, hint }] }
+}
+
+/// The parser's message on one line, without its own idea of where.
+fn plain_message(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().to_string();
+    let first = text.lines().next().unwrap_or_default();
+    let message = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
+    let twice = message.strip_prefix("duplicate mapping key: ").map(|rest| rest.split(',').next().unwrap_or(rest));
+    twice.map_or_else(|| format!("not a YAML document: {message}"), |key| format!("the key `{key}` is given twice"))
+}
+
+#[cfg(test)]
+mod tests;

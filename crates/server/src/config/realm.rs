@@ -1,0 +1,181 @@
+//! `realms`: the authorization servers, each with its users, clients, scopes and resources.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::config::cimd::Cimd;
+use crate::config::scalar::{Duration, Name, WebUrl};
+use crate::config::secret::Source;
+
+/// An authorization server.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Realm {
+    /// A name for URLs and logs.
+    pub(crate) name: Name,
+    /// The issuer. Either `https://host/realms/NAME`, or an origin without a path that then belongs to this realm alone.
+    pub(crate) url: WebUrl,
+    /// The algorithm of new signing keys.
+    #[serde(default)]
+    pub(crate) signing_algorithm: SigningAlgorithm,
+    /// How long things live.
+    #[serde(default)]
+    pub(crate) lifetimes: Lifetimes,
+    /// What clients can ask for.
+    #[serde(default)]
+    pub(crate) scopes: Vec<Scope>,
+    /// What tokens can be made for.
+    #[serde(default)]
+    pub(crate) resources: Vec<Resource>,
+    /// Users declared here. Others can be added with `sekisho user add`.
+    #[serde(default)]
+    pub(crate) users: Vec<User>,
+    /// Clients that are known beforehand.
+    #[serde(default)]
+    pub(crate) clients: Vec<Client>,
+    /// Clients that identify themselves by the URL of a metadata document.
+    #[serde(default)]
+    pub(crate) cimd: Cimd,
+    /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) danger_pkce_optional: bool,
+}
+
+/// The algorithm of a signing key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum SigningAlgorithm {
+    #[default]
+    ES256,
+    RS256,
+    EdDSA,
+}
+
+/// How long things live.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Lifetimes {
+    /// An authorization code.
+    pub(crate) code: Duration,
+    /// An access token.
+    pub(crate) access_token: Duration,
+    /// A refresh token that is not used.
+    pub(crate) refresh_idle: Duration,
+    /// A chain of refresh tokens, used or not.
+    pub(crate) refresh_absolute: Duration,
+    /// How long a refresh token that was already used gives the same answer again, for clients that lost the first one.
+    pub(crate) refresh_grace: Duration,
+    /// A login session that is not used.
+    pub(crate) session_idle: Duration,
+    /// A login session, used or not.
+    pub(crate) session_absolute: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            code: Duration::seconds(60),
+            access_token: Duration::seconds(10 * 60),
+            refresh_idle: Duration::seconds(14 * 24 * 3600),
+            refresh_absolute: Duration::seconds(90 * 24 * 3600),
+            refresh_grace: Duration::seconds(120),
+            session_idle: Duration::seconds(30 * 60),
+            session_absolute: Duration::seconds(10 * 3600),
+        }
+    }
+}
+
+/// Something that clients can ask for.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Scope {
+    /// The word in the `scope` parameter.
+    pub(crate) name: String,
+    /// Whether it is granted only when asked for.
+    #[serde(default)]
+    pub(crate) kind: ScopeKind,
+    /// What the consent page says about it. Default: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) consent_text: Option<String>,
+    /// Audiences that a token with this scope gets besides the resource it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) audiences: Vec<String>,
+}
+
+/// Whether a scope is granted only when asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ScopeKind {
+    /// Part of every grant.
+    Default,
+    /// Granted when asked for.
+    #[default]
+    Optional,
+}
+
+/// Something that tokens are made for, as named by the `resource` parameter of RFC 8707.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Resource {
+    /// The URL of the resource, such as that of a gateway.
+    pub(crate) uri: WebUrl,
+    /// What a client gets that names no scope.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) default_scopes: Vec<String>,
+}
+
+/// Somebody who can log in.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct User {
+    /// What is typed into the login page.
+    pub(crate) username: String,
+    /// The password. Without one the user can't log in until `sekisho user passwd` gives one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) password: Option<Source>,
+    /// The full name, for the scope `profile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// The address, for the scope `email`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) email: Option<String>,
+}
+
+/// A client that is known beforehand.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Client {
+    /// The `client_id`.
+    pub(crate) client_id: String,
+    /// The name on the consent page. Default: the `client_id`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    /// Where a browser may be sent back to. Compared exactly, except for the port of a loopback address.
+    pub(crate) redirect_uris: Vec<String>,
+    /// How the client proves who it is at the token endpoint.
+    #[serde(default)]
+    pub(crate) authentication: Authentication,
+    /// The secret, for `client_secret_basic` and `client_secret_post`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Source>,
+    /// The public keys as a JSON Web Key Set, for `private_key_jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) jwks: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Don't ask the user for consent: only for clients of the operator's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) skip_consent: bool,
+}
+
+/// How a client proves who it is at the token endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Authentication {
+    /// Not at all: a public client, which PKCE protects.
+    #[default]
+    None,
+    /// The secret in the `Authorization` header.
+    ClientSecretBasic,
+    /// The secret in the form.
+    ClientSecretPost,
+    /// A JWT signed with its private key.
+    PrivateKeyJwt,
+}

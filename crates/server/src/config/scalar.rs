@@ -1,0 +1,313 @@
+//! Texts with a grammar: durations, web addresses, socket addresses, networks, names.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+/// Why a text is not what its key wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unfit {
+    /// What was expected, as "a duration such as …".
+    pub(crate) expected: &'static str,
+    /// What to do about it.
+    pub(crate) hint: Option<&'static str>,
+}
+
+/// Checks `text` against the grammar that the schema calls `format`. A format that is not ours accepts everything.
+pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
+    match format {
+        Duration::FORMAT => Duration::parse(text).map(drop),
+        WebUrl::FORMAT => WebUrl::parse(text).map(drop),
+        Address::FORMAT => Address::parse(text).map(drop),
+        Network::FORMAT => Network::parse(text).map(drop),
+        Name::FORMAT => Name::parse(text).map(drop),
+        HostPattern::FORMAT => HostPattern::parse(text).map(drop),
+        _ => Ok(()),
+    }
+}
+
+macro_rules! scalar {
+    ($(#[$meta:meta])* $name:ident($inner:ty), $format:literal, $example:literal) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub(crate) struct $name(pub(crate) $inner);
+
+        impl $name {
+            const FORMAT: &'static str = $format;
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Unfit;
+
+            fn try_from(text: String) -> Result<Self, Unfit> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(value: $name) -> Self {
+                value.to_string()
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "format": $format, "examples": [$example] })
+            }
+        }
+    };
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}", self.expected)
+    }
+}
+
+scalar!(
+    /// A length of time: a whole number and its unit, `ms`, `s`, `m`, `h` or `d`.
+    Duration(std::time::Duration), "duration", "10m"
+);
+
+impl Duration {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let unfit = Unfit {
+            expected: "a duration such as `60s`, `10m`, `12h` or `14d`",
+            hint: Some("write a whole number directly followed by its unit: ms, s, m, h or d"),
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at_checked(digits).ok_or(unfit)?;
+        let number: u64 = number.parse().map_err(|_| unfit)?;
+        let milliseconds = match unit {
+            "ms" => Some(number),
+            "s" => number.checked_mul(1000),
+            "m" => number.checked_mul(60 * 1000),
+            "h" => number.checked_mul(60 * 60 * 1000),
+            "d" => number.checked_mul(24 * 60 * 60 * 1000),
+            _ => None,
+        };
+        // Ten years: beyond that it is a slip, and times in milliseconds can be added without overflow.
+        let milliseconds = milliseconds.filter(|ms| *ms <= 3650 * 24 * 60 * 60 * 1000).ok_or(unfit)?;
+        Ok(Self(std::time::Duration::from_millis(milliseconds)))
+    }
+
+    /// A duration of whole seconds, for defaults.
+    pub(crate) const fn seconds(seconds: u64) -> Self {
+        Self(std::time::Duration::from_secs(seconds))
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+            if ms >= size && ms.is_multiple_of(size) {
+                return write!(f, "{}{unit}", ms / size);
+            }
+        }
+        write!(f, "{ms}ms")
+    }
+}
+
+scalar!(
+    /// An absolute `http` or `https` URL without user information and fragment.
+    WebUrl(url::Url), "web-url", "https://gateway.example.com/mcp"
+);
+
+impl WebUrl {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let expected = "an absolute http or https URL";
+        let url = url::Url::parse(text).map_err(|_| Unfit { expected, hint: Some("begin it with https://") })?;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
+            return Err(Unfit { expected, hint: Some("begin it with https://") });
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Unfit { expected, hint: Some("leave out the user name and password") });
+        }
+        if url.fragment().is_some() {
+            return Err(Unfit { expected, hint: Some("leave out the fragment, `#` and what follows") });
+        }
+        Ok(Self(url))
+    }
+
+    /// The URL as issuers and resources are compared: without the slash that parsing adds to a bare origin.
+    pub(crate) fn plain(&self) -> &str {
+        let text = self.0.as_str();
+        if self.0.path() == "/" && self.0.query().is_none() { text.strip_suffix('/').unwrap_or(text) } else { text }
+    }
+
+    /// The host name, lower case; an IPv6 address in brackets.
+    pub(crate) fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
+    /// The port, spelled or implied by the scheme.
+    pub(crate) fn port(&self) -> u16 {
+        self.0.port_or_known_default().unwrap_or_default()
+    }
+
+    /// Whether it is an `https` URL.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+impl fmt::Display for WebUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.plain())
+    }
+}
+
+scalar!(
+    /// An IP address and a port: `127.0.0.1:8480`, `[::]:443`.
+    Address(SocketAddr), "socket-address", "127.0.0.1:8480"
+);
+
+impl Address {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let hint = if text.starts_with(':') {
+            "write 0.0.0.0 before the colon to listen on all addresses"
+        } else {
+            "a host name can't be used here; 0.0.0.0 and [::] mean all addresses"
+        };
+        let unfit = Unfit { expected: "an IP address and a port such as `127.0.0.1:8480`", hint: Some(hint) };
+        text.parse().map(Self).map_err(|_| unfit)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+scalar!(
+    /// A network in CIDR notation, `10.0.0.0/8`; a single address means itself.
+    Network(IpNet), "ip-network", "10.0.0.0/8"
+);
+
+impl Network {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let unfit = Unfit { expected: "a network such as `10.0.0.0/8`", hint: Some("write the address, a slash and the prefix length") };
+        let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| unfit)?;
+        if network.addr() != network.network() {
+            return Err(Unfit { expected: "a network: bits behind the prefix are set", hint: Some("set the bits behind the prefix to zero, or use a longer prefix") });
+        }
+        Ok(Self(network))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+scalar!(
+    /// A name: letters, digits and hyphens.
+    Name(String), "name", "my-mcp-server"
+);
+
+impl Name {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        if fits {
+            return Ok(Self(text.to_owned()));
+        }
+        Err(Unfit { expected: "a name of letters, digits and hyphens", hint: Some("use 1 to 64 of A-Z a-z 0-9 and -") })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+scalar!(
+    /// A host name, or `*.` and a domain for every name below it.
+    HostPattern(String), "host-pattern", "*.example.com"
+);
+
+impl HostPattern {
+    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
+        let unfit = Unfit {
+            expected: "a host name such as `app.example.com` or `*.example.com`",
+            hint: Some("leave out scheme, port and path; `*` can only stand before the first dot"),
+        };
+        let host = text.strip_prefix("*.").unwrap_or(text);
+        match url::Host::parse(host) {
+            Ok(url::Host::Domain(name)) if !name.contains('*') => {
+                Ok(Self(if host.len() == text.len() { name } else { format!("*.{name}") }))
+            }
+            Ok(url::Host::Ipv4(_) | url::Host::Ipv6(_)) if host.len() == text.len() => Ok(Self(text.to_ascii_lowercase())),
+            _ => Err(unfit),
+        }
+    }
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_and_written_in_their_largest_unit() {
+        for (text, written) in [("60s", "1m"), ("90s", "90s"), ("14d", "14d"), ("1500ms", "1500ms"), ("24h", "1d")] {
+            assert_eq!(Duration::parse(text).unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn durations_without_unit_or_beyond_ten_years_are_refused() {
+        for text in ["", "60", "s", "-1s", "1.5h", "1 h", "4000d", "99999999999999999999s"] {
+            assert!(Duration::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bare_origin_is_written_without_a_slash() {
+        assert_eq!(WebUrl::parse("https://a.example").unwrap().plain(), "https://a.example");
+        assert_eq!(WebUrl::parse("https://a.example/b/").unwrap().plain(), "https://a.example/b/");
+    }
+
+    #[test]
+    fn urls_with_credentials_fragments_or_other_schemes_are_refused() {
+        for text in ["ftp://a.example", "https://u:p@a.example", "https://a.example#x", "a.example", "https://"] {
+            assert!(WebUrl::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_with_bits_behind_its_prefix_is_refused() {
+        assert!(Network::parse("10.1.0.0/8").is_err());
+        assert_eq!(Network::parse("192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+    }
+
+    #[test]
+    fn host_patterns_have_a_star_only_in_front() {
+        assert!(HostPattern::parse("*.example.com").is_ok());
+        assert!(HostPattern::parse("LOCALHOST").is_ok_and(|pattern| pattern.0 == "localhost"));
+        for text in ["a.*.com", "https://a.example", "a.example:80", "*", "*.*.a"] {
+            assert!(HostPattern::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! The demonstration: an ordinary configuration, and what to tell the person who started it.
+
+pub(crate) mod mcp_server;
+pub(crate) mod words;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::config;
+
+/// The host names below this domain are used when none is given.
+pub(crate) const DOMAIN: &str = "sekisho.localhost";
+
+/// What can be chosen about the demonstration.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Where everything is served.
+    pub(crate) listen: SocketAddr,
+    /// One HTTPS port with a host name for each role, below this domain; or plain HTTP on one address.
+    pub(crate) shape: Shape,
+    /// Where data is kept; without it, it ends with the process.
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// The two shapes of the demonstration.
+#[derive(Clone, Debug)]
+pub(crate) enum Shape {
+    /// Everything on one plain address, and the MCP server on one of its own.
+    Plain {
+        /// Where the MCP server listens.
+        mcp_listen: SocketAddr,
+    },
+    /// Everything on one HTTPS port, by host name.
+    Tls {
+        /// The domain of the host names.
+        domain: String,
+        /// Where the local CA is kept when `data` does not say.
+        home: PathBuf,
+    },
+}
+
+/// Where everything is, once the ports are known. Written to the ready file as it is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Places {
+    /// The MCP endpoint of the gateway.
+    pub(crate) mcp_endpoint: String,
+    /// The issuer of the realm.
+    pub(crate) issuer: String,
+    /// The client metadata document, which is the `client_id`, too.
+    pub(crate) client_metadata_document: String,
+    /// Who can log in.
+    pub(crate) username: &'static str,
+    /// With which password.
+    pub(crate) password: &'static str,
+    /// The scope to ask for.
+    pub(crate) scope: &'static str,
+    /// The endpoint of the MCP server behind the gateway.
+    pub(crate) mcp_server: String,
+    /// The certificate of the local CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_certificate: Option<PathBuf>,
+    /// The command for MCP Inspector.
+    pub(crate) inspector_command: String,
+    /// The command for the Python client.
+    pub(crate) python_command: String,
+    /// The command for `sekisho verify`.
+    pub(crate) verify_command: String,
+}
+
+impl Settings {
+    /// Where everything is.
+    pub(crate) fn places(&self) -> Places {
+        let (mcp_endpoint, issuer, document, mcp_server) = match &self.shape {
+            Shape::Plain { mcp_listen } => {
+                let origin = format!("http://{}", reachable(self.listen));
+                (
+                    format!("{origin}/mcp"),
+                    format!("{origin}/realms/mcp-demo"),
+                    format!("{origin}/oauth/client-metadata.json"),
+                    format!("http://{}/mcp", reachable(*mcp_listen)),
+                )
+            }
+            Shape::Tls { domain, .. } => {
+                let port = match self.listen.port() {
+                    443 => String::new(),
+                    port => format!(":{port}"),
+                };
+                (
+                    format!("https://gateway.{domain}{port}/mcp"),
+                    format!("https://auth.{domain}{port}/realms/mcp-demo"),
+                    format!("https://cimd.{domain}{port}/oauth/client-metadata.json"),
+                    format!("https://mcp-server.{domain}{port}/mcp"),
+                )
+            }
+        };
+        let ca_certificate = match &self.shape {
+            Shape::Plain { .. } => None,
+            Shape::Tls { home, .. } => Some(self.data.as_deref().unwrap_or(home).join("local-ca.pem")),
+        };
+        words::commands(Places {
+            mcp_endpoint,
+            issuer,
+            client_metadata_document: document,
+            username: "alice",
+            password: "alice",
+            scope: "mcp:tools",
+            mcp_server,
+            ca_certificate,
+            inspector_command: String::new(),
+            python_command: String::new(),
+            verify_command: String::new(),
+        })
+    }
+
+    /// The configuration as a file that `sekisho serve --config` runs.
+    pub(crate) fn configuration(&self) -> String {
+        let places = self.places();
+        let mut text = String::from(
+            "# The demonstration as an ordinary configuration: `sekisho serve --config FILE` runs it.\n\
+             # `sekisho config schema` describes every key.\n\n",
+        );
+        let tls = match &self.shape {
+            Shape::Plain { .. } => "",
+            Shape::Tls { .. } => "    tls: { local_ca: true }   # certificates for all host names below, from a CA in the data directory\n",
+        };
+        text += &format!("listeners:\n  - name: main\n    address: {}\n{tls}\n", quoted(&self.listen.to_string()));
+        text += "# Health and metrics, on a free port that is printed at start-up.\n\
+                 management: { address: \"127.0.0.1:0\" }\n\n";
+        text += &self.keeping();
+        text += &self.outgoing();
+        text += &format!(
+            r#"
+realms:
+  - name: mcp-demo
+    url: {issuer}
+    scopes:
+      - {{ name: profile, kind: default }}
+      - {{ name: email, kind: default }}
+      - name: mcp:tools
+        kind: optional
+        consent_text: Use the tools of the MCP server
+        audiences: [mcp-gateway-demo]   # what the gateway asks for in a token
+    resources:
+      - {{ uri: {endpoint}, default_scopes: [mcp:tools] }}
+    users:
+      - {{ username: alice, password: {{ danger_literal: alice }}, name: Alice Example, email: alice@example.com }}
+    cimd:
+      mode: open   # anybody's client; the user decides on the consent page
+{cimd}
+# The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
+documents:
+  - url: {document}
+    document:
+      client_name: MCP Inspector AWS CIMD Client
+      grant_types: [authorization_code, refresh_token]
+      response_types: [code]
+      token_endpoint_auth_method: none
+      redirect_uris:
+        - http://localhost:6274/oauth/callback
+        - http://127.0.0.1:6274/oauth/callback
+
+gateways:
+  - name: demo
+    url: {endpoint}
+    authorizer:
+      discovery_url: {issuer}/.well-known/openid-configuration
+      allowed_audiences: [mcp-gateway-demo]
+      allowed_scopes: [mcp:tools]
+    targets:
+      - {{ name: my-mcp-server, mcp: {{ url: {mcp_server} }} }}
+
+"#,
+            issuer = quoted(&places.issuer),
+            endpoint = quoted(&places.mcp_endpoint),
+            document = quoted(&places.client_metadata_document),
+            mcp_server = quoted(&places.mcp_server),
+            cimd = self.strangers(),
+        )
+        .replace("\"/.well-known/openid-configuration", "/.well-known/openid-configuration\"");
+        text += "# The MCP server behind the gateway: add_numbers, multiply_numbers, greet_user.\n";
+        text += &match &self.shape {
+            Shape::Plain { mcp_listen } => format!("demo_mcp_server: {{ address: {} }}\n", quoted(&mcp_listen.to_string())),
+            Shape::Tls { .. } => format!("demo_mcp_server: {{ url: {} }}\n", quoted(&places.mcp_server)),
+        };
+        text
+    }
+
+    /// Where data is kept.
+    fn keeping(&self) -> String {
+        let directory = match (&self.data, &self.shape) {
+            (Some(data), _) => Some(data),
+            (None, Shape::Tls { home, .. }) => Some(home),
+            (None, Shape::Plain { .. }) => None,
+        };
+        let mut text = String::new();
+        if let Some(directory) = directory {
+            text += &format!("data_directory: {}\n", quoted(&directory.to_string_lossy()));
+        }
+        if self.data.is_none() {
+            text += "store: { url: \"sqlite::memory:\" }   # ends with the process\n";
+        }
+        text
+    }
+
+    /// What the program itself may call.
+    fn outgoing(&self) -> String {
+        let mut text = String::from("egress:\n  allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # issuer and MCP server are on this machine\n");
+        if let Shape::Tls { domain, .. } = &self.shape {
+            let address = quoted(&reachable(self.listen).to_string());
+            text += "  hosts:   # instead of DNS\n";
+            for role in ["auth", "cimd", "mcp-server", "gateway"] {
+                text += &format!("    {role}.{domain}: {address}\n");
+            }
+        }
+        text
+    }
+
+    /// What strangers may make the program call.
+    fn strangers(&self) -> String {
+        let networks = "      danger_allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # documents are fetched from this machine\n";
+        match &self.shape {
+            Shape::Plain { .. } => format!(
+                "      allow_http: true   # a real deployment insists on https\n      danger_any_port: true\n{networks}"
+            ),
+            Shape::Tls { .. } => format!("      ports: [ 443, {} ]\n{networks}", self.listen.port()),
+        }
+    }
+}
+
+/// The address as a client on this machine would call it.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// A YAML text that can't be misread.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Where files of a user's own go when nobody says.
+pub(crate) fn home() -> PathBuf {
+    let below = |variable: &str, rest: &str| {
+        config::environment(variable).filter(|value| Path::new(value).is_absolute()).map(|value| Path::new(&value).join(rest))
+    };
+    let found = if cfg!(windows) {
+        below("LOCALAPPDATA", "sekisho")
+    } else if cfg!(target_os = "macos") {
+        below("HOME", "Library/Application Support/sekisho")
+    } else {
+        below("XDG_DATA_HOME", "sekisho").or_else(|| below("HOME", ".local/share/sekisho"))
+    };
+    found.unwrap_or_else(|| std::env::temp_dir().join("sekisho"))
+}

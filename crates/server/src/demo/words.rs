@@ -1,0 +1,78 @@
+//! What the demonstration prints: where everything is, and the commands to try it.
+
+use std::fmt::Write as _;
+
+use crate::demo::Places;
+
+/// Fills in the commands.
+pub(crate) fn commands(mut places: Places) -> Places {
+    let ca = places.ca_certificate.as_ref().map(|path| shell_word(&path.to_string_lossy()));
+    let with = |variable: &str| ca.as_ref().map(|path| format!("{variable}={path} ")).unwrap_or_default();
+    places.inspector_command = format!(
+        "{}HOST=127.0.0.1 ALLOWED_ORIGINS=http://127.0.0.1:6274 npx -y @modelcontextprotocol/inspector@0.21.2",
+        with("NODE_EXTRA_CA_CERTS"),
+    );
+    places.python_command = format!(
+        "{}uv run examples/client.py {} --client-id {}",
+        with("SSL_CERT_FILE"),
+        places.mcp_endpoint,
+        places.client_metadata_document,
+    );
+    let trust = ca.as_ref().map(|path| format!(" --client-id {} --ca-file {path}", places.client_metadata_document));
+    places.verify_command = format!(
+        "printf {} | sekisho verify {} --user {} --password-file -{}",
+        places.password,
+        places.mcp_endpoint,
+        places.username,
+        trust.unwrap_or_default(),
+    );
+    places
+}
+
+/// The lines for the person who started it.
+pub(crate) fn introduction(places: &Places) -> String {
+    let mut text = String::new();
+    let mut line = |label: &str, value: &str| {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{label:<26}{value}");
+    };
+    line("MCP endpoint", &places.mcp_endpoint);
+    line("Issuer", &places.issuer);
+    line("Client metadata document", &places.client_metadata_document);
+    line("User", &format!("{} / {}", places.username, places.password));
+    if let Some(path) = &places.ca_certificate {
+        line("CA certificate", &path.to_string_lossy());
+    }
+    let _ = write!(
+        text,
+        "\nMCP Inspector\n  {}\n  then: Transport Type `Streamable HTTP`, URL `{}`,\n        Client ID `{}`, Scope `{}`\n\
+         \nPython client\n  {}\n\
+         \nAll checks\n  {}\n\
+         \nCtrl-C ends it.\n",
+        places.inspector_command,
+        places.mcp_endpoint,
+        places.client_metadata_document,
+        places.scope,
+        places.python_command,
+        places.verify_command,
+    );
+    text
+}
+
+/// A word for a POSIX shell.
+fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:+@%".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_with_spaces_are_quoted_for_the_shell() {
+        assert_eq!(shell_word("/tmp/a b"), "'/tmp/a b'");
+        assert_eq!(shell_word("it's"), "'it'\\''s'");
+        assert_eq!(shell_word("/home/alice/.local/share"), "/home/alice/.local/share");
+    }
+}
