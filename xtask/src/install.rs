@@ -203,12 +203,9 @@ pub(crate) fn keycloak() -> Result<Keycloak> {
         )?;
         fs::remove_file(&archive).ok();
         let mut build = shell::command(home.join("bin/kc.sh"));
-        build.env("JAVA_HOME", &java_home).args([
-            "--profile=dev",
-            "build",
-            "--db=dev-mem",
-            "--features=cimd",
-        ]);
+        build
+            .env("JAVA_HOME", &java_home)
+            .args(["build", "--db=dev-mem", "--features=cimd"]);
         shell::quietly(&mut build).map(drop)
     })?;
     Ok(Keycloak { home, java_home })

@@ -1,0 +1,113 @@
+// The official TypeScript client, told by one JSON argument what to do; prints one JSON report.
+// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, username?, password? }
+import './hosts.mjs';
+import { auth, Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
+
+import { authorize } from './person.mjs';
+
+const task = JSON.parse(process.argv[2]);
+const report = { pages: [] };
+
+/** Keeps everything in memory, as a client that was started a moment ago. */
+class Provider {
+  redirectUrl = task.redirectUri;
+  clientMetadataUrl = task.clientMetadataUrl;
+  clientMetadata = {
+    client_name: 'a client that nobody registered',
+    redirect_uris: [task.redirectUri],
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'none',
+    ...(task.scope ? { scope: task.scope } : {}),
+  };
+
+  clientInformation() {
+    return task.clientId ? { client_id: task.clientId } : this.information;
+  }
+  saveClientInformation(information) {
+    this.information = information;
+    report.clientInformation = information;
+  }
+  tokens() {
+    return this.saved;
+  }
+  saveTokens(tokens) {
+    this.saved = tokens;
+    report.tokens = tokens;
+    report.tokensSaved = (report.tokensSaved ?? 0) + 1;
+  }
+  state() {
+    return 'the state of this client';
+  }
+  saveCodeVerifier(verifier) {
+    this.verifier = verifier;
+  }
+  codeVerifier() {
+    return this.verifier;
+  }
+  discoveryState() {
+    return this.discovered;
+  }
+  saveDiscoveryState(state) {
+    this.discovered = state;
+  }
+  async redirectToAuthorization(url) {
+    report.authorizationUrl = url.href;
+    const pages = [];
+    try {
+      this.callback = await authorize(url, { ...task, pages });
+    } finally {
+      report.pages = pages.map(({ url, status, text }) => ({ url, status, text }));
+    }
+    report.callback = this.callback.href;
+  }
+}
+
+const provider = new Provider();
+const connect = async () => {
+  const transport = new StreamableHTTPClientTransport(new URL(task.url), { authProvider: provider });
+  const mode = task.era === 'legacy' || task.era === 'auto' ? task.era : { pin: task.era };
+  const client = new Client({ name: 'sekisho-e2e', version: '0' }, { versionNegotiation: { mode } });
+  try {
+    await client.connect(transport);
+  } catch (error) {
+    if (!isUnauthorized(error) || !provider.callback) throw error;
+    await transport.finishAuth(provider.callback.searchParams);
+    await client.close().catch(() => {});
+    return undefined;
+  }
+  return client;
+};
+
+function isUnauthorized(error) {
+  for (let cause = error; cause; cause = cause.cause ?? cause.data?.cause) if (cause instanceof UnauthorizedError) return true;
+  return error?.message?.includes('Unauthorized') ?? false;
+}
+
+const call = async (client, name, args) => {
+  const result = await client.callTool({ name, arguments: args });
+  return result.isError ? { error: result.content } : result.content.find((part) => part.type === 'text')?.text;
+};
+
+try {
+  const client = (await connect()) ?? (await connect());
+  if (!client) throw new Error('still not authorized after the flow');
+  report.version = client.getNegotiatedProtocolVersion();
+  report.tools = (await client.listTools()).tools.map((tool) => tool.name);
+  const named = (name) => report.tools.find((tool) => tool === name || tool.endsWith(`___${name}`)) ?? name;
+  report.sum = await call(client, named('add_numbers'), { a: 2, b: 3 });
+  report.product = await call(client, named('multiply_numbers'), { a: 2, b: 3 });
+  report.greeting = await call(client, named('greet_user'), { name: 'Alice' });
+  if (task.refresh) {
+    // The access token is forgotten; what remains is the refresh token.
+    const before = provider.saved;
+    await auth(provider, { serverUrl: task.url });
+    report.refreshed = { access: provider.saved.access_token !== before.access_token, refresh: provider.saved.refresh_token !== before.refresh_token };
+    report.sumAfterRefresh = await call(client, named('add_numbers'), { a: 20, b: 3 });
+  }
+  await client.close();
+} catch (error) {
+  report.error = { name: error.name, message: error.message, code: error.code ?? error.cause?.code };
+}
+console.log(JSON.stringify(report));
+process.exit(0);

@@ -1,0 +1,155 @@
+"""The official Python client, told by one JSON argument what to do; prints one JSON report.
+
+{ url, era: legacy|auto|2026-07-28, clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, node, person }
+"""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from urllib.parse import parse_qs, urlparse
+
+import httpx2
+from mcp import Client
+from mcp.client.auth import OAuthClientProvider
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+
+task = json.loads(sys.argv[1])
+report: dict = {}
+
+
+def answer_for_test_hosts() -> None:
+    """Every name below SEKISHO_E2E_DOMAIN is this machine."""
+    domain = os.environ.get("SEKISHO_E2E_DOMAIN")
+    if not domain:
+        return
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, *rest, **options):
+        name = host.decode() if isinstance(host, bytes) else host
+        if isinstance(name, str) and (name == domain or name.endswith("." + domain)):
+            host = "127.0.0.1"
+        return real(host, *rest, **options)
+
+    socket.getaddrinfo = getaddrinfo
+
+
+class Storage:
+    """Keeps everything in memory, as a client that was started a moment ago."""
+
+    def __init__(self) -> None:
+        self.tokens: OAuthToken | None = None
+        self.information: OAuthClientInformationFull | None = None
+        if task.get("clientId"):
+            self.information = OAuthClientInformationFull(
+                client_id=task["clientId"],
+                redirect_uris=[task["redirectUri"]],
+                token_endpoint_auth_method="none",
+                issuer=task.get("issuer"),
+            )
+
+    async def get_tokens(self) -> OAuthToken | None:
+        return self.tokens
+
+    async def set_tokens(self, tokens: OAuthToken) -> None:
+        self.tokens = tokens
+        report["tokens"] = tokens.model_dump(mode="json", exclude_none=True)
+        report["tokensSaved"] = report.get("tokensSaved", 0) + 1
+
+    async def get_client_info(self) -> OAuthClientInformationFull | None:
+        return self.information
+
+    async def set_client_info(self, client_info: OAuthClientInformationFull) -> None:
+        self.information = client_info
+        report["clientInformation"] = client_info.model_dump(mode="json", exclude_none=True)
+
+
+callback: dict[str, str] = {}
+
+
+async def redirect(url: str) -> None:
+    report["authorizationUrl"] = url
+    command = [task["node"], task["person"], url, task["redirectUri"]]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip())
+    report["callback"] = done.stdout.strip()
+    query = parse_qs(urlparse(done.stdout.strip()).query)
+    callback.update({name: values[0] for name, values in query.items()})
+    if "error" in callback:
+        raise RuntimeError(f"{callback['error']}: {callback.get('error_description', '')}")
+
+
+async def come_back() -> AuthorizationCodeResult:
+    return AuthorizationCodeResult(code=callback["code"], state=callback.get("state"), iss=callback.get("iss"))
+
+
+def text_of(result) -> object:
+    texts = [part.text for part in result.content if part.type == "text"]
+    return {"error": texts} if result.is_error else texts[0]
+
+
+async def main() -> None:
+    metadata = OAuthClientMetadata(
+        client_name="a client that nobody registered",
+        redirect_uris=[task["redirectUri"]],
+        grant_types=["authorization_code", "refresh_token"],
+        response_types=["code"],
+        token_endpoint_auth_method="none",
+        scope=task.get("scope"),
+    )
+    provider = OAuthClientProvider(
+        task["url"],
+        metadata,
+        Storage(),
+        redirect,
+        come_back,
+        client_metadata_url=task.get("clientMetadataUrl"),
+    )
+    trust = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
+    async with httpx2.AsyncClient(auth=provider, verify=trust, timeout=30) as http:
+        transport = streamable_http_client(task["url"], http_client=http)
+        async with Client(transport, mode=task["era"]) as client:
+            report["version"] = client.session.protocol_version
+            report["tools"] = [tool.name for tool in (await client.list_tools()).tools]
+
+            def named(name: str) -> str:
+                return next((tool for tool in report["tools"] if tool == name or tool.endswith("___" + name)), name)
+
+            async def call(name: str, arguments: dict) -> object:
+                return text_of(await client.call_tool(named(name), arguments))
+
+            report["sum"] = await call("add_numbers", {"a": 2, "b": 3})
+            report["product"] = await call("multiply_numbers", {"a": 2, "b": 3})
+            report["greeting"] = await call("greet_user", {"name": "Alice"})
+            if task.get("refresh"):
+                before = provider.context.current_tokens
+                # As if the access token's time were over; what remains is the refresh token.
+                provider.context.token_expiry_time = time.time() - 1
+                report["sumAfterRefresh"] = await call("add_numbers", {"a": 20, "b": 3})
+                after = provider.context.current_tokens
+                report["refreshed"] = {
+                    "access": after.access_token != before.access_token,
+                    "refresh": after.refresh_token != before.refresh_token,
+                }
+
+
+def innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+if __name__ == "__main__":
+    answer_for_test_hosts()
+    try:
+        asyncio.run(main())
+    except BaseException as error:  # noqa: BLE001 - the report tells it
+        cause = innermost(error)
+        report["error"] = {"name": type(cause).__name__, "message": str(cause)}
+    print(json.dumps(report))
