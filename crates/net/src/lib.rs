@@ -4,7 +4,7 @@
 //! `local_ca` make certificates, `hosts` picks the [`edge::Site`], `client_ip` knows who is asking,
 //! `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
 //! says which addresses may be dialled, `resolve` and `connect` dial them, `client` and
-//! `documents` fetch small things, `pool` is the data path).
+//! `documents` fetch small things within `budget`, `pool` is the data path).
 //!
 //! To add one more thing that is served: implement [`edge::Site`] and put it into
 //! [`edge::hosts::Table`]. To make an outgoing request: [`egress::client::Client`] for a document,
@@ -13,3 +13,4 @@
 pub mod body;
 pub mod edge;
 pub mod egress;
+pub mod hop_by_hop;

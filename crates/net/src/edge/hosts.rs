@@ -1,58 +1,132 @@
 //! Picks the site by listener and host name.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use futures_util::future::{BoxFuture, FutureExt};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::Body;
 use crate::edge::{Peer, Site};
 
 /// Which site answers for which host on which listener.
 #[derive(Clone, Default)]
-pub struct Table {}
+pub struct Table {
+    listeners: HashMap<Box<str>, Names>,
+}
 
-impl Table {
-    /// An empty table.
-    pub fn new() -> Self {
-        Self::default()
-    }
-    /// Puts a site behind a host (a name or address without port) of a listener.
-    pub fn insert(&mut self, listener: &str, host: &str, site: Arc<dyn Site>) {
-        todo!()
-    }
-    /// Puts a site behind every other host of a listener: management, demonstrations.
-    pub fn insert_any_host(&mut self, listener: &str, site: Arc<dyn Site>) {
-        todo!()
+#[derive(Clone, Default)]
+struct Names {
+    exact: HashMap<Box<str>, Arc<dyn Site>>,
+    any: Option<Arc<dyn Site>>,
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut map = f.debug_map();
+        for (listener, names) in &self.listeners {
+            map.entry(listener, &names.exact.keys().collect::<Vec<_>>());
+        }
+        map.finish()
     }
 }
 
-/// A site that hands requests to other sites by host.
+impl Table {
+    /// An empty table: every host is unknown.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts a site behind a host of a listener: a name or an address, without port; an IPv6
+    /// address with or without brackets. Replaces what was there.
+    pub fn insert(&mut self, listener: &str, host: &str, site: Arc<dyn Site>) {
+        let host = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .trim_end_matches('.');
+        let names = self.listeners.entry(listener.into()).or_default();
+        names.exact.insert(host.to_ascii_lowercase().into(), site);
+    }
+
+    /// Puts a site behind every other host of a listener: for management, not for strangers.
+    pub fn insert_any_host(&mut self, listener: &str, site: Arc<dyn Site>) {
+        self.listeners.entry(listener.into()).or_default().any = Some(site);
+    }
+
+    /// The site of a host, which is a name in lower case or an address without brackets.
+    pub fn find(&self, listener: &str, host: &str) -> Option<&Arc<dyn Site>> {
+        let names = self.listeners.get(listener)?;
+        names.exact.get(host).or(names.any.as_ref())
+    }
+}
+
+/// A site that hands requests to other sites by host (SEC-62).
 pub struct Hosts {
     table: ArcSwap<Table>,
+}
+
+impl std::fmt::Debug for Hosts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Hosts").field(&self.table.load()).finish()
+    }
 }
 
 impl Hosts {
     /// Routes by this table.
     pub fn new(table: Table) -> Self {
-        todo!()
+        Self {
+            table: ArcSwap::from_pointee(table),
+        }
     }
+
     /// Replaces the table; requests under way keep their site.
     pub fn replace(&self, table: Table) {
-        todo!()
+        self.table.store(Arc::new(table));
     }
 }
 
 impl Site for Hosts {
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        todo!()
+        let host = match host_of(&request) {
+            Ok(host) => host,
+            Err(error) => {
+                let text = format!("Bad request: {error}.\n");
+                return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
+            }
+        };
+        let site = self
+            .table
+            .load()
+            .find(&peer.listener, &host)
+            .map(Arc::clone);
+        let Some(site) = site else {
+            tracing::debug!(listener = %peer.listener, "request for an unknown host");
+            return std::future::ready(plain(
+                StatusCode::MISDIRECTED_REQUEST,
+                "No site is configured for this host name here.\n",
+            ))
+            .boxed();
+        };
+        drop(host);
+        let peer = peer.clone();
+        async move { site.call(request, &peer).await }.boxed()
     }
 }
 
-/// The host (without port, lower case) that a request asks for, if it asks properly for one.
-pub fn host_of<B>(request: &Request<B>) -> Result<String, HostError> {
-    todo!()
+/// A short answer in plain text.
+pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    let mut response = Response::new(text.into());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Why a request's host is unusable.
@@ -64,7 +138,130 @@ pub enum HostError {
     /// Several `Host` headers, or one that contradicts the authority.
     #[error("request names several hosts")]
     Several,
-    /// Not a host and port.
+    /// Not a host with an optional port.
     #[error("host is malformed")]
     Malformed,
+}
+
+/// The host that a request asks for: lower case, without port, brackets and final dot.
+///
+/// In HTTP/2 and in absolute form the authority counts; a `Host` beside it must agree
+/// (RFC 9112 §3.2, RFC 9113 §8.3.1).
+pub fn host_of<B>(request: &Request<B>) -> Result<Cow<'_, str>, HostError> {
+    let mut values = request.headers().get_all(header::HOST).iter();
+    let stated = values.next();
+    if values.next().is_some() {
+        return Err(HostError::Several);
+    }
+    match (request.uri().authority(), stated) {
+        (None, None) => Err(HostError::Missing),
+        (None, Some(stated)) => host_of_text(stated.to_str().map_err(|_| HostError::Malformed)?),
+        (Some(authority), None) => host_of_text(authority.as_str()),
+        (Some(authority), Some(stated)) => {
+            let agreed = stated
+                .as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes());
+            // A CONNECT names whom to reach, not whom it speaks to.
+            if agreed || request.method() == Method::CONNECT {
+                host_of_text(authority.as_str())
+            } else {
+                Err(HostError::Several)
+            }
+        }
+    }
+}
+
+fn host_of_text(text: &str) -> Result<Cow<'_, str>, HostError> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (address, rest) = rest.split_once(']').ok_or(HostError::Malformed)?;
+        let address: std::net::Ipv6Addr = address.parse().map_err(|_| HostError::Malformed)?;
+        (Cow::Owned(address.to_string()), rest.strip_prefix(':'))
+    } else {
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let proper = !host.is_empty()
+            && host.len() <= 253
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if !proper {
+            return Err(HostError::Malformed);
+        }
+        if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            (Cow::Owned(host.to_ascii_lowercase()), port)
+        } else {
+            (Cow::Borrowed(host), port)
+        }
+    };
+    match port {
+        None | Some("") => {}
+        Some(port) if port.len() <= 5 && port.parse::<u16>().is_ok() => {}
+        Some(_) => return Err(HostError::Malformed),
+    }
+    // Whatever passed so far must also be an authority to everybody else.
+    Authority::try_from(text).map_err(|_| HostError::Malformed)?;
+    Ok(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(uri: &str, hosts: &[&str]) -> Result<String, HostError> {
+        let mut request = Request::builder().uri(uri);
+        for host in hosts {
+            request = request.header(header::HOST, *host);
+        }
+        host_of(&request.body(()).unwrap()).map(Cow::into_owned)
+    }
+
+    #[test]
+    fn the_host_header_names_the_host() {
+        assert_eq!(host("/", &["a.example"]).unwrap(), "a.example");
+        assert_eq!(host("/", &["A.Example:8443"]).unwrap(), "a.example");
+        assert_eq!(host("/", &["a.example."]).unwrap(), "a.example");
+        assert_eq!(host("/", &["127.0.0.1:80"]).unwrap(), "127.0.0.1");
+        assert_eq!(host("/", &["[::1]:80"]).unwrap(), "::1");
+    }
+
+    #[test]
+    fn the_authority_names_the_host() {
+        assert_eq!(host("http://a.example:80/", &[]).unwrap(), "a.example");
+        assert_eq!(
+            host("http://a.example/", &["A.example"]).unwrap(),
+            "a.example"
+        );
+    }
+
+    // SEC-59, SEC-62
+    #[test]
+    fn two_hosts_are_refused() {
+        assert_eq!(
+            host("/", &["a.example", "a.example"]),
+            Err(HostError::Several)
+        );
+        assert_eq!(
+            host("http://a.example/", &["b.example"]),
+            Err(HostError::Several)
+        );
+    }
+
+    // SEC-62
+    #[test]
+    fn a_request_without_host_is_refused() {
+        assert_eq!(host("/", &[]), Err(HostError::Missing));
+    }
+
+    // SEC-62
+    #[test]
+    fn a_malformed_host_is_refused() {
+        for bad in [
+            "", ":80", "a b", "a/b", "a@b", "a:99999", "a:8x", "[::1", "[zz]", "a,b", "a%2e",
+        ] {
+            assert_eq!(host("/", &[bad]), Err(HostError::Malformed), "{bad}");
+        }
+    }
 }

@@ -1,18 +1,27 @@
 //! Accepts connections, serves HTTP/1.1 and HTTP/2 on them, and drains them at the end.
 
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::edge::Site;
 use crate::edge::client_ip::TrustedProxies;
+use crate::edge::connection::{self, Shared};
 use crate::edge::tls::Tls;
+use crate::edge::watch::{Command, Patience, Register};
+use crate::egress::budget::network_of;
 
 /// One listening socket.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Its name: in logs, in `Peer`, in the host table.
     pub name: Arc<str>,
@@ -26,6 +35,19 @@ pub struct Settings {
     pub limits: Limits,
 }
 
+impl Settings {
+    /// A plain listener with default bounds that trusts no proxies.
+    pub fn plain(name: &str, address: SocketAddr) -> Self {
+        Self {
+            name: name.into(),
+            address,
+            tls: None,
+            trusted_proxies: TrustedProxies::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
 /// Bounds of a listener (SEC-60, SEC-61).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -37,26 +59,217 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long requests under way may take once the listener is told to end.
     pub drain_timeout: Duration,
-    /// Connections at the same time.
+    /// Connections at the same time; further ones wait to be accepted.
     pub connections: usize,
-    /// Connections at the same time per address (IPv6: per /64); trusted proxies are exempt.
+    /// Connections at the same time per address (IPv6: per /64); further ones are closed at once.
+    /// Trusted proxies are exempt.
     pub connections_per_address: usize,
 }
 
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(10),
+            connections: 20_000,
+            connections_per_address: 1024,
+        }
+    }
+}
+
+/// How often connections are looked at, at most and at least.
+const SWEEPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// A pause after a failure to accept that another attempt would meet again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
 /// A bound socket.
-pub struct Listener {}
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+    settings: Settings,
+}
 
 impl Listener {
     /// Binds the address.
     pub async fn bind(settings: Settings) -> io::Result<Self> {
-        todo!()
+        let socket = TcpListener::bind(settings.address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self {
+            socket,
+            address,
+            settings,
+        })
     }
+
     /// The bound address, with the real port.
-    pub fn address(&self) -> SocketAddr {
-        todo!()
+    pub const fn address(&self) -> SocketAddr {
+        self.address
     }
-    /// Serves `site` until `stop` is cancelled, then drains. Returns how many connections had to be cut.
+
+    /// Serves `site` until `stop` is cancelled, then lets requests under way end.
+    ///
+    /// Returns how many connections had to be cut because they outlasted `drain_timeout`.
+    /// Dropping the future cuts all.
     pub async fn serve(self, site: Arc<dyn Site>, stop: CancellationToken) -> usize {
-        todo!()
+        let Self {
+            socket, settings, ..
+        } = self;
+        let limits = settings.limits;
+        let patience = Patience {
+            header: limits.header_timeout,
+            idle: limits.idle_timeout,
+            write: limits.write_timeout,
+        };
+        let register = Arc::new(Register::default());
+        let _cut = CutOnDrop(&register);
+        let slots = Arc::new(Semaphore::new(limits.connections));
+        let crowd = Arc::new(Crowd::default());
+        let tracker = TaskTracker::new();
+        let shared = Arc::new(Shared {
+            name: settings.name,
+            tls: settings.tls,
+            trusted_proxies: settings.trusted_proxies,
+            site,
+            tracker: tracker.clone(),
+        });
+        let shortest = patience.header.min(patience.idle).min(patience.write);
+        let mut sweeps = tokio::time::interval((shortest / 4).clamp(SWEEPS.0, SWEEPS.1));
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let (stream, address, slot) = tokio::select! {
+                () = stop.cancelled() => break,
+                _ = sweeps.tick() => {
+                    register.sweep(&patience, Instant::now());
+                    continue;
+                }
+                accepted = accept(&socket, &slots, &shared.name) => accepted,
+            };
+            let place = if shared.trusted_proxies.contains(address) {
+                None
+            } else {
+                let place = crowd.enter(address, limits.connections_per_address);
+                if place.is_none() {
+                    tracing::debug!(listener = %shared.name, %address, "too many connections from one address");
+                    continue;
+                }
+                place
+            };
+            let registered = register.add();
+            let serving = connection::serve(Arc::clone(&shared), stream, address, registered);
+            tracker.spawn(async move {
+                serving.await;
+                drop((slot, place));
+            });
+        }
+        drop(socket);
+        register.tell(Command::Drain);
+        tracker.close();
+        if tokio::time::timeout(limits.drain_timeout, tracker.wait())
+            .await
+            .is_ok()
+        {
+            return 0;
+        }
+        let outlasting = register.len();
+        register.tell(Command::Cut);
+        // Whoever is cut ends at its next poll; a site that blocks its thread is not waited for.
+        if tokio::time::timeout(limits.drain_timeout, tracker.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(listener = %shared.name, "connections are still busy after they were cut");
+        }
+        outlasting
+    }
+}
+
+/// Cuts the connections of a listener whose future is dropped.
+struct CutOnDrop<'a>(&'a Register);
+
+impl Drop for CutOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.tell(Command::Cut);
+    }
+}
+
+/// The next connection, whatever happens to single ones before they are accepted.
+async fn accept(
+    socket: &TcpListener,
+    slots: &Arc<Semaphore>,
+    listener: &str,
+) -> (TcpStream, IpAddr, Option<OwnedSemaphorePermit>) {
+    // The semaphore is never closed.
+    let slot = Arc::clone(slots).acquire_owned().await.ok();
+    loop {
+        match socket.accept().await {
+            Ok((stream, address)) => {
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(listener, %error, "connection was gone at once");
+                    continue;
+                }
+                return (stream, address.ip().to_canonical(), slot);
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                tracing::debug!(listener, %error, "connection was gone before it was accepted");
+            }
+            Err(error) => {
+                tracing::warn!(listener, %error, "cannot accept connections, trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}
+
+/// How many connections each address has.
+#[derive(Debug, Default)]
+struct Crowd {
+    counts: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// One of an address's connections; given back when dropped.
+struct Place {
+    crowd: Arc<Crowd>,
+    network: IpAddr,
+}
+
+impl Crowd {
+    fn enter(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<Place> {
+        let network = network_of(address);
+        let mut counts = self.counts.lock();
+        let count = counts.entry(network).or_insert(0);
+        if *count >= limit {
+            return None;
+        }
+        *count += 1;
+        Some(Place {
+            crowd: Arc::clone(self),
+            network,
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.crowd.counts.lock();
+        if let Some(count) = counts.get_mut(&self.network) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.network);
+            }
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The edge: connections come in here, and leave as requests to a [`Site`].
 
 pub mod client_ip;
+mod connection;
 pub mod hosts;
 pub mod listen;
 pub mod local_ca;
 pub mod proxy;
 pub mod tls;
+mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,24 +1,106 @@
 //! A site in front of somebody else's server.
 
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use futures_util::future::{BoxFuture, FutureExt};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::Body;
+use crate::edge::hosts::plain;
 use crate::edge::{Peer, Site};
-use crate::egress::pool::Upstream;
+use crate::egress::connect::ConnectError;
+use crate::egress::pool::{SendError, Upstream};
+use crate::hop_by_hop;
 
-/// Forwards every request to one upstream.
-pub struct Proxy {}
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// What a client may have put there to pretend; replaced or removed.
+const CLAIMS: [HeaderName; 6] = [
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    FORWARDED_PROTO,
+    header::FORWARDED,
+    HeaderName::from_static("x-forwarded-port"),
+    HeaderName::from_static("x-real-ip"),
+];
+
+/// Forwards every request to one upstream, path and query unchanged, bodies streaming both ways.
+///
+/// The upstream sees its own name in `Host`, and the original in `X-Forwarded-Host`.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    upstream: Upstream,
+}
 
 impl Proxy {
-    /// A proxy to `upstream`; `base_path` ("" or "/x") is put before every path.
-    pub fn new(upstream: Upstream) -> Self {
-        todo!()
+    /// A proxy to `upstream`.
+    pub const fn new(upstream: Upstream) -> Self {
+        Self { upstream }
+    }
+
+    async fn forward(&self, request: Request<Body>) -> Response<Body> {
+        match self.upstream.send(request).await {
+            Ok(mut response) => {
+                hop_by_hop::remove(response.headers_mut());
+                response
+            }
+            Err(error) => refuse(&error, &self.upstream),
+        }
     }
 }
 
 impl Site for Proxy {
-    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        todo!()
+    fn call(&self, mut request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        if request.method() == Method::CONNECT {
+            let answer = plain(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "CONNECT is not served here.\n",
+            );
+            return std::future::ready(answer).boxed();
+        }
+        let host = original_host(&request);
+        let headers = request.headers_mut();
+        hop_by_hop::remove(headers);
+        say_for_whom(headers, host, peer);
+        self.forward(request).boxed()
+    }
+}
+
+fn original_host(request: &Request<Body>) -> Option<HeaderValue> {
+    match request.uri().authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => request.headers().get(header::HOST).cloned(),
+    }
+}
+
+fn say_for_whom(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
+    for name in CLAIMS {
+        headers.remove(name);
+    }
+    if let Ok(address) = HeaderValue::try_from(peer.address.to_string()) {
+        headers.insert(FORWARDED_FOR, address);
+    }
+    let scheme = if peer.tls { "https" } else { "http" };
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    if let Some(host) = host {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+fn refuse(error: &SendError, upstream: &Upstream) -> Response<Body> {
+    let cause = std::error::Error::source(error)
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let host = &upstream.destination().host;
+    tracing::warn!(upstream = %host, %error, cause, "upstream `{host}` gave no answer");
+    match error {
+        SendError::TimedOut | SendError::Connect(ConnectError::TimedOut) => plain(
+            StatusCode::GATEWAY_TIMEOUT,
+            "The server behind this address did not answer in time.\n",
+        ),
+        SendError::Connect(_) | SendError::Protocol(_) => plain(
+            StatusCode::BAD_GATEWAY,
+            "The server behind this address can't be reached or gave no proper answer.\n",
+        ),
     }
 }

@@ -5,19 +5,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use tokio::time::Instant;
 use url::Url;
 
+use crate::body::{Body, BodyError, BoxError, read_bounded};
 use crate::egress::connect::{ConnectError, Connector};
-use crate::egress::rules::Rules;
+use crate::egress::live::{Home, Live, into_origin_form};
+use crate::egress::rules::{Destination, Rules};
 
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// For everything together: resolve, connect, headers, body (SEC-26).
     pub deadline: Duration,
-    /// Bytes of body at most (SEC-24).
+    /// Bytes of body at most, counted as they arrive (SEC-24).
     pub max_bytes: usize,
+}
+
+impl Limits {
+    /// Client metadata documents: 5 s, 5 KiB (CI-16).
+    pub const CLIENT_METADATA: Self = Self {
+        deadline: Duration::from_secs(5),
+        max_bytes: 5 * 1024,
+    };
+    /// Key sets and metadata of servers: 5 s, 64 KiB.
+    pub const SERVER_METADATA: Self = Self {
+        deadline: Duration::from_secs(5),
+        max_bytes: 64 * 1024,
+    };
 }
 
 /// An answer, read to its end. Its status may be anything: redirects are not followed (SEC-23).
@@ -31,7 +47,7 @@ pub struct Fetched {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
-    /// Who answered.
+    /// The address that was connected to.
     pub remote: SocketAddr,
 }
 
@@ -55,41 +71,208 @@ pub enum FetchError {
     Encoded,
     /// The origin broke the protocol or closed early.
     #[error("answer is not proper HTTP or breaks off")]
-    Protocol(#[source] crate::body::BoxError),
+    Protocol(#[source] BoxError),
 }
 
-/// Fetches small things under one set of rules.
-#[derive(Clone)]
-pub struct Client {}
+/// Fetches small things under one set of rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Client {
+    connector: Arc<Connector>,
+    rules: Arc<Rules>,
+}
+
+/// A one-shot connection ends with its answer.
+enum Homeless {}
+
+impl Home for Homeless {
+    fn take_back(self, _live: Box<Live>) {}
+}
 
 impl Client {
     /// A client for one kind of use.
     pub fn new(connector: Arc<Connector>, rules: Rules) -> Self {
-        todo!()
+        Self {
+            connector,
+            rules: Arc::new(rules),
+        }
     }
 
     /// The rules it obeys.
     pub fn rules(&self) -> &Rules {
-        todo!()
+        &self.rules
     }
 
-    /// Sends `request` to `url` (its URI is ignored) and reads the answer.
+    /// Sends `request` to `url` (the request's own URI is ignored) and reads the answer.
+    ///
+    /// `Host`, `Connection` and `Accept-Encoding: identity` are set here (SEC-25).
     pub async fn fetch(
         &self,
         url: &Url,
         request: Request<Bytes>,
         limits: Limits,
     ) -> Result<Fetched, FetchError> {
-        todo!()
+        let destination = self.rules.check_url(url).map_err(ConnectError::from)?;
+        let deadline = Instant::now() + limits.deadline;
+        tokio::time::timeout_at(
+            deadline,
+            self.exchange(url, &destination, request, limits, deadline),
+        )
+        .await
+        .map_err(|_elapsed| FetchError::TimedOut)?
     }
 
     /// A GET for JSON.
     pub async fn get(&self, url: &Url, limits: Limits) -> Result<Fetched, FetchError> {
-        todo!()
+        self.fetch(url, json_request(), limits).await
     }
+
+    async fn exchange(
+        &self,
+        url: &Url,
+        destination: &Destination,
+        request: Request<Bytes>,
+        limits: Limits,
+        deadline: Instant,
+    ) -> Result<Fetched, FetchError> {
+        let authority = HeaderValue::try_from(destination.authority())
+            .map_err(|cause| FetchError::Protocol(cause.into()))?;
+        let mut request = request.map(Body::full);
+        *request.uri_mut() = path_of(url)
+            .parse()
+            .map_err(|cause: http::uri::InvalidUri| FetchError::Protocol(cause.into()))?;
+        into_origin_form(&mut request, &authority);
+        let headers = request.headers_mut();
+        headers.insert(
+            header::ACCEPT_ENCODING,
+            HeaderValue::from_static("identity"),
+        );
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+
+        let dialled = self
+            .connector
+            .connect(destination, &self.rules, deadline)
+            .await?;
+        let live = Live::open(dialled).await.map_err(FetchError::Protocol)?;
+        let answer = live
+            .exchange(request)
+            .await
+            .map_err(|failed| FetchError::Protocol(failed.cause))?;
+        let remote = answer.remote();
+        let (parts, body) = answer.into_response::<Homeless>(None).into_parts();
+        if is_encoded(&parts.headers) {
+            return Err(FetchError::Encoded);
+        }
+        let body = read_bounded(body, limits.max_bytes, limits.deadline)
+            .await
+            .map_err(|error| match error {
+                BodyError::TooLarge { limit } => FetchError::TooLarge { limit },
+                BodyError::Stalled => FetchError::TimedOut,
+                BodyError::Interrupted(cause) => FetchError::Protocol(cause),
+            })?;
+        Ok(Fetched {
+            url: url.clone(),
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            remote,
+        })
+    }
+}
+
+/// A GET that asks for JSON.
+pub(crate) fn json_request() -> Request<Bytes> {
+    let mut request = Request::new(Bytes::new());
+    *request.method_mut() = Method::GET;
+    let headers = request.headers_mut();
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static("sekisho"));
+    request
+}
+
+fn path_of(url: &Url) -> String {
+    match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .any(|encoding| {
+            !encoding
+                .as_bytes()
+                .trim_ascii()
+                .eq_ignore_ascii_case(b"identity")
+        })
 }
 
 /// Whether a `Content-Type` says JSON: `application/json` or `application/<something>+json` (CI-6).
 pub fn is_json(headers: &HeaderMap) -> bool {
-    todo!()
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let Ok(value) = value.to_str() else {
+        return false;
+    };
+    let essence = value
+        .split_once(';')
+        .map_or(value, |(essence, _parameters)| essence);
+    let essence = essence.trim().to_ascii_lowercase();
+    match essence.strip_prefix("application/") {
+        Some("json") => true,
+        Some(subtype) => subtype.strip_suffix("+json").is_some_and(|prefix| {
+            !prefix.is_empty()
+                && prefix
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b',')
+        }),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
+        headers
+    }
+
+    // CI-6
+    #[test]
+    fn json_and_its_dialects_are_json() {
+        for value in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/cimd+json",
+            "application/jwk-set+json",
+        ] {
+            assert!(is_json(&typed(value)), "{value}");
+        }
+    }
+
+    // CI-6
+    #[test]
+    fn everything_else_is_not_json() {
+        for value in [
+            "text/json",
+            "text/html",
+            "application/+json",
+            "application/jsonp",
+            "application/json, application/x-www-form-urlencoded",
+            "application/json+x",
+            "",
+        ] {
+            assert!(!is_json(&typed(value)), "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+        let mut twice = typed("application/json");
+        twice.append(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+        assert!(!is_json(&twice));
+    }
 }

@@ -1,27 +1,49 @@
 //! The data path: streaming requests over kept connections.
+//!
+//! Connections are kept per upstream, last in first out, so that under little load few stay open.
+//! There is no task per connection (see `live`), and the only lock is held for a push or a pop.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
-use crate::egress::rules::{Refusal, Rules};
+use crate::egress::live::{Failed, Home, Live, into_origin_form};
+use crate::egress::rules::{Destination, Refusal, Rules};
 
 /// Bounds of the data path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// For resolving, connecting and TLS together.
     pub connect_timeout: Duration,
-    /// From sending the request to the last header of the answer.
+    /// From sending the request to the last header of its answer.
     pub header_timeout: Duration,
-    /// How long an unused connection is kept when its server does not say.
+    /// How long an unused connection is kept when its server does not say. Shorter than what
+    /// servers do (uvicorn and Node close after 5 s), so that requests seldom meet a closing one.
     pub idle_timeout: Duration,
     /// Unused connections kept per upstream.
     pub max_idle: usize,
 }
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(4),
+            max_idle: 256,
+        }
+    }
+}
+
+/// The longest that a server's `Keep-Alive: timeout` is believed.
+const LONGEST_IDLE: Duration = Duration::from_mins(1);
 
 /// Put into a request's extensions: sending it twice does no harm, whatever its method says.
 #[derive(Clone, Copy, Debug)]
@@ -33,52 +55,267 @@ pub enum SendError {
     /// No connection: nothing was sent.
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    /// No answer in time.
+    /// No answer in time. The upstream may have acted on the request.
     #[error("no answer in time")]
     TimedOut,
-    /// The connection broke, or what came is not HTTP.
+    /// The connection broke, or what came is not HTTP. The upstream may have acted on the request.
     #[error("no proper answer")]
     Protocol(#[source] BoxError),
 }
 
-/// Connections to upstreams under one set of rules.
-#[derive(Clone)]
-pub struct Pool {}
+/// Connections to upstreams under one set of rules. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    connector: Arc<Connector>,
+    rules: Rules,
+    settings: Settings,
+    upstreams: Mutex<HashMap<Destination, Upstream>>,
+}
 
 /// One upstream: a scheme, host and port, and the idle connections to it. Cheap to clone.
 #[derive(Clone)]
-pub struct Upstream {}
+pub struct Upstream {
+    origin: Arc<Origin>,
+}
+
+struct Origin {
+    connector: Arc<Connector>,
+    rules: Rules,
+    settings: Settings,
+    destination: Destination,
+    authority: HeaderValue,
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    live: Box<Live>,
+    until: Instant,
+}
 
 impl Pool {
     /// An empty pool.
     pub fn new(connector: Arc<Connector>, rules: Rules, settings: Settings) -> Self {
-        todo!()
+        Self {
+            shared: Arc::new(Shared {
+                connector,
+                rules,
+                settings,
+                upstreams: Mutex::new(HashMap::new()),
+            }),
+        }
     }
 
-    /// The upstream of a URL; its path is ignored. The same handle for the same origin.
+    /// The upstream of a URL; its path is ignored. URLs of one origin share their connections.
     pub fn upstream(&self, url: &Url) -> Result<Upstream, Refusal> {
-        todo!()
+        let destination = self.shared.rules.check_url(url)?;
+        let mut upstreams = self.shared.upstreams.lock();
+        if let Some(upstream) = upstreams.get(&destination) {
+            return Ok(upstream.clone());
+        }
+        let authority =
+            HeaderValue::try_from(destination.authority()).map_err(|_| Refusal::NoHost)?;
+        let upstream = Upstream {
+            origin: Arc::new(Origin {
+                connector: Arc::clone(&self.shared.connector),
+                rules: self.shared.rules.clone(),
+                settings: self.shared.settings,
+                destination: destination.clone(),
+                authority,
+                idle: Mutex::new(Vec::new()),
+            }),
+        };
+        upstreams.insert(destination, upstream.clone());
+        Ok(upstream)
     }
 
-    /// Closes connections that were unused for too long; to be called every few seconds.
+    /// Closes connections that were unused for too long or that their servers have closed, and
+    /// forgets upstreams that nobody holds. To be called every few seconds.
     pub fn sweep(&self) {
-        todo!()
+        let now = Instant::now();
+        let upstreams: Vec<Upstream> = {
+            let mut upstreams = self.shared.upstreams.lock();
+            upstreams.retain(|_, upstream| {
+                Arc::strong_count(&upstream.origin) > 1 || !upstream.origin.idle.lock().is_empty()
+            });
+            upstreams.values().cloned().collect()
+        };
+        for upstream in upstreams {
+            let mut connections = std::mem::take(&mut *upstream.origin.idle.lock());
+            connections.retain_mut(|idle| idle.until > now && idle.live.is_open());
+            let mut idle = upstream.origin.idle.lock();
+            // What came back meanwhile is fresher and stays on top.
+            connections.append(&mut idle);
+            *idle = connections;
+        }
+    }
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Upstream")
+            .field(&self.origin.destination)
+            .finish()
     }
 }
 
 impl Upstream {
-    /// Sends a request; its URI's path and query are used, `Host` is set. The answer's body streams;
-    /// dropping it before its end closes the connection.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
-        todo!()
+    /// Where it is.
+    pub fn destination(&self) -> &Destination {
+        &self.origin.destination
     }
 
-    /// Like `send`, with another bound on the time until the answer's headers.
+    /// How many connections wait for the next request.
+    pub fn idle_connections(&self) -> usize {
+        self.origin.idle.lock().len()
+    }
+
+    /// Sends a request and waits for the head of its answer; both bodies stream.
+    ///
+    /// Path and query of the request's URI are used, `Host` is set here, other headers are left
+    /// as they are. Dropping the answer's body before its end closes the connection, which is how
+    /// the upstream learns of a cancellation.
+    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+        self.send_within(request, self.origin.settings.header_timeout)
+            .await
+    }
+
+    /// Like [`Self::send`], with another bound on the time until the answer's headers.
     pub async fn send_within(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
         header_timeout: Duration,
     ) -> Result<Response<Body>, SendError> {
-        todo!()
+        into_origin_form(&mut request, &self.origin.authority);
+        let deadline = Instant::now() + header_timeout;
+        tokio::time::timeout_at(deadline, self.send_somewhere(request))
+            .await
+            .map_err(|_elapsed| SendError::TimedOut)?
     }
+
+    async fn send_somewhere(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Body>, SendError> {
+        while let Some(live) = self.take_idle() {
+            let again = copy_if_repeatable(&request);
+            match live.exchange(request).await {
+                Ok(answer) => return self.accept(answer),
+                // The server closed the kept connection. Not a byte went out: nothing happened.
+                Err(Failed {
+                    unsent: Some(unsent),
+                    ..
+                }) => request = unsent,
+                // It may have acted on the request, but may do so twice.
+                Err(Failed { cause, .. }) => match again {
+                    Some(again) => {
+                        request = again;
+                        break;
+                    }
+                    None => return Err(SendError::Protocol(cause)),
+                },
+            }
+        }
+        let live = self.connect().await?;
+        match live.exchange(request).await {
+            Ok(answer) => self.accept(answer),
+            Err(failed) => Err(SendError::Protocol(failed.cause)),
+        }
+    }
+
+    fn accept(&self, answer: crate::egress::live::Answer) -> Result<Response<Body>, SendError> {
+        if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(SendError::Protocol("answer switches protocols".into()));
+        }
+        let keep = self.keep_for(answer.response.headers());
+        let home = Stable {
+            origin: Arc::clone(&self.origin),
+            keep,
+        };
+        Ok(answer.into_response(Some(home)))
+    }
+
+    /// How long the connection is kept: what its server promises less a second, or our own bound.
+    fn keep_for(&self, headers: &HeaderMap) -> Duration {
+        let ours = self.origin.settings.idle_timeout;
+        let Some(promise) = headers
+            .get("keep-alive")
+            .and_then(|value| value.to_str().ok())
+        else {
+            return ours;
+        };
+        promise
+            .split(',')
+            .filter_map(|parameter| parameter.trim().strip_prefix("timeout="))
+            .find_map(|seconds| seconds.parse::<u64>().ok())
+            .map_or(ours, |seconds| {
+                Duration::from_secs(seconds.saturating_sub(1)).min(LONGEST_IDLE)
+            })
+    }
+
+    fn take_idle(&self) -> Option<Box<Live>> {
+        let mut expired = Vec::new();
+        let mut found = None;
+        {
+            let mut idle = self.origin.idle.lock();
+            let now = Instant::now();
+            while let Some(candidate) = idle.pop() {
+                if candidate.until > now {
+                    found = Some(candidate.live);
+                    break;
+                }
+                expired.push(candidate);
+            }
+        }
+        // Sockets are closed without the lock.
+        drop(expired);
+        found
+    }
+
+    async fn connect(&self) -> Result<Box<Live>, SendError> {
+        let origin = &self.origin;
+        let deadline = Instant::now() + origin.settings.connect_timeout;
+        let dialled = origin
+            .connector
+            .connect(&origin.destination, &origin.rules, deadline)
+            .await?;
+        Live::open(dialled).await.map_err(SendError::Protocol)
+    }
+}
+
+/// Where connections of one upstream wait for the next request.
+struct Stable {
+    origin: Arc<Origin>,
+    keep: Duration,
+}
+
+impl Home for Stable {
+    fn take_back(self, live: Box<Live>) {
+        let until = Instant::now() + self.keep;
+        let mut idle = self.origin.idle.lock();
+        if idle.len() < self.origin.settings.max_idle {
+            idle.push(Idle { live, until });
+        }
+    }
+}
+
+/// A copy to send again on another connection, if the first one turns out to be dead: only for
+/// what may be done twice (RFC 9110 §9.2.2) and is in memory.
+fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
+    let method = request.method();
+    let repeatable = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+        || request.extensions().get::<Repeatable>().is_some();
+    if !repeatable {
+        return None;
+    }
+    let mut copy = Request::new(Body::full(request.body().as_bytes()?));
+    *copy.method_mut() = method.clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    copy.headers_mut().clone_from(request.headers());
+    Some(copy)
 }

@@ -1,0 +1,263 @@
+//! Serves one accepted connection.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+
+use crate::body::{Body, BoxError};
+use crate::edge::client_ip::TrustedProxies;
+use crate::edge::hosts::plain;
+use crate::edge::tls::Tls;
+use crate::edge::watch::{Command, Registered, Watch, Watched};
+use crate::edge::{Peer, Site};
+
+/// Requests at the same time on one HTTP/2 connection (SEC-60).
+const STREAMS: u32 = 100;
+/// Bytes of request headers in HTTP/2 (SEC-60).
+const HEADER_LIST: u32 = 16 * 1024;
+/// Streams that a client opened and reset before they were accepted (SEC-60, CVE-2023-44487).
+const PENDING_RESETS: usize = 20;
+/// Bytes of request line and headers in HTTP/1.1.
+const HEAD_BUFFER: usize = 64 * 1024;
+
+/// What all connections of a listener have in common.
+pub(crate) struct Shared {
+    pub(crate) name: Arc<str>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) trusted_proxies: TrustedProxies,
+    pub(crate) site: Arc<dyn Site>,
+    pub(crate) tracker: TaskTracker,
+}
+
+/// Streams of HTTP/2 run as tasks that shutdown waits for.
+#[derive(Clone)]
+struct Tasks {
+    tracker: TaskTracker,
+}
+
+impl<F> hyper::rt::Executor<F> for Tasks
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.tracker.spawn(future);
+    }
+}
+
+/// What all requests of a connection have in common.
+struct Connection {
+    shared: Arc<Shared>,
+    peer: Peer,
+    watch: Arc<Watch>,
+}
+
+/// Serves the connection until it ends, is told to, or took too long.
+pub(crate) async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    address: IpAddr,
+    registered: Registered,
+) {
+    let watch = Arc::clone(&registered.watch);
+    let mut peer = Peer {
+        address,
+        listener: Arc::clone(&shared.name),
+        tls: shared.tls.is_some(),
+        client_certificate: false,
+    };
+    let Some(tls) = &shared.tls else {
+        let connection = Connection {
+            shared,
+            peer,
+            watch,
+        };
+        return connection.run(stream).await;
+    };
+    let mut handshake = pin!(tls.accept(stream));
+    let handshake = poll_fn(|cx| match watch.poll_command(cx) {
+        Command::Run => handshake.as_mut().poll(cx).map(Some),
+        Command::Drain | Command::Cut => Poll::Ready(None),
+    });
+    match handshake.await {
+        Some(Ok(stream)) => {
+            peer.client_certificate = stream.client_certificate();
+            watch.begin();
+            let connection = Connection {
+                shared: Arc::clone(&shared),
+                peer,
+                watch,
+            };
+            connection.run(stream).await;
+        }
+        Some(Err(error)) => {
+            tracing::debug!(listener = %shared.name, %error, "TLS handshake failed");
+        }
+        None => {}
+    }
+    drop(registered);
+}
+
+impl Connection {
+    async fn run<S>(self, stream: S)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let connection = Arc::new(self);
+        let mut builder = auto::Builder::new(Tasks {
+            tracker: connection.shared.tracker.clone(),
+        });
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(None) // The watch does this.
+            .max_buf_size(HEAD_BUFFER);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .max_header_list_size(HEADER_LIST)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .initial_stream_window_size(256 * 1024)
+            .initial_connection_window_size(1024 * 1024)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let io = TokioIo::new(Watched::new(stream, Arc::clone(&connection.watch)));
+        let service = {
+            let connection = Arc::clone(&connection);
+            service_fn(move |request| answer(Arc::clone(&connection), request))
+        };
+        let mut serving = pin!(builder.serve_connection(io, service));
+        let mut draining = false;
+        let result = poll_fn(|cx| {
+            match connection.watch.poll_command(cx) {
+                Command::Run => {}
+                Command::Drain if draining => {}
+                Command::Drain => {
+                    draining = true;
+                    serving.as_mut().graceful_shutdown();
+                }
+                Command::Cut => return Poll::Ready(Ok(())),
+            }
+            serving.as_mut().poll(cx)
+        })
+        .await;
+        if let Err(error) = result {
+            tracing::debug!(listener = %connection.shared.name, %error, "connection ended badly");
+        }
+    }
+}
+
+async fn answer(
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<Sending>, Infallible> {
+    connection.watch.request_begins(request.version());
+    let under_way = UnderWay {
+        connection: Arc::clone(&connection),
+    };
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut response = if request.method() == Method::CONNECT {
+        plain(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "CONNECT is not served here.\n",
+        )
+    } else {
+        call(&connection, request.map(Body::incoming)).await
+    };
+    if chunked {
+        // A length beside the chunks would have been dropped silently, so that a proxy in front
+        // of us may see other messages than we do. Nothing that follows on this connection is
+        // read. RFC 9112 §6.1, SEC-59.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map(|body| Sending {
+        body,
+        _under_way: under_way,
+    }))
+}
+
+/// Calls the site; its panic becomes a 500 without a body (SEC-72).
+async fn call(connection: &Connection, request: Request<Body>) -> Response<Body> {
+    let Shared {
+        site,
+        trusted_proxies,
+        ..
+    } = &*connection.shared;
+    let calling = async {
+        if trusted_proxies.contains(connection.peer.address) {
+            let peer = Peer {
+                address: trusted_proxies.client(connection.peer.address, request.headers()),
+                ..connection.peer.clone()
+            };
+            site.call(request, &peer).await
+        } else {
+            site.call(request, &connection.peer).await
+        }
+    };
+    match AssertUnwindSafe(calling).catch_unwind().await {
+        Ok(response) => response,
+        Err(_panic) => {
+            tracing::error!(listener = %connection.shared.name, "a request made the program panic");
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// A request whose answer is not all handed over.
+struct UnderWay {
+    connection: Arc<Connection>,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.connection.watch.request_ends();
+    }
+}
+
+/// An answer's body; with it ends the request.
+struct Sending {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl http_body::Body for Sending {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,344 @@
+//! Watches over connections: who is too slow, who is idle, who must go.
+//!
+//! A connection has no timers of its own. It notes in a few atomics what it is doing, and one
+//! sweep per listener looks at all of them, so that a request costs no timer and no lock.
+
+use std::collections::HashMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+/// Bounds on what a connection may do (SEC-61).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    pub(crate) header: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) write: Duration,
+}
+
+/// What a connection is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Command {
+    /// Go on.
+    Run = 0,
+    /// Take no further requests.
+    Drain = 1,
+    /// End now.
+    Cut = 2,
+}
+
+/// What one connection is doing. Times are milliseconds since its start; 0 is "not".
+#[derive(Debug)]
+pub(crate) struct Watch {
+    start: Instant,
+    command: AtomicU8,
+    task: AtomicWaker,
+    in_flight: AtomicU32,
+    /// HTTP/2: bytes arrive without requests, so that the first byte says nothing.
+    multiplexed: AtomicBool,
+    served: AtomicBool,
+    idle_since: AtomicU64,
+    head_since: AtomicU64,
+    stuck_since: AtomicU64,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+            command: AtomicU8::new(Command::Run as u8),
+            task: AtomicWaker::new(),
+            in_flight: AtomicU32::new(0),
+            multiplexed: AtomicBool::new(false),
+            served: AtomicBool::new(false),
+            idle_since: AtomicU64::new(1),
+            head_since: AtomicU64::new(0),
+            stuck_since: AtomicU64::new(0),
+        }
+    }
+
+    fn at(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.start).as_millis())
+            .unwrap_or(u64::MAX)
+            .max(1)
+    }
+
+    fn now(&self) -> u64 {
+        self.at(Instant::now())
+    }
+
+    /// The handshake is over: the time for the first request begins.
+    pub(crate) fn begin(&self) {
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// A request has arrived with all of its headers.
+    pub(crate) fn request_begins(&self, version: http::Version) {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+        if !self.served.load(Ordering::Relaxed) {
+            self.multiplexed
+                .store(version == http::Version::HTTP_2, Ordering::Relaxed);
+            self.served.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Its answer has been handed over whole, or given up.
+    pub(crate) fn request_ends(&self) {
+        self.idle_since.store(self.now(), Ordering::Relaxed);
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    fn bytes_arrived(&self) {
+        if self.in_flight.load(Ordering::Relaxed) == 0
+            && self.head_since.load(Ordering::Relaxed) == 0
+        {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    fn wrote(&self, done: bool) {
+        let stuck = self.stuck_since.load(Ordering::Relaxed) != 0;
+        if done && stuck {
+            self.stuck_since.store(0, Ordering::Relaxed);
+        } else if !done && !stuck {
+            self.stuck_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// What is to be done now; to be called at the start of every poll of the connection.
+    pub(crate) fn poll_command(&self, cx: &Context<'_>) -> Command {
+        self.task.register(cx.waker());
+        match self.command.load(Ordering::Acquire) {
+            0 => Command::Run,
+            1 => Command::Drain,
+            _ => Command::Cut,
+        }
+    }
+
+    fn tell(&self, command: Command) {
+        if self.command.fetch_max(command as u8, Ordering::AcqRel) < command as u8 {
+            self.task.wake();
+        }
+    }
+
+    fn verdict(&self, patience: &Patience, now: Instant) -> Command {
+        let now = self.at(now);
+        let longer_than = |since: &AtomicU64, limit: Duration| {
+            let since = since.load(Ordering::Relaxed);
+            since != 0 && u128::from(now.saturating_sub(since)) > limit.as_millis()
+        };
+        if longer_than(&self.stuck_since, patience.write) {
+            return Command::Cut;
+        }
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            return Command::Run;
+        }
+        if !self.served.load(Ordering::Relaxed) && longer_than(&self.idle_since, patience.header) {
+            return Command::Cut;
+        }
+        if !self.multiplexed.load(Ordering::Relaxed)
+            && longer_than(&self.head_since, patience.header)
+        {
+            return Command::Cut;
+        }
+        if longer_than(&self.idle_since, patience.idle) {
+            return Command::Drain;
+        }
+        Command::Run
+    }
+}
+
+/// The connections of one listener.
+#[derive(Debug, Default)]
+pub(crate) struct Register {
+    watches: Mutex<Watches>,
+}
+
+#[derive(Debug, Default)]
+struct Watches {
+    next: u64,
+    all: HashMap<u64, Arc<Watch>>,
+}
+
+/// A connection's entry; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    register: Arc<Register>,
+    number: u64,
+    pub(crate) watch: Arc<Watch>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.register.watches.lock().all.remove(&self.number);
+    }
+}
+
+impl Register {
+    pub(crate) fn add(self: &Arc<Self>) -> Registered {
+        let watch = Arc::new(Watch::new());
+        let mut watches = self.watches.lock();
+        let number = watches.next;
+        watches.next += 1;
+        watches.all.insert(number, Arc::clone(&watch));
+        Registered {
+            register: Arc::clone(self),
+            number,
+            watch,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.watches.lock().all.len()
+    }
+
+    /// Tells those who took too long to leave.
+    pub(crate) fn sweep(&self, patience: &Patience, now: Instant) {
+        for watch in self.watches.lock().all.values() {
+            watch.tell(watch.verdict(patience, now));
+        }
+    }
+
+    /// Tells all.
+    pub(crate) fn tell(&self, command: Command) {
+        for watch in self.watches.lock().all.values() {
+            watch.tell(command);
+        }
+    }
+}
+
+/// A stream that notes what happens on it.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    stream: S,
+    watch: Arc<Watch>,
+}
+
+impl<S> Watched<S> {
+    pub(crate) const fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self { stream, watch }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if buf.filled().len() > before {
+            self.watch.bytes_arrived();
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch.wrote(polled.is_ready());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch.wrote(polled.is_ready());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        if polled.is_pending() {
+            self.watch.wrote(false);
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        header: Duration::from_secs(10),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(30),
+    };
+
+    async fn verdict_after(watch: &Watch, seconds: u64) -> Command {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        watch.verdict(&PATIENCE, Instant::now())
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn who_never_sends_a_request_is_cut() {
+        let watch = Watch::new();
+        assert_eq!(verdict_after(&watch, 9).await, Command::Run);
+        assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn a_later_request_has_the_same_time_for_its_headers() {
+        let watch = Watch::new();
+        watch.request_begins(http::Version::HTTP_11);
+        assert_eq!(verdict_after(&watch, 600).await, Command::Run);
+        watch.request_ends();
+        assert_eq!(verdict_after(&watch, 60).await, Command::Run);
+        watch.bytes_arrived();
+        assert_eq!(verdict_after(&watch, 9).await, Command::Run);
+        watch.bytes_arrived();
+        assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_idle_for_long_is_sent_away() {
+        let watch = Watch::new();
+        watch.request_begins(http::Version::HTTP_2);
+        watch.request_ends();
+        watch.bytes_arrived();
+        assert_eq!(verdict_after(&watch, 74).await, Command::Run);
+        assert_eq!(verdict_after(&watch, 2).await, Command::Drain);
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn who_stops_reading_is_cut() {
+        let watch = Watch::new();
+        watch.request_begins(http::Version::HTTP_11);
+        watch.wrote(false);
+        assert_eq!(verdict_after(&watch, 29).await, Command::Run);
+        watch.wrote(true);
+        watch.wrote(false);
+        assert_eq!(verdict_after(&watch, 29).await, Command::Run);
+        assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+}
