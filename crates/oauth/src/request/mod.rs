@@ -1,0 +1,4 @@
+//! Requests, parsed from their forms.
+
+pub mod authorization;
+pub mod token;

@@ -1,0 +1,4 @@
+//! Answers, made and read.
+
+pub mod authorization;
+pub mod token;
