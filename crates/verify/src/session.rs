@@ -1,0 +1,505 @@
+//! What the walk was told, and what it has learned so far.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request};
+use oauth::pkce::CodeVerifier;
+use serde_json::Value;
+use url::Url;
+
+use crate::browser::{Ending, Person};
+use crate::check::Unanswerable;
+use crate::forge::UnverifiedJwt;
+use crate::host::Host;
+use crate::web::{Actor, Answer, Web};
+
+/// What to verify, and with which means.
+pub struct Options {
+    /// The MCP endpoint.
+    pub url: Url,
+    /// Who logs in; without a user the browser is opened instead.
+    pub user: Option<User>,
+    /// Somebody else, for the questions that need a second person.
+    pub other_user: Option<User>,
+    /// As which client.
+    pub client: ClientChoice,
+    /// The scope to ask for, instead of what the deployment recommends.
+    pub scope: Option<String>,
+    /// A scope that the authorization server must not grant.
+    pub refused_scope: String,
+    /// How long to wait for an access token to expire, to present it afterwards.
+    pub max_wait: Duration,
+    /// Opens a URL in the person's browser.
+    pub open_browser: Option<fn(&Url)>,
+    /// The HTTP client: its rules and trusted roots are the caller's choice.
+    pub web: net::egress::client::Client,
+    /// Seconds since 1970.
+    pub now: fn() -> i64,
+}
+
+/// A person who can log in.
+#[derive(Clone)]
+pub struct User {
+    /// As typed into the login page.
+    pub name: String,
+    /// Never printed.
+    pub password: zeroize::Zeroizing<String>,
+}
+
+/// How the client is known to the authorization server.
+#[derive(Clone)]
+pub enum ClientChoice {
+    /// By a metadata document that the walk serves itself on this address.
+    OwnDocument(std::net::SocketAddr),
+    /// By a metadata document that somebody serves; it must list a loopback redirect URI.
+    Document(Url),
+    /// By registration beforehand.
+    Registered {
+        /// The registered `client_id`.
+        client_id: String,
+        /// The registered secret, for a confidential client.
+        secret: Option<zeroize::Zeroizing<String>>,
+        /// A registered redirect URI.
+        redirect_uri: Url,
+    },
+}
+
+/// The gateway's metadata (RFC 9728), as far as the walk needs it.
+#[derive(Debug, Clone)]
+pub(crate) struct ResourceSeen {
+    pub(crate) resource: String,
+    pub(crate) authorization_servers: Vec<String>,
+    pub(crate) scopes_supported: Vec<String>,
+}
+
+/// The authorization server's metadata (RFC 8414).
+#[derive(Debug, Clone)]
+pub(crate) struct ServerSeen {
+    pub(crate) issuer: String,
+    pub(crate) authorization_endpoint: Url,
+    pub(crate) token_endpoint: Url,
+    pub(crate) metadata: Value,
+}
+
+impl ServerSeen {
+    /// Whether a boolean member is true.
+    pub(crate) fn says(&self, member: &str) -> bool {
+        self.metadata.get(member).and_then(Value::as_bool) == Some(true)
+    }
+
+    /// Whether a list member contains a value.
+    pub(crate) fn lists(&self, member: &str, value: &str) -> bool {
+        self.metadata
+            .get(member)
+            .and_then(Value::as_array)
+            .is_some_and(|list| list.iter().any(|item| item.as_str() == Some(value)))
+    }
+}
+
+/// The client as it presents itself.
+#[derive(Clone)]
+pub(crate) struct ClientSeen {
+    pub(crate) client_id: String,
+    pub(crate) secret: Option<zeroize::Zeroizing<String>>,
+    pub(crate) redirect_uri: Url,
+}
+
+/// What a successful token request gave.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) id: Option<String>,
+    pub(crate) refresh: Option<String>,
+    pub(crate) jwt: Option<UnverifiedJwt>,
+}
+
+/// An authorization code and what belongs to it.
+pub(crate) struct Code {
+    pub(crate) code: String,
+    pub(crate) verifier: CodeVerifier,
+}
+
+/// Departures from a proper authorization request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Variation<'a> {
+    pub(crate) challenge: Challenge,
+    pub(crate) scope: Option<&'a str>,
+    pub(crate) redirect_uri: Option<&'a Url>,
+    pub(crate) without_resource: bool,
+}
+
+/// How the request carries PKCE.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    #[default]
+    S256,
+    Plain,
+    Missing,
+}
+
+/// The state of one walk.
+pub struct Session {
+    pub(crate) options: Options,
+    pub(crate) web: Web,
+    pub(crate) person: Person,
+    pub(crate) host: Option<Host>,
+    pub(crate) challenge_scope: Option<String>,
+    pub(crate) metadata_url: Option<Url>,
+    pub(crate) resource: Option<ResourceSeen>,
+    pub(crate) server: Option<ServerSeen>,
+    pub(crate) jwks: Option<Value>,
+    pub(crate) client: Option<ClientSeen>,
+    pub(crate) code: Option<Code>,
+    pub(crate) tokens: Option<Tokens>,
+    /// Whether the gateway speaks the stateless era with the token that was obtained.
+    pub(crate) stateless: Option<bool>,
+    /// A legacy session id that belongs to the token.
+    pub(crate) legacy_id: Option<String>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("url", &self.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for User {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("User")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ClientChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::OwnDocument(address) => write!(f, "OwnDocument({address})"),
+            Self::Document(url) => write!(f, "Document({url})"),
+            Self::Registered { client_id, .. } => write!(f, "Registered({client_id})"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("url", &self.options.url.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Where a code could not be had, why.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoCode {
+    #[error(transparent)]
+    Unanswerable(#[from] Unanswerable),
+    #[error("{}", .0.described())]
+    Ended(Box<Ending>),
+    #[error("`state` came back changed")]
+    StateChanged,
+}
+
+impl Session {
+    pub(crate) fn new(options: Options) -> Self {
+        let user = options.user.clone().map(|user| (user.name, user.password));
+        Self {
+            web: Web::new(options.web.clone()),
+            person: Person::new(user),
+            options,
+            host: None,
+            challenge_scope: None,
+            metadata_url: None,
+            resource: None,
+            server: None,
+            jwks: None,
+            client: None,
+            code: None,
+            tokens: None,
+            stateless: None,
+            legacy_id: None,
+        }
+    }
+
+    pub(crate) fn resource(&self) -> Result<&ResourceSeen, Unanswerable> {
+        self.resource.as_ref().ok_or(Unanswerable {
+            missing: "the protected resource metadata",
+        })
+    }
+
+    pub(crate) fn server(&self) -> Result<&ServerSeen, Unanswerable> {
+        self.server.as_ref().ok_or(Unanswerable {
+            missing: "the authorization server metadata",
+        })
+    }
+
+    pub(crate) fn client(&self) -> Result<&ClientSeen, Unanswerable> {
+        self.client.as_ref().ok_or(Unanswerable {
+            missing: "a client",
+        })
+    }
+
+    pub(crate) fn tokens(&self) -> Result<&Tokens, Unanswerable> {
+        self.tokens.as_ref().ok_or(Unanswerable {
+            missing: "an access token",
+        })
+    }
+
+    pub(crate) fn jwt(&self) -> Result<&UnverifiedJwt, Unanswerable> {
+        self.tokens()?.jwt.as_ref().ok_or(Unanswerable {
+            missing: "an access token that is a JWT",
+        })
+    }
+
+    /// The scope to ask for: the caller's, the challenge's, the metadata's, or none (CL-12).
+    pub(crate) fn scope(&self) -> Option<String> {
+        if let Some(scope) = self
+            .options
+            .scope
+            .as_ref()
+            .or(self.challenge_scope.as_ref())
+        {
+            return Some(scope.clone());
+        }
+        let listed = &self.resource.as_ref()?.scopes_supported;
+        (!listed.is_empty()).then(|| listed.join(" "))
+    }
+
+    /// An authorization request URL with a fresh verifier and state.
+    pub(crate) fn authorization_request(
+        &self,
+        variation: Variation<'_>,
+    ) -> Result<(Url, CodeVerifier, String), Unanswerable> {
+        let (server, client) = (self.server()?, self.client()?);
+        let resource = self.resource()?.resource.clone();
+        let verifier = fresh_verifier()?;
+        let state = fresh_text()?;
+        let redirect_uri = variation.redirect_uri.unwrap_or(&client.redirect_uri);
+        let mut url = server.authorization_endpoint.clone();
+        {
+            let mut query = url.query_pairs_mut();
+            query
+                .append_pair("response_type", "code")
+                .append_pair("client_id", &client.client_id)
+                .append_pair("redirect_uri", redirect_uri.as_str())
+                .append_pair("state", &state);
+            match variation.challenge {
+                Challenge::S256 => {
+                    query
+                        .append_pair("code_challenge", &verifier.challenge().to_string())
+                        .append_pair("code_challenge_method", "S256");
+                }
+                Challenge::Plain => {
+                    query
+                        .append_pair("code_challenge", verifier.as_str())
+                        .append_pair("code_challenge_method", "plain");
+                }
+                Challenge::Missing => {}
+            }
+            if let Some(scope) = variation.scope.map(str::to_owned).or_else(|| self.scope()) {
+                query.append_pair("scope", &scope);
+            }
+            if !variation.without_resource {
+                query.append_pair("resource", &resource);
+            }
+        }
+        Ok((url, verifier, state))
+    }
+
+    /// Sends the person through an authorization request.
+    pub(crate) async fn authorize(
+        &mut self,
+        variation: Variation<'_>,
+    ) -> Result<(Ending, CodeVerifier, String), Unanswerable> {
+        let (url, verifier, state) = self.authorization_request(variation)?;
+        let redirect_uri = variation
+            .redirect_uri
+            .unwrap_or(&self.client()?.redirect_uri)
+            .clone();
+        let ending = match (&self.person.user, self.options.open_browser, &self.host) {
+            (None, Some(open), Some(host)) => {
+                open(&url);
+                match host.callback(Duration::from_mins(5)).await {
+                    Some(parameters) => Ending::Redirected(parameters),
+                    None => Ending::Broken("nobody came back from the browser".to_owned()),
+                }
+            }
+            _ => {
+                self.person
+                    .authorize(&mut self.web, &url, &redirect_uri)
+                    .await
+            }
+        };
+        Ok((ending, verifier, state))
+    }
+
+    /// A fresh authorization code.
+    pub(crate) async fn fresh_code(&mut self, variation: Variation<'_>) -> Result<Code, NoCode> {
+        let (ending, verifier, state) = self.authorize(variation).await?;
+        let Some(code) = ending.parameter("code").map(str::to_owned) else {
+            return Err(NoCode::Ended(Box::new(ending)));
+        };
+        if ending.parameter("state") != Some(state.as_str()) {
+            return Err(NoCode::StateChanged);
+        }
+        Ok(Code { code, verifier })
+    }
+
+    /// A token request; `changes` replace or (with an empty value) remove parameters.
+    pub(crate) async fn token_request(
+        &mut self,
+        about: &str,
+        fields: &[(&str, &str)],
+        changes: &[(&str, &str)],
+    ) -> Result<Result<Answer, String>, Unanswerable> {
+        let client = self.client()?.clone();
+        let endpoint = self.server()?.token_endpoint.clone();
+        let mut form: Vec<(&str, &str)> = fields.to_vec();
+        form.push(("client_id", &client.client_id));
+        if let Some(secret) = &client.secret {
+            form.push(("client_secret", secret));
+        }
+        for (name, value) in changes {
+            form.retain(|(known, _)| known != name);
+            if !value.is_empty() {
+                form.push((name, value));
+            }
+        }
+        Ok(self
+            .web
+            .post_form(
+                (Actor::Client, Actor::AuthorizationServer),
+                about,
+                &endpoint,
+                &form,
+            )
+            .await
+            .map_err(|error| error.to_string()))
+    }
+
+    /// Redeems a code.
+    pub(crate) async fn redeem(
+        &mut self,
+        code: &Code,
+        changes: &[(&str, &str)],
+    ) -> Result<Result<Answer, String>, Unanswerable> {
+        let redirect_uri = self.client()?.redirect_uri.clone();
+        let resource = self.resource()?.resource.clone();
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.code.as_str()),
+            ("redirect_uri", redirect_uri.as_str()),
+            ("code_verifier", code.verifier.as_str()),
+            ("resource", resource.as_str()),
+        ];
+        self.token_request("(authorization_code)", &fields, changes)
+            .await
+    }
+
+    /// Reads a token response.
+    pub(crate) fn read_tokens(answer: &Answer) -> Option<Tokens> {
+        let body = answer.json()?;
+        let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
+        let access = text("access_token")?;
+        Some(Tokens {
+            jwt: UnverifiedJwt::read(&access),
+            access,
+            id: text("id_token"),
+            refresh: text("refresh_token"),
+        })
+    }
+
+    /// A POST to the MCP endpoint.
+    pub(crate) async fn mcp(
+        &mut self,
+        about: &str,
+        token: Option<&str>,
+        message: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, String> {
+        let url = self.options.url.clone();
+        self.mcp_at(&url, about, token, message, headers).await
+    }
+
+    /// A POST to a URL near the MCP endpoint.
+    pub(crate) async fn mcp_at(
+        &mut self,
+        url: &Url,
+        about: &str,
+        token: Option<&str>,
+        message: &Value,
+        headers: &[(&str, &str)],
+    ) -> Result<Answer, String> {
+        let mut request = Request::new(Bytes::from(message.to_string()));
+        *request.method_mut() = Method::POST;
+        let map = request.headers_mut();
+        map.insert("content-type", HeaderValue::from_static("application/json"));
+        map.insert(
+            "accept",
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
+        if let Some(token) = token
+            && let Ok(value) = HeaderValue::from_str(&format!("Bearer {token}"))
+        {
+            map.insert("authorization", value);
+        }
+        for (name, value) in headers {
+            if let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(name.as_bytes()),
+                HeaderValue::from_str(value),
+            ) {
+                map.insert(name, value);
+            }
+        }
+        self.web
+            .send((Actor::Client, Actor::Gateway), about, url, request)
+            .await
+            .map_err(|error| error.to_string())
+    }
+}
+
+/// The JSON-RPC response in an answer, whether it is JSON or the last event of a stream.
+pub(crate) fn message_of(answer: &Answer) -> Option<Value> {
+    if answer
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/event-stream"))
+    {
+        let text = String::from_utf8_lossy(&answer.body);
+        return text
+            .split("\n\n")
+            .filter_map(|event| {
+                let data: Vec<&str> = event
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data:"))
+                    .map(str::trim_start)
+                    .collect();
+                serde_json::from_str::<Value>(&data.join("\n")).ok()
+            })
+            .find(|message| message.get("id").is_some());
+    }
+    answer.json()
+}
+
+/// A verifier of 256 random bits.
+fn fresh_verifier() -> Result<CodeVerifier, Unanswerable> {
+    Ok(CodeVerifier::from_bytes(&random()?))
+}
+
+/// Text of 256 random bits, for `state`.
+pub(crate) fn fresh_text() -> Result<String, Unanswerable> {
+    Ok(URL_SAFE_NO_PAD.encode(random()?))
+}
+
+fn random() -> Result<[u8; 32], Unanswerable> {
+    let mut bytes = [0; 32];
+    rand::fill(&mut bytes).map_err(|_| Unanswerable {
+        missing: "random numbers",
+    })?;
+    Ok(bytes)
+}

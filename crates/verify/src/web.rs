@@ -1,0 +1,200 @@
+//! HTTP as the walk speaks it: bounded, without redirects, and every exchange written down.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use net::egress::client::{Client, FetchError, Fetched, Limits};
+use url::Url;
+
+/// Who takes part in the flow, as drawn in the diagram.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// The person's browser (or the script that plays it).
+    Browser,
+    /// This program.
+    Client,
+    /// The MCP endpoint under test.
+    Gateway,
+    /// The authorization server.
+    AuthorizationServer,
+}
+
+impl Actor {
+    /// From left to right.
+    pub const ALL: [Self; 4] = [
+        Self::Browser,
+        Self::Client,
+        Self::Gateway,
+        Self::AuthorizationServer,
+    ];
+
+    /// For people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Browser => "Browser",
+            Self::Client => "MCP client",
+            Self::Gateway => "MCP gateway",
+            Self::AuthorizationServer => "Authorization server",
+        }
+    }
+
+    /// For diagram sources.
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::Browser => "browser",
+            Self::Client => "client",
+            Self::Gateway => "gateway",
+            Self::AuthorizationServer => "as",
+        }
+    }
+}
+
+/// One request and its answer, without anything secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exchange {
+    /// Who asked.
+    pub from: Actor,
+    /// Who answered.
+    pub to: Actor,
+    /// Method, path and what it is about; never a query or a body.
+    pub request: String,
+    /// Status, or why there was no answer.
+    pub answer: String,
+}
+
+/// An answer with its body as text.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) url: Url,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    /// A header's text, if it is text.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The body as a JSON value.
+    pub(crate) fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    /// The `error` member of an OAuth error body.
+    pub(crate) fn oauth_error(&self) -> Option<String> {
+        Some(self.json()?.get("error")?.as_str()?.to_owned())
+    }
+}
+
+/// Bounds for every exchange: large enough for a tool list, small enough to end.
+const LIMITS: Limits = Limits {
+    deadline: Duration::from_secs(30),
+    max_bytes: 4 * 1024 * 1024,
+};
+
+/// The HTTP client of a walk.
+pub(crate) struct Web {
+    client: Client,
+    exchanges: Vec<Exchange>,
+}
+
+impl Web {
+    pub(crate) fn new(client: Client) -> Self {
+        Self {
+            client,
+            exchanges: Vec::new(),
+        }
+    }
+
+    /// The exchanges so far; the record starts anew.
+    pub(crate) fn take_exchanges(&mut self) -> Vec<Exchange> {
+        std::mem::take(&mut self.exchanges)
+    }
+
+    /// Sends one request and writes the exchange down as `about`.
+    pub(crate) async fn send(
+        &mut self,
+        (from, to): (Actor, Actor),
+        about: &str,
+        url: &Url,
+        request: Request<Bytes>,
+    ) -> Result<Answer, FetchError> {
+        let line = format!("{} {} {about}", request.method(), url.path());
+        let outcome = self.client.fetch(url, request, LIMITS).await;
+        self.exchanges.push(Exchange {
+            from,
+            to,
+            request: line.trim_end().to_owned(),
+            answer: match &outcome {
+                Ok(fetched) => described(fetched),
+                Err(error) => error.to_string(),
+            },
+        });
+        outcome.map(|fetched| Answer {
+            url: fetched.url,
+            status: fetched.status,
+            headers: fetched.headers,
+            body: fetched.body,
+        })
+    }
+
+    /// A GET of a metadata document.
+    pub(crate) async fn get(
+        &mut self,
+        ends: (Actor, Actor),
+        about: &str,
+        url: &Url,
+    ) -> Result<Answer, FetchError> {
+        let mut request = Request::new(Bytes::new());
+        request.headers_mut().insert(
+            http::header::ACCEPT,
+            http::HeaderValue::from_static("application/json"),
+        );
+        self.send(ends, about, url, request).await
+    }
+
+    /// A POST of a form.
+    pub(crate) async fn post_form(
+        &mut self,
+        ends: (Actor, Actor),
+        about: &str,
+        url: &Url,
+        fields: &[(&str, &str)],
+    ) -> Result<Answer, FetchError> {
+        let body = oauth::form::encode(fields.iter().copied());
+        let mut request = Request::new(Bytes::from(body));
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        headers.insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers.insert(
+            http::header::ACCEPT,
+            http::HeaderValue::from_static("application/json"),
+        );
+        self.send(ends, about, url, request).await
+    }
+}
+
+impl std::fmt::Debug for Web {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Web").finish_non_exhaustive()
+    }
+}
+
+/// The status, and for a redirect where to (without its query).
+fn described(fetched: &Fetched) -> String {
+    let target = fetched
+        .headers
+        .get(http::header::LOCATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|location| location.split(['?', '#']).next());
+    match target {
+        Some(target) => format!("{} to {target}", fetched.status),
+        None => fetched.status.to_string(),
+    }
+}
