@@ -181,7 +181,7 @@ impl RedirectUri {
     }
 
     /// Whether a request for `requested` is covered by this registered URI: equal byte by byte, except for the port
-    /// of `http` URIs on localhost, 127.0.0.1 and [::1] (OAuth 2.1 §8.4.2, AS-22, SEC-6).
+    /// of `http` URIs on localhost, 127.0.0.1 and `[::1]` (OAuth 2.1 §8.4.2, AS-22, SEC-6).
     pub fn matches(&self, requested: &Self) -> bool {
         self.text == requested.text
             || (self.around_port.is_some() && self.around_port == requested.around_port)

@@ -103,7 +103,7 @@ impl fmt::Debug for Jwk {
             .field("kid", &self.kid)
             .field("alg", &self.alg)
             .field("thumbprint", &self.thumbprint)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
