@@ -1,8 +1,38 @@
-//! Measures what docs/BENCHMARKS.md tells; every figure is a ratio taken in one run on one machine.
+//! Measures what docs/BENCHMARKS.md tells; every comparison is a ratio taken in one run on one machine.
 
-use anyhow::{Result, bail};
+mod authorization;
+mod http;
+mod issuer;
+mod load;
+mod path;
+mod process;
+mod report;
 
-/// Runs the measurements.
-pub(crate) fn run(_arguments: &[String]) -> Result<()> {
-    bail!("nothing is measured yet")
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::shell;
+
+/// Runs the measurements with the `dist` build and writes docs/BENCHMARKS.md.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let quick = arguments.iter().any(|argument| argument == "--quick");
+    shell::succeed(shell::cargo().args(["build", "--profile", "dist", "--package", "server"]))?;
+    let folder = shell::target().join("bench");
+    std::fs::create_dir_all(&folder)?;
+    let path = path::measure(&folder, quick)?;
+    let authorization = authorization::measure(&folder, quick)?;
+    let text = report::render(&path, &authorization)?;
+    if quick {
+        println!("{text}");
+        return Ok(());
+    }
+    shell::write(&shell::root().join("docs/BENCHMARKS.md"), &text)
+}
+
+/// The program under measurement.
+fn sekisho() -> Command {
+    let binary: PathBuf = shell::target().join("dist/sekisho");
+    shell::command(binary)
 }

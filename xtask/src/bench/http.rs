@@ -1,0 +1,133 @@
+//! The smallest HTTP/1.1 client that can be trusted with a stopwatch: one kept connection, blocking, no dependencies.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    /// The first header of this name.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+/// A kept connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: BufReader<TcpStream>,
+    line: String,
+}
+
+impl Connection {
+    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+        let stream =
+            TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        Ok(Self {
+            stream: BufReader::with_capacity(16 * 1024, stream),
+            line: String::new(),
+        })
+    }
+
+    /// Sends the bytes of a request and reads the answer.
+    pub(super) fn round_trip(&mut self, request: &[u8]) -> Result<Answer> {
+        self.stream.get_mut().write_all(request)?;
+        let status = self
+            .next_line()?
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .context("no status line")?;
+        let mut headers = Vec::new();
+        loop {
+            let line = self.next_line()?;
+            if line.is_empty() {
+                break;
+            }
+            if let Some((name, value)) = line.split_once(':') {
+                headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+            }
+        }
+        let mut answer = Answer {
+            status,
+            headers,
+            body: Vec::new(),
+        };
+        let length = answer.header("content-length").map(str::parse::<usize>);
+        if let Some(length) = length.transpose()? {
+            answer.body.resize(length, 0);
+            self.stream.read_exact(&mut answer.body)?;
+        } else if answer.header("transfer-encoding").is_some() {
+            self.chunks(&mut answer.body)?;
+        } else if !matches!(status, 204 | 304) {
+            bail!("an answer of unknown length");
+        }
+        Ok(answer)
+    }
+
+    fn chunks(&mut self, body: &mut Vec<u8>) -> Result<()> {
+        loop {
+            let size = usize::from_str_radix(self.next_line()?.trim(), 16)?;
+            let start = body.len();
+            body.resize(start + size, 0);
+            if let Some(chunk) = body.get_mut(start..) {
+                self.stream.read_exact(chunk)?;
+            }
+            self.next_line()?;
+            if size == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn next_line(&mut self) -> Result<String> {
+        self.line.clear();
+        if self.stream.read_line(&mut self.line)? == 0 {
+            bail!("the connection was closed");
+        }
+        Ok(self.line.trim_end().to_owned())
+    }
+}
+
+/// The bytes of a request; a body brings its length.
+pub(super) fn request(
+    method: &str,
+    path: &str,
+    host: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Vec<u8> {
+    let mut lines = vec![format!("{method} {path} HTTP/1.1"), format!("Host: {host}")];
+    lines.extend(
+        headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}")),
+    );
+    if !body.is_empty() || method == "POST" {
+        lines.push(format!("Content-Length: {}", body.len()));
+    }
+    format!(
+        "{}
+
+{body}",
+        lines.join(
+            "
+"
+        )
+    )
+    .into_bytes()
+}

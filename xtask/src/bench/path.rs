@@ -1,0 +1,313 @@
+//! `tools/call` through the gateway, through nginx, and without either.
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "counts of a benchmark are far below 2^52"
+)]
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use super::http::request;
+use super::issuer::{Issuer, free_address};
+use super::load::{self, Sample, Shape};
+use super::process::Process;
+use super::sekisho;
+use crate::shell::{self, clock};
+
+/// One way to the tool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    Bare,
+    Nginx,
+    Gateway,
+}
+
+impl Way {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "upstream alone",
+            Self::Nginx => "nginx, plain reverse proxy",
+            Self::Gateway => "sekisho, JWT checked",
+        }
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    pub(super) way: Way,
+    pub(super) connections: usize,
+    pub(super) sample: Sample,
+    /// CPU microseconds of the proxy per request.
+    pub(super) cpu: f64,
+    pub(super) rss_mib: f64,
+}
+
+/// Everything about the data path.
+#[derive(Debug)]
+pub(super) struct Figures {
+    /// As fast as answers come.
+    pub(super) rows: Vec<Row>,
+    /// 32 connections at a fixed pace that leaves a core idle.
+    pub(super) paced: Vec<Row>,
+    pub(super) pace: u32,
+    pub(super) idle_rss_mib: f64,
+    /// From exec to the first answer of `demo`.
+    pub(super) first_answer: Duration,
+}
+
+const PACE: u32 = 2000;
+
+pub(super) fn measure(folder: &Path, quick: bool) -> Result<Figures> {
+    let issuer = Issuer::start()?;
+    let upstream_address = free_address()?;
+    let gateway_address = free_address()?;
+    let nginx_address = free_address()?;
+
+    let upstream_config = folder.join("upstream.yaml");
+    shell::write(
+        &upstream_config,
+        &upstream(upstream_address, free_address()?),
+    )?;
+    let gateway_config = folder.join("gateway.yaml");
+    let text = gateway(
+        gateway_address,
+        free_address()?,
+        upstream_address,
+        &issuer.discovery_url(),
+    );
+    shell::write(&gateway_config, &text)?;
+    let nginx_config = folder.join("nginx.conf");
+    shell::write(
+        &nginx_config,
+        &nginx(nginx_address, upstream_address, folder),
+    )?;
+
+    let mut upstream = Process::start(sekisho().args(["serve", "--config"]).arg(&upstream_config))?;
+    upstream.await_port(upstream_address)?;
+    let mut nginx = Process::start(
+        shell::command("nginx")
+            .arg("-c")
+            .arg(&nginx_config)
+            .arg("-p")
+            .arg(folder),
+    )?;
+    nginx.await_port(nginx_address)?;
+    let mut gateway = Process::start(sekisho().args(["serve", "--config"]).arg(&gateway_config))?;
+    gateway.await_port(gateway_address)?;
+    std::thread::sleep(Duration::from_secs(2));
+    let idle_rss_mib = gateway.rss_mib()?;
+
+    let authorization = format!("Bearer {}", issuer.token()?);
+    let ways = [
+        (Way::Bare, upstream_address, &upstream, "add_numbers"),
+        (Way::Nginx, nginx_address, &nginx, "add_numbers"),
+        (Way::Gateway, gateway_address, &gateway, "add_numbers"),
+    ];
+    let seconds = if quick { 2 } else { 8 };
+    let mut rows = Vec::new();
+    let mut paced = Vec::new();
+    for round in 0..if quick { 1 } else { 3 } {
+        for connections in [1, 32, 128] {
+            for (way, address, process, tool) in ways {
+                let shape = Shape {
+                    connections,
+                    length: Duration::from_secs(seconds),
+                    pace: None,
+                };
+                rows.push((
+                    round,
+                    row(
+                        way,
+                        address,
+                        process,
+                        &call(address, &authorization, tool),
+                        shape,
+                    )?,
+                ));
+            }
+        }
+        for (way, address, process, tool) in ways {
+            let shape = Shape {
+                connections: 32,
+                length: Duration::from_secs(seconds),
+                pace: Some(PACE),
+            };
+            paced.push((
+                round,
+                row(
+                    way,
+                    address,
+                    process,
+                    &call(address, &authorization, tool),
+                    shape,
+                )?,
+            ));
+        }
+    }
+    drop(gateway);
+    Ok(Figures {
+        rows: medians(&rows),
+        paced: medians(&paced),
+        pace: PACE,
+        idle_rss_mib,
+        first_answer: first_answer(folder)?,
+    })
+}
+
+fn row(
+    way: Way,
+    address: SocketAddr,
+    process: &Process,
+    request: &[u8],
+    shape: Shape,
+) -> Result<Row> {
+    // Connections and caches are warm before the clock starts.
+    let warm = Shape {
+        length: Duration::from_millis(500),
+        ..shape
+    };
+    load::run(address, request, EXPECTED, warm)?;
+    let before = process.cpu_seconds()?;
+    let sample = load::run(address, request, EXPECTED, shape)?;
+    let cpu = (process.cpu_seconds()? - before) * 1e6 / sample.requests as f64;
+    eprintln!(
+        "  {:<28} {:>3} connections  {:>7.0}/s  p50 {:>6} µs  p99 {:>6} µs  {:>6.1} µs CPU",
+        way.name(),
+        shape.connections,
+        sample.rate(),
+        sample.p50.as_micros(),
+        sample.p99.as_micros(),
+        cpu
+    );
+    Ok(Row {
+        way,
+        connections: shape.connections,
+        sample,
+        cpu,
+        rss_mib: process.rss_mib()?,
+    })
+}
+
+/// Of several rounds, the row with the median CPU cost for each way and number of connections.
+fn medians(rows: &[(usize, Row)]) -> Vec<Row> {
+    let mut out: Vec<Row> = Vec::new();
+    for (_, row) in rows {
+        if out
+            .iter()
+            .any(|known| known.way == row.way && known.connections == row.connections)
+        {
+            continue;
+        }
+        let mut same: Vec<Row> = rows
+            .iter()
+            .map(|(_, other)| *other)
+            .filter(|other| other.way == row.way && other.connections == row.connections)
+            .collect();
+        same.sort_by(|a, b| a.cpu.total_cmp(&b.cpu));
+        out.extend(same.get(same.len() / 2));
+    }
+    out
+}
+
+/// What the answer to 2 + 3 contains.
+const EXPECTED: &[u8] = br#""text":"5""#;
+
+fn call(address: SocketAddr, authorization: &str, tool: &str) -> Vec<u8> {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"a":2,"b":3}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"bench","version":"1"}}}}}}}}"#
+    );
+    let headers = [
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+        ("MCP-Protocol-Version", "2026-07-28"),
+        ("Mcp-Method", "tools/call"),
+        ("Mcp-Name", tool),
+        ("Authorization", authorization),
+    ];
+    request("POST", "/mcp", &address.to_string(), &headers, &body)
+}
+
+/// Start-up of the whole demo, until its metadata is served.
+fn first_answer(folder: &Path) -> Result<Duration> {
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let (address, mcp) = (free_address()?, free_address()?);
+        let ready = folder.join("ready.json");
+        let started = clock();
+        let mut demo = Process::start(
+            sekisho()
+                .args([
+                    "demo",
+                    "--listen",
+                    &address.to_string(),
+                    "--mcp-listen",
+                    &mcp.to_string(),
+                ])
+                .arg("--ready-file")
+                .arg(&ready),
+        )?;
+        demo.await_port(address)?;
+        let path = "/realms/mcp-demo/.well-known/openid-configuration";
+        let answer = super::http::Connection::open(address)?.round_trip(&request(
+            "GET",
+            path,
+            &address.to_string(),
+            &[],
+            "",
+        ))?;
+        anyhow::ensure!(answer.status == 200, "the demo answered {}", answer.status);
+        times.push(started.elapsed());
+    }
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().context("no runs")
+}
+
+fn upstream(address: SocketAddr, management: SocketAddr) -> String {
+    format!(
+        "listeners: []\nmanagement: {{ address: \"{management}\" }}\nstore: {{ url: \"sqlite::memory:\" }}\n\
+         demo_mcp_server: {{ address: \"{address}\" }}\n"
+    )
+}
+
+fn gateway(
+    address: SocketAddr,
+    management: SocketAddr,
+    upstream: SocketAddr,
+    discovery: &str,
+) -> String {
+    format!(
+        r#"listeners:
+  - {{ name: main, address: "{address}" }}
+management: {{ address: "{management}" }}
+store: {{ url: "sqlite::memory:" }}
+egress: {{ allow_networks: ["127.0.0.0/8"] }}
+gateways:
+  - name: bench
+    url: http://{address}/mcp
+    tool_names: bare
+    authorizer:
+      discovery_url: {discovery}
+      allowed_audiences: [bench]
+      allowed_scopes: ["mcp:tools"]
+    targets:
+      - {{ name: upstream, mcp: {{ url: "http://{upstream}/mcp" }} }}
+"#
+    )
+}
+
+fn nginx(address: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        "worker_processes 1;\ndaemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{\n  access_log off;\n  client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n  \
+         fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n  \
+         upstream mcp {{ server {upstream}; keepalive 256; keepalive_requests 1000000; }}\n  \
+         server {{\n    listen {address};\n    keepalive_requests 1000000;\n    location / {{\n      proxy_pass http://mcp;\n      \
+         proxy_http_version 1.1;\n      proxy_set_header Connection \"\";\n    }}\n  }}\n}}\n"
+    )
+}

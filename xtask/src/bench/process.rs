@@ -1,0 +1,102 @@
+//! Programs under measurement: started, watched through /proc, and ended by their process id.
+
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::shell::{clock, read};
+
+/// Ticks per second of the kernel's process accounting on Linux.
+const TICKS: f64 = 100.0;
+
+/// A running program; it is ended when this is dropped.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+}
+
+impl Process {
+    pub(super) fn start(command: &mut Command) -> Result<Self> {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {command:?}"))?;
+        Ok(Self { child })
+    }
+
+    /// CPU seconds used so far by the program and its children.
+    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for pid in self.family()? {
+            let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
+            let after = stat.rsplit_once(')').context("no name in stat")?.1;
+            let fields: Vec<&str> = after.split_whitespace().collect();
+            for index in [11, 12] {
+                sum += fields.get(index).context("short stat")?.parse::<f64>()? / TICKS;
+            }
+        }
+        Ok(sum)
+    }
+
+    /// Resident memory in MiB, of the program and its children.
+    pub(super) fn rss_mib(&self) -> Result<f64> {
+        let mut sum = 0.0;
+        for pid in self.family()? {
+            let status = read(Path::new(&format!("/proc/{pid}/status")))?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("VmRSS:"))
+                .context("no VmRSS")?;
+            let kib = line.trim().trim_end_matches(" kB").trim();
+            sum += kib.parse::<f64>()? / 1024.0;
+        }
+        Ok(sum)
+    }
+
+    fn family(&self) -> Result<Vec<u32>> {
+        let pid = self.child.id();
+        let children = read(Path::new(&format!("/proc/{pid}/task/{pid}/children")))?;
+        let mut all = vec![pid];
+        for child in children.split_whitespace() {
+            all.push(child.parse()?);
+        }
+        Ok(all)
+    }
+
+    /// Waits until a port answers; says how long that took.
+    pub(super) fn await_port(&mut self, address: SocketAddr) -> Result<Duration> {
+        let started = clock();
+        while started.elapsed() < Duration::from_secs(20) {
+            if TcpStream::connect(address).is_ok() {
+                return Ok(started.elapsed());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status} before it listened");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        bail!("nothing listens on {address}")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SIGTERM first, so that a master takes its workers along.
+        let pid = self.child.id().to_string();
+        let _ = Command::new("kill").arg(&pid).status();
+        let started = clock();
+        while started.elapsed() < Duration::from_secs(5) {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,116 @@
+//! docs/BENCHMARKS.md.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+
+use super::path::{Row, Way};
+use super::{authorization, path};
+use crate::shell;
+
+pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Result<String> {
+    let mut out = String::from(
+        "# Benchmarks\n\nMade by `cargo xtask bench`, which writes this file: the `dist` build (thin LTO), all processes on one machine, \
+         the load from threads with one kept connection each. Machines are noisy and this one is small, so read the figures as ratios \
+         within this run. Each row is the median of three rounds by CPU cost.\n\n",
+    );
+    let processor = shell::read("/proc/cpuinfo".as_ref())?
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map(|name| name.trim_start_matches([' ', '\t', ':']).to_owned())
+        .unwrap_or_default();
+    let cores = std::thread::available_parallelism()?;
+    writeln!(out, "Machine: {cores} cores, {processor}.\n")?;
+
+    out.push_str(
+        "## `tools/call` through the gateway\n\nThe upstream is the built-in demo MCP server in a process of its own. nginx (one worker, kept \
+         connections to the upstream, no log) is the least work that a proxy can do. The gateway checks an ES256 token, its revocation, \
+         issuer, audience and scope, reads the JSON-RPC envelope, finds the tool and rewrites the call.\n\n",
+    );
+    table(&mut out, &data.rows)?;
+    writeln!(
+        out,
+        "\nAt a fixed pace of {} requests per second over 32 connections, which leaves a core idle:\n",
+        data.pace
+    )?;
+    table(&mut out, &data.paced)?;
+
+    let at = |rows: &[Row], way| {
+        rows.iter()
+            .find(|row| row.way == way && row.connections == 32)
+            .copied()
+            .context("a row is missing")
+    };
+    let ratio = at(&data.rows, Way::Gateway)?.cpu / at(&data.rows, Way::Nginx)?.cpu;
+    let (gateway, bare) = (at(&data.paced, Way::Gateway)?, at(&data.paced, Way::Bare)?);
+    let added = gateway.sample.p99.as_secs_f64() - bare.sample.p99.as_secs_f64();
+    out.push_str("\n## Targets\n\n| target | measured | |\n|---|--:|---|\n");
+    let mut line = |what: &str, measured: String, met: bool| {
+        writeln!(
+            out,
+            "| {what} | {measured} | {} |",
+            if met { "met" } else { "**not met**" }
+        )
+    };
+    line(
+        "CPU per request at most 1.5 × nginx at 32 connections",
+        format!("{ratio:.2} ×"),
+        ratio <= 1.5,
+    )?;
+    line(
+        "p99 added at 32 connections with a core to spare at most 1 ms",
+        format!("{:.2} ms", added * 1e3),
+        added <= 0.001,
+    )?;
+    line(
+        "idle RSS of a gateway at most 30 MB",
+        format!("{:.1} MiB", data.idle_rss_mib),
+        data.idle_rss_mib <= 28.6,
+    )?;
+    let first = data.first_answer.as_millis();
+    line(
+        "`demo` answers its first request within 200 ms of exec",
+        format!("{first} ms"),
+        first <= 200,
+    )?;
+
+    writeln!(
+        out,
+        "\n## Authorization server\n\nSQLite on disk, `synchronous = FULL`, {} connections, ES256, one pre-registered public client. \
+         Per core is what the CPU cost of one operation allows.\n\n\
+         | operation | per second | CPU µs each | per second and core |\n|---|--:|--:|--:|",
+        auth.connections
+    )?;
+    for (name, rate) in [
+        ("code for tokens", auth.exchanges),
+        ("refresh", auth.refreshes),
+    ] {
+        writeln!(
+            out,
+            "| {name} | {:.0} | {:.0} | {:.0} |",
+            rate.per_second,
+            rate.cpu_micros,
+            rate.per_core()
+        )?;
+    }
+    writeln!(out, "\nRSS after this load: {:.1} MiB.", auth.rss_mib)?;
+    Ok(out)
+}
+
+fn table(out: &mut String, rows: &[Row]) -> Result<()> {
+    out.push_str("| way | connections | requests/s | p50 µs | p99 µs | CPU µs per request | RSS MiB |\n|---|--:|--:|--:|--:|--:|--:|\n");
+    for row in rows {
+        writeln!(
+            out,
+            "| {} | {} | {:.0} | {} | {} | {:.1} | {:.1} |",
+            row.way.name(),
+            row.connections,
+            row.sample.rate(),
+            row.sample.p50.as_micros(),
+            row.sample.p99.as_micros(),
+            row.cpu,
+            row.rss_mib
+        )?;
+    }
+    Ok(())
+}
