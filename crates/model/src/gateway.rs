@@ -1,0 +1,177 @@
+//! A gateway: one MCP endpoint, whom it admits, and what stands behind it, as configured.
+
+use std::fmt;
+use std::str::FromStr;
+
+use oauth::client_id::ClientId;
+use oauth::scope::ScopeSet;
+use serde_json::Value;
+use url::Url;
+
+use crate::target::{Target, is_hyphenated};
+
+/// The longest name of a gateway.
+pub const MAX_NAME: usize = 48;
+
+/// The name of a gateway: letters and digits, single hyphens between them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GatewayName(String);
+
+/// A text that cannot name a gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to {MAX_NAME} letters and digits with single hyphens between them")]
+pub struct BadGatewayName;
+
+impl GatewayName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for GatewayName {
+    type Err = BadGatewayName;
+
+    fn from_str(text: &str) -> Result<Self, BadGatewayName> {
+        if is_hyphenated(text, MAX_NAME) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadGatewayName)
+        }
+    }
+}
+
+impl fmt::Display for GatewayName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How the tools of the targets are named to clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ToolNames {
+    /// `<target>___<tool>`.
+    #[default]
+    Prefixed,
+    /// `<tool>`; two targets with a tool of the same name are an error.
+    Bare,
+}
+
+/// A rule about one claim of the inbound token (AgentCore's `customClaims`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomClaim {
+    /// The name of the claim.
+    pub name: String,
+    /// What must hold.
+    pub rule: ClaimRule,
+}
+
+/// What must hold for a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ClaimRule {
+    /// `STRING` `EQUALS`: the claim is this string.
+    Equals(String),
+    /// `STRING_ARRAY` `CONTAINS`: the claim is an array with this string among its elements.
+    Contains(String),
+    /// `STRING_ARRAY` `CONTAINS_ANY`: the claim is an array with one of these strings among its elements.
+    ContainsAny(Vec<String>),
+}
+
+impl CustomClaim {
+    /// Whether the claim, if there is one, satisfies the rule. A claim of another type never does.
+    pub fn is_met_by(&self, claim: Option<&Value>) -> bool {
+        let contains = |array: &Vec<Value>, wanted: &String| {
+            array.iter().any(|element| element.as_str() == Some(wanted))
+        };
+        match (&self.rule, claim) {
+            (ClaimRule::Equals(wanted), Some(Value::String(text))) => text == wanted,
+            (ClaimRule::Contains(wanted), Some(Value::Array(array))) => contains(array, wanted),
+            (ClaimRule::ContainsAny(wanted), Some(Value::Array(array))) => {
+                wanted.iter().any(|one| contains(array, one))
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whom a gateway admits: bearers of a JWT of this issuer that satisfies every list that is not empty.
+#[derive(Clone, Debug)]
+pub struct Authorizer {
+    /// Where the issuer's metadata is: a URL with `/.well-known/openid-configuration` or
+    /// `/.well-known/oauth-authorization-server`.
+    pub discovery_url: Url,
+    /// One of these must be in `aud` (SEC-37).
+    pub allowed_audiences: Vec<String>,
+    /// What the challenge asks for, and the token must have.
+    pub allowed_scopes: ScopeSet,
+    /// One of these must be `client_id` or, without that claim, `azp`.
+    pub allowed_clients: Vec<ClientId>,
+    /// Every one of these must hold.
+    pub custom_claims: Vec<CustomClaim>,
+    /// Admits tokens for any audience.
+    pub danger_any_audience: bool,
+}
+
+/// One MCP endpoint in front of targets.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its name.
+    pub name: GatewayName,
+    /// The endpoint as clients know it, and its resource identifier.
+    pub url: Url,
+    /// Whom it admits.
+    pub authorizer: Authorizer,
+    /// How tools are named.
+    pub tool_names: ToolNames,
+    /// What stands behind it.
+    pub targets: Vec<Target>,
+    /// Origins of browser applications that may call it, beside loopback ones (TM-2).
+    pub allowed_origins: Vec<String>,
+    /// The JSON text of its resource policy.
+    pub resource_policy: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claim(rule: ClaimRule) -> CustomClaim {
+        CustomClaim {
+            name: "groups".to_owned(),
+            rule,
+        }
+    }
+
+    // SEC-41
+    #[test]
+    fn a_claim_rule_compares_whole_strings_of_the_right_type() {
+        let equals = claim(ClaimRule::Equals("ops".to_owned()));
+        assert!(equals.is_met_by(Some(&json!("ops"))));
+        for other in [
+            json!("opsx"),
+            json!("OPS"),
+            json!(["ops"]),
+            json!(null),
+            json!(1),
+        ] {
+            assert!(!equals.is_met_by(Some(&other)), "{other}");
+        }
+        assert!(!equals.is_met_by(None));
+    }
+
+    #[test]
+    fn array_rules_look_for_elements() {
+        let contains = claim(ClaimRule::Contains("ops".to_owned()));
+        assert!(contains.is_met_by(Some(&json!(["dev", "ops"]))));
+        assert!(!contains.is_met_by(Some(&json!("dev ops"))));
+        let any = claim(ClaimRule::ContainsAny(vec![
+            "ops".to_owned(),
+            "admin".to_owned(),
+        ]));
+        assert!(any.is_met_by(Some(&json!(["admin"]))));
+        assert!(!any.is_met_by(Some(&json!(["dev", 7]))));
+        assert!(!claim(ClaimRule::ContainsAny(Vec::new())).is_met_by(Some(&json!(["admin"]))));
+    }
+}

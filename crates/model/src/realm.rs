@@ -1,0 +1,337 @@
+//! A realm: one issuer with its lifetimes, scopes, resources, clients and policies, as configured.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use oauth::client_id::ClientId;
+use oauth::issuer::Issuer;
+use oauth::resource::Resource;
+use oauth::scope::{Scope, ScopeSet};
+
+use crate::claims;
+use crate::client::Client;
+use crate::client_policy::CimdPolicy;
+
+/// The longest name of a realm.
+pub const MAX_NAME: usize = 64;
+
+/// The name of a realm: letters, digits, `-` and `_`, at most [`MAX_NAME`], beginning with a letter or digit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RealmName(String);
+
+/// A text that cannot name a realm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to {MAX_NAME} letters, digits, `-` or `_`, beginning with a letter or digit")]
+pub struct BadRealmName;
+
+impl RealmName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RealmName {
+    type Err = BadRealmName;
+
+    fn from_str(text: &str) -> Result<Self, BadRealmName> {
+        let begins_well = text
+            .bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric());
+        let fits = text.len() <= MAX_NAME
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if begins_well && fits {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(BadRealmName)
+        }
+    }
+}
+
+impl fmt::Display for RealmName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a realm signs its tokens with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SigningAlgorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    Es256,
+    /// RSA PKCS#1 v1.5 with SHA-256, 2048 bits or more.
+    Rs256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl SigningAlgorithm {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::Es256, Self::Rs256, Self::EdDsa];
+
+    /// The name in the JOSE registry.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+impl fmt::Display for SigningAlgorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is no algorithm that realms sign with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected `ES256`, `RS256` or `EdDSA`")]
+pub struct UnknownAlgorithm;
+
+impl FromStr for SigningAlgorithm {
+    type Err = UnknownAlgorithm;
+
+    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|algorithm| algorithm.as_str() == text)
+            .ok_or(UnknownAlgorithm)
+    }
+}
+
+/// How long things live (SEC-3, SEC-45).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// An authorization code, from issue to redemption.
+    pub code: Duration,
+    /// An access token; also an ID token.
+    pub access_token: Duration,
+    /// A refresh token that is not used.
+    pub refresh_idle: Duration,
+    /// A refresh family, however much it is used.
+    pub refresh_absolute: Duration,
+    /// Within this time the previous refresh token still gives the same successor (rule 2 of [`crate::refresh`]).
+    pub refresh_grace: Duration,
+    /// A login session without activity.
+    pub session_idle: Duration,
+    /// A login session, however active.
+    pub session_absolute: Duration,
+    /// An authorization in flight, from the request to the code.
+    pub interaction: Duration,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        const DAY: u64 = 24 * HOUR;
+        Self {
+            code: Duration::from_secs(60),
+            access_token: Duration::from_secs(10 * MINUTE),
+            refresh_idle: Duration::from_secs(14 * DAY),
+            refresh_absolute: Duration::from_secs(90 * DAY),
+            refresh_grace: Duration::from_secs(120),
+            session_idle: Duration::from_secs(30 * MINUTE),
+            session_absolute: Duration::from_secs(10 * HOUR),
+            interaction: Duration::from_secs(30 * MINUTE),
+        }
+    }
+}
+
+/// Whether a client gets a scope without asking (Keycloak's distinction).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScopeKind {
+    /// Added to every request.
+    Default,
+    /// Only if requested.
+    Optional,
+}
+
+/// A scope that clients of the realm may have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientScope {
+    /// The word in `scope`.
+    pub name: Scope,
+    /// Whether it is added to every request.
+    pub kind: ScopeKind,
+    /// What the consent page says; without it the page shows the name.
+    pub consent_text: Option<String>,
+    /// Added to `aud` of access tokens with this scope.
+    pub audiences: Vec<String>,
+    /// What else tokens with this scope say.
+    pub claims: Vec<claims::Mapper>,
+}
+
+impl ClientScope {
+    /// A scope without audiences, with the mappers that OpenID Connect Core §5.4 knows for its name.
+    pub fn new(name: Scope, kind: ScopeKind) -> Self {
+        let claims = match name.as_str() {
+            "profile" => vec![claims::Mapper::Profile],
+            "email" => vec![claims::Mapper::Email],
+            _ => Vec::new(),
+        };
+        Self {
+            name,
+            kind,
+            consent_text: None,
+            audiences: Vec::new(),
+            claims,
+        }
+    }
+}
+
+/// A protected resource that tokens of the realm are made for (RFC 8707). The resource registry belongs to the realm
+/// and not to its clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceServer {
+    /// Its identifier, and the audience of its tokens.
+    pub uri: Resource,
+    /// What a request without `scope` gets.
+    pub default_scopes: ScopeSet,
+}
+
+/// One issuer.
+#[derive(Clone, Debug)]
+pub struct Realm {
+    /// Its name.
+    pub name: RealmName,
+    /// Its issuer identifier, without trailing slash, byte-identical everywhere (AS-5).
+    pub issuer: Issuer,
+    /// The host whose root belongs to this realm, with the port unless it is the default; then the issuer is an origin.
+    pub bound_host: Option<String>,
+    /// What it signs with.
+    pub signing_algorithm: SigningAlgorithm,
+    /// How long things live.
+    pub lifetimes: Lifetimes,
+    /// Its scopes; `openid` and `offline_access` need not be listed.
+    pub scopes: Vec<ClientScope>,
+    /// The resources that tokens are made for.
+    pub resources: Vec<ResourceServer>,
+    /// Clients registered beforehand.
+    pub clients: Vec<Client>,
+    /// Which clients may come with a metadata document.
+    pub cimd: CimdPolicy,
+    /// Lets configured confidential clients omit PKCE. Never for others.
+    pub danger_pkce_optional: bool,
+}
+
+impl Realm {
+    /// A realm with the defaults of everything, and the scopes `profile` and `email`.
+    pub fn new(name: RealmName, issuer: Issuer) -> Self {
+        let bound_host = issuer.path().is_empty().then(|| {
+            let origin = issuer.origin();
+            origin
+                .split_once("://")
+                .map_or(String::new(), |(_, host)| host.to_owned())
+        });
+        let scopes = ["profile", "email"]
+            .into_iter()
+            .filter_map(|name| name.parse().ok())
+            .map(|name| ClientScope::new(name, ScopeKind::Default))
+            .collect();
+        Self {
+            name,
+            issuer,
+            bound_host,
+            signing_algorithm: SigningAlgorithm::default(),
+            lifetimes: Lifetimes::default(),
+            scopes,
+            resources: Vec::new(),
+            clients: Vec::new(),
+            cimd: CimdPolicy::default(),
+            danger_pkce_optional: false,
+        }
+    }
+
+    /// The configured client with this id.
+    pub fn client(&self, id: &ClientId) -> Option<&Client> {
+        self.clients.iter().find(|client| client.client_id == *id)
+    }
+
+    /// The scope with this name.
+    pub fn scope(&self, name: &str) -> Option<&ClientScope> {
+        self.scopes.iter().find(|scope| scope.name.as_str() == name)
+    }
+
+    /// The resource with this identifier, in any of its spellings (AS-30).
+    pub fn resource(&self, uri: &Resource) -> Option<&ResourceServer> {
+        self.resources.iter().find(|resource| resource.uri == *uri)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_do_not_fit_into_a_path_are_refused() {
+        for bad in [
+            "",
+            "-a",
+            "_a",
+            "a/b",
+            "a b",
+            "a.b",
+            "\u{e9}",
+            &"a".repeat(65),
+        ] {
+            assert_eq!(bad.parse::<RealmName>(), Err(BadRealmName), "{bad}");
+        }
+        assert_eq!(
+            "mcp-demo".parse::<RealmName>().unwrap().as_str(),
+            "mcp-demo"
+        );
+    }
+
+    // SEC-45
+    #[test]
+    fn the_default_lifetimes_are_the_short_ones() {
+        let lifetimes = Lifetimes::default();
+        assert_eq!(lifetimes.code.as_secs(), 60);
+        assert_eq!(lifetimes.access_token.as_secs(), 600);
+        assert_eq!(lifetimes.refresh_idle.as_secs(), 14 * 86_400);
+        assert_eq!(lifetimes.refresh_absolute.as_secs(), 90 * 86_400);
+    }
+
+    #[test]
+    fn an_issuer_at_the_root_binds_its_host() {
+        let realm = |issuer: &str| Realm::new("a".parse().unwrap(), issuer.parse().unwrap());
+        assert_eq!(
+            realm("https://auth.example.com").bound_host.as_deref(),
+            Some("auth.example.com")
+        );
+        assert_eq!(
+            realm("http://127.0.0.1:8480").bound_host.as_deref(),
+            Some("127.0.0.1:8480")
+        );
+        assert_eq!(realm("https://example.com/realms/a").bound_host, None);
+    }
+
+    // AS-30
+    #[test]
+    fn a_resource_is_found_in_any_of_its_spellings() {
+        let mut realm = Realm::new("a".parse().unwrap(), "https://as.example".parse().unwrap());
+        realm.resources.push(ResourceServer {
+            uri: "https://gw.example/mcp".parse().unwrap(),
+            default_scopes: ScopeSet::new(),
+        });
+        assert!(
+            realm
+                .resource(&"HTTPS://GW.example:443/mcp/".parse().unwrap())
+                .is_some()
+        );
+        assert!(
+            realm
+                .resource(&"https://gw.example/mcp2".parse().unwrap())
+                .is_none()
+        );
+    }
+}

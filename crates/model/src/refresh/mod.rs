@@ -1,0 +1,202 @@
+//! Refresh rotation: strict, and safe against lost answers. One family per grant; each refresh moves it on.
+//!
+//! A family has a position: a generation and, within it, a branch. A token names its family and a position. What
+//! happens to a token depends on where the family stands:
+//!
+//! 1. The current position: the family moves to the next generation, and the token of that is the successor. All who
+//!    race with one token compute the same successor.
+//! 2. The previous position, within the grace: the same successor again.
+//! 3. The previous position, after the grace: as the family still stands right behind it, the successor was never
+//!    presented; its answer was lost. A new branch replaces it.
+//! 4. Anything else was used before: the family is revoked (SEC-48).
+//!
+//! One exception: a genuine token just ahead of the family proves that the database lost its last write. The family
+//! follows it instead of being revoked.
+//!
+//! What remains: a thief who replays every token within the grace shadows its owner unseen. Short graces and
+//! sender-constrained tokens are the remedies.
+
+mod token;
+
+use oauth::client_id::ClientId;
+use oauth::resource::Resource;
+use oauth::scope::ScopeSet;
+
+use crate::clock::Timestamp;
+use crate::id::Id;
+use crate::realm::{Lifetimes, RealmName};
+use crate::secret::Secret;
+use crate::session::Session;
+use crate::user::User;
+
+pub use token::{BadToken, Presented, TokenKey, UnverifiedToken};
+
+/// Where a family stands, or what a token names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Position {
+    /// How often the family was rotated.
+    pub generation: u32,
+    /// How often the successor of the previous generation was replaced.
+    pub branch: u32,
+}
+
+/// Everything that came of one code: its refresh tokens, and by the prefix of their `jti` its access tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name; the first part of the `jti` of its access tokens.
+    pub id: Id<Self>,
+    /// The issuer.
+    pub realm: RealmName,
+    /// Whom it belongs to.
+    pub client_id: ClientId,
+    /// Who granted it.
+    pub user: Id<User>,
+    /// The login session in which they did.
+    pub session: Option<Id<Session>>,
+    /// What was granted.
+    pub scope: ScopeSet,
+    /// Whether refreshes give an ID token.
+    pub id_token: bool,
+    /// The resources that tokens may be for.
+    pub resources: Vec<Resource>,
+    /// When the user logged in.
+    pub auth_time: Timestamp,
+    /// Whether it has refresh tokens at all.
+    pub may_refresh: bool,
+    /// Where it stands: the token of this position was handed out last.
+    pub position: Position,
+    /// Which position it came from; `None` before the first rotation.
+    pub previous: Option<Position>,
+    /// When it came to its position.
+    pub rotated_at: Timestamp,
+    /// When it began.
+    pub created_at: Timestamp,
+    /// When it ends unless it is used.
+    pub idle_expires_at: Timestamp,
+    /// When it ends.
+    pub absolute_expires_at: Timestamp,
+    /// When it was revoked.
+    pub revoked_at: Option<Timestamp>,
+    /// Goes into the tokens, so that whoever steals the server's key alone forges none.
+    pub secret: Secret<[u8; 16]>,
+}
+
+impl Family {
+    /// The refresh token of a position.
+    pub fn token(&self, key: &TokenKey, position: Position) -> Secret<String> {
+        token::make(key, self.id, position, &self.secret)
+    }
+
+    /// When nothing of the family can be alive any more, access tokens included.
+    pub fn gone_at(&self, lifetimes: &Lifetimes) -> Timestamp {
+        self.idle_expires_at.min(self.absolute_expires_at) + lifetimes.access_token
+    }
+}
+
+/// Which of the rules let a refresh pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Rule 1: the current token.
+    Rotate,
+    /// Rule 2: the previous token, within the grace. Nothing changes.
+    Repeat,
+    /// Rule 3: the previous token, after the grace.
+    Branch,
+    /// A token ahead of the family: a lost write.
+    FastForward,
+}
+
+/// A refresh that passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Advance {
+    /// Why it passes.
+    pub rule: Rule,
+    /// Where the family stands afterwards; the token of this position is the answer.
+    pub to: Position,
+    /// The position that is acceptable as the previous one afterwards.
+    pub previous: Position,
+}
+
+/// A refresh that does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The token belongs to somebody else. Nothing may change (SEC-49).
+    #[error("the refresh token was issued to another client")]
+    OtherClient,
+    /// The family was revoked.
+    #[error("the refresh token has been revoked")]
+    Revoked,
+    /// The family was not used for too long, or is too old (SEC-45).
+    #[error("the refresh token has expired")]
+    Expired,
+    /// The token was used before: rule 4. The family is to be revoked (SEC-48).
+    #[error("the refresh token was used before")]
+    Reused,
+}
+
+/// Decides about a refresh token that is genuine.
+pub fn decide(
+    family: &Family,
+    presented: &Presented,
+    client_id: &ClientId,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Advance, Refusal> {
+    if family.client_id != *client_id || family.id != presented.family() {
+        return Err(Refusal::OtherClient);
+    }
+    if family.revoked_at.is_some() {
+        return Err(Refusal::Revoked);
+    }
+    if !family.may_refresh || now >= family.absolute_expires_at || now >= family.idle_expires_at {
+        return Err(Refusal::Expired);
+    }
+    let (current, token) = (family.position, presented.position());
+    let rotate = |rule| Advance {
+        rule,
+        to: Position {
+            generation: token.generation.saturating_add(1),
+            branch: 0,
+        },
+        previous: token,
+    };
+    if token == current {
+        return Ok(rotate(Rule::Rotate));
+    }
+    if family.previous == Some(token) {
+        let in_grace = now < family.rotated_at + lifetimes.refresh_grace;
+        let to = Position {
+            branch: current.branch.saturating_add(u32::from(!in_grace)),
+            ..current
+        };
+        return Ok(Advance {
+            rule: if in_grace { Rule::Repeat } else { Rule::Branch },
+            to,
+            previous: token,
+        });
+    }
+    let is_next = token.generation.checked_sub(1) == Some(current.generation);
+    let is_next_branch = token.generation == current.generation
+        && token.branch.checked_sub(1) == Some(current.branch);
+    if is_next || is_next_branch {
+        return Ok(rotate(Rule::FastForward));
+    }
+    Err(Refusal::Reused)
+}
+
+/// The family after a refresh that passed.
+pub fn advance(family: Family, advance: &Advance, lifetimes: &Lifetimes, now: Timestamp) -> Family {
+    match advance.rule {
+        Rule::Repeat => family,
+        Rule::Rotate | Rule::Branch | Rule::FastForward => Family {
+            position: advance.to,
+            previous: Some(advance.previous),
+            rotated_at: now,
+            idle_expires_at: now + lifetimes.refresh_idle,
+            ..family
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

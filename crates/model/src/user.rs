@@ -1,0 +1,101 @@
+//! A person who can log in to a realm.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::id::Id;
+use crate::password::PasswordHash;
+use crate::realm::RealmName;
+
+/// The longest user name, in bytes.
+pub const MAX_USERNAME: usize = 255;
+
+/// What a user types to log in; in lower case, so that `Alice` and `alice` are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Username(String);
+
+/// A text that cannot be a user name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected 1 to {MAX_USERNAME} bytes without spaces and control characters")]
+pub struct BadUsername;
+
+impl Username {
+    /// The name in lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = BadUsername;
+
+    fn from_str(text: &str) -> Result<Self, BadUsername> {
+        let name = text.trim().to_lowercase();
+        let fits = (1..=MAX_USERNAME).contains(&name.len());
+        if fits && !name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            Ok(Self(name))
+        } else {
+            Err(BadUsername)
+        }
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A person of a realm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// `sub` in tokens.
+    pub id: Id<Self>,
+    /// The realm they belong to.
+    pub realm: RealmName,
+    /// Unique in the realm.
+    pub username: Username,
+    /// Without it, no login by password.
+    pub password: Option<PasswordHash>,
+    /// What they are called.
+    pub name: Option<String>,
+    /// Their address.
+    pub email: Option<String>,
+    /// Whether somebody made sure that the address is theirs.
+    pub email_verified: bool,
+    /// Whether they may not log in.
+    pub disabled: bool,
+    /// Since when they exist.
+    pub created_at: Timestamp,
+}
+
+impl User {
+    /// A user with nothing but a name.
+    pub const fn new(id: Id<Self>, realm: RealmName, username: Username, now: Timestamp) -> Self {
+        Self {
+            id,
+            realm,
+            username,
+            password: None,
+            name: None,
+            email: None,
+            email_verified: false,
+            disabled: false,
+            created_at: now,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_username_has_one_spelling() {
+        assert_eq!(" Alice ".parse::<Username>().unwrap().as_str(), "alice");
+        for bad in ["", "  ", "a b", "a\u{0}", &"a".repeat(256)] {
+            assert_eq!(bad.parse::<Username>(), Err(BadUsername), "{bad:?}");
+        }
+    }
+}
