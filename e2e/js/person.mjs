@@ -7,7 +7,7 @@ const PATIENCE = 15;
 /** The person refused nothing, and yet the browser did not come back to the client. */
 export class Stuck extends Error {
   constructor(status, url, page) {
-    super(`stopped at ${url} with ${status}: ${words(page)}`);
+    super(`stopped at ${url.split('?')[0]} with ${status}: ${words(page)}`);
     this.status = status;
     this.page = page;
   }
@@ -125,12 +125,15 @@ export function words(page) {
   return unescape(text).replace(/\s+/g, ' ').trim().slice(0, 600);
 }
 
-// As a program, for clients in other languages: `node person.mjs URL REDIRECT_URI` prints the final URL.
+// As a program, for clients that open a browser: `node person.mjs URL` prints where the browser was sent to,
+// `node person.mjs URL --follow` goes there, too, as a browser would.
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
   await import('./hosts.mjs');
-  const [url, redirectUri] = process.argv.slice(2);
+  const [url, follow] = process.argv.slice(2);
   try {
-    console.log((await authorize(url, { redirectUri })).href);
+    const target = await authorize(url, { redirectUri: new URL(url).searchParams.get('redirect_uri') });
+    console.log(target.href);
+    if (follow === '--follow') await fetch(target);
   } catch (error) {
     console.error(error.message);
     process.exit(1);

@@ -12,7 +12,7 @@ mkdirSync(artefacts, { recursive: true });
 const running = new Set();
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.on(signal, () => {
-    for (const child of running) child.kill('SIGTERM');
+    for (const child of running) child.kill('SIGINT');
     process.exit(1);
   });
 }
@@ -29,8 +29,9 @@ export function required(name) {
 
 /** A program in the background. What it prints goes to `NAME.log` among the artefacts. */
 export class Program {
-  constructor(name, command, args, { env = {}, cwd } = {}) {
+  constructor(name, command, args, { env = {}, cwd, signal = 'SIGTERM' } = {}) {
     this.name = name;
+    this.signal = signal;
     this.log = join(artefacts, `${name}.log`);
     const log = createWriteStream(this.log);
     this.child = spawn(command, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -70,7 +71,7 @@ export class Program {
   /** Asks it to end and waits until it has. */
   async stop(seconds = 20) {
     if (this.how) return this.how;
-    this.child.kill('SIGTERM');
+    this.child.kill(this.signal);
     const late = pause(seconds * 1000, undefined, { ref: false }).then(() => {
       if (!this.how) this.child.kill('SIGKILL');
     });

@@ -32,3 +32,8 @@ async function start(t, args, folder) {
   const text = await program.until('ready file', async () => existsSync(ready) && readFileSync(ready, 'utf8'), 30);
   return { program, ready: JSON.parse(text), folder };
 }
+
+/** The certificate of the local CA that a configuration in `folder` made. */
+export function localCa(folder) {
+  return join(folder, 'data', 'local-ca.pem');
+}

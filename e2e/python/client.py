@@ -74,7 +74,7 @@ callback: dict[str, str] = {}
 
 async def redirect(url: str) -> None:
     report["authorizationUrl"] = url
-    command = [task["node"], task["person"], url, task["redirectUri"]]
+    command = [task["node"], task["person"], url]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip())

@@ -1,0 +1,56 @@
+// MCP Inspector 0.21.2 in a browser: the steps of the published experiment, one click after the other.
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { claims } from './js/clients.mjs';
+import { Inspector } from './js/inspector.mjs';
+import { demo } from './js/sekisho.mjs';
+
+for (const connection of ['Via Proxy', 'Direct']) {
+  test(`the published experiment, ${connection}`, async (t) => {
+    const place = await demo(t);
+    const inspector = await Inspector.start(t);
+    const label = connection.replace(' ', '-').toLowerCase();
+    const settings = { url: place.mcp_endpoint, clientId: place.client_metadata_document, connection };
+
+    // CI-18, AS-24, AS-25, SEC-18
+    await t.test('logs in and agrees', async () => {
+      await inspector.fillIn({ ...settings, scope: 'mcp:tools' });
+      await inspector.picture(`${label}-1-settings`);
+      await inspector.connect();
+      await inspector.logIn(place.username, place.password);
+      const shown = await inspector.consent();
+      assert.match(shown, /127\.0\.0\.1/);
+      await inspector.connected();
+      await inspector.picture(`${label}-2-connected`);
+      const { access_token: token } = await inspector.tokens();
+      const { iss, aud, scope } = claims(token);
+      assert.equal(iss, place.issuer);
+      assert.ok(aud.includes('mcp-gateway-demo'));
+      assert.ok(scope.split(' ').includes('mcp:tools'));
+    });
+
+    await t.test('lists the tools', async () => {
+      const tools = (await inspector.listTools()).sort();
+      assert.deepEqual(tools, ['my-mcp-server___add_numbers', 'my-mcp-server___greet_user', 'my-mcp-server___multiply_numbers']);
+    });
+
+    await t.test('adds and multiplies', async () => {
+      assert.match(await inspector.callTool('add_numbers', { a: 2, b: 3 }), /Success[\s\S]*\b5\b/);
+      await inspector.picture(`${label}-3-added`);
+      assert.match(await inspector.callTool('multiply_numbers', { a: 2, b: 3 }), /Success[\s\S]*\b6\b/);
+      await inspector.picture(`${label}-4-multiplied`);
+    });
+
+    // AS-7
+    await t.test('an unknown scope is refused', async () => {
+      await inspector.forget();
+      await inspector.fillIn({ ...settings, scope: 'mcp:fail' });
+      await inspector.connect();
+      const told = await inspector.refusal();
+      await inspector.picture(`${label}-5-refused`);
+      assert.match(told, /invalid_scope|mcp:fail/);
+      assert.equal(await inspector.tokens(), undefined);
+    });
+  });
+}

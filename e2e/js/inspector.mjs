@@ -1,0 +1,184 @@
+// MCP Inspector 0.21.2 in headless Chromium, and what a person does in it.
+import { createHash, X509Certificate } from 'node:crypto';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+
+import { chromium } from 'playwright-core';
+
+import { accepts, artefacts, freePorts, Program, required } from './processes.mjs';
+
+const PATIENCE = 20_000;
+
+/** Without these the browser asks for its maker's hosts at every start. */
+const QUIET = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--disable-default-apps',
+  '--disable-domain-reliability',
+];
+
+export class Inspector {
+  /** Starts the Inspector as the published experiment does, and a browser in front of it. */
+  static async start(t, { domain, caCertificate, clientPort } = {}) {
+    const modules = join(required('SEKISHO_E2E_MODULES'), 'node_modules');
+    const [freePort, serverPort] = await freePorts(2);
+    const port = clientPort ?? freePort;
+    const token = 'the-token-of-this-test';
+    const env = {
+      PATH: `${join(modules, '.bin')}${delimiter}${process.env.PATH}`,
+      HOST: '127.0.0.1',
+      ALLOWED_ORIGINS: `http://127.0.0.1:${port}`,
+      CLIENT_PORT: String(port),
+      SERVER_PORT: String(serverPort),
+      MCP_PROXY_AUTH_TOKEN: token,
+      MCP_AUTO_OPEN_ENABLED: 'false',
+    };
+    if (domain) {
+      env.SEKISHO_E2E_DOMAIN = domain;
+      env.NODE_OPTIONS = `--import ${join(import.meta.dirname, 'hosts.mjs')}`;
+    }
+    if (caCertificate) env.NODE_EXTRA_CA_CERTS = caCertificate;
+    const start = join(modules, 'inspector-0.21', 'client', 'bin', 'start.js');
+    // It ends its two halves on SIGINT only.
+    const program = new Program('inspector', join(modules, '.bin', 'node'), [start], { env, signal: 'SIGINT' });
+    t.after(() => program.stop());
+    await program.until('the page', async () => (await accepts(port)) && (await accepts(serverPort)));
+
+    const args = [...QUIET];
+    if (domain) args.push(`--host-resolver-rules=MAP *.${domain} 127.0.0.1`);
+    if (caCertificate) args.push(`--ignore-certificate-errors-spki-list=${keyOf(caCertificate)}`);
+    const profile = mkdtempSync(join(tmpdir(), 'sekisho-chromium-'));
+    const browser = await chromium.launchPersistentContext(profile, {
+      executablePath: required('SEKISHO_E2E_CHROMIUM'),
+      headless: true,
+      locale: 'en-US',
+      viewport: { width: 1280, height: 1000 },
+      args,
+    });
+    t.after(async () => {
+      await browser.close();
+      rmSync(profile, { recursive: true, force: true });
+    });
+    const page = browser.pages()[0] ?? (await browser.newPage());
+    page.setDefaultTimeout(PATIENCE);
+    const inspector = new Inspector(page);
+    page.on('console', (message) => inspector.console.push(`${message.type()}: ${message.text()}`));
+    await page.goto(`http://127.0.0.1:${port}/?MCP_PROXY_PORT=${serverPort}&MCP_PROXY_AUTH_TOKEN=${token}`);
+    await page.getByText('Transport Type').waitFor();
+    inspector.home = page.url();
+    return inspector;
+  }
+
+  console = [];
+
+  constructor(page) {
+    this.page = page;
+  }
+
+  /** Keeps a picture of the page among the artefacts. */
+  async picture(name) {
+    await this.page.screenshot({ path: join(artefacts, `${name}.png`), fullPage: true });
+  }
+
+  /** Fills the left side in as the published experiment describes it. */
+  async fillIn({ url, clientId, scope, connection = 'Via Proxy' }) {
+    const { page } = this;
+    await this.#choose('#transport-type-select', 'Streamable HTTP');
+    await page.locator('#sse-url-input').fill(url);
+    await this.#choose('#connection-type-select', connection);
+    const authentication = page.getByTestId('auth-button');
+    if ((await authentication.getAttribute('aria-expanded')) !== 'true') await authentication.click();
+    if (clientId !== undefined) await page.getByTestId('oauth-client-id-input').fill(clientId);
+    if (scope !== undefined) await page.getByTestId('oauth-scope-input').fill(scope);
+  }
+
+  async connect() {
+    await this.page.getByRole('button', { name: /^(Connect|Reconnect)$/ }).click();
+  }
+
+  async connected() {
+    await this.page.getByText('Connected', { exact: true }).waitFor();
+  }
+
+  /** Logs in on whatever page the authorization server shows. */
+  async logIn(username, password) {
+    const { page } = this;
+    await page.locator('input[type=password]').waitFor();
+    await page.locator('input[name=username]').fill(username);
+    await page.locator('input[type=password]').fill(password);
+    await page.locator('button[value=login], #kc-login').first().click();
+  }
+
+  /** Agrees on the consent page; gives the words that were shown. */
+  async consent() {
+    const { page } = this;
+    const button = page.locator('button[value=allow], input[name=accept]').first();
+    await button.waitFor();
+    const shown = await page.locator('body').innerText();
+    await this.picture('consent');
+    await button.click();
+    return shown;
+  }
+
+  /** The tokens that the Inspector keeps for the server. */
+  async tokens() {
+    const stored = await this.page.evaluate(() => Object.fromEntries(Object.entries(sessionStorage)));
+    const found = Object.entries(stored).find(([name]) => name.endsWith('mcp_tokens'));
+    return found && JSON.parse(found[1]);
+  }
+
+  /** Begins anew: without tokens, on the first page. */
+  async forget() {
+    const { page } = this;
+    await page.evaluate(() => sessionStorage.clear());
+    await page.goto(this.home);
+    await page.getByText('Transport Type').waitFor();
+  }
+
+  /** What the browser shows after the authorization server has refused. */
+  async refusal() {
+    const { page } = this;
+    const refused = page.getByText(/invalid_scope|invalid scope|Invalid scopes|mcp:fail/i);
+    await refused.first().waitFor();
+    return `${page.url()}\n${await page.locator('body').innerText()}`;
+  }
+
+  async listTools() {
+    const { page } = this;
+    await page.getByRole('tab', { name: 'Tools' }).click();
+    const list = page.getByRole('button', { name: 'List Tools' });
+    await list.click();
+    await page.getByText('Greet a user by name').first().waitFor();
+    return page.locator('span.truncate').allInnerTexts();
+  }
+
+  /** Chooses a tool by the end of its name, fills its numbers in and gives what the page says of the result. */
+  async callTool(name, numbers) {
+    const { page } = this;
+    await page.locator('span.truncate', { hasText: new RegExp(`${name}$`) }).first().click();
+    for (const [field, value] of Object.entries(numbers)) await page.locator(`#${field}`).fill(String(value));
+    await page.getByRole('button', { name: 'Run Tool' }).click();
+    await page.getByText('Tool Result:').waitFor();
+    await page.getByText(/Success|Error/).first().waitFor();
+    const all = await page.locator('h4', { hasText: 'Tool Result:' }).locator('..').innerText();
+    return all.slice(all.indexOf('Tool Result:'));
+  }
+
+  async #choose(trigger, option) {
+    const { page } = this;
+    await page.locator(trigger).click();
+    await page.getByRole('option', { name: option, exact: true }).click();
+  }
+}
+
+/** What Chromium calls the key of a certificate: it then trusts chains that have it. */
+function keyOf(file) {
+  const key = new X509Certificate(readFileSync(file)).publicKey.export({ type: 'spki', format: 'der' });
+  return createHash('sha256').update(key).digest('base64');
+}

@@ -1,0 +1,123 @@
+// FastMCP servers of both generations as upstreams of `sekisho serve`; what nobody here wrote is behind the gateway.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import test from 'node:test';
+
+import { report } from './js/clients.mjs';
+import { accepts, freePorts, Program, required } from './js/processes.mjs';
+import { serve } from './js/sekisho.mjs';
+
+/** A FastMCP server on a port of its own. */
+async function fastmcp(t, generation) {
+  const [port] = await freePorts(1);
+  const script = join(import.meta.dirname, 'python', `fastmcp${generation}.py`);
+  const program = new Program(`fastmcp${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port)]);
+  t.after(() => program.stop());
+  await program.until('port', () => accepts(port));
+  return { program, url: `http://127.0.0.1:${port}/mcp` };
+}
+
+/** The settings of the published experiment, for one origin and these targets. */
+function configuration(origin, targets, toolNames) {
+  return {
+    listeners: [{ name: 'main', address: new URL(origin).host }],
+    management: { address: '127.0.0.1:0' },
+    store: { url: 'sqlite::memory:' },
+    egress: { allow_networks: ['127.0.0.0/8'] },
+    realms: [{
+      name: 'mcp-demo',
+      url: `${origin}/realms/mcp-demo`,
+      scopes: [
+        { name: 'profile', kind: 'default' },
+        { name: 'email', kind: 'default' },
+        { name: 'mcp:tools', kind: 'optional', consent_text: 'Use the tools', audiences: ['mcp-gateway-demo'] },
+      ],
+      resources: [{ uri: `${origin}/mcp`, default_scopes: ['mcp:tools'] }],
+      users: [{ username: 'alice', password: { danger_literal: 'alice' }, name: 'Alice', email: 'alice@example.test' }],
+      cimd: { mode: 'open', allow_http: true, danger_any_port: true, danger_allow_networks: ['127.0.0.0/8'] },
+    }],
+    documents: [{
+      url: `${origin}/oauth/client-metadata.json`,
+      document: {
+        client_name: 'A client of the tests',
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'none',
+        redirect_uris: ['http://127.0.0.1:6274/oauth/callback'],
+      },
+    }],
+    gateways: [{
+      name: 'demo',
+      url: `${origin}/mcp`,
+      authorizer: {
+        discovery_url: `${origin}/realms/mcp-demo/.well-known/openid-configuration`,
+        allowed_audiences: ['mcp-gateway-demo'],
+        allowed_scopes: ['mcp:tools'],
+      },
+      tool_names: toolNames,
+      targets: targets.map(({ name, url }) => ({ name, mcp: { url } })),
+    }],
+  };
+}
+
+async function gateway(t, targets, toolNames = 'prefixed') {
+  const [port] = await freePorts(1);
+  const origin = `http://127.0.0.1:${port}`;
+  const { program } = await serve(t, configuration(origin, targets, toolNames));
+  return { program, mcp_endpoint: `${origin}/mcp`, task: {
+    clientId: `${origin}/oauth/client-metadata.json`,
+    issuer: `${origin}/realms/mcp-demo`,
+    redirectUri: 'http://127.0.0.1:6274/oauth/callback',
+    scope: 'mcp:tools',
+  } };
+}
+
+const NAMES = ['add_numbers', 'greet_user', 'multiply_numbers'];
+
+for (const generation of [1, 2]) {
+  test(`a FastMCP server on mcp ${generation}.x behind the gateway`, async (t) => {
+    const upstream = await fastmcp(t, generation);
+    const place = await gateway(t, [{ name: 'my-mcp-server', url: upstream.url }]);
+
+    for (const era of ['legacy', '2026-07-28']) {
+      // UC-1, UC-2, UC-3, UC-6, UC-8
+      await t.test(`a client of ${era} lists and calls`, async () => {
+        const seen = await report('typescript', place, { ...place.task, era });
+        assert.equal(seen.error, undefined, JSON.stringify(seen.error));
+        assert.deepEqual([...seen.tools].sort(), NAMES.map((name) => `my-mcp-server___${name}`));
+        assert.equal(seen.sum, '5');
+        assert.equal(seen.product, '6');
+        assert.equal(seen.greeting, 'Hello, Alice! Nice to meet you.');
+      });
+    }
+  });
+}
+
+test('both generations behind one gateway', async (t) => {
+  const [old, young] = await Promise.all([fastmcp(t, 1), fastmcp(t, 2)]);
+  const place = await gateway(t, [{ name: 'old', url: old.url }, { name: 'young', url: young.url }]);
+  const seen = await report('typescript', place, { ...place.task, era: '2026-07-28' });
+  assert.equal(seen.error, undefined, JSON.stringify(seen.error));
+  assert.deepEqual([...seen.tools].sort(), ['old', 'young'].flatMap((target) => NAMES.map((name) => `${target}___${name}`)));
+  assert.equal(seen.sum, '5');
+});
+
+test('bare names, as one upstream calls them', async (t) => {
+  const upstream = await fastmcp(t, 2);
+  const place = await gateway(t, [{ name: 'my-mcp-server', url: upstream.url }], 'bare');
+  const seen = await report('typescript', place, { ...place.task, era: 'auto' });
+  assert.equal(seen.error, undefined, JSON.stringify(seen.error));
+  assert.deepEqual([...seen.tools].sort(), NAMES);
+  assert.equal(seen.product, '6');
+});
+
+test('an upstream that is gone is told to the client, and the gateway goes on', async (t) => {
+  const [here, gone] = await Promise.all([fastmcp(t, 2), fastmcp(t, 1)]);
+  const place = await gateway(t, [{ name: 'here', url: here.url }, { name: 'gone', url: gone.url }]);
+  const before = await report('typescript', place, { ...place.task, era: 'auto' });
+  assert.equal(before.error, undefined, JSON.stringify(before.error));
+  await gone.program.stop();
+  const after = await report('typescript', place, { ...place.task, era: 'auto' });
+  assert.equal(after.error, undefined, JSON.stringify(after.error));
+  assert.equal(after.sum, '5');
+});
