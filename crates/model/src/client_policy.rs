@@ -108,8 +108,8 @@ pub struct CacheBounds {
 impl Default for CacheBounds {
     fn default() -> Self {
         Self {
-            min: Duration::from_secs(60),
-            max: Duration::from_secs(24 * 60 * 60),
+            min: Duration::from_mins(1),
+            max: Duration::from_hours(24),
         }
     }
 }
@@ -263,14 +263,13 @@ impl CimdPolicy {
         {
             return Err(Refusal::PropertyMissing(missing.clone()));
         }
-        if !self.allow_http {
-            if let Some((name, _)) = document
+        if !self.allow_http
+            && let Some((name, _)) = document
                 .uris
                 .iter()
                 .find(|(_, url)| url.scheme() != "https")
-            {
-                return Err(Refusal::PropertyPlainHttp(name));
-            }
+        {
+            return Err(Refusal::PropertyPlainHttp(name));
         }
         if self.mode == Mode::Allowlist {
             self.check_trusted(document)?;

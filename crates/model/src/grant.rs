@@ -179,7 +179,7 @@ mod tests {
             auth_time: START,
             may_refresh: true,
             issued_at: START,
-            expires_at: START + Duration::from_secs(60),
+            expires_at: START + Duration::from_mins(1),
             stage: Stage::Issued,
         }
     }
@@ -261,7 +261,7 @@ mod tests {
             Err(Refusal::Replayed { family })
         );
         let late = Attempt {
-            now: START + Duration::from_secs(3600),
+            now: START + Duration::from_hours(1),
             ..Attempt::good()
         };
         assert_eq!(late.on(&redeemed), Err(Refusal::Replayed { family }));
@@ -415,16 +415,16 @@ mod tests {
                 },
             ),
         ];
-        let mut table = String::new();
+        let mut table = Vec::new();
         for (state, grant) in &stages {
             for (event, attempt) in &events {
                 let outcome = match attempt.on(grant) {
                     Ok(_) => "redeemed".to_owned(),
                     Err(refusal) => refusal.to_string(),
                 };
-                table.push_str(&format!("{state} | {event} -> {outcome}\n"));
+                table.push(format!("{state} | {event} -> {outcome}"));
             }
         }
-        insta::assert_snapshot!(table);
+        insta::assert_snapshot!(table.join("\n"));
     }
 }

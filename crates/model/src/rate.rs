@@ -67,16 +67,16 @@ impl LoginDelay {
     pub const ACCOUNT: Self = Self {
         free: 5,
         first: Duration::from_secs(1),
-        longest: Duration::from_secs(60),
-        window: Duration::from_secs(15 * 60),
+        longest: Duration::from_mins(1),
+        window: Duration::from_mins(15),
     };
 
     /// For failures counted per source address or prefix, which many people may share.
     pub const SOURCE: Self = Self {
         free: 50,
         first: Duration::from_secs(1),
-        longest: Duration::from_secs(60),
-        window: Duration::from_secs(15 * 60),
+        longest: Duration::from_mins(1),
+        window: Duration::from_mins(15),
     };
 
     /// Whether an attempt is admitted after so many failures, the last of them at `last`.

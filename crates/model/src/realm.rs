@@ -134,11 +134,11 @@ impl Default for Lifetimes {
         const HOUR: u64 = 60 * MINUTE;
         const DAY: u64 = 24 * HOUR;
         Self {
-            code: Duration::from_secs(60),
+            code: Duration::from_mins(1),
             access_token: Duration::from_secs(10 * MINUTE),
             refresh_idle: Duration::from_secs(14 * DAY),
             refresh_absolute: Duration::from_secs(90 * DAY),
-            refresh_grace: Duration::from_secs(120),
+            refresh_grace: Duration::from_mins(2),
             session_idle: Duration::from_secs(30 * MINUTE),
             session_absolute: Duration::from_secs(10 * HOUR),
             interaction: Duration::from_secs(30 * MINUTE),

@@ -47,14 +47,13 @@ pub fn grant_scopes(
     resources: &[&ResourceServer],
 ) -> Result<Granted, Refusal> {
     let defaults;
-    let requested = match requested.filter(|scope| !scope.is_empty()) {
-        Some(scope) => scope,
-        None => {
-            defaults = resources.iter().fold(ScopeSet::new(), |all, resource| {
-                all.union(&resource.default_scopes)
-            });
-            &defaults
-        }
+    let requested = if let Some(scope) = requested.filter(|scope| !scope.is_empty()) {
+        scope
+    } else {
+        defaults = resources.iter().fold(ScopeSet::new(), |all, resource| {
+            all.union(&resource.default_scopes)
+        });
+        &defaults
     };
     let mut scope = ScopeSet::new();
     if let Ok(openid) = OPENID.parse() {

@@ -109,7 +109,7 @@ mod tests {
             Id::from_bytes([2; 16]),
             start,
         );
-        assert!(!session.needs_touch(&lifetimes, start + Duration::from_secs(180)));
+        assert!(!session.needs_touch(&lifetimes, start + Duration::from_mins(3)));
         assert!(session.needs_touch(&lifetimes, start + Duration::from_secs(181)));
     }
 }

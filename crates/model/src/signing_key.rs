@@ -61,9 +61,8 @@ impl KeyState {
         match (self, event) {
             (Self::Pending { .. }, KeyEvent::Activate) => Ok(Self::Active { since: now }),
             (Self::Active { .. }, KeyEvent::Retire) => Ok(Self::Retired { since: now }),
-            (Self::Pending { .. }, KeyEvent::Retire)
-            | (Self::Active { .. } | Self::Retired { .. }, KeyEvent::Activate)
-            | (Self::Retired { .. }, KeyEvent::Retire) => Err(NotPossible),
+            (Self::Pending { .. } | Self::Retired { .. }, KeyEvent::Retire)
+            | (Self::Active { .. } | Self::Retired { .. }, KeyEvent::Activate) => Err(NotPossible),
         }
     }
 
@@ -94,9 +93,9 @@ pub struct Rotation {
 impl Default for Rotation {
     fn default() -> Self {
         Self {
-            publish_ahead: Duration::from_secs(24 * 60 * 60),
-            period: Duration::from_secs(90 * 24 * 60 * 60),
-            keep: Duration::from_secs(24 * 60 * 60),
+            publish_ahead: Duration::from_hours(24),
+            period: Duration::from_hours(2160),
+            keep: Duration::from_hours(24),
         }
     }
 }
@@ -161,10 +160,10 @@ pub fn due(
     }
     // Of every algorithm, as a realm may have changed its own.
     for key in keys {
-        if let KeyState::Retired { since } = key.state {
-            if now >= since + rotation.keep {
-                due.push(Due::Purge(key.kid.clone()));
-            }
+        if let KeyState::Retired { since } = key.state
+            && now >= since + rotation.keep
+        {
+            due.push(Due::Purge(key.kid.clone()));
         }
     }
     due
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
 
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
-    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    const DAY: Duration = Duration::from_hours(24);
 
     fn key(kid: &str, state: KeyState) -> SigningKey {
         SigningKey {
@@ -267,7 +266,7 @@ mod tests {
     /// Every event in every state.
     #[test]
     fn all_transitions() {
-        let mut table = String::new();
+        let mut table = Vec::new();
         let states = [
             KeyState::Pending { since: START },
             KeyState::Active { since: START },
@@ -275,12 +274,12 @@ mod tests {
         ];
         for state in states {
             for event in [KeyEvent::Activate, KeyEvent::Retire] {
-                table.push_str(&format!(
-                    "{state:?} | {event:?} -> {:?}\n",
+                table.push(format!(
+                    "{state:?} | {event:?} -> {:?}",
                     state.after(event, START + DAY)
                 ));
             }
         }
-        insta::assert_snapshot!(table);
+        insta::assert_snapshot!(table.join("\n"));
     }
 }

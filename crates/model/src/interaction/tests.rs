@@ -38,7 +38,7 @@ fn session(auth_time: Timestamp) -> Session {
 }
 
 fn document() -> Option<TokenHash> {
-    Some(TokenHash::of("document"))
+    TokenHash::of("document").into()
 }
 
 fn step(interaction: &Interaction, session: Option<&Session>, consents: &[Consent]) -> Step {
@@ -120,7 +120,7 @@ fn prompt_none_never_shows_a_page() {
     assert_eq!(
         step(
             &aged,
-            Some(&session(START - Duration::from_secs(60))),
+            Some(&session(START - Duration::from_mins(1))),
             &agreed()
         ),
         Step::LoginRequired
@@ -133,7 +133,7 @@ fn prompt_login_asks_once_even_within_a_session() {
         prompt: "login".parse().unwrap(),
         ..interaction()
     };
-    let before = session(START - Duration::from_secs(60));
+    let before = session(START - Duration::from_mins(1));
     assert_eq!(
         step(&eager, Some(&before), &agreed()),
         Step::Login(LoginReason::Prompt)
@@ -243,7 +243,7 @@ fn an_interaction_ends() {
         skip_consent: false,
     };
     let lifetimes = Lifetimes {
-        session_idle: Duration::from_secs(86_400),
+        session_idle: Duration::from_hours(24),
         ..Lifetimes::default()
     };
     assert_eq!(
@@ -260,7 +260,7 @@ fn an_interaction_ends() {
             &interaction(),
             &facts,
             &lifetimes,
-            START + Duration::from_secs(1800)
+            START + Duration::from_mins(30)
         ),
         Step::Expired
     );
@@ -296,25 +296,25 @@ fn all_transitions() {
         Event::Consented(session.id, document()),
         Event::Consented(other, document()),
     ];
-    let mut table = String::new();
+    let mut table = Vec::new();
     for stage in stages {
         let before = Interaction {
             stage,
             prompt: "login consent".parse().unwrap(),
             ..interaction()
         };
-        table.push_str(&format!(
-            "{stage:?}: {:?}\n",
+        table.push(format!(
+            "{stage:?}: {:?}",
             step(&before, Some(&session), &agreed())
         ));
         for event in events {
             let after = before.clone().after(event);
-            table.push_str(&format!(
-                "    {event:?} -> {:?}: {:?}\n",
+            table.push(format!(
+                "    {event:?} -> {:?}: {:?}",
                 after.stage,
                 step(&after, Some(&session), &agreed())
             ));
         }
     }
-    insta::assert_snapshot!(table);
+    insta::assert_snapshot!(table.join("\n"));
 }
