@@ -46,14 +46,9 @@ const GROUPS: &[Group] = &[
         needs: &[Need::Chromium],
     },
     Group {
-        name: "tls",
-        promise: "`demo --tls`: four names on one HTTPS port, every hop by name",
-        needs: &[Need::Mcp2],
-    },
-    Group {
         name: "keycloak",
         promise: "a real Keycloak as the authorization server, Sekisho as document host, gateway and edge",
-        needs: &[Need::Keycloak, Need::Mcp1],
+        needs: &[Need::Keycloak, Need::Mcp1, Need::Chromium],
     },
 ];
 

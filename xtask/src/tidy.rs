@@ -31,7 +31,6 @@ const HIDING: &[&str] = &[concat!("#[", "ignore"), concat!("#[", "should_panic")
 const PLACES: &[&str] = &[
     concat!("/", "work/"),
     concat!("/", "root/"),
-    concat!("/", "home/"),
     concat!("registry.", "npmjs.org"),
     concat!("registry.", "yarnpkg.com"),
     concat!("py", "pi.org"),
@@ -175,7 +174,7 @@ fn crates_in_table(text: &str) -> Vec<String> {
             continue;
         };
         let first = row.split('|').next().unwrap_or_default().trim();
-        if first == "Crate" {
+        if first.eq_ignore_ascii_case("crate") {
             in_table = true;
         } else if in_table
             && let Some(name) = first
