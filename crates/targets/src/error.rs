@@ -1,0 +1,177 @@
+//! Why a call to a target has no answer; facts only, what a client is told is the gateway's business.
+
+use std::sync::Arc;
+
+use ::mcp::jsonrpc::Malformed;
+use net::egress::connect::ConnectError;
+use net::egress::pool::SendError;
+
+/// Why there is no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// No connection came about; the target did nothing.
+    #[error("the target can't be reached")]
+    Unreachable(#[source] Arc<ConnectError>),
+    /// The connection broke before the head of an answer, or what came is not HTTP.
+    #[error("the connection to the target broke before it answered")]
+    NoAnswer(#[source] Arc<SendError>),
+    /// It took too long (UC-10). The target was told to stop.
+    #[error("the target did not answer in time ({0})")]
+    TimedOut(Stage),
+    /// A body, an event or a line is larger than allowed. The connection was closed.
+    #[error("the target's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// Bytes.
+        limit: usize,
+    },
+    /// The answer began and broke off (UC-7).
+    #[error("the target closed the stream before its answer was complete")]
+    ClosedMidStream,
+    /// An HTTP status that is no success, without a JSON-RPC error in the body.
+    #[error("the target answered with HTTP status {status}")]
+    UpstreamHttp {
+        /// The status.
+        status: u16,
+    },
+    /// HTTP status 401: the target wants a credential that we do not have.
+    #[error("the target demands authorization")]
+    UpstreamUnauthorized {
+        /// `WWW-Authenticate`, for the operator's eyes.
+        challenge: Option<Box<str>>,
+    },
+    /// The target speaks none of our protocol versions (UC-2).
+    #[error("the target speaks none of our protocol versions")]
+    NoCommonVersion {
+        /// What it speaks, as far as it said.
+        supported: Vec<Box<str>>,
+    },
+    /// What came breaks the protocol.
+    #[error("the target broke the protocol: {0}")]
+    ProtocolViolation(#[from] Violation),
+    /// `tools/list` was answered with an error.
+    #[error("the target refused to list its tools (code {code})")]
+    ListRefused {
+        /// The JSON-RPC error code.
+        code: i64,
+    },
+    /// More tools, pages or bytes than allowed.
+    #[error("the target's list of tools has more {0} than allowed")]
+    ListTooLong(ListBound),
+    /// The caller's cancellation token.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The permission was given for another target. Ours to fix.
+    #[error("the call was decided about for another target")]
+    WrongTarget,
+    /// The call's `params` are no JSON object. Ours to fix.
+    #[error("the parameters of the call are no JSON object")]
+    InvalidParams,
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Resolving, connecting, TLS.
+    Connect,
+    /// The head of the answer.
+    FirstByte,
+    /// The next piece of the answer.
+    Idle,
+    /// The whole of it, however much progress there was.
+    Total,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Connect => "connecting",
+            Self::FirstByte => "waiting for the first byte",
+            Self::Idle => "waiting for the next byte",
+            Self::Total => "in total",
+        })
+    }
+}
+
+/// How a list of tools can be too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListBound {
+    /// Too many pages.
+    Pages,
+    /// Too many tools.
+    Tools,
+    /// Too many bytes.
+    Bytes,
+}
+
+impl std::fmt::Display for ListBound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Pages => "pages",
+            Self::Tools => "tools",
+            Self::Bytes => "bytes",
+        })
+    }
+}
+
+/// How the protocol was broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    /// Not a JSON-RPC message.
+    #[error("not a JSON-RPC message ({0})")]
+    NotAMessage(Malformed),
+    /// A message, but no response, where only a response can be.
+    #[error("not a response")]
+    NotAResponse,
+    /// A response to something that we did not ask.
+    #[error("a response with another id")]
+    WrongId,
+    /// A success whose body is neither JSON nor an event stream.
+    #[error("neither JSON nor an event stream")]
+    ContentType,
+    /// A compressed body, although we accept none.
+    #[error("a content coding that was not asked for")]
+    ContentEncoding,
+    /// A `resultType` that nobody negotiated (UC-6).
+    #[error("an unknown `resultType`")]
+    ResultType,
+    /// A demand for input, although we declared no capability to give any (UC-12).
+    #[error("a demand for input that was not offered")]
+    InputRequired,
+    /// It insists on headers that do not follow from its own tool list (UC-4).
+    #[error("it refuses the headers that its tool list asks for")]
+    HeaderMismatch,
+    /// `initialize` was answered without a usable `protocolVersion`, or with an unusable session id.
+    #[error("an unusable answer to `initialize`")]
+    Initialize,
+    /// `tools/list` was answered without an array of tools.
+    #[error("no array of tools")]
+    ToolList,
+    /// The session was refused again just after it was made.
+    #[error("a session that it does not know itself")]
+    Session,
+}
+
+impl From<SendError> for CallError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Connect(ConnectError::TimedOut) => Self::TimedOut(Stage::Connect),
+            SendError::Connect(error) => Self::Unreachable(Arc::new(error)),
+            SendError::TimedOut => Self::TimedOut(Stage::FirstByte),
+            error @ SendError::Protocol(_) => Self::NoAnswer(Arc::new(error)),
+        }
+    }
+}
+
+impl CallError {
+    /// Whether the target may have begun to work on the request and may still be at it.
+    pub(crate) const fn may_be_running(&self) -> bool {
+        matches!(
+            self,
+            Self::TimedOut(Stage::FirstByte | Stage::Idle | Stage::Total)
+                | Self::TooLarge { .. }
+                | Self::ClosedMidStream
+                | Self::ProtocolViolation(_)
+                | Self::Cancelled
+        )
+    }
+}

@@ -1,0 +1,232 @@
+//! An MCP server behind the gateway, reached over Streamable HTTP in whichever era it speaks.
+//!
+//! A call, told from the top: [`call`] asks [`agreement`] which era the server speaks (found out
+//! once, found out again when the server behaves otherwise); takes the caller's own session from
+//! [`session`] if the era has sessions; lets [`outgoing`] build headers and body; sends them
+//! through [`wire`]; and reads the answer, or hands out the [`stream`] that ends with it. Beside
+//! that, [`watch`] keeps the tools of [`list`] current.
+
+pub(crate) mod agreement;
+mod answer;
+mod call;
+pub mod list;
+mod outgoing;
+mod session;
+pub mod stream;
+mod watch;
+mod wire;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use net::egress::pool::Pool;
+use net::egress::rules::Refusal;
+use tokio::sync::{Notify, watch as channel};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use self::agreement::Agreement;
+use self::list::{Listing, ToolList};
+use self::session::Sessions;
+use self::wire::Wire;
+use crate::error::CallError;
+
+/// How long things may take (UC-10). Connecting is bounded by the pool's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For finding out the era, for `initialize`, and for each page of a list: all of it.
+    pub handshake: Duration,
+    /// From sending a call until the head of its answer.
+    pub first_byte: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For a call as a whole, however much progress it reports.
+    pub total: Duration,
+    /// How long a caller's session is kept unused.
+    pub session_idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            first_byte: Duration::from_mins(1),
+            idle: Duration::from_mins(1),
+            total: Duration::from_mins(10),
+            session_idle: Duration::from_mins(30),
+        }
+    }
+}
+
+/// How much a server may make us hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of an answer, an event, a line.
+    pub message: usize,
+    /// Pages of a list.
+    pub pages: usize,
+    /// Tools of a list.
+    pub tools: usize,
+    /// Bytes of all pages of a list.
+    pub list: usize,
+    /// Sessions at the same time; the one unused for longest makes room.
+    pub sessions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message: 8 * 1024 * 1024,
+            pages: 100,
+            tools: 2_000,
+            list: 16 * 1024 * 1024,
+            sessions: 10_000,
+        }
+    }
+}
+
+/// How often the list of tools is asked for where the server does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Freshness {
+    /// With no change notifications and no `ttlMs`.
+    pub unknown: Duration,
+    /// While change notifications are being received.
+    pub watched: Duration,
+    /// The first pause after a failure; it doubles up to `longest_pause`.
+    pub first_pause: Duration,
+    /// The longest pause after failures.
+    pub longest_pause: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            unknown: Duration::from_mins(1),
+            watched: Duration::from_mins(10),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What an operator says about a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Its MCP endpoint.
+    pub url: Url,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How much it may send.
+    pub limits: Limits,
+    /// How often it is asked for its tools.
+    pub freshness: Freshness,
+}
+
+impl Settings {
+    /// With the default bounds.
+    pub fn new(name: impl Into<Arc<str>>, url: Url) -> Self {
+        Self {
+            name: name.into(),
+            url,
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            freshness: Freshness::default(),
+        }
+    }
+}
+
+/// An MCP server behind the gateway.
+#[derive(Debug)]
+pub struct McpTarget {
+    settings: Settings,
+    wire: Wire,
+    agreement: Agreements,
+    sessions: Sessions,
+    listing: channel::Sender<Arc<Listing>>,
+    /// One listing at a time.
+    listing_now: tokio::sync::Mutex<()>,
+    /// The list may have changed.
+    poke: Arc<Notify>,
+    /// Change notifications are being received.
+    watched: std::sync::atomic::AtomicBool,
+    /// Of requests to the server: unique over all its connections (TL-9).
+    next_id: AtomicU64,
+    tracker: TaskTracker,
+}
+
+/// Which era the server speaks, as far as it was found out.
+#[derive(Debug, Default)]
+struct Agreements {
+    current: ArcSwapOption<Agreement>,
+    /// One probe at a time; when the last one ended.
+    probing: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    changed: Notify,
+}
+
+impl McpTarget {
+    /// A target that was not asked anything yet. Background work (cancellations, closing sessions)
+    /// is spawned on `tracker`.
+    ///
+    /// # Errors
+    /// If the pool's rules forbid the URL.
+    pub fn new(settings: Settings, pool: &Pool, tracker: TaskTracker) -> Result<Arc<Self>, Refusal> {
+        let wire = Wire::new(pool.upstream(&settings.url)?, &settings);
+        Ok(Arc::new(Self {
+            wire,
+            settings,
+            agreement: Agreements::default(),
+            sessions: Sessions::default(),
+            listing: channel::Sender::new(Arc::default()),
+            listing_now: tokio::sync::Mutex::default(),
+            poke: Arc::default(),
+            watched: std::sync::atomic::AtomicBool::new(false),
+            next_id: AtomicU64::new(1),
+            tracker,
+        }))
+    }
+
+    /// Its name in the configuration.
+    pub const fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
+    /// The tools as they were listed last.
+    pub fn listing(&self) -> Arc<Listing> {
+        Arc::clone(&self.listing.borrow())
+    }
+
+    /// Says when [`Self::listing`] changes.
+    pub fn changes(&self) -> channel::Receiver<Arc<Listing>> {
+        self.listing.subscribe()
+    }
+
+    /// The tools as they are now, asked for if what is known is stale.
+    ///
+    /// # Errors
+    /// Only if they could not be listed and never were before.
+    pub async fn tools(&self) -> Result<Arc<ToolList>, CallError> {
+        let known = self.listing();
+        if let Some(tools) = known.tools.as_ref().filter(|tools| self.is_fresh(tools)) {
+            return Ok(Arc::clone(tools));
+        }
+        match self.refresh_since(&known).await {
+            Ok(tools) => Ok(tools),
+            Err(error) => self.listing().tools.clone().ok_or(error),
+        }
+    }
+
+    /// Keeps the list of tools current until `stop`, then ends the sessions.
+    pub async fn run(&self, stop: CancellationToken) {
+        stop.run_until_cancelled(self.keep_current()).await;
+        self.end_all_sessions().await;
+    }
+
+    fn fresh_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,215 @@
+//! Sessions with a server of the session era: one per caller, made when first needed, never shared.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ::mcp::era::ProtocolVersion;
+use arc_swap::ArcSwapOption;
+use futures_util::StreamExt as _;
+use http::header::HeaderValue;
+use parking_lot::Mutex;
+use policy::call::Principal;
+use tokio::time::Instant;
+
+use super::McpTarget;
+use super::agreement::Agreement;
+use super::wire::Wire;
+use crate::error::CallError;
+
+/// How long a server is given to take note of a session's end.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// How many sessions are ended at the same time.
+const FAREWELLS: usize = 16;
+
+/// Whose session it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// Ours: to list tools and to watch them.
+    Gateway,
+    /// A caller's.
+    Caller(Principal),
+}
+
+/// What must be said with every request of a session. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Session {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    version: ProtocolVersion,
+    id: Option<HeaderValue>,
+}
+
+impl Session {
+    pub(super) fn new(version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
+        Self { inner: Arc::new(Inner { version, id }) }
+    }
+
+    pub(super) fn version(&self) -> ProtocolVersion {
+        self.inner.version
+    }
+
+    /// `None` if the server does without.
+    pub(super) fn id(&self) -> Option<&HeaderValue> {
+        self.inner.id.as_ref()
+    }
+}
+
+/// The sessions with one server.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    slots: Mutex<HashMap<Owner, Arc<Slot>>>,
+    began: Instant,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { slots: Mutex::default(), began: Instant::now() }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    session: ArcSwapOption<Inner>,
+    /// One handshake at a time.
+    making: tokio::sync::Mutex<()>,
+    /// Milliseconds since `Sessions::began`.
+    used: AtomicU64,
+}
+
+impl Slot {
+    fn session(&self) -> Option<Session> {
+        self.session.load_full().map(|inner| Session { inner })
+    }
+}
+
+impl Sessions {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// The slot of an owner, and a session that had to make room for it.
+    fn slot(&self, owner: Owner, limit: usize) -> (Arc<Slot>, Option<Session>) {
+        let now = self.now();
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(&owner) {
+            slot.used.store(now, Ordering::Relaxed);
+            return (Arc::clone(slot), None);
+        }
+        let mut evicted = None;
+        if slots.len() >= limit {
+            let oldest = slots
+                .iter()
+                .min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed))
+                .map(|(owner, _)| owner.clone());
+            evicted = oldest.and_then(|oldest| slots.remove(&oldest)).and_then(|slot| slot.session());
+        }
+        let slot = Arc::<Slot>::default();
+        slot.used.store(now, Ordering::Relaxed);
+        slots.insert(owner, Arc::clone(&slot));
+        (slot, evicted)
+    }
+
+    /// Remembers a session that was made already.
+    pub(super) fn keep(&self, owner: Owner, session: Session) {
+        if session.id().is_some() {
+            let (slot, _) = self.slot(owner, usize::MAX);
+            slot.session.store(Some(session.inner));
+        }
+    }
+
+    /// The server does not know this session any more: the next request makes another.
+    pub(super) fn forget(&self, owner: &Owner, session: &Session) {
+        let slot = self.slots.lock().get(owner).cloned();
+        let Some(slot) = slot else { return };
+        if slot.session.load().as_ref().is_some_and(|known| Arc::ptr_eq(known, &session.inner)) {
+            slot.session.store(None);
+        }
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.slots.lock().clear();
+    }
+
+    fn take_idle(&self, limit: Duration) -> Vec<Session> {
+        let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let oldest = self.now().saturating_sub(limit);
+        let mut idle = Vec::new();
+        self.slots.lock().retain(|_, slot| {
+            let used = slot.used.load(Ordering::Relaxed) >= oldest;
+            if !used {
+                idle.extend(slot.session());
+            }
+            used
+        });
+        idle
+    }
+
+    fn take_all(&self) -> Vec<Session> {
+        self.slots.lock().drain().filter_map(|(_, slot)| slot.session()).collect()
+    }
+}
+
+impl McpTarget {
+    /// The session of an owner, made now if there is none (UC-8).
+    pub(super) async fn session(
+        &self,
+        owner: Owner,
+        agreement: &Agreement,
+    ) -> Result<Session, CallError> {
+        if !agreement.has_sessions {
+            return Ok(Session::new(agreement.version, None));
+        }
+        let (slot, evicted) = self.sessions.slot(owner, self.settings.limits.sessions);
+        if let Some(evicted) = evicted {
+            self.end_in_background(evicted);
+        }
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        let _making = slot.making.lock().await;
+        if let Some(session) = slot.session() {
+            return Ok(session);
+        }
+        let (_, session) = self.initialize().await?;
+        slot.session.store(Some(Arc::clone(&session.inner)));
+        Ok(session)
+    }
+
+    /// Ends sessions that nobody used for long, again and again.
+    pub(super) async fn sweep_sessions(&self) {
+        let limit = self.settings.timeouts.session_idle;
+        loop {
+            tokio::time::sleep(limit / 4).await;
+            self.end(self.sessions.take_idle(limit)).await;
+        }
+    }
+
+    pub(super) async fn end_all_sessions(&self) {
+        self.end(self.sessions.take_all()).await;
+    }
+
+    pub(super) fn end_in_background(&self, session: Session) {
+        let wire = self.wire.clone();
+        self.tracker.spawn(async move { farewell(&wire, &session).await });
+    }
+
+    async fn end(&self, sessions: Vec<Session>) {
+        futures_util::stream::iter(sessions)
+            .for_each_concurrent(FAREWELLS, |session| async move {
+                farewell(&self.wire, &session).await;
+            })
+            .await;
+    }
+}
+
+async fn farewell(wire: &Wire, session: &Session) {
+    if session.id().is_some() {
+        let headers = Wire::headers(Some(session.version()), session.id());
+        let _ = tokio::time::timeout(FAREWELL, wire.delete(headers, FAREWELL)).await;
+    }
+}

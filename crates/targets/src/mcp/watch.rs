@@ -1,0 +1,198 @@
+//! Keeps the list of tools current: listens where the server announces changes, asks where not.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ::mcp::era::Era;
+use ::mcp::jsonrpc::{self, Message};
+use ::mcp::method::Method;
+use ::mcp::raw::Raw;
+
+use super::agreement::Agreement;
+use super::session::{Owner, Session};
+use super::stream::{answer_to, send_aside};
+use super::wire::{Again, Content, Events, Wire};
+use super::{McpTarget, outgoing};
+use crate::error::CallError;
+
+/// Announcements that come faster than this are taken together.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// A notification stream on which nothing comes for so long, not even a comment, is opened anew:
+/// it may be dead without our knowing.
+const SILENCE: Duration = Duration::from_mins(5);
+/// A stream that lived so long was in order.
+const IN_ORDER: Duration = Duration::from_secs(10);
+
+/// How a notification stream ended.
+#[derive(Debug)]
+enum Ended {
+    /// The server does not offer it after all.
+    NotOffered,
+    /// It was ended or it broke; it can be opened again.
+    Closed,
+}
+
+impl McpTarget {
+    /// Never ends by itself.
+    pub(super) async fn keep_current(&self) {
+        tokio::join!(self.list_again_and_again(), self.listen_again_and_again(), self.sweep_sessions());
+    }
+
+    async fn list_again_and_again(&self) {
+        let freshness = self.settings.freshness;
+        let mut pause = freshness.first_pause;
+        loop {
+            let wait = match self.refresh().await {
+                Ok(tools) => {
+                    pause = freshness.first_pause;
+                    self.refresh_interval(&tools)
+                }
+                Err(_) => {
+                    let wait = pause;
+                    pause = (pause * 2).min(freshness.longest_pause);
+                    wait
+                }
+            };
+            let poked = tokio::time::timeout(jittered(wait), self.poke.notified()).await.is_ok();
+            if poked {
+                tokio::time::sleep(TOGETHER).await;
+            }
+        }
+    }
+
+    async fn listen_again_and_again(&self) {
+        let freshness = self.settings.freshness;
+        let mut pause = freshness.first_pause;
+        loop {
+            let changed = self.agreement.changed.notified();
+            let agreement = match self.agreement.current.load_full() {
+                Some(agreement) if agreement.list_changed => agreement,
+                // Listing finds out what the server speaks.
+                _ => {
+                    changed.await;
+                    continue;
+                }
+            };
+            let began = tokio::time::Instant::now();
+            let ended = self.listen(&agreement).await;
+            self.watched.store(false, Ordering::Relaxed);
+            match ended {
+                Ok(Ended::NotOffered) => changed.await,
+                Ok(Ended::Closed) | Err(_) => {
+                    if began.elapsed() >= IN_ORDER {
+                        pause = freshness.first_pause;
+                    }
+                    tokio::time::sleep(jittered(pause)).await;
+                    pause = (pause * 2).min(freshness.longest_pause);
+                }
+            }
+        }
+    }
+
+    /// Opens the notification stream of the era and reads it to its end.
+    async fn listen(&self, agreement: &Arc<Agreement>) -> Result<Ended, CallError> {
+        match agreement.era() {
+            Era::Session => {
+                let session = self.session(Owner::Gateway, agreement).await?;
+                self.listen_in_session(&session).await
+            }
+            Era::Stateless => self.listen_by_subscription(agreement).await,
+        }
+    }
+
+    /// TL-1: GET on the endpoint, or 405.
+    async fn listen_in_session(&self, session: &Session) -> Result<Ended, CallError> {
+        let headers = Wire::headers(Some(session.version()), session.id());
+        let received = self.wire.get(headers, self.settings.timeouts.handshake).await?;
+        if received.status().as_u16() == 404 && session.id().is_some() {
+            self.sessions.forget(&Owner::Gateway, session);
+            return Ok(Ended::Closed);
+        }
+        if !received.status().is_success() || received.content() != Content::Events {
+            return Ok(Ended::NotOffered);
+        }
+        self.begin_watching();
+        let mut events = received.events().with_idle(SILENCE);
+        while let Some(event) = events.next().await? {
+            match jsonrpc::parse(&event.data) {
+                Ok(Message::Notification(notification)) => self.notice(&notification.method),
+                Ok(Message::Request(request)) => {
+                    let answer = answer_to(&request);
+                    send_aside(&self.wire, session, answer).await;
+                }
+                Ok(Message::Response(_)) | Err(_) => {}
+            }
+        }
+        Ok(Ended::Closed)
+    }
+
+    /// `subscriptions/listen`: acknowledged first, then only what was asked for (TM-15).
+    async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
+        let version = agreement.version;
+        let headers = Wire::modern_headers(version, Method::SubscriptionsListen.as_str(), None);
+        let filter = r#""notifications":{"toolsListChanged":true}"#;
+        let id = self.fresh_id();
+        let body = outgoing::request(id, Method::SubscriptionsListen, version, filter);
+        let limit = self.settings.timeouts.handshake;
+        let received = self.wire.post(headers, body, limit, Again::Yes).await?;
+        if !received.status().is_success() || received.content() != Content::Events {
+            return Ok(Ended::NotOffered);
+        }
+        let mut events = received.events().with_idle(SILENCE);
+        if !self.is_acknowledged(&mut events).await? {
+            return Ok(Ended::NotOffered);
+        }
+        self.begin_watching();
+        while let Some(event) = events.next().await? {
+            match jsonrpc::parse(&event.data) {
+                Ok(Message::Notification(notification)) => self.notice(&notification.method),
+                // The server ends the subscription in good order.
+                Ok(Message::Response(_)) => {
+                    events.finish(&self.tracker);
+                    break;
+                }
+                Ok(Message::Request(_)) | Err(_) => {}
+            }
+        }
+        Ok(Ended::Closed)
+    }
+
+    async fn is_acknowledged(&self, events: &mut Events) -> Result<bool, CallError> {
+        let limit = self.settings.timeouts.handshake;
+        let first = match tokio::time::timeout(limit, events.next()).await {
+            Ok(event) => event?,
+            Err(_) => return Ok(false),
+        };
+        let Some(event) = first else { return Err(CallError::ClosedMidStream) };
+        let Ok(Message::Notification(notification)) = jsonrpc::parse(&event.data) else {
+            return Ok(false);
+        };
+        let agreed = notification
+            .params
+            .and_then(|params| params.get("notifications"))
+            .and_then(|filter| filter.get("toolsListChanged"))
+            .and_then(Raw::bool);
+        Ok(notification.method == Method::SubscriptionsAcknowledged.as_str() && agreed == Some(true))
+    }
+
+    /// From here on changes are announced; those before may have been missed.
+    fn begin_watching(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+        self.poke.notify_one();
+    }
+
+    fn notice(&self, method: &str) {
+        if method == Method::ToolsListChanged.as_str() {
+            self.poke.notify_one();
+        }
+    }
+}
+
+/// Ten per cent more or less, so that many nodes do not ask at the same moment.
+fn jittered(wait: Duration) -> Duration {
+    // A fresh `RandomState` is a fresh random number; nothing secret depends on it.
+    let random = RandomState::new().build_hasher().finish() % 201;
+    wait / 1_000 * u32::try_from(900 + random).unwrap_or(1_000)
+}

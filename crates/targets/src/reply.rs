@@ -1,0 +1,55 @@
+//! What comes back from a call: one answer, or a stream that ends with one.
+
+use ::mcp::era::Era;
+use ::mcp::error::Code;
+use ::mcp::method::Method;
+use bytes::Bytes;
+
+use crate::mcp::stream::Messages;
+
+/// What came back.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer, and nothing before it.
+    One(Answer),
+    /// Notifications, and an answer at the end.
+    Stream(Box<Messages>),
+}
+
+/// The answer of a target, without the JSON-RPC envelope: its id was ours and means nothing to a
+/// client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The era the target speaks: a client of the other one needs a translation.
+    pub era: Era,
+    /// A result or an error.
+    pub outcome: Outcome,
+}
+
+/// A result or an error, byte for byte as the target spelled it: checked JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The value of `result`, an object.
+    Result(Bytes),
+    /// The value of `error`, an object.
+    Error {
+        /// Its `code`.
+        code: Code,
+        /// All of it.
+        raw: Bytes,
+    },
+}
+
+/// One message of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// A notification about the call, with the client's own progress token.
+    Notification {
+        /// [`Method::Progress`] or [`Method::LogMessage`].
+        method: Method,
+        /// The whole JSON-RPC message.
+        raw: Bytes,
+    },
+    /// The answer; nothing follows.
+    Answer(Answer),
+}

@@ -1,0 +1,192 @@
+//! Listing the tools of a server.
+
+use std::time::Duration;
+
+use mcp::result::CacheScope;
+use serde_json::json;
+use targets::error::{CallError, ListBound};
+use testkit::fake_mcp::{Act, Answers, Script, tool};
+
+use crate::world::{world, world_with};
+
+fn many(count: usize) -> Vec<serde_json::Value> {
+    (0..count).map(|number| tool(&format!("tool-{number}"))).collect()
+}
+
+// UC-11
+#[tokio::test]
+async fn all_pages_are_gathered_in_order() {
+    for mut script in [Script::modern(), Script::legacy(), Script::legacy().over_sse()] {
+        script.tools = many(25);
+        script.page_size = 10;
+        let world = world(script).await;
+        let tools = world.target.tools().await.unwrap();
+        let names: Vec<&str> = tools.tools.iter().map(|tool| tool.name.as_ref()).collect();
+        let wanted: Vec<String> = (0..25).map(|number| format!("tool-{number}")).collect();
+        assert_eq!(names, wanted);
+        assert_eq!(world.fake.seen_of("tools/list").len(), 3);
+        assert_eq!(tools.find("tool-24").unwrap().name.as_ref(), "tool-24");
+        assert!(tools.find("tool-25").is_none());
+    }
+}
+
+// UC-11
+#[tokio::test]
+async fn an_empty_cursor_is_not_the_end() {
+    let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":[],"nextCursor":""}}"#;
+    let world = world_with(Script::modern().on("tools/list", Act::json(body)), |settings| {
+        settings.limits.pages = 3;
+    })
+    .await;
+    let error = world.target.tools().await.unwrap_err();
+    assert!(matches!(error, CallError::ListTooLong(ListBound::Pages)), "{error:?}");
+    let second = &world.fake.seen_of("tools/list")[1];
+    assert_eq!(second.json()["params"]["cursor"], json!(""));
+}
+
+#[tokio::test]
+async fn definitions_are_kept_byte_for_byte() {
+    let definition = r#"{ "name":"odd","inputSchema":{"type":"object"}, "x-unknown" : 1.0e2,"annotations":{"big":12345678901234567890123} }"#;
+    let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{definition}]}}}}"#);
+    let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
+    let tools = world.target.tools().await.unwrap();
+    assert_eq!(tools.tools[0].definition, definition);
+}
+
+// UC-4
+#[tokio::test]
+async fn invalid_tools_are_dropped_and_the_others_stay() {
+    let invalid = json!({"name": "bad", "inputSchema": {"type": "object", "properties": {
+        "a": {"type": "number", "x-mcp-header": "A"}}}});
+    let script = Script::modern().with_tools(vec![
+        tool("first"),
+        invalid,
+        json!({"name": "", "inputSchema": {}}),
+        json!({"no-name": true}),
+        json!("not a tool"),
+        tool("first"),
+        tool("last"),
+    ]);
+    let world = world(script).await;
+    let tools = world.target.tools().await.unwrap();
+    let names: Vec<&str> = tools.tools.iter().map(|tool| tool.name.as_ref()).collect();
+    assert_eq!(names, ["first", "last"]);
+}
+
+#[tokio::test]
+async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
+    let mut script = Script::modern().with_tools(many(11));
+    script.page_size = 4;
+    let world = world_with(script, |settings| settings.limits.tools = 10).await;
+    let error = world.target.tools().await.unwrap_err();
+    assert!(matches!(error, CallError::ListTooLong(ListBound::Tools)), "{error:?}");
+}
+
+#[tokio::test]
+async fn too_many_bytes_are_an_error() {
+    let script = Script::modern().with_tools(many(100));
+    let world = world_with(script, |settings| settings.limits.list = 1_000).await;
+    let error = world.target.tools().await.unwrap_err();
+    assert!(matches!(error, CallError::ListTooLong(ListBound::Bytes)), "{error:?}");
+}
+
+// D11, TM-17
+#[tokio::test]
+async fn the_strictest_hint_of_all_pages_holds() {
+    let mut script = Script::modern().with_tools(many(3));
+    script.page_size = 2;
+    let world = world(script).await;
+    let tools = world.target.tools().await.unwrap();
+    assert_eq!((tools.hint.ttl_ms, tools.hint.scope), (60_000, CacheScope::Public));
+}
+
+#[tokio::test]
+async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
+    let mut script = Script::modern();
+    script.ttl_ms = 1_500;
+    let world = world(script).await;
+    for _ in 0..3 {
+        world.target.tools().await.unwrap();
+    }
+    assert_eq!(world.fake.seen_of("tools/list").len(), 1);
+    tokio::time::sleep(Duration::from_millis(1_600)).await;
+    world.target.tools().await.unwrap();
+    assert_eq!(world.fake.seen_of("tools/list").len(), 2);
+}
+
+#[tokio::test]
+async fn many_who_ask_at_once_cause_one_request() {
+    let world = world(Script::modern()).await;
+    let asking = (0..20).map(|_| world.target.tools());
+    for tools in futures_util::future::join_all(asking).await {
+        tools.unwrap();
+    }
+    assert_eq!(world.fake.seen_of("tools/list").len(), 1);
+}
+
+#[tokio::test]
+async fn a_stale_list_beats_none() {
+    let mut script = Script::modern();
+    script.ttl_ms = 0;
+    let world = world(script).await;
+    world.target.tools().await.unwrap();
+    world.fake.change(|script| {
+        script.acts.push(("tools/list".to_owned(), Act::status(503, "")));
+    });
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
+    let listing = world.target.listing();
+    assert!(matches!(listing.failure, Some(CallError::UpstreamHttp { status: 503 })));
+    assert!(listing.tools.is_some());
+}
+
+#[tokio::test]
+async fn a_server_without_tools_has_an_empty_list_and_is_not_asked() {
+    let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"prompts":{}},"resultType":"complete"}}"#;
+    let world = world(Script::modern().on("server/discover", Act::json(result))).await;
+    assert!(world.target.tools().await.unwrap().tools.is_empty());
+    assert!(world.fake.seen_of("tools/list").is_empty());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_know_the_method_has_an_empty_list() {
+    let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32601,"message":"no"}}"#;
+    let world = world(Script::legacy().on("tools/list", Act::json(error))).await;
+    assert!(world.target.tools().await.unwrap().tools.is_empty());
+}
+
+// UC-11
+#[tokio::test]
+async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
+    let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"no such cursor"}}"#;
+    let world = world(Script::modern().on("tools/list", Act::json(error))).await;
+    let failure = world.target.tools().await.unwrap_err();
+    assert!(matches!(failure, CallError::ListRefused { code: -32602 }), "{failure:?}");
+    assert_eq!(world.fake.seen_of("tools/list").len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_no_list_is_a_violation() {
+    for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":null}"#] {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
+        let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
+        let error = world.target.tools().await.unwrap_err();
+        assert_eq!(error.to_string(), "the target broke the protocol: no array of tools");
+    }
+}
+
+// UC-8
+#[tokio::test]
+async fn listing_survives_a_forgotten_session() {
+    let world = world_with(Script::legacy(), |settings| {
+        settings.freshness.unknown = Duration::ZERO;
+    })
+    .await;
+    world.target.tools().await.unwrap();
+    world.fake.forget_sessions();
+    world.fake.change(|script| {
+        script.tools = vec![tool("new")];
+        script.answers = Answers::Sse;
+    });
+    assert_eq!(world.target.tools().await.unwrap().tools[0].name.as_ref(), "new");
+}

@@ -1,0 +1,164 @@
+//! Sessions with legacy servers: whose they are, how they begin, how they end.
+
+use std::time::Duration;
+
+use targets::error::CallError;
+use testkit::fake_mcp::{Act, Script};
+
+use crate::world::{answer, text, world, world_with};
+
+fn session_of(fake: &testkit::fake_mcp::FakeMcp, position: usize) -> String {
+    fake.seen_of("tools/call")[position].header("mcp-session-id").unwrap().to_owned()
+}
+
+// UC-8, BP-7
+#[tokio::test]
+async fn callers_never_share_a_session() {
+    let world = world(Script::legacy()).await;
+    for principal in ["alice", "bob", "alice"] {
+        world.call_as(principal, "echo", "{}").await.unwrap();
+    }
+    let [alice, bob, alice_again] = [0, 1, 2].map(|at| session_of(&world.fake, at));
+    assert_eq!(alice, alice_again);
+    assert_ne!(alice, bob);
+}
+
+// UC-8
+#[tokio::test]
+async fn the_gateways_own_session_is_not_a_callers() {
+    let world = world(Script::legacy()).await;
+    world.target.tools().await.unwrap();
+    world.call("echo", "{}").await.unwrap();
+    let own = world.fake.seen_of("tools/list")[0].header("mcp-session-id").unwrap().to_owned();
+    assert_ne!(own, session_of(&world.fake, 0));
+}
+
+// UC-8
+#[tokio::test]
+async fn a_session_that_the_server_forgot_is_made_again_once() {
+    let world = world(Script::legacy()).await;
+    world.call("echo", "{}").await.unwrap();
+    world.fake.forget_sessions();
+    world.fake.forget_seen();
+    assert_eq!(text(&answer(world.call("echo", r#"{"again":1}"#).await)), r#"{"again":1}"#);
+    let wanted = ["tools/call", "initialize", "notifications/initialized", "tools/call"];
+    assert_eq!(world.fake.methods(), wanted);
+    assert_ne!(session_of(&world.fake, 0), session_of(&world.fake, 1));
+}
+
+// UC-8
+#[tokio::test]
+async fn a_server_that_never_knows_its_sessions_is_given_up() {
+    let script = Script::legacy().on("tools/call", Act::status(404, ""));
+    let world = world(script).await;
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the target broke the protocol: a session that it does not know itself"
+    );
+    assert_eq!(world.fake.seen_of("tools/call").len(), 2);
+}
+
+// UC-8
+#[tokio::test]
+async fn a_server_without_session_ids_is_initialized_once_for_all() {
+    let world = world(Script::legacy_without_sessions()).await;
+    for principal in ["alice", "bob", "carol"] {
+        world.call_as(principal, "echo", "{}").await.unwrap();
+    }
+    assert_eq!(world.fake.seen_of("initialize").len(), 1);
+    for seen in world.fake.seen() {
+        assert_eq!(seen.header("mcp-session-id"), None);
+    }
+}
+
+#[tokio::test]
+async fn many_first_calls_of_one_caller_make_one_session() {
+    let world = world(Script::legacy()).await;
+    let calls = (0..20).map(|_| world.call("echo", "{}"));
+    for reply in futures_util::future::join_all(calls).await {
+        reply.unwrap();
+    }
+    // One is ours, from finding out the era, one is alice's.
+    assert_eq!(world.fake.sessions().len(), 2);
+}
+
+// UC-8
+#[tokio::test]
+async fn all_sessions_are_ended_at_the_end() {
+    let world = world(Script::legacy()).await;
+    let stop = world.run();
+    for principal in ["alice", "bob"] {
+        world.call_as(principal, "echo", "{}").await.unwrap();
+    }
+    stop.cancel();
+    world.fake.until("no session is left", |fake| fake.sessions().is_empty()).await.unwrap();
+    for seen in world.fake.seen_of("DELETE") {
+        assert_eq!(seen.header("mcp-protocol-version"), Some("2025-11-25"));
+    }
+    world.tracker.close();
+    world.tracker.wait().await;
+}
+
+// UC-8
+#[tokio::test]
+async fn a_session_that_nobody_uses_is_ended() {
+    let world = world_with(Script::legacy(), |settings| {
+        settings.timeouts.session_idle = Duration::from_millis(200);
+    })
+    .await;
+    world.run();
+    world.call("echo", "{}").await.unwrap();
+    let session = session_of(&world.fake, 0);
+    world
+        .fake
+        .until("the session is ended", |fake| !fake.sessions().contains(&session))
+        .await
+        .unwrap();
+    assert!(world.call("echo", "{}").await.is_ok());
+}
+
+#[tokio::test]
+async fn the_oldest_session_makes_room_when_there_are_too_many() {
+    let world = world_with(Script::legacy(), |settings| settings.limits.sessions = 2).await;
+    for principal in ["alice", "bob", "carol", "dave"] {
+        world.call_as(principal, "echo", "{}").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    world
+        .fake
+        .until("two sessions are left", |fake| fake.sessions().len() == 2)
+        .await
+        .unwrap();
+}
+
+// TL-3
+#[tokio::test]
+async fn an_unusable_session_id_is_a_violation() {
+    let act = Act::Answer {
+        status: 200,
+        content_type: "application/json",
+        headers: vec![("mcp-session-id", "with space".to_owned())],
+        body: r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}"#
+            .to_owned(),
+    };
+    let world = world(Script::legacy().on("initialize", act)).await;
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(matches!(error, CallError::ProtocolViolation(_)), "{error:?}");
+}
+
+// Some servers answer 400 to a session that they have forgotten.
+#[tokio::test]
+async fn a_400_for_a_forgotten_session_is_mended_too() {
+    let world = world(Script::legacy()).await;
+    world.call("echo", "{}").await.unwrap();
+    world.fake.change(|script| {
+        let refusal = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: No valid session ID provided"}}"#;
+        script.acts.push(("tools/call".to_owned(), Act::status(400, refusal)));
+    });
+    world.fake.forget_seen();
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(matches!(error, CallError::UpstreamHttp { status: 400 }), "{error:?}");
+    assert_eq!(world.fake.seen_of("tools/call").len(), 2);
+    assert_eq!(world.fake.seen_of("initialize").len(), 1);
+}

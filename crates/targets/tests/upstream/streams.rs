@@ -1,0 +1,253 @@
+//! Answers that come as streams: progress, requests of the server, cancellation, resumption.
+
+use std::time::Duration;
+
+use mcp::method::Method;
+use serde_json::{Value, json};
+use targets::error::{CallError, Stage};
+use targets::reply::{Message, Reply};
+use testkit::fake_mcp::{Act, Script};
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{answer, drain, result, text, tool_call, world, world_with};
+
+// TL-9
+#[tokio::test]
+async fn progress_arrives_with_the_clients_own_token() {
+    for script in [Script::modern(), Script::legacy()] {
+        let world = world(script).await;
+        let mut messages = drain(world.call_with_progress("progress").await).await;
+        let Some(Ok(Message::Answer(last))) = messages.pop() else { panic!("an answer") };
+        assert_eq!(text(&last), "done");
+        assert_eq!(messages.len(), 3);
+        for (step, message) in messages.into_iter().enumerate() {
+            let Ok(Message::Notification { method, raw }) = message else { panic!("progress") };
+            assert_eq!(method, Method::Progress);
+            let wanted = format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":{}, "progressToken":"mine","total":3,"x-odd":1.0}}}}"#,
+                step + 1
+            );
+            assert_eq!(raw, wanted);
+        }
+        let sent = world.fake.seen_of("tools/call").pop().unwrap().json();
+        assert_eq!(sent["params"]["_meta"]["progressToken"], sent["id"]);
+    }
+}
+
+// TL-9
+#[tokio::test]
+async fn without_a_token_there_is_no_progress() {
+    let events = concat!(
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":$ID,\"progress\":1}}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n",
+    );
+    let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
+    assert!(matches!(world.call("echo", "{}").await, Ok(Reply::One(_))));
+}
+
+// TL-9
+#[tokio::test]
+async fn progress_of_somebody_elses_call_is_dropped() {
+    let events = concat!(
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"theirs\",\"progress\":1}}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":0,\"progress\":1}}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n",
+    );
+    let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
+    assert!(matches!(world.call_with_progress("echo").await, Ok(Reply::One(_))));
+}
+
+#[tokio::test]
+async fn log_messages_pass_byte_for_byte() {
+    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{ "n":1.0 }}}"#;
+    let events = format!(
+        "data: {log}\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{{\"content\":[]}}}}\n\n"
+    );
+    let world = world(Script::legacy().on("tools/call", Act::Events(events))).await;
+    let messages = drain(world.call("echo", "{}").await).await;
+    let Ok(Message::Notification { method: Method::LogMessage, raw }) = &messages[0] else {
+        panic!("{messages:?}")
+    };
+    assert_eq!(raw, log);
+}
+
+// UC-12
+#[tokio::test]
+async fn a_request_of_a_legacy_server_in_mid_call_is_refused_and_the_call_goes_on() {
+    let world = world(Script::legacy()).await;
+    let said = text(&answer(world.call("ask", "{}").await));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said["id"], json!("question-1"));
+    assert_eq!(said["error"]["code"], json!(-32601));
+    let posted = world.fake.seen().into_iter().find(|seen| seen.json()["id"] == json!("question-1"));
+    assert!(posted.unwrap().header("mcp-session-id").is_some());
+}
+
+// TL-9
+#[tokio::test]
+async fn a_ping_of_a_legacy_server_in_mid_call_is_answered() {
+    let events = concat!(
+        "data: {\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n",
+    );
+    let world = world(Script::legacy().on("tools/call", Act::Events(events.to_owned()))).await;
+    world.call("echo", "{}").await.unwrap();
+    let pong = |seen: &testkit::fake_mcp::Seen| seen.json() == json!({"jsonrpc": "2.0", "id": "p", "result": {}});
+    world.fake.until("the ping is answered", |fake| fake.seen().iter().any(pong)).await.unwrap();
+}
+
+// TM-11
+#[tokio::test]
+async fn a_request_of_a_modern_server_is_ignored() {
+    let events = concat!(
+        "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"sampling/createMessage\"}\n\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n",
+    );
+    let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
+    assert!(matches!(world.call("echo", "{}").await, Ok(Reply::One(_))));
+    assert_eq!(world.fake.methods(), ["server/discover", "tools/call"]);
+}
+
+// D9, TM-13
+#[tokio::test]
+async fn cancelling_a_modern_call_closes_its_stream() {
+    for act in [Act::Hang, Act::HangAfterHead, Act::Drip(Duration::from_millis(10))] {
+        let world = world(Script::modern().on("tools/call echo", act.clone())).await;
+        let cancel = CancellationToken::new();
+        let call = tool_call("alice", "echo", r#"{"name":"echo","_meta":{"progressToken":1}}"#);
+        let calling = async { drain(world.call_with(call, cancel.clone()).await).await };
+        let cancelling = async {
+            world
+                .fake
+                .until("it is called", |fake| !fake.seen_of("tools/call").is_empty())
+                .await
+                .unwrap();
+            cancel.cancel();
+        };
+        let (messages, ()) = tokio::join!(calling, cancelling);
+        assert!(matches!(messages.last(), Some(Err(CallError::Cancelled))), "{act:?}: {messages:?}");
+        world
+            .fake
+            .until("the stream is closed", |fake| fake.abandoned() == ["tools/call echo"])
+            .await
+            .unwrap();
+        assert!(world.fake.seen_of("notifications/cancelled").is_empty());
+    }
+}
+
+// TL-8
+#[tokio::test]
+async fn cancelling_a_legacy_call_says_so() {
+    for act in [Act::Hang, Act::HangAfterHead, Act::Drip(Duration::from_millis(10))] {
+        let world = world(Script::legacy().on("tools/call echo", act.clone())).await;
+        let cancel = CancellationToken::new();
+        let call = tool_call("alice", "echo", r#"{"name":"echo","_meta":{"progressToken":1}}"#);
+        let calling = async { drain(world.call_with(call, cancel.clone()).await).await };
+        let cancelling = async {
+            world
+                .fake
+                .until("it is called", |fake| !fake.seen_of("tools/call").is_empty())
+                .await
+                .unwrap();
+            cancel.cancel();
+        };
+        let (messages, ()) = tokio::join!(calling, cancelling);
+        assert!(matches!(messages.last(), Some(Err(CallError::Cancelled))), "{act:?}: {messages:?}");
+        let is_told = |fake: &testkit::fake_mcp::FakeMcp| {
+            !fake.seen_of("notifications/cancelled").is_empty()
+        };
+        world.fake.until("the server is told", is_told).await.unwrap();
+        let told = world.fake.seen_of("notifications/cancelled").pop().unwrap();
+        let called = world.fake.seen_of("tools/call").pop().unwrap();
+        assert_eq!(told.json()["params"]["requestId"], called.json()["id"]);
+        assert_eq!(told.header("mcp-session-id"), called.header("mcp-session-id"));
+    }
+}
+
+// D9
+#[tokio::test]
+async fn dropping_the_stream_cancels_the_call() {
+    let drip = Act::Drip(Duration::from_millis(10));
+    let modern = world(Script::modern().on("tools/call progress", drip.clone())).await;
+    let Ok(Reply::Stream(mut stream)) = modern.call_with_progress("progress").await else {
+        panic!("a stream")
+    };
+    assert!(matches!(stream.next().await, Some(Ok(Message::Notification { .. }))));
+    drop(stream);
+    modern.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+
+    let legacy = world(Script::legacy().on("tools/call progress", drip)).await;
+    let reply = legacy.call_with_progress("progress").await;
+    drop(reply);
+    let is_told =
+        |fake: &testkit::fake_mcp::FakeMcp| !fake.seen_of("notifications/cancelled").is_empty();
+    legacy.fake.until("the server is told", is_told).await.unwrap();
+}
+
+// TL-8
+#[tokio::test]
+async fn a_finished_call_is_not_cancelled() {
+    for script in [Script::legacy(), Script::legacy().over_sse()] {
+        let world = world(script).await;
+        world.call("echo", "{}").await.unwrap();
+        drain(world.call_with_progress("progress").await).await;
+        // Anything that was spawned has run by the time this is answered.
+        world.call("echo", "{}").await.unwrap();
+        world.tracker.close();
+        world.tracker.wait().await;
+        assert!(world.fake.seen_of("notifications/cancelled").is_empty());
+    }
+}
+
+// UC-10
+#[tokio::test]
+async fn progress_does_not_prolong_a_call_for_ever() {
+    for script in [Script::modern(), Script::legacy()] {
+        let script = script.on("tools/call progress", Act::Drip(Duration::from_millis(20)));
+        let world = world_with(script, |settings| {
+            settings.timeouts.total = Duration::from_millis(400);
+            settings.timeouts.idle = Duration::from_millis(200);
+        })
+        .await;
+        let messages = drain(world.call_with_progress("progress").await).await;
+        let last = messages.last();
+        assert!(matches!(last, Some(Err(CallError::TimedOut(Stage::Total)))), "{last:?}");
+        assert!(messages.len() > 3);
+        world.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+    }
+}
+
+// UC-8, TL-7
+#[tokio::test]
+async fn a_legacy_stream_that_was_ended_early_is_taken_up_again() {
+    let first = "id: 7\nretry: 10\ndata:\n\n";
+    let second = "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"late\":true}}\n\n";
+    let script = Script::legacy()
+        .on("tools/call", Act::Events(first.to_owned()))
+        .on("GET", Act::Events(second.to_owned()));
+    let world = world(script).await;
+    // Our ids count up: discover, initialize of ours, initialize of alice's, the call.
+    world.fake.change(|script| {
+        for (what, act) in &mut script.acts {
+            if what == "GET" {
+                *act = Act::Events(second.replace("\"id\":2", "\"id\":4"));
+            }
+        }
+    });
+    let answer = answer(world.call("echo", "{}").await);
+    assert_eq!(result(&answer), r#"{"late":true}"#);
+    let get = world.fake.seen_of("GET").pop().unwrap();
+    assert_eq!(get.header("last-event-id"), Some("7"));
+    assert!(get.header("mcp-session-id").is_some());
+}
+
+// UC-7
+#[tokio::test]
+async fn a_modern_stream_that_breaks_is_a_lost_request() {
+    let events = "id: 7\nretry: 10\ndata:\n\n";
+    let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(matches!(error, CallError::ClosedMidStream), "{error:?}");
+    assert_eq!(world.fake.seen_of("tools/call").len(), 1);
+    assert!(world.fake.seen_of("GET").is_empty());
+}

@@ -1,0 +1,169 @@
+//! A fake server, a target that points at it, and a caller who is permitted everything.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use net::egress::connect::{Connector, ExtraRoots};
+use net::egress::pool::{self, Pool};
+use net::egress::resolve::SystemResolver;
+use net::egress::rules::Rules;
+use policy::call::{Principal, ToolCall};
+use policy::decide::Policies;
+use policy::facts::CallerFacts;
+use policy::permitted::Permitted;
+use serde_json::Value;
+use targets::error::CallError;
+use targets::mcp::{McpTarget, Settings};
+use targets::reply::{Answer, Message, Outcome, Reply};
+use targets::Target;
+use testkit::fake_mcp::{FakeMcp, Script};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) struct World {
+    pub(crate) fake: FakeMcp,
+    pub(crate) target: Target,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) pool: Pool,
+}
+
+pub(crate) fn pool() -> Pool {
+    let connector = Connector::new(Arc::new(SystemResolver), ExtraRoots::default());
+    let rules = Rules {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_http: true,
+        ports: None,
+    };
+    Pool::new(Arc::new(connector), rules, pool::Settings::default())
+}
+
+pub(crate) async fn world(script: Script) -> World {
+    world_with(script, |_| {}).await
+}
+
+pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings)) -> World {
+    let fake = FakeMcp::start(script).await.unwrap();
+    let mut settings = Settings::new("my-server", fake.url().parse().unwrap());
+    settings.timeouts.handshake = Duration::from_secs(5);
+    change(&mut settings);
+    let tracker = TaskTracker::new();
+    let pool = pool();
+    let target = Target::Mcp(McpTarget::new(settings, &pool, tracker.clone()).unwrap());
+    World { fake, target, tracker, pool }
+}
+
+/// A call that nobody forbids.
+pub(crate) fn permit(call: ToolCall) -> Permitted<ToolCall> {
+    let caller =
+        CallerFacts { address: None, listener: Some("main"), tls: false, client_certificate: false };
+    Policies::default().decide(&caller, call).unwrap()
+}
+
+pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> ToolCall {
+    ToolCall {
+        principal: Principal::new(principal),
+        target: Arc::from("my-server"),
+        tool: Arc::from(tool),
+        params: Bytes::copy_from_slice(params.as_bytes()),
+    }
+}
+
+impl World {
+    /// Calls a tool as alice, with these arguments.
+    pub(crate) async fn call(&self, tool: &str, arguments: &str) -> Result<Reply, CallError> {
+        self.call_as("alice", tool, arguments).await
+    }
+
+    pub(crate) async fn call_as(
+        &self,
+        principal: &str,
+        tool: &str,
+        arguments: &str,
+    ) -> Result<Reply, CallError> {
+        let params = format!(r#"{{"name":"prefix___{tool}","arguments":{arguments}}}"#);
+        self.call_with(tool_call(principal, tool, &params), CancellationToken::new()).await
+    }
+
+    /// Calls a tool as alice, wanting to hear of progress.
+    pub(crate) async fn call_with_progress(&self, tool: &str) -> Result<Reply, CallError> {
+        let params = format!(r#"{{"name":"{tool}","_meta":{{"progressToken":"mine"}}}}"#);
+        self.call_with(tool_call("alice", tool, &params), CancellationToken::new()).await
+    }
+
+    pub(crate) async fn call_with(
+        &self,
+        call: ToolCall,
+        cancel: CancellationToken,
+    ) -> Result<Reply, CallError> {
+        self.target.call(permit(call), cancel).await
+    }
+
+    /// Keeps the list current in the background until the token is cancelled.
+    pub(crate) fn run(&self) -> CancellationToken {
+        let stop = CancellationToken::new();
+        let (target, until) = (self.target.clone(), stop.clone());
+        self.tracker.spawn(async move { target.run(until).await });
+        stop
+    }
+
+    /// Waits until the published listing is as wanted.
+    pub(crate) async fn until_listed(&self, wanted: impl Fn(&[String]) -> bool) {
+        let mut changes = self.target.changes();
+        let waiting = async {
+            loop {
+                if wanted(&self.listed()) {
+                    return;
+                }
+                changes.changed().await.unwrap();
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+        assert!(waited.is_ok(), "listed: {:?}, asked: {:?}", self.listed(), self.fake.methods());
+    }
+
+    /// The names in the published listing.
+    pub(crate) fn listed(&self) -> Vec<String> {
+        let listing = self.target.listing();
+        let tools = listing.tools.iter().flat_map(|list| &list.tools);
+        tools.map(|tool| tool.name.to_string()).collect()
+    }
+}
+
+/// The answer of a reply that is nothing else.
+pub(crate) fn answer(reply: Result<Reply, CallError>) -> Answer {
+    match reply {
+        Ok(Reply::One(answer)) => answer,
+        other => panic!("one answer expected: {other:?}"),
+    }
+}
+
+/// The text of `result`.
+pub(crate) fn result(answer: &Answer) -> String {
+    match &answer.outcome {
+        Outcome::Result(result) => String::from_utf8(result.to_vec()).unwrap(),
+        other @ Outcome::Error { .. } => panic!("a result expected: {other:?}"),
+    }
+}
+
+/// The first text in the content of a result.
+pub(crate) fn text(answer: &Answer) -> String {
+    let tree: Value = serde_json::from_str(&result(answer).replace("1E400", "1")).unwrap();
+    tree["content"][0]["text"].as_str().unwrap().to_owned()
+}
+
+/// All messages of a reply.
+pub(crate) async fn drain(reply: Result<Reply, CallError>) -> Vec<Result<Message, CallError>> {
+    match reply {
+        Err(error) => vec![Err(error)],
+        Ok(Reply::One(answer)) => vec![Ok(Message::Answer(answer))],
+        Ok(Reply::Stream(mut stream)) => {
+            let mut all = Vec::new();
+            while let Some(message) = stream.next().await {
+                all.push(message);
+            }
+            assert!(stream.next().await.is_none(), "nothing follows the end");
+            all
+        }
+    }
+}

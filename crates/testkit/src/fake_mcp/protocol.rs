@@ -1,0 +1,286 @@
+//! What a well-behaved server answers, in both eras; a function of the script and the request.
+
+use serde_json::{Value, json};
+
+use super::wire::Plain;
+use super::{Answers, Script, Seen, Shared, Speaks};
+
+const LEGACY_VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25"];
+const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+
+/// How to go on with a request.
+pub(super) enum Reply {
+    /// One answer.
+    Plain(Plain),
+    /// An SSE answer: these messages, then the end.
+    Events(Vec<String>, Vec<(&'static str, String)>),
+    /// A notification stream; the id of the request that opened it (modern).
+    Notifications(Option<Value>),
+    /// Ask the client something, then answer.
+    Ask(Value),
+}
+
+pub(super) fn error(status: u16, id: &Value, code: i64, message: &str, data: &Value) -> Plain {
+    let mut error = json!({"code": code, "message": message});
+    if !data.is_null()
+        && let Some(error) = error.as_object_mut()
+    {
+        error.insert("data".to_owned(), data.clone());
+    }
+    Plain::json(status, json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+}
+
+pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
+    let script = shared.script.lock().clone();
+    match seen.verb.as_str() {
+        "POST" => {}
+        "GET" if script.speaks != Speaks::Modern && script.list_changed => {
+            return match check_session(shared, &script, seen, &Value::Null) {
+                Ok(()) => Reply::Notifications(None),
+                Err(refusal) => Reply::Plain(refusal),
+            };
+        }
+        "DELETE" if script.speaks != Speaks::Modern && script.sessions => {
+            let id = seen.header("mcp-session-id").unwrap_or_default();
+            let gone = shared.sessions.lock().remove(id).is_some();
+            return Reply::Plain(Plain::empty(if gone { 200 } else { 404 }));
+        }
+        _ => return Reply::Plain(Plain::empty(405)),
+    }
+    let message = seen.json();
+    let id = message.get("id").cloned().unwrap_or(Value::Null);
+    let Some(method) = message.get("method").and_then(Value::as_str) else {
+        // A client's answer to a request of ours, or nonsense.
+        let status = if message.get("id").is_some() { 202 } else { 400 };
+        return Reply::Plain(Plain::empty(status));
+    };
+    let params = message.get("params").cloned().unwrap_or(Value::Null);
+    let modern = params.pointer("/_meta").and_then(|meta| meta.get(VERSION)).is_some();
+    let reply = match (modern, script.speaks) {
+        (true, Speaks::Legacy) => Err(error(
+            400,
+            &Value::Null,
+            -32600,
+            "Bad Request: unsupported protocol version",
+            &Value::Null,
+        )),
+        (true, Speaks::Modern | Speaks::Both) => self::modern(&script, seen, &id, method, &params),
+        (false, Speaks::Modern) => Err(error(
+            400,
+            &id,
+            -32602,
+            "this server speaks 2026-07-28",
+            &json!({"supported": script.modern_versions}),
+        )),
+        (false, Speaks::Legacy | Speaks::Both) => legacy(shared, &script, seen, &id, method, &params),
+    };
+    reply.unwrap_or_else(Reply::Plain)
+}
+
+fn modern(script: &Script, seen: &Seen, id: &Value, method: &str, params: &Value) -> Result<Reply, Plain> {
+    let mismatch = |what: &str| error(400, id, -32020, what, &Value::Null);
+    let version = params.pointer("/_meta").and_then(|meta| meta.get(VERSION)).and_then(Value::as_str);
+    if seen.header("mcp-protocol-version") != version {
+        return Err(mismatch("MCP-Protocol-Version does not match the body"));
+    }
+    if !script.modern_versions.iter().any(|known| Some(known.as_str()) == version) {
+        let data = json!({"supported": script.modern_versions, "requested": version});
+        return Err(error(400, id, -32022, "Unsupported protocol version", &data));
+    }
+    let capabilities = params.pointer("/_meta/io.modelcontextprotocol~1clientCapabilities");
+    if !capabilities.is_some_and(Value::is_object) {
+        return Err(error(400, id, -32602, "clientCapabilities is missing", &Value::Null));
+    }
+    if seen.header("mcp-method") != Some(method) {
+        return Err(mismatch("Mcp-Method does not match the body"));
+    }
+    let name = params.get("name").and_then(Value::as_str);
+    if method == "tools/call" && seen.header("mcp-name") != name {
+        return Err(mismatch("Mcp-Name does not match the body"));
+    }
+    if method == "tools/call" {
+        check_region(script, seen, params).map_err(|()| mismatch("Mcp-Param-Region is missing or wrong"))?;
+    }
+    let info = json!({"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1.0.0"}});
+    match method {
+        "server/discover" => {
+            let result = json!({
+                "resultType": "complete", "supportedVersions": script.modern_versions,
+                "capabilities": {"tools": {"listChanged": script.list_changed}},
+                "_meta": info, "ttlMs": 60_000, "cacheScope": "public",
+            });
+            Ok(ordinary(script, id, &result))
+        }
+        "tools/list" => {
+            let mut page = page(script, id, params)?;
+            if let Some(page) = page.as_object_mut() {
+                page.insert("resultType".to_owned(), json!("complete"));
+                page.insert("ttlMs".to_owned(), json!(script.ttl_ms));
+                page.insert("cacheScope".to_owned(), json!("public"));
+            }
+            Ok(ordinary(script, id, &page))
+        }
+        "tools/call" => call(script, seen, id, params, true),
+        "subscriptions/listen" if script.list_changed => Ok(Reply::Notifications(Some(id.clone()))),
+        _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
+        _ => Err(error(404, id, -32601, "Method not found", &Value::Null)),
+    }
+}
+
+fn legacy(
+    shared: &Shared,
+    script: &Script,
+    seen: &Seen,
+    id: &Value,
+    method: &str,
+    params: &Value,
+) -> Result<Reply, Plain> {
+    if method == "initialize" {
+        let asked = params.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
+        let version =
+            if LEGACY_VERSIONS.contains(&asked) { asked } else { &script.legacy_version };
+        let result = json!({
+            "protocolVersion": version,
+            "capabilities": {"tools": {"listChanged": script.list_changed}},
+            "serverInfo": {"name": "fake", "version": "1.0.0"},
+        });
+        let body = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+        let mut headers = Vec::new();
+        if script.sessions {
+            let mut made = 0;
+            shared.note(|counts| {
+                counts.sessions_made += 1;
+                made = counts.sessions_made;
+            });
+            let session = format!("session-{made}");
+            shared.sessions.lock().insert(session.clone(), false);
+            headers.push(("mcp-session-id", session));
+        }
+        return Ok(match script.answers {
+            Answers::Sse => Reply::Events(vec![body], headers),
+            Answers::Json => {
+                let mut plain = Plain::json(200, body);
+                plain.headers.extend(headers);
+                Reply::Plain(plain)
+            }
+        });
+    }
+    if method == "notifications/initialized" && script.sessions {
+        let session = seen.header("mcp-session-id").unwrap_or_default();
+        match shared.sessions.lock().get_mut(session) {
+            Some(initialized) => *initialized = true,
+            None => return Err(Plain::empty(404)),
+        }
+        return Ok(Reply::Plain(Plain::empty(202)));
+    }
+    if method != "ping" {
+        check_session(shared, script, seen, id)?;
+    }
+    match method {
+        "ping" => Ok(ordinary(script, id, &json!({}))),
+        "tools/list" => Ok(ordinary(script, id, &page(script, id, params)?)),
+        "tools/call" => call(script, seen, id, params, false),
+        _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
+        _ => Err(error(200, id, -32601, "Method not found", &Value::Null)),
+    }
+}
+
+fn check_session(shared: &Shared, script: &Script, seen: &Seen, id: &Value) -> Result<(), Plain> {
+    if !script.sessions {
+        return Ok(());
+    }
+    let Some(session) = seen.header("mcp-session-id") else {
+        return Err(error(400, id, -32600, "Bad Request: Missing session ID", &Value::Null));
+    };
+    match shared.sessions.lock().get(session) {
+        None => Err(error(404, id, -32600, "Session not found", &Value::Null)),
+        Some(false) => Err(error(400, id, -32600, "not initialized", &Value::Null)),
+        Some(true) => Ok(()),
+    }
+}
+
+fn check_region(script: &Script, seen: &Seen, params: &Value) -> Result<(), ()> {
+    let name = params.get("name").and_then(Value::as_str);
+    let annotated = script.tools.iter().any(|tool| {
+        tool.get("name").and_then(Value::as_str) == name
+            && tool.pointer("/inputSchema/properties/region/x-mcp-header").is_some()
+    });
+    let region = params.pointer("/arguments/region").and_then(Value::as_str);
+    let header = seen.header("mcp-param-region");
+    if annotated && header != region { Err(()) } else { Ok(()) }
+}
+
+/// One page of `tools/list`; the cursor is the position in words.
+fn page(script: &Script, id: &Value, params: &Value) -> Result<Value, Plain> {
+    let start = match params.get("cursor").and_then(Value::as_str) {
+        None => 0,
+        Some(cursor) => match cursor.strip_prefix("from-").and_then(|at| at.parse().ok()) {
+            Some(start) => start,
+            None => return Err(error(200, id, -32602, "no such cursor", &Value::Null)),
+        },
+    };
+    let tools: Vec<&Value> = script.tools.iter().skip(start).take(script.page_size).collect();
+    let mut page = json!({"tools": tools});
+    let next = start + script.page_size;
+    if next < script.tools.len()
+        && let Some(page) = page.as_object_mut()
+    {
+        page.insert("nextCursor".to_owned(), json!(format!("from-{next}")));
+    }
+    Ok(page)
+}
+
+fn ordinary(script: &Script, id: &Value, result: &Value) -> Reply {
+    raw(script, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+}
+
+fn raw(script: &Script, body: String) -> Reply {
+    match script.answers {
+        Answers::Json => Reply::Plain(Plain::json(200, body)),
+        Answers::Sse => Reply::Events(vec![body], Vec::new()),
+    }
+}
+
+/// The text of a result with one text, and with things that only a byte-exact relay preserves.
+pub(super) fn text_result(id: &Value, text: &str, modern: bool) -> String {
+    let complete = if modern { r#""resultType":"complete","# } else { "" };
+    let text = Value::from(text);
+    format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"content":[{{"type":"text","text":{text}}}],"x-odd":{{"big":12345678901234567890123,"e":1E400, "sp" : 1.0}},"isError":false}}}}"#
+    )
+}
+
+fn call(script: &Script, seen: &Seen, id: &Value, params: &Value, modern: bool) -> Result<Reply, Plain> {
+    let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
+    if !script.tools.iter().any(|tool| tool.get("name").and_then(Value::as_str) == Some(name)) {
+        return Err(error(200, id, -32602, &format!("Unknown tool: {name}"), &Value::Null));
+    }
+    match name {
+        "progress" => {
+            let mut messages = Vec::new();
+            if let Some(token) = params.pointer("/_meta/progressToken") {
+                for step in 1..=3 {
+                    messages.push(progress(token, step));
+                }
+            }
+            messages.push(text_result(id, "done", modern));
+            Ok(Reply::Events(messages, Vec::new()))
+        }
+        "headers" => {
+            let headers: Vec<String> =
+                seen.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            Ok(raw(script, text_result(id, &headers.join("\n"), modern)))
+        }
+        "ask" if !modern => Ok(Reply::Ask(id.clone())),
+        _ => {
+            let arguments = params.get("arguments").unwrap_or(&Value::Null).to_string();
+            Ok(raw(script, text_result(id, &arguments, modern)))
+        }
+    }
+}
+
+pub(super) fn progress(token: &Value, step: u64) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":{step}, "progressToken":{token},"total":3,"x-odd":1.0}}}}"#
+    )
+}
