@@ -32,6 +32,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   schema [--check]  write docs/config.schema.json
   e2e [name]…       end-to-end tests with clients and servers that nobody here wrote
   install [what]…   only install what the tests need (node, python, chromium, postgres, keycloak)
+  postgres CMD…     run a command with SEKISHO_TEST_POSTGRES_URL of a scratch PostgreSQL
   bench             figures of docs/BENCHMARKS.md
   prove [name]…     long proofs, outside CI; without a name: list them";
 
@@ -58,6 +59,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "schema" => schema::run(is_check(rest)?),
         "e2e" => e2e::run(rest),
         "install" => install::run(rest),
+        "postgres" => postgres::run(rest),
         "bench" => bench::run(rest),
         "prove" => prove::run(rest),
         "help" | "--help" | "-h" => {

@@ -12,6 +12,19 @@ use anyhow::{Context, Result, bail};
 
 use crate::{install, shell};
 
+/// Runs a command with the URL of a scratch cluster in its environment.
+pub(crate) fn run(words: &[String]) -> Result<()> {
+    let Some((program, arguments)) = words.split_first() else {
+        bail!("no command named; such as `cargo xtask postgres cargo test -p store`");
+    };
+    let scratch = Scratch::start()?;
+    shell::succeed(
+        shell::command(program)
+            .args(arguments)
+            .env("SEKISHO_TEST_POSTGRES_URL", scratch.url()),
+    )
+}
+
 /// A running scratch cluster. It ends when this is dropped.
 pub(crate) struct Scratch {
     server: Child,
