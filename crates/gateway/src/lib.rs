@@ -1,1 +1,250 @@
-//! The data plane: caller, catalog, MCP methods.
+//! The gateway's data plane: one MCP endpoint, who may call it, which tools it has, and where a call goes.
+//!
+//! Read downwards, once, for a `tools/call`: [`endpoint`] (HTTP, media types, envelope, era), `caller` (from a token to a
+//! caller), `method/tools_call` (the story), `catalog` (which tool, where), `relay` (the way back). Whatever refuses,
+//! refuses through `refusal`, the one mapping to JSON-RPC and HTTP.
+//!
+//! | Module | What for |
+//! |---|---|
+//! | `settings` | what a gateway is made from |
+//! | `cx` | what a request may reach |
+//! | `endpoint` | the order of all checks |
+//! | `origin`, `cors`, `media` | what browsers and media types ask for |
+//! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
+//! | `session`, `flights`, `detach` | what legacy clients need: sealed sessions, cancellation, calls that outlive them |
+//! | `method` | one file per method |
+//! | `catalog` | the tools of all targets, as a snapshot |
+//! | `relay` | answers and event streams of targets, in the client's era |
+//! | `refusal`, `metrics` | what is refused, what is counted |
+//!
+//! To add a method: a file in `method/`, an arm in `endpoint::Post::request`. To add a reason to refuse: a variant of
+//! `refusal::Refusal`; the compiler lists the rest.
+
+mod caller;
+mod catalog;
+mod cors;
+mod cx;
+mod detach;
+mod endpoint;
+mod flights;
+mod media;
+mod method;
+pub mod metrics;
+mod origin;
+mod refusal;
+mod relay;
+pub mod session;
+pub mod settings;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, StatusCode};
+use model::clock::Clock;
+use model::target::TargetKind;
+use net::body::Body;
+use net::edge::{Peer, Site};
+use net::egress::documents::WallClock;
+use oauth::discovery::{PROTECTED_RESOURCE, resource_metadata_url};
+use policy::decide::Policies;
+use policy::resource::ResourcePolicy;
+use targets::Target;
+use targets::mcp::McpTarget;
+
+use self::caller::Identification;
+use self::caller::challenge::Challenges;
+use self::caller::jwt::Rules;
+use self::caller::keys::Keys;
+use self::caller::metadata;
+use self::catalog::Catalog;
+use self::cx::Cx;
+use self::flights::Flights;
+use self::origin::Origins;
+use self::session::Sessions;
+use self::settings::{Parts, Settings, SettingsError};
+
+/// One gateway: a site that answers its endpoint and its metadata, and 404 elsewhere.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    cx: Arc<Cx>,
+    paths: Arc<Paths>,
+}
+
+/// The paths that a gateway answers.
+#[derive(Debug)]
+struct Paths {
+    endpoint: Box<str>,
+    metadata: Box<str>,
+}
+
+impl Gateway {
+    /// Makes a gateway; nothing is fetched or spawned before [`Self::start`] or the first request.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
+        let Settings {
+            gateway,
+            limits,
+            session_lifetime,
+            timeouts,
+            target_limits,
+            freshness,
+        } = settings;
+        let authorizer = gateway.authorizer;
+        if authorizer.allowed_audiences.is_empty() && !authorizer.danger_any_audience {
+            return Err(SettingsError::NoAudience);
+        }
+        let policy = gateway
+            .resource_policy
+            .as_deref()
+            .map(ResourcePolicy::parse)
+            .transpose();
+        let mut behind = Vec::with_capacity(gateway.targets.len());
+        for target in &gateway.targets {
+            let TargetKind::Mcp { url } = &target.kind;
+            let settings = targets::mcp::Settings {
+                timeouts,
+                limits: target_limits,
+                freshness,
+                ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
+            };
+            let made = McpTarget::new(settings, &parts.pool, parts.tasks.clone());
+            let made = made.map_err(|refusal| SettingsError::Target {
+                target: target.name.to_string(),
+                refusal,
+            })?;
+            behind.push(Target::Mcp(made));
+        }
+        let name = gateway.name.to_string();
+        let server_info = format!(
+            r#"{{"name":{},"title":"Sekisho","version":"{}"}}"#,
+            mcp::raw::quote(&name),
+            env!("CARGO_PKG_VERSION")
+        );
+        // A token that is good for a longer time is not ours to ask for (RS-15).
+        let scopes: oauth::scope::ScopeSet = authorizer
+            .allowed_scopes
+            .iter()
+            .filter(|scope| scope.as_str() != "offline_access")
+            .cloned()
+            .collect();
+        let rules = Rules {
+            audiences: (!authorizer.danger_any_audience).then_some(authorizer.allowed_audiences),
+            scopes: scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
+            clients: authorizer
+                .allowed_clients
+                .iter()
+                .map(|client| client.as_str().to_owned())
+                .collect(),
+            claims: authorizer.custom_claims,
+        };
+        let wall = wall_clock(Arc::clone(&parts.clock));
+        let keys = Keys::new(
+            authorizer.discovery_url,
+            &parts.documents,
+            &parts.budgets,
+            &wall,
+        );
+        let paths = Paths {
+            endpoint: gateway.url.path().trim_end_matches('/').into(),
+            metadata: format!(
+                "{PROTECTED_RESOURCE}{}",
+                gateway.url.path().trim_end_matches('/')
+            )
+            .into(),
+        };
+        let cx = Cx {
+            resource: spelled(&gateway.url),
+            scopes: rules.scopes.clone(),
+            origins: Origins::new(&gateway.url, &gateway.allowed_origins),
+            identification: Identification::new(rules, keys, parts.revoked, limits.verified_tokens),
+            challenges: Challenges::new(resource_metadata_url(&gateway.url), scopes),
+            policies: Policies::new(policy.map_err(SettingsError::Policy)?),
+            catalog: Arc::new(Catalog::new(
+                &name,
+                behind,
+                gateway.tool_names,
+                &server_info,
+                limits.page_size,
+            )),
+            sessions: Sessions::new(&parts.session_keys, &name, session_lifetime),
+            flights: Arc::new(Flights::default()),
+            limits,
+            server_info: server_info.into(),
+            clock: parts.clock,
+            tasks: parts.tasks,
+            stop: parts.stop,
+            metrics: parts.metrics,
+            name: name.into(),
+        };
+        Ok(Self {
+            cx: Arc::new(cx),
+            paths: Arc::new(paths),
+        })
+    }
+
+    /// Begins to keep the list of tools current, until the process stops. To be called once.
+    pub fn start(&self) {
+        self.cx.catalog.start(&self.cx.tasks, &self.cx.stop);
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.cx.name
+    }
+
+    /// The path of the endpoint, without a slash at its end.
+    pub fn endpoint_path(&self) -> &str {
+        &self.paths.endpoint
+    }
+
+    /// The path of its metadata (RFC 9728 §3.1). It answers at [`PROTECTED_RESOURCE`], the root form, as well (RS-2);
+    /// of several gateways at one origin only one can have that.
+    pub fn metadata_path(&self) -> &str {
+        &self.paths.metadata
+    }
+}
+
+impl Site for Gateway {
+    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        let peer = peer.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let path = parts.uri.path().trim_end_matches('/');
+            if path == &*self.paths.endpoint {
+                endpoint::answer(&self.cx, parts, body, &peer).await
+            } else if path == &*self.paths.metadata || path == PROTECTED_RESOURCE {
+                metadata::answer(&self.cx, &parts.method, &parts.headers).await
+            } else {
+                let mut response = Response::new(Body::empty());
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                response
+            }
+        }
+        .boxed()
+    }
+}
+
+/// The URL as clients write it: an origin without the slash that URL libraries add (mcp.md §8-4).
+fn spelled(url: &url::Url) -> String {
+    let text = url.as_str();
+    if url.path() == "/" && url.query().is_none() {
+        text.trim_end_matches('/').to_owned()
+    } else {
+        text.to_owned()
+    }
+}
+
+/// The wall clock for HTTP dates.
+fn wall_clock(clock: Arc<dyn Clock>) -> WallClock {
+    Arc::new(move || {
+        let millis = u64::try_from(clock.now().millis()).unwrap_or(0);
+        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
+    })
+}

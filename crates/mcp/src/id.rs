@@ -8,7 +8,7 @@ use crate::raw::{Kind, Raw};
 #[derive(Clone, Copy, Debug)]
 pub struct Id<'a>(Raw<'a>);
 
-/// An id that outlives the message it came in, and is a key of maps.
+/// An id that outlives the message it came in. Compared by spelling: see [`Id::canonical`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OwnedId(Box<str>);
 
@@ -23,10 +23,15 @@ impl<'a> Id<'a> {
         self.0.as_str()
     }
 
-    /// An id of the same meaning that can be kept.
+    /// The same id, in the same spelling, to be kept.
     pub fn to_owned(self) -> OwnedId {
+        OwnedId(self.0.as_str().into())
+    }
+
+    /// The same id in the one spelling that is a key of maps.
+    pub fn canonical(self) -> OwnedId {
         match self.0.text() {
-            Some(Cow::Borrowed(_)) | None => OwnedId(self.0.as_str().into()),
+            Some(Cow::Borrowed(_)) | None => self.to_owned(),
             Some(Cow::Owned(text)) => OwnedId(crate::raw::quote(&text).into()),
         }
     }
@@ -99,7 +104,7 @@ mod tests {
     #[test]
     fn spellings_of_one_string_are_one_id_and_a_number_is_another() {
         assert_eq!(id("\"\\u0041\""), id("\"A\""));
-        assert_eq!(id("\"\\u0041\"").unwrap().to_owned(), OwnedId::text("A"));
+        assert_eq!(id("\"\\u0041\"").unwrap().canonical(), OwnedId::text("A"));
         assert_ne!(id("1"), id("\"1\""));
     }
 }

@@ -1,0 +1,323 @@
+//! Which tokens count: signature, type, issuer, dates, audience, client, scopes and claims (SEC-37 to SEC-41).
+
+use model::clock::Timestamp;
+use model::gateway::CustomClaim;
+use oauth::jose::alg::AlgSet;
+use oauth::jose::claims::{Claims, ClaimsError};
+use oauth::jose::jws::JwsError;
+use oauth::jose::jwt::{ACCESS_TOKEN, AbsentType, AcceptedTypes, JwtError, PLAIN, UnverifiedJwt};
+
+use super::keys::Trust;
+
+/// Tolerated difference of clocks, in seconds (SEC-41).
+pub(crate) const LEEWAY: i64 = 30;
+
+/// Access tokens by name, and tokens that say nothing about what they are: most issuers' access tokens (SEC-40).
+const TYPES: AcceptedTypes<'static> = AcceptedTypes {
+    named: &[ACCESS_TOKEN, PLAIN],
+    absent: AbsentType::Accepted,
+};
+
+/// Why a token does not count. All are `invalid_token` on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenFault {
+    /// Another scheme, or no token after it.
+    #[error("expected `Authorization: Bearer` with a token")]
+    NotBearer,
+    /// Form, algorithm, key, signature or type.
+    #[error(transparent)]
+    Jwt(#[from] JwtError),
+    /// Issuer, audience or dates.
+    #[error(transparent)]
+    Claims(#[from] ClaimsError),
+    /// Signed with a key that its issuer does not publish.
+    #[error("the token is signed with a key that its issuer does not publish")]
+    UnknownKey,
+    /// An ID token, a refresh token, a logout token.
+    #[error("the token is no access token")]
+    NotAccessToken,
+    /// Bound to a key, and we can't check the proof (SEC-47).
+    #[error("the token is bound to a key and is no bearer token")]
+    Bound,
+    /// Revoked before it expired.
+    #[error("the token was revoked")]
+    Revoked,
+}
+
+/// What the operator demands of tokens.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// None: any (`danger_any_audience`).
+    pub(crate) audiences: Option<Vec<String>>,
+    /// All of these.
+    pub(crate) scopes: Vec<String>,
+    /// One of these; empty: any.
+    pub(crate) clients: Vec<String>,
+    /// All of these.
+    pub(crate) claims: Vec<CustomClaim>,
+}
+
+/// What is kept of a token that counts.
+#[derive(Debug)]
+pub(crate) struct Verified {
+    pub(crate) issuer: Box<str>,
+    pub(crate) subject: Box<str>,
+    pub(crate) client: Option<Box<str>>,
+    pub(crate) token_id: Option<Box<str>>,
+    pub(crate) expires_at: i64,
+}
+
+/// What comes of a token.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Accepted(Verified),
+    /// Perhaps newer keys help.
+    UnknownKey,
+    Refused(TokenFault),
+    LacksScope,
+    ClientNotAllowed,
+    LacksClaim,
+}
+
+pub(crate) fn parse(token: &str) -> Result<UnverifiedJwt<'_>, TokenFault> {
+    Ok(UnverifiedJwt::parse(token)?)
+}
+
+impl Rules {
+    pub(crate) fn verify(
+        &self,
+        unverified: &UnverifiedJwt<'_>,
+        trust: &Trust,
+        now: Timestamp,
+    ) -> Verdict {
+        // Somebody else's token never makes us look for keys.
+        if let Err(error) = unverified.unverified_claims().check_issuer(&trust.issuer) {
+            return Verdict::Refused(error.into());
+        }
+        let nameless = unverified.header().kid.is_none();
+        let verified = match unverified.clone().verify(&trust.keys, AlgSet::ALL, TYPES) {
+            Ok(verified) => verified,
+            Err(JwtError::Signature(JwsError::UnknownKey)) => return Verdict::UnknownKey,
+            Err(JwtError::Signature(JwsError::BadSignature)) if nameless => {
+                return Verdict::UnknownKey;
+            }
+            Err(error) => return Verdict::Refused(error.into()),
+        };
+        let named_access = verified.header().typ.as_deref() == Some(ACCESS_TOKEN);
+        self.judge(verified.claims(), named_access, now)
+    }
+
+    fn judge(&self, claims: &Claims, named_access: bool, now: Timestamp) -> Verdict {
+        let checked =
+            claims
+                .check_dates(now.seconds(), LEEWAY)
+                .and_then(|()| match &self.audiences {
+                    None => Ok(()),
+                    Some(allowed) => claims.check_audience(|audience| {
+                        allowed.iter().any(|own| same_audience(own, audience))
+                    }),
+                });
+        if let Err(error) = checked {
+            return Verdict::Refused(error.into());
+        }
+        if !named_access && is_recognizably_another(claims) {
+            return Verdict::Refused(TokenFault::NotAccessToken);
+        }
+        if claims.get("cnf").is_some() {
+            return Verdict::Refused(TokenFault::Bound);
+        }
+        let (Some(issuer), Some(subject), Some(expires_at)) =
+            (claims.issuer(), claims.subject(), claims.expires_at())
+        else {
+            return Verdict::Refused(ClaimsError::Missing { claim: "sub" }.into());
+        };
+        let client = claims.client_id();
+        let client_allowed = self.clients.is_empty()
+            || client.is_some_and(|client| self.clients.iter().any(|allowed| allowed == client));
+        if !client_allowed {
+            return Verdict::ClientNotAllowed;
+        }
+        if !self
+            .claims
+            .iter()
+            .all(|rule| rule.is_met_by(claims.get(&rule.name)))
+        {
+            return Verdict::LacksClaim;
+        }
+        let scopes = claims.scopes();
+        if !self
+            .scopes
+            .iter()
+            .all(|needed| scopes.contains(&needed.as_str()))
+        {
+            return Verdict::LacksScope;
+        }
+        Verdict::Accepted(Verified {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            client: client.map(Into::into),
+            token_id: claims.token_id().map(Into::into),
+            expires_at,
+        })
+    }
+}
+
+/// Byte for byte; only a URL without a path may have its slash or not (RFC 3986 §6.2.3).
+fn same_audience(own: &str, audience: &str) -> bool {
+    own == audience || bare_origin(own).is_some_and(|origin| Some(origin) == bare_origin(audience))
+}
+
+fn bare_origin(text: &str) -> Option<&str> {
+    let text = text.strip_suffix('/').unwrap_or(text);
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))?;
+    (!rest.is_empty() && !rest.contains(['/', '?', '#'])).then_some(text)
+}
+
+/// Whether the claims are those of an ID token, a refresh token or a logout token (SEC-40).
+fn is_recognizably_another(claims: &Claims) -> bool {
+    // Keycloak says what a token is in `typ`, Cognito in `token_use`.
+    let typ = claims.text("typ").is_some_and(|typ| {
+        !typ.eq_ignore_ascii_case("bearer") && !typ.eq_ignore_ascii_case("dpop")
+    });
+    let usage = claims
+        .text("token_use")
+        .is_some_and(|usage| usage != "access");
+    let marks = ["at_hash", "c_hash", "s_hash", "events"];
+    typ || usage || marks.iter().any(|mark| claims.get(mark).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use model::gateway::ClaimRule;
+
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules {
+            audiences: Some(vec!["gateway".to_owned(), "https://h".to_owned()]),
+            scopes: vec!["mcp:tools".to_owned()],
+            clients: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
+
+    fn judged(rules: &Rules, json: &str) -> String {
+        let claims = Claims::parse(json.as_bytes()).unwrap();
+        match rules.judge(&claims, false, Timestamp::from_seconds(1000)) {
+            Verdict::Accepted(_) => "accepted".to_owned(),
+            Verdict::Refused(fault) => format!("{fault:?}"),
+            other => format!("{other:?}"),
+        }
+    }
+
+    const GOOD: &str = r#""iss":"i","sub":"s","exp":1100,"scope":"openid mcp:tools","azp":"c""#;
+
+    // RS-7, SEC-37
+    #[test]
+    fn the_audience_must_be_one_of_ours() {
+        let with = |aud: &str| judged(&rules(), &format!(r#"{{{GOOD},"aud":{aud}}}"#));
+        for aud in [
+            r#""gateway""#,
+            r#"["x","gateway"]"#,
+            r#""https://h/""#,
+            r#""https://h""#,
+        ] {
+            assert_eq!(with(aud), "accepted", "{aud}");
+        }
+        for aud in [
+            r#""other""#,
+            r#""gateway/""#,
+            r#""https://h/a""#,
+            r#"["x"]"#,
+            r#""GATEWAY""#,
+        ] {
+            assert_eq!(with(aud), "Claims(OtherAudience)", "{aud}");
+        }
+        assert_eq!(
+            judged(&rules(), &format!("{{{GOOD}}}")),
+            r#"Claims(Missing { claim: "aud" })"#
+        );
+    }
+
+    // SEC-40
+    #[test]
+    fn recognizable_id_tokens_are_no_access_tokens() {
+        for mark in [
+            r#""typ":"ID""#,
+            r#""typ":"Refresh""#,
+            r#""token_use":"id""#,
+            r#""at_hash":"x""#,
+            r#""events":{}"#,
+        ] {
+            let json = format!(r#"{{{GOOD},"aud":"gateway",{mark}}}"#);
+            assert_eq!(judged(&rules(), &json), "NotAccessToken", "{mark}");
+        }
+        let keycloak = format!(r#"{{{GOOD},"aud":"gateway","typ":"Bearer"}}"#);
+        assert_eq!(judged(&rules(), &keycloak), "accepted");
+    }
+
+    // SEC-47
+    #[test]
+    fn a_token_bound_to_a_key_is_no_bearer_token() {
+        let json = format!(r#"{{{GOOD},"aud":"gateway","cnf":{{"jkt":"x"}}}}"#);
+        assert_eq!(judged(&rules(), &json), "Bound");
+    }
+
+    // RS-12, RS-14
+    #[test]
+    fn all_configured_scopes_are_needed() {
+        let mut rules = rules();
+        rules.scopes.push("openid".to_owned());
+        let json = format!(r#"{{{GOOD},"aud":"gateway"}}"#);
+        assert_eq!(judged(&rules, &json), "accepted");
+        rules.scopes.push("admin".to_owned());
+        assert_eq!(judged(&rules, &json), "LacksScope");
+    }
+
+    #[test]
+    fn clients_are_found_in_client_id_or_azp() {
+        let mut rules = rules();
+        rules.clients = vec!["c".to_owned()];
+        let json = format!(r#"{{{GOOD},"aud":"gateway"}}"#);
+        assert_eq!(judged(&rules, &json), "accepted");
+        rules.clients = vec!["d".to_owned()];
+        assert_eq!(judged(&rules, &json), "ClientNotAllowed");
+    }
+
+    #[test]
+    fn custom_claims_have_their_three_operators() {
+        let json = format!(r#"{{{GOOD},"aud":"gateway","team":"red","groups":["a","b"]}}"#);
+        let with = |name: &str, rule: ClaimRule| {
+            let mut rules = rules();
+            rules.claims = vec![CustomClaim {
+                name: name.into(),
+                rule,
+            }];
+            judged(&rules, &json)
+        };
+        assert_eq!(with("team", ClaimRule::Equals("red".into())), "accepted");
+        assert_eq!(with("team", ClaimRule::Equals("re".into())), "LacksClaim");
+        assert_eq!(with("groups", ClaimRule::Contains("b".into())), "accepted");
+        assert_eq!(
+            with("groups", ClaimRule::Contains("c".into())),
+            "LacksClaim"
+        );
+        assert_eq!(
+            with("team", ClaimRule::Contains("red".into())),
+            "LacksClaim"
+        );
+        assert_eq!(
+            with(
+                "groups",
+                ClaimRule::ContainsAny(vec!["x".into(), "a".into()])
+            ),
+            "accepted"
+        );
+        assert_eq!(
+            with("absent", ClaimRule::ContainsAny(vec!["x".into()])),
+            "LacksClaim"
+        );
+    }
+}

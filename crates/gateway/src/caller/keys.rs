@@ -1,0 +1,151 @@
+//! The issuer of a discovery URL and its keys: fetched when first needed, kept, renewed when they rotate (SEC-43, SEC-44).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use net::egress::budget::Budgets;
+use net::egress::client::Client;
+use net::egress::documents::{DocumentError, Documents, Settings, WallClock};
+use oauth::jose::jwk::{JwkSet, JwkSetError};
+use oauth::metadata::server::{ServerMetadata, ServerMetadataError};
+use url::Url;
+
+/// Why there are no keys.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KeysError {
+    /// The discovery document.
+    #[error("the discovery document can't be had")]
+    Discovery(#[source] DocumentError<ServerMetadataError>),
+    /// It has no usable `jwks_uri`.
+    #[error("the discovery document names no key set")]
+    NoKeySet,
+    /// The key set.
+    #[error("the key set can't be had")]
+    KeySet(#[source] DocumentError<JwkSetError>),
+}
+
+/// Whom we believe, and by which keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Trust {
+    pub(crate) issuer: Box<str>,
+    pub(crate) keys: Arc<JwkSet>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Keys {
+    discovery_url: Url,
+    discovery: Documents<ServerMetadata, ServerMetadataError>,
+    key_sets: Documents<JwkSet, JwkSetError>,
+    /// Changes whenever the keys do: verifications made before then are not believed any more.
+    epoch: AtomicU64,
+}
+
+impl Keys {
+    pub(crate) fn new(
+        discovery_url: Url,
+        client: &Client,
+        budgets: &Arc<Budgets>,
+        wall: &WallClock,
+    ) -> Self {
+        let settings = Settings::SERVER_METADATA;
+        Self {
+            discovery_url,
+            discovery: Documents::new(
+                client.clone(),
+                settings.clone(),
+                Arc::clone(budgets),
+                Arc::clone(wall),
+            ),
+            key_sets: Documents::new(
+                client.clone(),
+                settings,
+                Arc::clone(budgets),
+                Arc::clone(wall),
+            ),
+            epoch: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The issuer, as its discovery document spells it.
+    pub(crate) async fn issuer(&self) -> Result<Box<str>, KeysError> {
+        Ok(self.metadata().await?.issuer.as_str().into())
+    }
+
+    /// What the issuer must be called if its discovery URL is all that we have.
+    pub(crate) fn presumed_issuer(&self) -> String {
+        let text = self.discovery_url.as_str();
+        for name in [
+            "/.well-known/openid-configuration",
+            "/.well-known/oauth-authorization-server",
+        ] {
+            if let Some((before, after)) = text.split_once(name) {
+                return format!("{before}{after}");
+            }
+        }
+        text.to_owned()
+    }
+
+    /// Issuer and keys, from memory where they are fresh.
+    pub(crate) async fn current(&self) -> Result<Trust, KeysError> {
+        let (metadata, url) = self.key_set_url().await?;
+        let document = self
+            .key_sets
+            .get(&url, None, |fetched| JwkSet::parse(&fetched.body))
+            .await;
+        self.trust(&metadata, document)
+    }
+
+    /// The same, fetched again within the budget: a token names a key that is not there (SEC-44).
+    pub(crate) async fn refreshed(&self) -> Result<Trust, KeysError> {
+        let (metadata, url) = self.key_set_url().await?;
+        let document = self
+            .key_sets
+            .refresh(&url, None, |fetched| JwkSet::parse(&fetched.body))
+            .await;
+        match self.trust(&metadata, document) {
+            Ok(trust) => Ok(trust),
+            // A refresh that fails takes nothing away from what we have.
+            Err(_) => self.current().await,
+        }
+    }
+
+    async fn metadata(&self) -> Result<Arc<ServerMetadata>, KeysError> {
+        if let Some(metadata) = self.discovery.cached(&self.discovery_url) {
+            return Ok(metadata);
+        }
+        let document = self
+            .discovery
+            .get(&self.discovery_url, None, |fetched| {
+                ServerMetadata::parse_any(&fetched.body)
+            })
+            .await
+            .map_err(KeysError::Discovery)?;
+        Ok(document.value)
+    }
+
+    async fn key_set_url(&self) -> Result<(Arc<ServerMetadata>, Url), KeysError> {
+        let metadata = self.metadata().await?;
+        let url = metadata
+            .jwks_uri
+            .as_deref()
+            .and_then(|uri| Url::parse(uri).ok());
+        Ok((metadata, url.ok_or(KeysError::NoKeySet)?))
+    }
+
+    fn trust(
+        &self,
+        metadata: &ServerMetadata,
+        document: Result<net::egress::documents::Document<JwkSet>, DocumentError<JwkSetError>>,
+    ) -> Result<Trust, KeysError> {
+        let document = document.map_err(KeysError::KeySet)?;
+        self.epoch.fetch_max(document.revision, Ordering::AcqRel);
+        Ok(Trust {
+            issuer: metadata.issuer.as_str().into(),
+            keys: document.value,
+        })
+    }
+}

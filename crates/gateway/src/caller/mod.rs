@@ -1,0 +1,259 @@
+//! Who calls: from an `Authorization` header to a [`Caller`], through a cache of verified tokens.
+//!
+//! The token itself never leaves this module: [`InboundToken`] is neither a header value nor printable, and what the
+//! rest of the gateway gets to know is a [`Caller`] (RS-8, SEC-36).
+
+mod cache;
+pub(crate) mod challenge;
+pub(crate) mod jwt;
+pub(crate) mod keys;
+pub(crate) mod metadata;
+
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::{HeaderMap, Uri, header};
+use model::clock::Timestamp;
+use policy::call::Principal;
+
+use self::cache::VerifiedTokens;
+use self::jwt::{Rules, TokenFault, Verdict};
+use self::keys::Keys;
+use crate::refusal::Refusal;
+use crate::settings::Revoked;
+
+/// Somebody whose token was accepted.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    /// The same for every token of one subject at one client of one issuer.
+    pub(crate) principal: Principal,
+    /// The SHA-256 hash that the principal's name is made of.
+    pub(crate) fingerprint: [u8; 32],
+    /// The client's id, for the log.
+    pub(crate) client: Option<Box<str>>,
+    token_id: Option<Box<str>>,
+    expires_at: i64,
+}
+
+impl Caller {
+    fn new(verified: jwt::Verified) -> Self {
+        let client = verified.client.as_deref().unwrap_or_default();
+        let identity = [&*verified.issuer, "\0", &*verified.subject, "\0", client].concat();
+        let mut fingerprint = [0; 32];
+        fingerprint.copy_from_slice(digest(&SHA256, identity.as_bytes()).as_ref());
+        Self {
+            principal: Principal::new(URL_SAFE_NO_PAD.encode(fingerprint)),
+            fingerprint,
+            client: verified.client,
+            token_id: verified.token_id,
+            expires_at: verified.expires_at,
+        }
+    }
+}
+
+/// A bearer token as it came in. It can be hashed and verified, and nothing else.
+struct InboundToken<'a>(&'a str);
+
+/// Decides who calls.
+#[derive(Debug)]
+pub(crate) struct Identification {
+    rules: Rules,
+    keys: Keys,
+    verified: VerifiedTokens,
+    revoked: RevokedCheck,
+}
+
+struct RevokedCheck(Revoked);
+
+impl std::fmt::Debug for RevokedCheck {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Revoked(..)")
+    }
+}
+
+impl Identification {
+    pub(crate) fn new(rules: Rules, keys: Keys, revoked: Revoked, capacity: usize) -> Self {
+        Self {
+            rules,
+            keys,
+            verified: VerifiedTokens::new(capacity),
+            revoked: RevokedCheck(revoked),
+        }
+    }
+
+    /// The issuer and its keys.
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Who sent this request (RS-6, RS-7, RS-10).
+    pub(crate) async fn identify(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Refusal> {
+        let token = bearer(uri, headers)?;
+        let hash = hash(&token);
+        let caller = match self.verified.find(&hash, now, self.keys.epoch()) {
+            Some(caller) => caller,
+            None => {
+                let (caller, epoch) = self.verify(&token, now).await?;
+                self.verified.keep(hash, Arc::clone(&caller), now, epoch);
+                caller
+            }
+        };
+        // Asked on every request, whatever the cache says (SEC-46).
+        if caller
+            .token_id
+            .as_deref()
+            .is_some_and(|id| (self.revoked.0)(id))
+        {
+            return Err(Refusal::InvalidToken(TokenFault::Revoked));
+        }
+        Ok(caller)
+    }
+
+    /// Whether a caller identified before would still be let in, as far as time and revocation go.
+    pub(crate) fn still_good(&self, caller: &Caller, now: Timestamp) -> bool {
+        let revoked = caller
+            .token_id
+            .as_deref()
+            .is_some_and(|id| (self.revoked.0)(id));
+        !revoked && now.seconds() < caller.expires_at.saturating_add(jwt::LEEWAY)
+    }
+
+    async fn verify(
+        &self,
+        token: &InboundToken<'_>,
+        now: Timestamp,
+    ) -> Result<(Arc<Caller>, u64), Refusal> {
+        let unverified = jwt::parse(token.0).map_err(Refusal::InvalidToken)?;
+        let trust = self.keys.current().await.map_err(Refusal::NoKeys)?;
+        let verdict = match self.rules.verify(&unverified, &trust, now) {
+            // Perhaps the issuer has new keys. How often that is looked up has its budget (SEC-44).
+            Verdict::UnknownKey => {
+                let trust = self.keys.refreshed().await.map_err(Refusal::NoKeys)?;
+                self.rules.verify(&unverified, &trust, now)
+            }
+            verdict => verdict,
+        };
+        let epoch = self.keys.epoch();
+        match verdict {
+            Verdict::Accepted(verified) => Ok((Arc::new(Caller::new(verified)), epoch)),
+            Verdict::UnknownKey => Err(Refusal::InvalidToken(TokenFault::UnknownKey)),
+            Verdict::Refused(fault) => Err(Refusal::InvalidToken(fault)),
+            Verdict::LacksScope => Err(Refusal::InsufficientScope),
+            Verdict::ClientNotAllowed => Err(Refusal::ClientNotAllowed),
+            Verdict::LacksClaim => Err(Refusal::ClaimNotAllowed),
+        }
+    }
+}
+
+/// The bearer token of a request; only the header counts (RS-9).
+fn bearer<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<InboundToken<'a>, Refusal> {
+    if uri.query().is_some_and(names_access_token) {
+        return Err(Refusal::TokenInQuery);
+    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Err(Refusal::NoToken),
+        (Some(value), None) => value,
+        (Some(_), Some(_)) => return Err(Refusal::SeveralTokens),
+    };
+    let malformed = Refusal::InvalidToken(TokenFault::NotBearer);
+    let Ok(value) = value.to_str() else {
+        return Err(malformed);
+    };
+    let Some((scheme, token)) = value.split_once(' ') else {
+        return Err(malformed);
+    };
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(malformed);
+    }
+    let token = token.trim_matches(' ');
+    if token.is_empty() {
+        Err(malformed)
+    } else {
+        Ok(InboundToken(token))
+    }
+}
+
+/// Whether a query has a parameter `access_token`, in any percent-encoding.
+fn names_access_token(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
+}
+
+fn hash(token: &InboundToken<'_>) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest(&SHA256, token.0.as_bytes()).as_ref());
+    hash
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::{Caller, jwt};
+
+    /// A caller who was never verified.
+    pub(crate) fn caller(subject: &str) -> Caller {
+        Caller::new(jwt::Verified {
+            issuer: "https://issuer.example".into(),
+            subject: subject.into(),
+            client: Some("client".into()),
+            token_id: None,
+            expires_at: 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn found(uri: &str, authorization: &[&'static str]) -> Result<String, &'static str> {
+        let mut headers = HeaderMap::new();
+        for value in authorization {
+            headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        let uri: Uri = uri.parse().unwrap();
+        bearer(&uri, &headers)
+            .map(|token| token.0.to_owned())
+            .map_err(|refusal| refusal.name())
+    }
+
+    #[test]
+    fn the_scheme_is_taken_in_any_case() {
+        assert_eq!(found("/mcp", &["bearer abc"]), Ok("abc".to_owned()));
+        assert_eq!(found("/mcp", &["Bearer  abc "]), Ok("abc".to_owned()));
+    }
+
+    // RS-9
+    #[test]
+    fn a_token_in_the_query_is_refused_even_beside_a_good_one() {
+        assert_eq!(
+            found("/mcp?access_token=x", &["Bearer abc"]),
+            Err("token_in_query")
+        );
+        assert_eq!(found("/mcp?a=b&%61ccess_token", &[]), Err("token_in_query"));
+        assert_eq!(
+            found("/mcp?my_access_token=x", &["Bearer abc"]),
+            Ok("abc".to_owned())
+        );
+    }
+
+    #[test]
+    fn other_credentials_are_no_bearer_tokens() {
+        assert_eq!(found("/mcp", &[]), Err("no_token"));
+        assert_eq!(found("/mcp", &["Basic abc"]), Err("invalid_token"));
+        assert_eq!(found("/mcp", &["Bearer"]), Err("invalid_token"));
+        assert_eq!(found("/mcp", &["Bearer  "]), Err("invalid_token"));
+        assert_eq!(
+            found("/mcp", &["Bearer a", "Bearer a"]),
+            Err("several_tokens")
+        );
+    }
+}

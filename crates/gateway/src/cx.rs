@@ -1,0 +1,41 @@
+//! What a request may reach.
+
+use std::sync::Arc;
+
+use model::clock::Clock;
+use policy::decide::Policies;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::caller::Identification;
+use crate::caller::challenge::Challenges;
+use crate::catalog::Catalog;
+use crate::flights::Flights;
+use crate::metrics::Metrics;
+use crate::origin::Origins;
+use crate::session::Sessions;
+use crate::settings::Limits;
+
+/// One gateway, as its requests see it. Nothing in it changes except behind snapshots and short locks.
+#[derive(Debug)]
+pub(crate) struct Cx {
+    pub(crate) name: Box<str>,
+    /// The endpoint's URL as clients know it, spelled as in the metadata.
+    pub(crate) resource: String,
+    /// Scopes that a token needs.
+    pub(crate) scopes: Vec<String>,
+    pub(crate) origins: Origins,
+    pub(crate) identification: Identification,
+    pub(crate) challenges: Challenges,
+    pub(crate) policies: Policies,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) sessions: Sessions,
+    pub(crate) flights: Arc<Flights>,
+    pub(crate) limits: Limits,
+    /// A JSON object: how we introduce ourselves.
+    pub(crate) server_info: Box<str>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+    pub(crate) metrics: Arc<Metrics>,
+}

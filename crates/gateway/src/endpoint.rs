@@ -1,0 +1,384 @@
+//! The endpoint: from an HTTP request to a method and back. The order of the checks is written here, and nowhere else.
+//!
+//! Preflight, `Origin`, resource policy, token, media types, body, envelope, era, headers, method. Authentication comes
+//! before everything that a stranger could probe, so that a stranger always meets the challenge (mcp.md §2.7-7).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, Method as Verb, Response, StatusCode};
+use mcp::era::{Era, ProtocolVersion};
+use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
+use mcp::jsonrpc::{self, Message, Notification, Request};
+use mcp::meta::{InvalidMeta, RequestMeta};
+use mcp::method::Method;
+use model::clock::Timestamp;
+use net::body::{Body, BodyError, read_bounded};
+use net::edge::Peer;
+use policy::facts::CallerFacts;
+
+use crate::caller::Caller;
+use crate::cors;
+use crate::cx::Cx;
+use crate::media::{self, Accepted};
+use crate::method::tools_call::{Incoming, field};
+use crate::method::{cancelled, discover, initialize, listen, tools_call, tools_list};
+use crate::metrics::{RefusalLabels, RequestLabels};
+use crate::origin::Verdict;
+use crate::refusal::{Refusal, Refused};
+use crate::relay;
+use crate::session::Session;
+
+/// Answers one request to the endpoint's path.
+pub(crate) async fn answer(cx: &Arc<Cx>, parts: Parts, body: Body, peer: &Peer) -> Response<Body> {
+    let origin = cx.origins.check(&parts.headers);
+    let mut response = if cors::is_preflight(&parts.method, &parts.headers) {
+        cors::preflight(&parts.headers)
+    } else {
+        match serve(cx, &origin, &parts, body, peer).await {
+            Ok(response) => response,
+            Err(refused) => refuse(cx, &refused, peer),
+        }
+    };
+    cors::admit(&origin, response.headers_mut());
+    response
+}
+
+fn refuse(cx: &Cx, refused: &Refused, peer: &Peer) -> Response<Body> {
+    let Refused { refusal, id, era } = refused;
+    tracing::info!(
+        gateway = %cx.name, peer = %peer.address, reason = refusal.name(), detail = %refusal.detail(),
+        "refused a request"
+    );
+    cx.metrics
+        .refusals
+        .get_or_create(&RefusalLabels {
+            reason: refusal.name(),
+        })
+        .inc();
+    refusal.respond(id.as_ref(), *era, &cx.challenges)
+}
+
+async fn serve(
+    cx: &Arc<Cx>,
+    origin: &Verdict,
+    parts: &Parts,
+    body: Body,
+    peer: &Peer,
+) -> Result<Response<Body>, Refused> {
+    if *origin == Verdict::Foreign {
+        return Err(Refusal::ForeignOrigin.into());
+    }
+    let facts = CallerFacts {
+        address: Some(peer.address),
+        listener: Some(&peer.listener),
+        tls: peer.tls,
+        client_certificate: peer.client_certificate,
+    };
+    cx.policies.admit(&facts).map_err(Refusal::NotAdmitted)?;
+    let now = cx.clock.now();
+    let caller = cx
+        .identification
+        .identify(&parts.uri, &parts.headers, now)
+        .await?;
+    match parts.method {
+        Verb::POST => post(cx, &caller, parts, body, facts, now).await,
+        Verb::GET => Ok(get(cx, &caller, &parts.headers, now)?),
+        Verb::DELETE => Ok(delete(cx, &caller, &parts.headers, now)?),
+        _ => Err(Refusal::MethodNotAllowed.into()),
+    }
+}
+
+/// A request or a notification.
+async fn post(
+    cx: &Arc<Cx>,
+    caller: &Arc<Caller>,
+    parts: &Parts,
+    body: Body,
+    facts: CallerFacts<'_>,
+    now: Timestamp,
+) -> Result<Response<Body>, Refused> {
+    let headers = &parts.headers;
+    if !media::is_json(headers) {
+        return Err(Refusal::UnsupportedMediaType.into());
+    }
+    let accepted = Accepted::of(headers);
+    if accepted.nothing() {
+        return Err(Refusal::NotAcceptable.into());
+    }
+    let body = read(cx, body).await?;
+    match jsonrpc::parse(&body) {
+        Err(rejected) => Err(Refused {
+            refusal: Refusal::Malformed(rejected.reason),
+            id: rejected.id.map(mcp::id::Id::to_owned),
+            era: Era::Session,
+        }),
+        Ok(Message::Request(request)) => {
+            let post = Post {
+                cx,
+                caller,
+                headers,
+                body: &body,
+                accepted,
+                facts,
+                now,
+            };
+            let mut era = Era::Session;
+            post.request(&request, &mut era)
+                .await
+                .map_err(|refusal| Refused {
+                    refusal,
+                    id: Some(request.id.to_owned()),
+                    era,
+                })
+        }
+        Ok(Message::Notification(notification)) => {
+            Ok(notified(cx, caller, headers, &notification, now)?)
+        }
+        // Legacy clients may answer what they believe to have been asked (TL-4); modern ones never do (TM-1).
+        Ok(Message::Response(_)) => match era_of_header(headers)? {
+            Era::Session => Ok(accepted_nothing_to_say()),
+            Era::Stateless => Err(Refusal::UnawaitedResponse.into()),
+        },
+    }
+}
+
+async fn read(cx: &Cx, body: Body) -> Result<Bytes, Refusal> {
+    read_bounded(body, cx.limits.body, cx.limits.body_idle)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge { limit } => Refusal::BodyTooLarge { limit },
+            BodyError::Stalled | BodyError::Interrupted(_) => Refusal::BodyIncomplete,
+        })
+}
+
+fn accepted_nothing_to_say() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+/// The era that the version header speaks of; legacy without one (TL-5).
+fn era_of_header(headers: &HeaderMap) -> Result<Era, Refusal> {
+    let stated = field(headers, header::PROTOCOL_VERSION);
+    match stated_version(stated).map_err(Refusal::HeaderMismatch)? {
+        None => Ok(ProtocolVersion::ASSUMED.era()),
+        Some(word) => ProtocolVersion::parse(word)
+            .map(ProtocolVersion::era)
+            .ok_or_else(|| Refusal::UnsupportedVersion {
+                requested: word.into(),
+            }),
+    }
+}
+
+/// The session of a legacy request. Requests without an id are served as they are: real clients drop ids, and nothing
+/// that we serve needs one.
+fn session(
+    cx: &Cx,
+    caller: &Caller,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Option<Session>, Refusal> {
+    match field(headers, header::SESSION_ID) {
+        Field::Absent => Ok(None),
+        Field::Repeated => Err(Refusal::UnknownSession),
+        Field::Once(id) => cx
+            .sessions
+            .find(id, caller, now)
+            .map(Some)
+            .ok_or(Refusal::UnknownSession),
+    }
+}
+
+/// Notifications are accepted whatever they are; only cancellation means anything to us.
+fn notified(
+    cx: &Cx,
+    caller: &Caller,
+    headers: &HeaderMap,
+    notification: &Notification<'_>,
+    now: Timestamp,
+) -> Result<Response<Body>, Refusal> {
+    if era_of_header(headers)? == Era::Session {
+        let session = session(cx, caller, headers, now)?;
+        if Method::parse(&notification.method) == Some(Method::Cancelled) {
+            let session = session.map(|session| session.id).unwrap_or_default();
+            cancelled::handle(cx, &caller.principal, session, notification);
+        }
+    }
+    Ok(accepted_nothing_to_say())
+}
+
+/// The standalone stream of the session era (TL-1); in the stateless era there is none (TM-14).
+fn get(
+    cx: &Arc<Cx>,
+    caller: &Arc<Caller>,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response<Body>, Refusal> {
+    if era_of_header(headers)? == Era::Stateless {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if session(cx, caller, headers, now)?.is_none() {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if !Accepted::of(headers).events {
+        return Err(Refusal::NotAcceptable);
+    }
+    Ok(listen::get(cx, caller))
+}
+
+/// Ends a session (TL-3).
+fn delete(
+    cx: &Cx,
+    caller: &Caller,
+    headers: &HeaderMap,
+    now: Timestamp,
+) -> Result<Response<Body>, Refusal> {
+    if era_of_header(headers)? == Era::Stateless {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    let session = session(cx, caller, headers, now)?.ok_or(Refusal::MethodNotAllowed)?;
+    cx.sessions.end(&session, now);
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+/// A POST that carries a request.
+struct Post<'a> {
+    cx: &'a Arc<Cx>,
+    caller: &'a Arc<Caller>,
+    headers: &'a HeaderMap,
+    body: &'a Bytes,
+    accepted: Accepted,
+    facts: CallerFacts<'a>,
+    now: Timestamp,
+}
+
+impl Post<'_> {
+    /// `era` becomes the request's era as soon as that is known, so that a refusal takes its form.
+    async fn request(
+        &self,
+        request: &Request<'_>,
+        era: &mut Era,
+    ) -> Result<Response<Body>, Refusal> {
+        let method = Method::parse(&request.method);
+        let raw_meta = request.params.and_then(|params| params.get("_meta"));
+        let meta = RequestMeta::of(raw_meta)
+            .map_err(|duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate)))?;
+        *era = self.era(method, &meta)?;
+        let session = match era {
+            Era::Stateless => {
+                self.check_modern(request, &meta)?;
+                None
+            }
+            Era::Session => {
+                era_of_header(self.headers).or_else(|refusal| match method {
+                    // What a client calls its version before there is an agreement is no matter.
+                    Some(Method::Initialize) => Ok(Era::Session),
+                    _ => Err(refusal),
+                })?;
+                match method {
+                    Some(Method::Initialize) => None,
+                    _ => session(self.cx, self.caller, self.headers, self.now)?,
+                }
+            }
+        };
+        let era = *era;
+        let method = method
+            .filter(|method| method.exists_in(era))
+            .ok_or(Refusal::MethodNotFound)?;
+        let (cx, accepted) = (self.cx, self.accepted);
+        let response = match method {
+            Method::ToolsCall => {
+                let call = Incoming {
+                    request,
+                    body: self.body,
+                    headers: self.headers,
+                    meta,
+                    era,
+                    accepted,
+                    session: session.map(|session| session.id).unwrap_or_default(),
+                    facts: self.facts,
+                };
+                tools_call::handle(cx, self.caller, call).await?
+            }
+            Method::ToolsList => tools_list::handle(cx, request, era, accepted).await?,
+            Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now)?,
+            Method::Discover => discover::handle(cx, request, accepted),
+            Method::Ping => relay::message_response(
+                jsonrpc::response(request.id, "{}"),
+                StatusCode::OK,
+                accepted,
+            ),
+            Method::SubscriptionsListen => listen::subscribe(cx, self.caller, request, accepted)?,
+            Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::ResourcesRead
+            | Method::PromptsList
+            | Method::PromptsGet
+            | Method::Initialized
+            | Method::Cancelled
+            | Method::Progress
+            | Method::LogMessage
+            | Method::ToolsListChanged
+            | Method::SubscriptionsAcknowledged => return Err(Refusal::MethodNotFound),
+        };
+        let labels = RequestLabels {
+            method: method.as_str(),
+            era: match era {
+                Era::Session => "session",
+                Era::Stateless => "stateless",
+            },
+        };
+        cx.metrics.requests.get_or_create(&labels).inc();
+        Ok(response)
+    }
+
+    /// Modern metadata makes a request modern, whatever its headers say; without it, the version header decides. An
+    /// `initialize` without metadata is the handshake of the session era (versioning, "Backward Compatibility").
+    fn era(&self, method: Option<Method>, meta: &RequestMeta<'_>) -> Result<Era, Refusal> {
+        if meta.is_modern() {
+            return Ok(Era::Stateless);
+        }
+        if method == Some(Method::Initialize) {
+            return Ok(Era::Session);
+        }
+        era_of_header(self.headers)
+    }
+
+    /// The checks of a modern request, in this order: metadata (TM-8), headers against body (TM-4, TM-5), version (TM-4).
+    fn check_modern(&self, request: &Request<'_>, meta: &RequestMeta<'_>) -> Result<(), Refusal> {
+        let stated = meta.modern().map_err(Refusal::Meta)?;
+        let mirrored = Mirrored {
+            protocol_version: field(self.headers, header::PROTOCOL_VERSION),
+            method: field(self.headers, header::METHOD),
+            name: field(self.headers, header::NAME),
+        };
+        let version = &stated.protocol_version;
+        let checked = header::check(&mirrored, version, &request.method, request.params);
+        let served =
+            ProtocolVersion::parse(version).is_some_and(|version| version.era() == Era::Stateless);
+        match checked {
+            // What a version that we do not know asks of its headers is not ours to judge, except that they agree on it.
+            Err(mismatch) if served || concerns_version(&mismatch) => {
+                Err(Refusal::HeaderMismatch(mismatch))
+            }
+            _ if !served => Err(Refusal::UnsupportedVersion {
+                requested: version.as_ref().into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn concerns_version(mismatch: &Mismatch) -> bool {
+    match mismatch {
+        Mismatch::Missing(header)
+        | Mismatch::Unexpected(header)
+        | Mismatch::Repeated(header)
+        | Mismatch::Malformed(header)
+        | Mismatch::Different(header) => *header == header::Header::ProtocolVersion,
+    }
+}

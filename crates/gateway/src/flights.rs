@@ -1,0 +1,127 @@
+//! Calls under way for legacy clients, so that `notifications/cancelled` finds them (TL-8).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mcp::id::OwnedId;
+use parking_lot::Mutex;
+use policy::call::Principal;
+use tokio_util::sync::CancellationToken;
+
+/// Whose request it is: nobody cancels the request of somebody else.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    pub(crate) principal: Principal,
+    /// The random id of the session; zeros for clients without one.
+    pub(crate) session: [u8; 16],
+    pub(crate) request: OwnedId,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    calls: Mutex<HashMap<Key, Call>>,
+    serial: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Call {
+    serial: u64,
+    cancelled: CancellationToken,
+}
+
+/// A call that can be found; forgotten when dropped.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    flights: Arc<Flights>,
+    key: Key,
+    serial: u64,
+    cancelled: CancellationToken,
+}
+
+impl Flights {
+    /// Notes a call. If its id is in use already, the later call is the one that can be found.
+    pub(crate) fn begin(self: &Arc<Self>, key: Key) -> Flight {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let cancelled = CancellationToken::new();
+        let call = Call {
+            serial,
+            cancelled: cancelled.clone(),
+        };
+        self.calls.lock().insert(key.clone(), call);
+        Flight {
+            flights: Arc::clone(self),
+            key,
+            serial,
+            cancelled,
+        }
+    }
+
+    /// Cancels a call; one that is unknown or over is none of our business.
+    pub(crate) fn cancel(&self, key: &Key) -> bool {
+        let call = self.calls.lock().remove(key);
+        if let Some(call) = &call {
+            call.cancelled.cancel();
+        }
+        call.is_some()
+    }
+
+    #[cfg(test)]
+    fn under_way(&self) -> usize {
+        self.calls.lock().len()
+    }
+}
+
+impl Flight {
+    /// Becomes cancelled when the client says so.
+    pub(crate) fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let mut calls = self.flights.calls.lock();
+        if calls
+            .get(&self.key)
+            .is_some_and(|call| call.serial == self.serial)
+        {
+            calls.remove(&self.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(principal: &str, id: u64) -> Key {
+        Key {
+            principal: Principal::new(principal),
+            session: [0; 16],
+            request: OwnedId::number(id),
+        }
+    }
+
+    // TL-8
+    #[test]
+    fn a_call_is_cancelled_by_its_own_principal_only() {
+        let flights = Arc::new(Flights::default());
+        let flight = flights.begin(key("alice", 1));
+        assert!(!flights.cancel(&key("mallory", 1)));
+        assert!(!flight.cancelled().is_cancelled());
+        assert!(flights.cancel(&key("alice", 1)));
+        assert!(flight.cancelled().is_cancelled());
+    }
+
+    #[test]
+    fn calls_that_are_over_are_forgotten() {
+        let flights = Arc::new(Flights::default());
+        let first = flights.begin(key("alice", 1));
+        let second = flights.begin(key("alice", 1));
+        drop(first);
+        assert_eq!(flights.under_way(), 1);
+        drop(second);
+        assert_eq!(flights.under_way(), 0);
+    }
+}

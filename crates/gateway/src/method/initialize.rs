@@ -1,0 +1,43 @@
+//! `initialize`: agree on a version and begin a session (TL-2, TL-3).
+
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use mcp::era::ProtocolVersion;
+use mcp::raw::Raw;
+use mcp::{header, jsonrpc};
+use model::clock::Timestamp;
+use net::body::Body;
+
+use crate::caller::Caller;
+use crate::cx::Cx;
+use crate::media::Accepted;
+use crate::refusal::Refusal;
+use crate::relay;
+
+const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
+
+pub(crate) fn handle(
+    cx: &Cx,
+    caller: &Caller,
+    request: &jsonrpc::Request<'_>,
+    accepted: Accepted,
+    now: Timestamp,
+) -> Result<Response<Body>, Refusal> {
+    let requested = request
+        .params
+        .and_then(|params| params.get("protocolVersion"))
+        .and_then(Raw::text)
+        .ok_or(Refusal::InvalidParams("`protocolVersion` must be a string"))?;
+    let version = ProtocolVersion::negotiate(&requested);
+    let result = format!(
+        r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{}}}"#,
+        cx.server_info
+    );
+    let message = jsonrpc::response(request.id, &result);
+    let mut response = relay::message_response(message, StatusCode::OK, accepted);
+    // Without randomness there is no session; clients get by without.
+    let session = cx.sessions.begin(caller, version, now);
+    if let Some(id) = session.and_then(|id| HeaderValue::try_from(id).ok()) {
+        response.headers_mut().insert(SESSION_ID, id);
+    }
+    Ok(response)
+}

@@ -1,0 +1,176 @@
+//! Long streams that say when the list of tools changes: `subscriptions/listen` (TM-15), and GET for legacy clients (TL-1).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Response;
+use mcp::id::OwnedId;
+use mcp::meta::SUBSCRIPTION_ID;
+use mcp::method::Method;
+use mcp::raw::Raw;
+use mcp::{jsonrpc, sse};
+use net::body::Body;
+use tokio::sync::watch;
+
+use crate::caller::Caller;
+use crate::cx::Cx;
+use crate::media::Accepted;
+use crate::refusal::Refusal;
+use crate::relay;
+
+/// `subscriptions/listen`: acknowledged first, then only what was asked for.
+pub(crate) fn subscribe(
+    cx: &Arc<Cx>,
+    caller: &Arc<Caller>,
+    request: &jsonrpc::Request<'_>,
+    accepted: Accepted,
+) -> Result<Response<Body>, Refusal> {
+    if !accepted.events {
+        return Err(Refusal::NotAcceptable);
+    }
+    let filter = request
+        .params
+        .and_then(|params| params.get("notifications"))
+        .filter(|filter| filter.is_object())
+        .ok_or(Refusal::InvalidParams("`notifications` must be an object"))?;
+    let tools = filter
+        .get("toolsListChanged")
+        .and_then(Raw::bool)
+        .unwrap_or(false);
+    let subscription = Subscription {
+        id: Some(request.id.to_owned()),
+        tools,
+    };
+    Ok(relay::events(stream(
+        Arc::clone(cx),
+        Arc::clone(caller),
+        subscription,
+    )))
+}
+
+/// The standalone stream of a legacy client.
+pub(crate) fn get(cx: &Arc<Cx>, caller: &Arc<Caller>) -> Response<Body> {
+    let subscription = Subscription {
+        id: None,
+        tools: true,
+    };
+    relay::events(stream(Arc::clone(cx), Arc::clone(caller), subscription))
+}
+
+struct Subscription {
+    /// Of the modern client's request; none for a legacy stream.
+    id: Option<OwnedId>,
+    tools: bool,
+}
+
+struct Listening {
+    cx: Arc<Cx>,
+    caller: Arc<Caller>,
+    subscription: Subscription,
+    changes: watch::Receiver<u64>,
+    quiet: tokio::time::Interval,
+    step: Step,
+}
+
+enum Step {
+    First,
+    Open,
+    Over,
+}
+
+fn stream(
+    cx: Arc<Cx>,
+    caller: Arc<Caller>,
+    subscription: Subscription,
+) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
+    let mut changes = cx.catalog.changes();
+    changes.mark_unchanged();
+    let quiet = relay::keep_alive(&cx);
+    let listening = Listening {
+        cx,
+        caller,
+        subscription,
+        changes,
+        quiet,
+        step: Step::First,
+    };
+    futures_util::stream::unfold(listening, |mut listening| async move {
+        let bytes = listening.next().await?;
+        Some((Ok(bytes), listening))
+    })
+}
+
+impl Listening {
+    async fn next(&mut self) -> Option<Bytes> {
+        match self.step {
+            Step::Over => None,
+            Step::First => {
+                self.step = Step::Open;
+                Some(match &self.subscription.id {
+                    Some(id) => acknowledged(id, self.subscription.tools),
+                    // Something to send, so that the client sees the head of the answer at once.
+                    None => Bytes::from_static(sse::KEEP_ALIVE),
+                })
+            }
+            Step::Open => self.event().await,
+        }
+    }
+
+    async fn event(&mut self) -> Option<Bytes> {
+        let stop = self.cx.stop.clone();
+        tokio::select! {
+            () = stop.cancelled() => self.end(),
+            changed = self.changes.changed(), if self.subscription.tools => match changed {
+                Ok(()) => Some(changed_message(self.subscription.id.as_ref())),
+                Err(_) => self.end(),
+            },
+            _ = self.quiet.tick() => {
+                // A stream does not outlive the token it was opened with.
+                let now = self.cx.clock.now();
+                if self.cx.identification.still_good(&self.caller, now) {
+                    Some(Bytes::from_static(sse::KEEP_ALIVE))
+                } else {
+                    self.end()
+                }
+            }
+        }
+    }
+
+    /// The graceful end: the response to a modern client's request; nothing for a legacy one.
+    fn end(&mut self) -> Option<Bytes> {
+        self.step = Step::Over;
+        let id = self.subscription.id.as_ref()?;
+        let mut result = mcp::edit::ObjectEdit::or_empty(None);
+        let own_meta = format!(
+            r#"{{"{SUBSCRIPTION_ID}":{},"{}":{}}}"#,
+            id.as_json(),
+            mcp::meta::SERVER_INFO,
+            self.cx.server_info
+        );
+        result
+            .set_text("resultType", "complete")
+            .set("_meta", own_meta);
+        let message = jsonrpc::response(id.borrow(), &result.finish());
+        Some(sse::encode(&message).into())
+    }
+}
+
+fn acknowledged(id: &OwnedId, tools: bool) -> Bytes {
+    let agreed = if tools {
+        r#"{"toolsListChanged":true}"#
+    } else {
+        "{}"
+    };
+    let params = format!(
+        r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{agreed}}}"#,
+        id.as_json()
+    );
+    let method = Method::SubscriptionsAcknowledged.as_str();
+    sse::encode(&jsonrpc::notification(method, Some(&params))).into()
+}
+
+fn changed_message(id: Option<&OwnedId>) -> Bytes {
+    let params = id.map(|id| format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}}}}"#, id.as_json()));
+    let method = Method::ToolsListChanged.as_str();
+    sse::encode(&jsonrpc::notification(method, params.as_deref())).into()
+}

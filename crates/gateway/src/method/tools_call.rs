@@ -1,0 +1,148 @@
+//! `tools/call`: find the tool, decide, call, pass the answer on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use mcp::era::Era;
+use mcp::header::Field;
+use mcp::jsonrpc;
+use mcp::meta::RequestMeta;
+use mcp::param_header;
+use mcp::raw::Raw;
+use net::body::Body;
+use policy::call::ToolCall;
+use policy::facts::CallerFacts;
+use targets::error::CallError;
+use tokio_util::sync::CancellationToken;
+
+use crate::caller::Caller;
+use crate::cx::Cx;
+use crate::detach::Detach;
+use crate::flights::{Flight, Key};
+use crate::media::Accepted;
+use crate::refusal::Refusal;
+use crate::relay::{self, Client};
+
+/// A call as it came in.
+pub(crate) struct Incoming<'a> {
+    pub(crate) request: &'a jsonrpc::Request<'a>,
+    /// What `request` borrows from.
+    pub(crate) body: &'a Bytes,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) meta: RequestMeta<'a>,
+    pub(crate) era: Era,
+    pub(crate) accepted: Accepted,
+    /// The random id of a legacy session; zeros without.
+    pub(crate) session: [u8; 16],
+    pub(crate) facts: CallerFacts<'a>,
+}
+
+pub(crate) async fn handle(
+    cx: &Arc<Cx>,
+    caller: &Caller,
+    call: Incoming<'_>,
+) -> Result<Response<Body>, Refusal> {
+    let params = call
+        .request
+        .params
+        .ok_or(Refusal::InvalidParams("`params` is missing"))?;
+    let [name, arguments] = params
+        .pick(["name", "arguments"])
+        .map_err(|_| Refusal::InvalidParams("`params` has a member twice"))?;
+    let name = name
+        .and_then(Raw::text)
+        .ok_or(Refusal::InvalidParams("`name` must be a string"))?;
+    if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
+        return Err(Refusal::InvalidParams("`arguments` must be an object"));
+    }
+
+    let found = cx.catalog.snapshot().find(&name).cloned();
+    let tool = match found {
+        Some(tool) => tool,
+        // Perhaps nobody has asked for the tools yet.
+        None => cx
+            .catalog
+            .settled()
+            .await
+            .find(&name)
+            .cloned()
+            .ok_or(Refusal::UnknownTool)?,
+    };
+    if call.era == Era::Stateless {
+        let field = |name: &str| field(call.headers, name);
+        param_header::check(&tool.param_headers, arguments, field)
+            .map_err(Refusal::HeaderMismatch)?;
+    }
+
+    let permitted = cx
+        .policies
+        .decide(
+            &call.facts,
+            ToolCall {
+                principal: caller.principal.clone(),
+                target: Arc::clone(tool.target.name()),
+                tool: Arc::clone(&tool.tool),
+                params: call.body.slice_ref(params.as_bytes()),
+            },
+        )
+        .map_err(Refusal::Denied)?;
+
+    let client = Client {
+        id: call.request.id.to_owned(),
+        era: call.era,
+        accepted: call.accepted,
+        wants_logs: call.era == Era::Session || call.meta.log_level.is_some(),
+    };
+    let target = tool.target.clone();
+    let began = tokio::time::Instant::now();
+    let answered = |outcome: Result<(), &CallError>| {
+        tracing::info!(
+            gateway = %cx.name,
+            tool = %tool.name,
+            client.id = caller.client.as_deref().unwrap_or_default(),
+            milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            answered = outcome.is_ok(),
+            "called `{}`", tool.name
+        );
+    };
+    match call.era {
+        // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
+        Era::Stateless => {
+            let reply = target.call(permitted, CancellationToken::new()).await;
+            answered(reply.as_ref().map(drop));
+            relay::reply(cx, client, reply.map_err(Refusal::Target)?, || None).await
+        }
+        // Hanging up does not; saying so does (TL-8).
+        Era::Session => {
+            let flight = begin(cx, caller, &call);
+            let cancelled = flight.cancelled().clone();
+            let calling = async move { target.call(permitted, cancelled).await };
+            let reply = Detach::new(calling, &cx.tasks).await;
+            answered(reply.as_ref().map(drop));
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
+                Err(error) => return Err(Refusal::Target(error)),
+            };
+            relay::reply(cx, client, reply, || Some((flight, cx.tasks.clone()))).await
+        }
+    }
+}
+
+fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {
+    cx.flights.begin(Key {
+        principal: caller.principal.clone(),
+        session: call.session,
+        request: call.request.id.canonical(),
+    })
+}
+
+pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> Field<'h> {
+    Field::of(
+        headers
+            .get_all(name)
+            .iter()
+            .map(http::HeaderValue::as_bytes),
+    )
+}

@@ -1,0 +1,31 @@
+//! `tools/list`: a page that was made beforehand, in the client's era.
+
+use http::{Response, StatusCode};
+use mcp::era::Era;
+use mcp::jsonrpc;
+use net::body::Body;
+
+use crate::cx::Cx;
+use crate::media::Accepted;
+use crate::refusal::Refusal;
+use crate::relay;
+
+pub(crate) async fn handle(
+    cx: &Cx,
+    request: &jsonrpc::Request<'_>,
+    era: Era,
+    accepted: Accepted,
+) -> Result<Response<Body>, Refusal> {
+    let cursor = match request.params.and_then(|params| params.get("cursor")) {
+        None => None,
+        Some(raw) if raw.is_null() => None,
+        Some(raw) => Some(raw.text().ok_or(Refusal::InvalidCursor)?),
+    };
+    let snapshot = cx.catalog.settled().await;
+    let page = snapshot
+        .page(cursor.as_deref())
+        .ok_or(Refusal::InvalidCursor)?;
+    let result = std::str::from_utf8(page.result(era)).unwrap_or("{}");
+    let message = jsonrpc::response(request.id, result);
+    Ok(relay::message_response(message, StatusCode::OK, accepted))
+}

@@ -1,0 +1,390 @@
+//! Everything that a request can be refused for, and the one mapping of it to HTTP and JSON-RPC.
+
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderValue, Response, StatusCode};
+use mcp::era::{Era, ProtocolVersion};
+use mcp::error::Code;
+use mcp::header::Mismatch;
+use mcp::id::OwnedId;
+use mcp::jsonrpc::{self, Malformed};
+use mcp::meta::InvalidMeta;
+use net::body::Body;
+use policy::decide::Denied;
+use targets::error::CallError;
+
+use crate::caller::challenge::Challenges;
+use crate::caller::jwt::TokenFault;
+use crate::caller::keys::KeysError;
+
+/// Why a request is not served.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// A page of a foreign origin (TM-2).
+    ForeignOrigin,
+    /// The resource policy, before anything is known of the caller.
+    NotAdmitted(Denied),
+    /// No credentials at all (RS-10).
+    NoToken,
+    /// Credentials in the query (RS-9).
+    TokenInQuery,
+    /// Several `Authorization` headers.
+    SeveralTokens,
+    /// A token that does not count (RS-6, RS-7).
+    InvalidToken(TokenFault),
+    /// A good token that lacks scopes (RS-12).
+    InsufficientScope,
+    /// A good token of a client that may not call.
+    ClientNotAllowed,
+    /// A good token that lacks a claim.
+    ClaimNotAllowed,
+    /// The issuer's keys can't be had, so no token can be judged.
+    NoKeys(KeysError),
+    /// Not POST, GET, DELETE or OPTIONS; or GET where there is nothing to get (TL-1).
+    MethodNotAllowed,
+    /// The client takes back neither JSON nor events (TM-3).
+    NotAcceptable,
+    /// The body is not declared as JSON.
+    UnsupportedMediaType,
+    /// More bytes than the limit (SEC-63).
+    BodyTooLarge {
+        /// Bytes.
+        limit: usize,
+    },
+    /// The body stalled or broke off (SEC-61).
+    BodyIncomplete,
+    /// The body is no message.
+    Malformed(Malformed),
+    /// A JSON-RPC response where none is awaited (TM-1).
+    UnawaitedResponse,
+    /// A modern request without its metadata (TM-8).
+    Meta(InvalidMeta),
+    /// Headers and body disagree (TM-4 to TM-6).
+    HeaderMismatch(Mismatch),
+    /// A protocol version that is not served (TM-4, TL-5).
+    UnsupportedVersion {
+        /// As the client spelled it.
+        requested: Box<str>,
+    },
+    /// A session that is unknown, over, or somebody else's (TL-3, TL-10).
+    UnknownSession,
+    /// A method that is not served in this era (TM-10).
+    MethodNotFound,
+    /// Parameters that are missing or of the wrong type.
+    InvalidParams(&'static str),
+    /// A cursor that we did not make.
+    InvalidCursor,
+    /// A tool that does not exist, or that the caller can't see.
+    UnknownTool,
+    /// The policy, for this call.
+    Denied(Denied),
+    /// The target has no answer.
+    Target(CallError),
+    /// The client cancelled the request.
+    Cancelled,
+}
+
+/// A refusal with what is needed to address it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) id: Option<OwnedId>,
+    pub(crate) era: Era,
+}
+
+impl From<Refusal> for Refused {
+    /// Before the body was read: nothing is known.
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            refusal,
+            id: None,
+            era: Era::Session,
+        }
+    }
+}
+
+/// HTTP status, code and sentence of a refusal.
+struct Wire {
+    status: StatusCode,
+    code: Code,
+    message: String,
+    data: Option<String>,
+}
+
+impl Wire {
+    fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            data: None,
+        }
+    }
+
+    /// With the status that the code has anyway.
+    fn of(code: Code, era: Era, message: impl Into<String>) -> Self {
+        let status = StatusCode::from_u16(code.http_status(era));
+        Self::new(
+            status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            code,
+            message,
+        )
+    }
+}
+
+/// Refused before it was a message: a code of our own, outside of the reserved range (D12).
+const TRANSPORT: Code = Code(-31_400);
+
+impl Refusal {
+    fn wire(&self, era: Era) -> Wire {
+        use StatusCode as S;
+        match self {
+            Self::ForeignOrigin => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "pages of this origin may not call; hint: add it to `allowed_origins`",
+            ),
+            Self::NotAdmitted(_) => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "the resource policy of the gateway forbids it",
+            ),
+            Self::NoToken => Wire::new(S::UNAUTHORIZED, TRANSPORT, "an access token is required"),
+            Self::TokenInQuery => Wire::new(
+                S::BAD_REQUEST,
+                TRANSPORT,
+                "access tokens are taken from the `Authorization` header only",
+            ),
+            Self::SeveralTokens => Wire::new(
+                S::BAD_REQUEST,
+                TRANSPORT,
+                "expected one `Authorization` header",
+            ),
+            Self::InvalidToken(fault) => Wire::new(S::UNAUTHORIZED, TRANSPORT, fault.to_string()),
+            Self::InsufficientScope => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "the token lacks a required scope",
+            ),
+            Self::ClientNotAllowed => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "the token's client may not call this gateway",
+            ),
+            Self::ClaimNotAllowed => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "the token lacks a required claim",
+            ),
+            Self::NoKeys(_) => Wire::new(
+                S::SERVICE_UNAVAILABLE,
+                Code::INTERNAL_ERROR,
+                "the authorization server's keys are not available at the moment",
+            ),
+            Self::MethodNotAllowed => Wire::new(
+                S::METHOD_NOT_ALLOWED,
+                TRANSPORT,
+                "expected POST, DELETE or OPTIONS",
+            ),
+            Self::NotAcceptable => Wire::new(
+                S::NOT_ACCEPTABLE,
+                TRANSPORT,
+                "expected `Accept: application/json, text/event-stream`",
+            ),
+            Self::UnsupportedMediaType => Wire::new(
+                S::UNSUPPORTED_MEDIA_TYPE,
+                TRANSPORT,
+                "expected `Content-Type: application/json`",
+            ),
+            Self::BodyTooLarge { limit } => Wire::new(
+                S::PAYLOAD_TOO_LARGE,
+                TRANSPORT,
+                format!("the body is larger than {limit} bytes"),
+            ),
+            Self::BodyIncomplete => Wire::new(
+                S::REQUEST_TIMEOUT,
+                TRANSPORT,
+                "the body did not arrive completely",
+            ),
+            Self::Malformed(reason) => Wire::new(S::BAD_REQUEST, reason.code(), reason.to_string()),
+            Self::UnawaitedResponse => Wire::new(
+                S::BAD_REQUEST,
+                Code::INVALID_REQUEST,
+                "expected a request or a notification, not a response",
+            ),
+            Self::Meta(reason) => {
+                Wire::new(S::BAD_REQUEST, Code::INVALID_PARAMS, reason.to_string())
+            }
+            Self::HeaderMismatch(reason) => {
+                Wire::new(S::BAD_REQUEST, Code::HEADER_MISMATCH, reason.to_string())
+            }
+            Self::UnsupportedVersion { requested } => Wire {
+                data: Some(format!(
+                    r#"{{"supported":{},"requested":{}}}"#,
+                    ProtocolVersion::ALL_JSON,
+                    mcp::raw::quote(requested)
+                )),
+                ..Wire::new(
+                    S::BAD_REQUEST,
+                    Code::UNSUPPORTED_VERSION,
+                    format!(
+                        "unsupported protocol version; supported: {}",
+                        ProtocolVersion::ALL_JSON
+                    ),
+                )
+            },
+            Self::UnknownSession => Wire::new(
+                S::NOT_FOUND,
+                Code::INVALID_REQUEST,
+                "no such session; hint: send `initialize` again",
+            ),
+            Self::MethodNotFound => {
+                let message = match era {
+                    Era::Session => "method not found".to_owned(),
+                    Era::Stateless => format!(
+                        "method not found in protocol version {}",
+                        ProtocolVersion::LATEST
+                    ),
+                };
+                Wire::of(Code::METHOD_NOT_FOUND, era, message)
+            }
+            Self::InvalidParams(what) => Wire::of(Code::INVALID_PARAMS, era, *what),
+            Self::InvalidCursor => Wire::of(Code::INVALID_PARAMS, era, "invalid cursor"),
+            Self::UnknownTool => Wire::of(Code::INVALID_PARAMS, era, "unknown tool"),
+            Self::Denied(_) => Wire::of(
+                Code::DENIED,
+                era,
+                "the policy of the gateway forbids this call",
+            ),
+            Self::Target(error) => target(error, era),
+            Self::Cancelled => Wire::of(Code::INTERNAL_ERROR, era, "the request was cancelled"),
+        }
+    }
+
+    /// The answer for a client.
+    pub(crate) fn respond(
+        &self,
+        id: Option<&OwnedId>,
+        era: Era,
+        challenges: &Challenges,
+    ) -> Response<Body> {
+        let wire = self.wire(era);
+        let id = id.map(OwnedId::borrow);
+        let body = jsonrpc::error(id, wire.code, &wire.message, wire.data.as_deref());
+        let mut response = Response::new(Body::full(body));
+        *response.status_mut() = wire.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Some(challenge) = challenges.for_refusal(self) {
+            headers.insert(WWW_AUTHENTICATE, challenge);
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        }
+        match self {
+            Self::MethodNotAllowed => {
+                headers.insert(
+                    ALLOW,
+                    HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
+                );
+            }
+            Self::NoKeys(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            _ => {}
+        }
+        response
+    }
+
+    /// The message that takes the place of an answer where HTTP has begun already: an event, a late failure.
+    pub(crate) fn message(&self, id: &OwnedId, era: Era) -> Vec<u8> {
+        let wire = self.wire(era);
+        jsonrpc::error(
+            Some(id.borrow()),
+            wire.code,
+            &wire.message,
+            wire.data.as_deref(),
+        )
+    }
+
+    /// A word for logs and metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::ForeignOrigin => "foreign_origin",
+            Self::NotAdmitted(_) => "not_admitted",
+            Self::NoToken => "no_token",
+            Self::TokenInQuery => "token_in_query",
+            Self::SeveralTokens => "several_tokens",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::ClientNotAllowed => "client_not_allowed",
+            Self::ClaimNotAllowed => "claim_not_allowed",
+            Self::NoKeys(_) => "no_keys",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::NotAcceptable => "not_acceptable",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyIncomplete => "body_incomplete",
+            Self::Malformed(_) => "malformed",
+            Self::UnawaitedResponse => "unawaited_response",
+            Self::Meta(_) => "invalid_meta",
+            Self::HeaderMismatch(_) => "header_mismatch",
+            Self::UnsupportedVersion { .. } => "unsupported_version",
+            Self::UnknownSession => "unknown_session",
+            Self::MethodNotFound => "method_not_found",
+            Self::InvalidParams(_) => "invalid_params",
+            Self::InvalidCursor => "invalid_cursor",
+            Self::UnknownTool => "unknown_tool",
+            Self::Denied(_) => "denied",
+            Self::Target(_) => "target_failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// What the operator should read in the log, beyond the name; never anything that a client sent, except versions.
+    pub(crate) fn detail(&self) -> String {
+        match self {
+            Self::NotAdmitted(denied) | Self::Denied(denied) => denied.to_string(),
+            Self::InvalidToken(fault) => fault.to_string(),
+            Self::NoKeys(error) => chain(error),
+            Self::Malformed(reason) => reason.to_string(),
+            Self::Meta(reason) => reason.to_string(),
+            Self::HeaderMismatch(reason) => reason.to_string(),
+            Self::Target(error) => chain(error),
+            _ => self.wire(Era::Session).message,
+        }
+    }
+}
+
+/// An error with its causes: what a log line needs and no client gets.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// What a client learns about a failing target: that it failed and how, not where it is.
+fn target(error: &CallError, era: Era) -> Wire {
+    let code = match error {
+        CallError::TimedOut(_) => Code::TARGET_TIMED_OUT,
+        CallError::Cancelled | CallError::WrongTarget => Code::INTERNAL_ERROR,
+        CallError::InvalidParams => Code::INVALID_PARAMS,
+        CallError::Unreachable(_)
+        | CallError::NoAnswer(_)
+        | CallError::TooLarge { .. }
+        | CallError::ClosedMidStream
+        | CallError::UpstreamHttp { .. }
+        | CallError::UpstreamUnauthorized { .. }
+        | CallError::NoCommonVersion { .. }
+        | CallError::ProtocolViolation(_)
+        | CallError::ListRefused { .. }
+        | CallError::ListTooLong(_) => Code::TARGET_FAILED,
+    };
+    let message = match error {
+        CallError::WrongTarget => "internal error".to_owned(),
+        other => other.to_string(),
+    };
+    Wire::of(code, era, message)
+}

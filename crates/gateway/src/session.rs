@@ -1,0 +1,270 @@
+//! Sessions of legacy clients: sealed tokens that any node can serve and none stores (TL-3, TL-10, SEC-66).
+
+use std::collections::HashMap;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::rand;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mcp::era::{Era, ProtocolVersion};
+use model::clock::Timestamp;
+use model::secret::Secret;
+use parking_lot::Mutex;
+
+use crate::caller::Caller;
+
+/// The first byte of a sealed session, so that its form can change.
+const FORM: u8 = 1;
+const NONCE: usize = 12;
+const TAG: usize = 16;
+const PLAIN: usize = 1 + 8 + 1 + 32 + 16;
+/// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
+const REMEMBERED: usize = 100_000;
+
+/// What seals session ids. Nodes that share it serve each other's sessions.
+#[derive(Clone, Debug)]
+pub struct SessionKey(Secret<[u8; 32]>);
+
+impl SessionKey {
+    /// From 32 random bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self(Secret::new(bytes))
+    }
+
+    /// A key that nobody else has: sessions end with the process.
+    pub fn random() -> Option<Self> {
+        let mut bytes = [0; 32];
+        rand::fill(&mut bytes).ok()?;
+        Some(Self::new(bytes))
+    }
+}
+
+/// Makes sessions and recognizes them.
+pub(crate) struct Sessions {
+    /// The first seals; all open.
+    keys: Vec<RandomizedNonceKey>,
+    gateway: Box<str>,
+    lifetime: std::time::Duration,
+    ended: Mutex<HashMap<[u8; 16], Timestamp>>,
+}
+
+/// A session that was recognized as the caller's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Session {
+    pub(crate) version: ProtocolVersion,
+    pub(crate) id: [u8; 16],
+    expires_at: Timestamp,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Sessions")
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    pub(crate) fn new(keys: &[SessionKey], gateway: &str, lifetime: std::time::Duration) -> Self {
+        let keys = keys
+            .iter()
+            .filter_map(|key| RandomizedNonceKey::new(&AES_256_GCM, key.0.expose()).ok());
+        Self {
+            keys: keys.collect(),
+            gateway: gateway.into(),
+            lifetime,
+            ended: Mutex::default(),
+        }
+    }
+
+    /// A new session id for a caller: visible ASCII, random, bound to who called (TL-3, TL-10).
+    pub(crate) fn begin(
+        &self,
+        caller: &Caller,
+        version: ProtocolVersion,
+        now: Timestamp,
+    ) -> Option<String> {
+        let mut id = [0; 16];
+        rand::fill(&mut id).ok()?;
+        let mut sealed = Vec::with_capacity(NONCE + PLAIN + TAG);
+        sealed.push(FORM);
+        sealed.extend_from_slice(&(now + self.lifetime).millis().to_be_bytes());
+        sealed.push(version_byte(version));
+        sealed.extend_from_slice(&caller.fingerprint);
+        sealed.extend_from_slice(&id);
+        let aad = Aad::from(self.gateway.as_bytes());
+        let nonce = self
+            .keys
+            .first()?
+            .seal_in_place_append_tag(aad, &mut sealed)
+            .ok()?;
+        let whole = [nonce.as_ref().as_slice(), &sealed].concat();
+        Some(URL_SAFE_NO_PAD.encode(whole))
+    }
+
+    /// The session of an id, if we made it, for this caller, and it is neither over nor ended. All other ids look alike.
+    pub(crate) fn find(&self, text: &[u8], caller: &Caller, now: Timestamp) -> Option<Session> {
+        if text.len() > 200 {
+            return None;
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
+        let session = self.keys.iter().find_map(|key| {
+            let mut opened = sealed.to_vec();
+            let aad = Aad::from(self.gateway.as_bytes());
+            let plain = key
+                .open_in_place(Nonce::from(nonce), aad, &mut opened)
+                .ok()?;
+            read(plain, &caller.fingerprint)
+        })?;
+        let over = session.expires_at <= now || self.ended.lock().contains_key(&session.id);
+        (!over).then_some(session)
+    }
+
+    /// Ends a session for good.
+    pub(crate) fn end(&self, session: &Session, now: Timestamp) {
+        let mut ended = self.ended.lock();
+        if ended.len() >= REMEMBERED {
+            ended.retain(|_, expires_at| *expires_at > now);
+        }
+        if ended.len() >= REMEMBERED
+            && let Some(first) = ended
+                .iter()
+                .min_by_key(|(_, expiry)| **expiry)
+                .map(|(id, _)| *id)
+        {
+            ended.remove(&first);
+        }
+        ended.insert(session.id, session.expires_at);
+    }
+}
+
+fn read(plain: &[u8], fingerprint: &[u8; 32]) -> Option<Session> {
+    let (form, rest) = plain.split_first()?;
+    let (expires_at, rest) = rest.split_first_chunk::<8>()?;
+    let (version, rest) = rest.split_first()?;
+    let (owner, id) = rest.split_first_chunk::<32>()?;
+    let session = Session {
+        version: ProtocolVersion::ALL
+            .into_iter()
+            .find(|known| version_byte(*known) == *version)?,
+        id: id.try_into().ok()?,
+        expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
+    };
+    let ours = *form == FORM && owner == fingerprint && session.version.era() == Era::Session;
+    ours.then_some(session)
+}
+
+fn version_byte(version: ProtocolVersion) -> u8 {
+    match version {
+        ProtocolVersion::V2025_03_26 => 1,
+        ProtocolVersion::V2025_06_18 => 2,
+        ProtocolVersion::V2025_11_25 => 3,
+        ProtocolVersion::V2026_07_28 => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::caller::testing::caller;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn sessions(keys: &[u8], gateway: &str) -> Sessions {
+        let keys: Vec<SessionKey> = keys
+            .iter()
+            .map(|byte| SessionKey::new([*byte; 32]))
+            .collect();
+        Sessions::new(&keys, gateway, HOUR)
+    }
+
+    fn begun(sessions: &Sessions, subject: &str) -> String {
+        sessions
+            .begin(&caller(subject), ProtocolVersion::V2025_06_18, NOW)
+            .unwrap()
+    }
+
+    // TL-3
+    #[test]
+    fn an_id_is_visible_ascii_unique_and_knows_its_version() {
+        let sessions = sessions(&[1], "demo");
+        let (one, other) = (begun(&sessions, "alice"), begun(&sessions, "alice"));
+        assert_ne!(one, other);
+        assert!(one.bytes().all(|byte| (0x21..=0x7e).contains(&byte)));
+        let found = sessions
+            .find(one.as_bytes(), &caller("alice"), NOW)
+            .unwrap();
+        assert_eq!(found.version, ProtocolVersion::V2025_06_18);
+    }
+
+    // TL-10, SEC-66, BP-7
+    #[test]
+    fn the_session_of_somebody_else_is_unknown() {
+        let sessions = sessions(&[1], "demo");
+        let id = begun(&sessions, "alice");
+        assert!(
+            sessions
+                .find(id.as_bytes(), &caller("mallory"), NOW)
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn an_id_of_another_gateway_or_another_key_is_unknown() {
+        let id = begun(&sessions(&[1], "demo"), "alice");
+        for other in [sessions(&[2], "demo"), sessions(&[1], "other")] {
+            assert!(other.find(id.as_bytes(), &caller("alice"), NOW).is_none());
+        }
+    }
+
+    #[test]
+    fn an_id_sealed_with_the_previous_key_is_still_known() {
+        let id = begun(&sessions(&[1], "demo"), "alice");
+        assert!(
+            sessions(&[2, 1], "demo")
+                .find(id.as_bytes(), &caller("alice"), NOW)
+                .is_some()
+        );
+    }
+
+    // TL-3
+    #[test]
+    fn sessions_that_ended_or_expired_are_unknown() {
+        let sessions = sessions(&[1], "demo");
+        let id = begun(&sessions, "alice");
+        let found = |now| sessions.find(id.as_bytes(), &caller("alice"), now);
+        assert!(found(NOW + HOUR).is_none());
+        let session = found(NOW).unwrap();
+        sessions.end(&session, NOW);
+        assert!(found(NOW).is_none());
+    }
+
+    #[test]
+    fn a_changed_id_is_unknown() {
+        let sessions = sessions(&[1], "demo");
+        let id = begun(&sessions, "alice");
+        for position in 0..id.len() {
+            let mut changed = id.clone().into_bytes();
+            changed[position] = if changed[position] == b'A' {
+                b'B'
+            } else {
+                b'A'
+            };
+            let found = sessions.find(&changed, &caller("alice"), NOW);
+            // The last character has bits that mean nothing; a strict decoder refuses those, too.
+            assert!(found.is_none(), "{position}");
+        }
+        for text in ["", "x", "AAAA", &"A".repeat(5000)] {
+            assert!(
+                sessions
+                    .find(text.as_bytes(), &caller("alice"), NOW)
+                    .is_none()
+            );
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a gateway is made from: what its operator configured, and what the process lends it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::clock::Clock;
+use model::gateway::Gateway as Configured;
+use net::egress::budget::Budgets;
+use net::egress::client::Client;
+use net::egress::pool::Pool;
+use targets::mcp::{Freshness, Limits as TargetLimits, Timeouts};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::metrics::Metrics;
+use crate::session::SessionKey;
+
+/// What an operator says.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The gateway itself.
+    pub gateway: Configured,
+    /// Bounds of requests.
+    pub limits: Limits,
+    /// How long the session of a legacy client lives, counted from `initialize`.
+    pub session_lifetime: Duration,
+    /// How long targets may take.
+    pub timeouts: Timeouts,
+    /// How much targets may send.
+    pub target_limits: TargetLimits,
+    /// How often targets are asked for their tools.
+    pub freshness: Freshness,
+}
+
+impl Settings {
+    /// With the default bounds.
+    pub fn new(gateway: Configured) -> Self {
+        Self {
+            gateway,
+            limits: Limits::default(),
+            session_lifetime: Duration::from_hours(24),
+            timeouts: Timeouts::default(),
+            target_limits: TargetLimits::default(),
+            freshness: Freshness::default(),
+        }
+    }
+}
+
+/// Bounds of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's body (SEC-63).
+    pub body: usize,
+    /// How long a body may stall (SEC-61).
+    pub body_idle: Duration,
+    /// Tools per page of a list.
+    pub page_size: usize,
+    /// Verified tokens that are remembered.
+    pub verified_tokens: usize,
+    /// A quiet event stream gets a comment this often.
+    pub keep_alive: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 4 * 1024 * 1024,
+            body_idle: Duration::from_secs(15),
+            page_size: 100,
+            verified_tokens: 10_000,
+            keep_alive: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Asks whether a token, or the family it belongs to, was revoked: by its `jti`. Asked on every request, so it answers
+/// from memory.
+pub type Revoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
+
+/// What the process lends a gateway.
+#[derive(Clone)]
+pub struct Parts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Fetches discovery documents and key sets, by the rules for operators' URLs.
+    pub documents: Client,
+    /// How many of these fetches there may be.
+    pub budgets: Arc<Budgets>,
+    /// Connections to targets, by the rules for operators' URLs.
+    pub pool: Pool,
+    /// Seals session ids: the first key; the others only open them.
+    pub session_keys: Vec<SessionKey>,
+    /// Asks for revoked tokens.
+    pub revoked: Revoked,
+    /// Background work, so that a shutdown can wait for it.
+    pub tasks: TaskTracker,
+    /// Ends background work and long streams.
+    pub stop: CancellationToken,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Why a gateway can't be made from its settings. The operator is to blame.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The resource policy.
+    #[error("the resource policy is not valid")]
+    Policy(#[source] policy::resource::fault::Faults),
+    /// A target's URL.
+    #[error("the egress rules forbid the URL of target `{target}`")]
+    Target {
+        /// Its name.
+        target: String,
+        /// Why.
+        #[source]
+        refusal: net::egress::rules::Refusal,
+    },
+    /// There is no audience that a token must be for, and `danger_any_audience` is not set.
+    #[error(
+        "no allowed audience; hint: name the audience that the authorization server puts into tokens"
+    )]
+    NoAudience,
+}
