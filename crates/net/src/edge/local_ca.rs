@@ -197,38 +197,37 @@ impl LocalCa {
         })
     }
 
-    /// Issues a certificate and lets an ordinary verifier judge it, now and a month from now.
+    /// Reads until when the CA lasts, and lets an ordinary verifier judge what it issues.
     fn validity(&self, now: SystemTime) -> Validity {
-        const HOST: &str = "localhost";
-        let judge = || {
-            let usage = [ExtendedKeyUsagePurpose::ServerAuth];
-            let leaf = self
-                .issue_for(&[HOST.to_owned()], now, LEAF_LIFETIME, &usage)
-                .ok()?;
-            let mut roots = RootCertStore::empty();
-            roots.add(self.certificate.clone()).ok()?;
-            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-            let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-                .build()
-                .ok()?;
-            let name = ServerName::try_from(HOST).ok()?;
-            let good_at = |time: SystemTime| {
-                let since = time
-                    .duration_since(SystemTime::UNIX_EPOCH)
-                    .unwrap_or_default();
-                let time = UnixTime::since_unix_epoch(since);
-                verifier.verify_server_cert(leaf.certificate.der(), &[], &name, &[], time)
-            };
-            Some((good_at(now), good_at(now + RENEW_BEFORE)))
-        };
-        match judge() {
-            Some((Ok(_), Ok(_))) => Validity::Lasting,
-            Some((Ok(_), Err(_))) => Validity::Ending,
-            Some((Err(rustls::Error::InvalidCertificate(error)), _)) if is_expiry(&error) => {
-                Validity::Ending
-            }
-            _ => Validity::Broken,
+        match self.try_out(now) {
+            Some(until) if until > now + RENEW_BEFORE => Validity::Lasting,
+            Some(_) => Validity::Ending,
+            None => Validity::Broken,
         }
+    }
+
+    /// The end of the CA, if key and certificate belong together.
+    fn try_out(&self, now: SystemTime) -> Option<SystemTime> {
+        const HOST: &str = "localhost";
+        let usage = [ExtendedKeyUsagePurpose::ServerAuth];
+        let leaf = self
+            .issue_for(&[HOST.to_owned()], now, LEAF_LIFETIME, &usage)
+            .ok()?;
+        let mut roots = RootCertStore::empty();
+        roots.add(self.certificate.clone()).ok()?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .ok()?;
+        let name = ServerName::try_from(HOST).ok()?;
+        let time = UnixTime::since_unix_epoch(now.duration_since(SystemTime::UNIX_EPOCH).ok()?);
+        verifier
+            .verify_server_cert(leaf.certificate.der(), &[], &name, &[], time)
+            .ok()?;
+        // The verifier does not look at the validity of roots.
+        let (_, parsed) = x509_parser::parse_x509_certificate(&self.certificate).ok()?;
+        let until = u64::try_from(parsed.validity().not_after.timestamp()).ok()?;
+        Some(SystemTime::UNIX_EPOCH + Duration::from_secs(until))
     }
 
     fn issue_for(
@@ -281,13 +280,6 @@ enum Validity {
     Lasting,
     Ending,
     Broken,
-}
-
-fn is_expiry(error: &rustls::CertificateError) -> bool {
-    matches!(
-        error,
-        rustls::CertificateError::Expired | rustls::CertificateError::ExpiredContext { .. }
-    )
 }
 
 /// A new CA: certificate and key as PEM.

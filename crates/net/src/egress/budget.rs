@@ -227,7 +227,7 @@ mod tests {
                 Err(refusal) => return (taken, refusal),
             }
         }
-        unreachable!()
+        panic!("a budget without end")
     }
 
     // SEC-27

@@ -270,19 +270,18 @@ impl<H: Home> Reading<H> {
         cx: &Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
         let incoming = &mut self.incoming;
-        let polled = match &mut self.live {
-            Some(live) => live.drive(cx, |live, cx| {
+        let polled = if let Some(live) = &mut self.live {
+            live.drive(cx, |live, cx| {
                 // What is there already needs no look at the socket.
                 match Pin::new(&mut *incoming).poll_frame(cx) {
                     Poll::Pending => live.poll_connection(cx),
                     ready @ Poll::Ready(_) => return ready,
                 }
                 Pin::new(&mut *incoming).poll_frame(cx)
-            }),
-            None => {
-                let mut cx = Context::from_waker(cx.waker());
-                Pin::new(incoming).poll_frame(&mut cx)
-            }
+            })
+        } else {
+            let mut cx = Context::from_waker(cx.waker());
+            Pin::new(incoming).poll_frame(&mut cx)
         };
         match polled {
             Poll::Pending => Poll::Pending,

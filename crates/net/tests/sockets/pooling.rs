@@ -1,0 +1,369 @@
+//! The data path: kept connections, streaming, and what happens when they break.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
+use net::body::{Body, BoxError, DEFAULT_IDLE, read_bounded};
+use net::egress::connect::ConnectError;
+use net::egress::pool::{Pool, Repeatable, SendError, Settings, Upstream};
+use net::egress::rules::{Refusal, Rules};
+
+use crate::fake_http::{FakeHttp, Reply};
+use crate::support::{connector, local_rules, until, url, within};
+
+fn pool() -> Pool {
+    Pool::new(connector(), local_rules(), Settings::default())
+}
+
+fn upstream(origin: &FakeHttp) -> Upstream {
+    pool().upstream(&url(&origin.url("/"))).unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).body(Body::empty()).unwrap()
+}
+
+fn post(body: &'static str) -> Request<Body> {
+    Request::post("/").body(Body::from(body)).unwrap()
+}
+
+async fn text(response: Response<Body>) -> String {
+    let bytes = read_bounded(response.into_body(), 1 << 20, DEFAULT_IDLE)
+        .await
+        .unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn requests_follow_each_other_on_one_connection() {
+    let origin = FakeHttp::start(|seen| Reply::json(seen.body.clone()))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    for body in ["a", "b", "c"] {
+        assert_eq!(text(upstream.send(post(body)).await.unwrap()).await, body);
+    }
+    assert_eq!((origin.count(), origin.connections()), (3, 1));
+    assert_eq!(upstream.idle_connections(), 1);
+}
+
+#[tokio::test]
+async fn the_upstream_sees_its_own_name_and_the_path() {
+    let origin = FakeHttp::start(|_| Reply::status(204)).await.unwrap();
+    let mut request = get("http://public.example/x/y?z=%2e");
+    request
+        .headers_mut()
+        .insert("host", "public.example".parse().unwrap());
+    *request.version_mut() = http::Version::HTTP_2;
+    upstream(&origin).send(request).await.unwrap();
+    let seen = origin.seen().remove(0);
+    assert_eq!(seen.target, "/x/y?z=%2e");
+    assert_eq!(
+        seen.header("host"),
+        Some(origin.address().to_string().as_str())
+    );
+}
+
+#[tokio::test]
+async fn answers_without_body_leave_the_connection_usable() {
+    for status in [204, 304] {
+        let origin = FakeHttp::start(move |_| Reply::status(status))
+            .await
+            .unwrap();
+        let upstream = upstream(&origin);
+        for _ in 0..3 {
+            let mut request = get("/");
+            *request.method_mut() = Method::HEAD;
+            upstream.send(request).await.unwrap();
+            upstream.send(get("/")).await.unwrap();
+        }
+        assert_eq!(origin.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn many_requests_at_once_get_their_own_answers() {
+    let origin = FakeHttp::start(|seen| Reply::json(seen.target.clone()))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    for _ in 0..3 {
+        let all = (0..100).map(|number| {
+            let upstream = upstream.clone();
+            async move {
+                let path = format!("/{number}");
+                assert_eq!(text(upstream.send(get(&path)).await.unwrap()).await, path);
+            }
+        });
+        within(futures_util::future::join_all(all)).await;
+    }
+    assert!(origin.connections() <= 100, "{}", origin.connections());
+}
+
+#[tokio::test]
+async fn large_bodies_stream_both_ways() {
+    let origin = FakeHttp::start(|seen| Reply::json(seen.body.clone()))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    let piece = Bytes::from(vec![b'x'; 100_000]);
+    for _ in 0..2 {
+        let pieces = std::iter::repeat_with(|| Ok::<_, BoxError>(piece.clone())).take(30);
+        let pieces: Vec<_> = pieces.collect();
+        let request = Request::post("/")
+            .body(Body::from_stream(stream::iter(pieces)))
+            .unwrap();
+        let response = within(upstream.send(request)).await.unwrap();
+        let read = within(read_bounded(response.into_body(), 4 << 20, DEFAULT_IDLE))
+            .await
+            .unwrap();
+        assert_eq!(read.len(), 3_000_000);
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[tokio::test]
+async fn events_arrive_before_the_stream_ends() {
+    let events = [
+        (Duration::ZERO, Bytes::from_static(b"data: 1\n\n")),
+        (
+            Duration::from_millis(300),
+            Bytes::from_static(b"data: 2\n\n"),
+        ),
+    ];
+    let origin = FakeHttp::start(move |_| Reply::stream(events.clone()))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    let mut body = upstream.send(get("/")).await.unwrap().into_body();
+    let first = within(body.frame())
+        .await
+        .unwrap()
+        .unwrap()
+        .into_data()
+        .unwrap();
+    assert_eq!(first, "data: 1\n\n");
+    let early = tokio::time::timeout(Duration::from_millis(50), body.frame()).await;
+    assert!(early.is_err(), "the second event must come later");
+    let second = within(body.frame())
+        .await
+        .unwrap()
+        .unwrap()
+        .into_data()
+        .unwrap();
+    assert_eq!(second, "data: 2\n\n");
+    assert!(within(body.frame()).await.is_none());
+    assert_eq!(upstream.idle_connections(), 1);
+}
+
+#[tokio::test]
+async fn a_body_dropped_early_takes_its_connection_along() {
+    let events = [
+        (Duration::ZERO, Bytes::from_static(b"data: 1\n\n")),
+        (Duration::from_mins(1), Bytes::from_static(b"data: 2\n\n")),
+    ];
+    let origin = FakeHttp::start(move |_| Reply::stream(events.clone()))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    let mut body = upstream.send(get("/")).await.unwrap().into_body();
+    within(body.frame()).await.unwrap().unwrap();
+    drop(body);
+    assert_eq!(upstream.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_request_given_up_closes_its_connection() {
+    let origin = FakeHttp::start(|_| Reply::hang()).await.unwrap();
+    let upstream = upstream(&origin);
+    let given_up = tokio::time::timeout(Duration::from_millis(50), upstream.send(get("/"))).await;
+    assert!(given_up.is_err());
+    assert_eq!(upstream.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn an_upstream_that_hangs_is_given_up() {
+    let origin = FakeHttp::start(|_| Reply::hang()).await.unwrap();
+    let error = upstream(&origin)
+        .send_within(post("x"), Duration::from_millis(100))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, SendError::TimedOut));
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_down_is_unreachable() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let upstream = pool()
+        .upstream(&url(&format!("http://{address}/")))
+        .unwrap();
+    let error = upstream.send(get("/")).await.unwrap_err();
+    assert!(matches!(
+        error,
+        SendError::Connect(ConnectError::Unreachable(_))
+    ));
+}
+
+#[tokio::test]
+async fn garbage_is_not_an_answer() {
+    let origin = FakeHttp::start(|_| Reply::raw("SSH-2.0-OpenSSH\r\n\r\n"))
+        .await
+        .unwrap();
+    let error = upstream(&origin).send(post("x")).await.unwrap_err();
+    assert!(matches!(error, SendError::Protocol(_)));
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_an_error_of_its_body() {
+    for reply in [
+        Reply::lying_length(1000, "{\"half\":"),
+        Reply::broken_stream([(Duration::ZERO, Bytes::from_static(b"data: 1\n\n"))]),
+    ] {
+        let origin = FakeHttp::start(move |_| reply.clone()).await.unwrap();
+        let upstream = upstream(&origin);
+        let response = upstream.send(post("x")).await.unwrap();
+        let read = within(read_bounded(response.into_body(), 5000, DEFAULT_IDLE)).await;
+        assert!(read.is_err());
+        assert_eq!(upstream.idle_connections(), 0);
+    }
+}
+
+/// An origin that answers the first request of each connection and hangs up on the second.
+async fn forgetful() -> FakeHttp {
+    let last = std::sync::atomic::AtomicUsize::new(usize::MAX);
+    FakeHttp::start(move |seen| {
+        let before = last.swap(seen.connection, std::sync::atomic::Ordering::SeqCst);
+        if before == seen.connection {
+            Reply::hang_up()
+        } else {
+            Reply::json("{}")
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_get_on_a_dying_connection_is_sent_again() {
+    let origin = forgetful().await;
+    let upstream = upstream(&origin);
+    for _ in 0..3 {
+        assert_eq!(text(upstream.send(get("/")).await.unwrap()).await, "{}");
+    }
+    assert_eq!(origin.connections(), 3);
+}
+
+#[tokio::test]
+async fn a_post_that_went_out_is_never_sent_twice() {
+    let origin = forgetful().await;
+    let upstream = upstream(&origin);
+    upstream.send(post("1")).await.unwrap();
+    let error = upstream.send(post("2")).await.unwrap_err();
+    assert!(matches!(error, SendError::Protocol(_)));
+    assert_eq!(origin.count(), 2);
+}
+
+#[tokio::test]
+async fn a_post_marked_repeatable_is_sent_again_with_its_body() {
+    let origin = forgetful().await;
+    let upstream = upstream(&origin);
+    upstream.send(post("1")).await.unwrap();
+    let mut request = post("2");
+    request.extensions_mut().insert(Repeatable);
+    assert_eq!(text(upstream.send(request).await.unwrap()).await, "{}");
+    assert_eq!(origin.seen()[2].body, "2");
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_fails_is_not_tried_again() {
+    let origin = FakeHttp::start(|_| Reply::hang_up()).await.unwrap();
+    let error = upstream(&origin).send(get("/")).await.unwrap_err();
+    assert!(matches!(error, SendError::Protocol(_)));
+    assert_eq!(origin.count(), 1);
+}
+
+#[tokio::test]
+async fn connections_closed_by_their_server_are_swept_away() {
+    let origin = FakeHttp::start(|_| Reply::json("{}").then_close())
+        .await
+        .unwrap();
+    let pool = pool();
+    let upstream = pool.upstream(&url(&origin.url("/"))).unwrap();
+    upstream.send(post("x")).await.unwrap();
+    until(|| {
+        pool.sweep();
+        upstream.idle_connections() == 0
+    })
+    .await;
+    // A post is no harm to send then: it goes out on a fresh connection.
+    assert_eq!(text(upstream.send(post("y")).await.unwrap()).await, "{}");
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_after_a_while() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let pool = pool();
+    let upstream = pool.upstream(&url(&origin.url("/"))).unwrap();
+    upstream.send(get("/")).await.unwrap();
+    pool.sweep();
+    assert_eq!(upstream.idle_connections(), 1);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(5)).await;
+    tokio::time::resume();
+    pool.sweep();
+    assert_eq!(upstream.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_connections_shortly_is_believed() {
+    let origin = FakeHttp::start(|_| Reply::json("{}").header("keep-alive", "timeout=1"))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    for _ in 0..2 {
+        upstream.send(post("x")).await.unwrap();
+    }
+    assert_eq!(origin.connections(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_says_close_is_believed() {
+    let origin = FakeHttp::start(|_| Reply::json("{}").header("connection", "close"))
+        .await
+        .unwrap();
+    let upstream = upstream(&origin);
+    for _ in 0..2 {
+        upstream.send(post("x")).await.unwrap();
+    }
+    assert_eq!(origin.connections(), 2);
+}
+
+// SEC-35
+#[tokio::test]
+async fn an_upstream_on_a_special_use_address_is_refused() {
+    let refusal = pool()
+        .upstream(&url("http://169.254.169.254/mcp"))
+        .unwrap_err();
+    assert!(matches!(refusal, Refusal::SpecialUse { .. }));
+    let strict = Pool::new(connector(), Rules::default(), Settings::default());
+    assert_eq!(
+        strict.upstream(&url("http://mcp.example/")).unwrap_err(),
+        Refusal::PlainHttp
+    );
+}
+
+#[tokio::test]
+async fn urls_of_one_origin_share_their_connections() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let pool = pool();
+    let one = pool.upstream(&url(&origin.url("/one"))).unwrap();
+    let other = pool.upstream(&url(&origin.url("/other"))).unwrap();
+    one.send(get("/")).await.unwrap();
+    other.send(get("/")).await.unwrap();
+    assert_eq!(origin.connections(), 1);
+}

@@ -1,0 +1,137 @@
+//! The reverse proxy in front of somebody else's server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use net::edge::proxy::Proxy;
+use net::egress::pool::{Pool, Settings};
+
+use crate::fake_http::{FakeHttp, Reply};
+use crate::support::{Served, connector, local_rules, serve, url};
+
+async fn proxy_to(base: &str) -> Served {
+    let settings = Settings {
+        header_timeout: Duration::from_millis(300),
+        ..Settings::default()
+    };
+    let pool = Pool::new(connector(), local_rules(), settings);
+    serve(Arc::new(Proxy::new(pool.upstream(&url(base)).unwrap()))).await
+}
+
+#[tokio::test]
+async fn a_request_goes_through_with_its_origin_told() {
+    let origin = FakeHttp::start(|seen| {
+        Reply::json(seen.body.clone())
+            .header("x-answer", "1")
+            .header("keep-alive", "timeout=9")
+    })
+    .await
+    .unwrap();
+    let served = proxy_to(&origin.url("/")).await;
+    let request = "POST /realms/x?y=%20z HTTP/1.1\r\nhost: auth.example:8443\r\n\
+        x-forwarded-for: 6.6.6.6\r\nx-forwarded-host: evil\r\nforwarded: for=6.6.6.6\r\n\
+        connection: close, x-hop\r\nx-hop: 1\r\nte: trailers\r\ncookie: a=b\r\n\
+        content-length: 4\r\n\r\nbody";
+    let answer = served.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(
+        answer.contains("x-answer: 1\r\n") && answer.ends_with("body"),
+        "{answer}"
+    );
+    assert!(!answer.contains("keep-alive"), "{answer}");
+    let seen = origin.seen().remove(0);
+    assert_eq!(seen.target, "/realms/x?y=%20z");
+    assert_eq!(seen.body, "body");
+    assert_eq!(
+        seen.header("host"),
+        Some(origin.address().to_string().as_str())
+    );
+    assert_eq!(seen.header("x-forwarded-host"), Some("auth.example:8443"));
+    assert_eq!(seen.header("x-forwarded-proto"), Some("http"));
+    // SEC-58
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
+    assert_eq!(seen.header("cookie"), Some("a=b"));
+    // SEC-59
+    for name in ["forwarded", "connection", "x-hop", "te"] {
+        assert_eq!(seen.header(name), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn events_stream_through() {
+    let events = [
+        (Duration::ZERO, Bytes::from_static(b"data: 1\n\n")),
+        (
+            Duration::from_millis(100),
+            Bytes::from_static(b"data: 2\n\n"),
+        ),
+    ];
+    let origin = FakeHttp::start(move |_| Reply::stream(events.clone()))
+        .await
+        .unwrap();
+    let served = proxy_to(&origin.url("/")).await;
+    let answer = served
+        .exchange("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await;
+    assert!(
+        answer.contains("data: 1\n\n") && answer.contains("data: 2\n\n"),
+        "{answer}"
+    );
+}
+
+async fn status_of(reply: Reply) -> String {
+    let origin = FakeHttp::start(move |_| reply.clone()).await.unwrap();
+    let served = proxy_to(&origin.url("/")).await;
+    served
+        .exchange("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+        .await
+}
+
+#[tokio::test]
+async fn an_upstream_that_hangs_up_is_a_bad_gateway() {
+    assert!(
+        status_of(Reply::hang_up())
+            .await
+            .starts_with("HTTP/1.1 502 ")
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_talks_garbage_is_a_bad_gateway() {
+    assert!(
+        status_of(Reply::raw("nonsense\r\n\r\n"))
+            .await
+            .starts_with("HTTP/1.1 502 ")
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_hangs_is_a_gateway_timeout() {
+    assert!(status_of(Reply::hang()).await.starts_with("HTTP/1.1 504 "));
+}
+
+#[tokio::test]
+async fn redirects_and_errors_pass_unchanged() {
+    let answer = status_of(Reply::redirect(302, "/login")).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 302 ") && answer.contains("location: /login"),
+        "{answer}"
+    );
+    assert!(
+        status_of(Reply::status(500))
+            .await
+            .starts_with("HTTP/1.1 500 ")
+    );
+}
+
+#[tokio::test]
+async fn an_upstream_that_closes_in_mid_stream_does_not_look_complete() {
+    let answer = status_of(Reply::lying_length(1000, "{\"half\":")).await;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_default();
+    assert!(body.len() < 1000, "{answer}");
+    assert!(
+        head.is_empty() || head.contains("content-length: 1000"),
+        "{answer}"
+    );
+}
