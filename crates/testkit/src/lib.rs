@@ -1,1 +1,4 @@
 //! Fakes and a world builder for integration tests; never in a release.
+
+pub mod fake_http;
+pub mod fake_mcp;
