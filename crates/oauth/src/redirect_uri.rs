@@ -175,6 +175,17 @@ impl RedirectUri {
         })
     }
 
+    /// Like [`Self::parse`], for a URI that is only to be compared with registered ones: whichever private-use scheme
+    /// was allowed there passes here.
+    pub fn parse_requested(text: &str) -> Result<Self, RedirectUriError> {
+        let scheme = text
+            .split(':')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        Self::parse_with_schemes(text, &[scheme.as_str()])
+    }
+
     /// The URI as written.
     pub fn as_str(&self) -> &str {
         &self.text
@@ -202,18 +213,22 @@ impl RedirectUri {
         &self.host
     }
 
-    /// The URI with these parameters appended to its query.
+    /// The URI with these parameters appended to its query; without any, the URI as it is.
     pub fn with_parameters<'a>(
         &self,
         parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> String {
+        let query = crate::form::encode(parameters);
+        if query.is_empty() {
+            return self.text.clone();
+        }
         let joint = match self.text.split_once('?') {
             None => "?",
             Some((_, "")) => "",
-            Some((_, query)) if query.ends_with('&') => "",
+            Some((_, existing)) if existing.ends_with('&') => "",
             Some(_) => "&",
         };
-        format!("{}{joint}{}", self.text, crate::form::encode(parameters))
+        format!("{}{joint}{query}", self.text)
     }
 }
 
@@ -358,6 +373,10 @@ mod tests {
 
     #[test]
     fn parameters_join_an_existing_query() {
+        assert_eq!(
+            uri("https://e.org/cb").with_parameters([]),
+            "https://e.org/cb"
+        );
         assert_eq!(
             uri("https://e.org/cb").with_parameters([("a", "1 2")]),
             "https://e.org/cb?a=1+2"

@@ -71,10 +71,7 @@ impl Addressing {
         let redirect_uri = form
             .get("redirect_uri")
             // Schemes without a dot may have been allowed for this client: matching with what is registered decides.
-            .map(|text| {
-                let scheme = text.split(':').next().unwrap_or_default().to_ascii_lowercase();
-                RedirectUri::parse_with_schemes(text, &[scheme.as_str()])
-            })
+            .map(RedirectUri::parse_requested)
             .transpose()
             .map_err(|error| invalid(format!("`redirect_uri`: {error}")))?;
         let state = form.get("state").map(State::new).transpose()?;
