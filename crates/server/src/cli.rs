@@ -22,7 +22,7 @@ pub(crate) enum Command {
     /// Write a small commented configuration to start from
     Init(Init),
     /// Walk the authorization flow of any MCP endpoint, good and bad cases, and explain what was seen
-    Verify(Verify),
+    Verify(Box<Verify>),
     /// Check a configuration, show it, or print its schema
     Config {
         #[command(subcommand)]
@@ -160,17 +160,34 @@ pub(crate) struct Verify {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Config {
     /// Report everything that is wrong with a configuration
-    Check(Source),
+    Check(Named),
     /// Print a configuration with all its defaults, secrets left out
     Show(Show),
     /// Print the JSON Schema of the configuration
     Schema,
 }
 
+/// Where the configuration is, with or without `--config`.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The configuration file, as with --config
+    #[arg(value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    source: Source,
+}
+
+impl Named {
+    /// The configuration file.
+    pub(crate) fn path(&self) -> &std::path::Path {
+        self.file.as_deref().unwrap_or(&self.source.config)
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) source: Named,
     /// Print the configuration of the demonstration instead
     #[arg(long)]
     pub(crate) demo: bool,

@@ -6,12 +6,18 @@
 //!
 //! To add a command: a variant in `cli`, a file in `commands`. To add a configuration key: see `config`.
 
+mod access;
 mod cli;
 mod commands;
 mod config;
 mod demo;
+mod documents;
 mod files;
+mod management;
+mod routes;
 mod talk;
+mod telemetry;
+mod wire;
 
 use std::process::ExitCode;
 

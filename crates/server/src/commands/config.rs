@@ -1,19 +1,19 @@
 //! `sekisho config`: check, show, schema.
 
 use crate::cli::{Config, DemoShape, Show};
-use crate::config::{self, Invalid, Loaded};
+use crate::config::{self, Loaded};
+use crate::wire::plan::Plan;
 use crate::{demo, talk};
 
 /// Runs `sekisho config …`.
 pub(crate) fn run(command: Config) -> anyhow::Result<()> {
     match command {
         Config::Check(source) => {
-            let loaded = Loaded::read(&source.config)?;
-            check(&loaded)?;
-            for danger in config::dangers::dangers(loaded.keys()) {
+            let plan = Plan::new(Loaded::read(source.path())?)?;
+            for danger in &plan.dangers {
                 talk::say(format_args!("warning: {}: {}", danger.path, danger.meaning));
             }
-            talk::say(format_args!("{} is valid", loaded.file()));
+            talk::say(format_args!("{} is valid", plan.loaded.file()));
             Ok(())
         }
         Config::Show(show) => self::show(&show),
@@ -25,19 +25,12 @@ pub(crate) fn run(command: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Everything that can be found out about a configuration without running it.
-fn check(loaded: &Loaded) -> Result<(), Invalid> {
-    let mut problems = loaded.problems();
-    config::crosscheck::crosscheck(loaded, &mut problems);
-    if problems.is_empty() { Ok(()) } else { Err(Invalid { problems: problems.into_sorted() }) }
-}
-
 fn show(show: &Show) -> anyhow::Result<()> {
     if show.demo {
         talk::data(&demo_settings(&show.shape).configuration());
         return Ok(());
     }
-    let loaded = Loaded::read(&show.source.config)?;
+    let loaded = Loaded::read(show.source.path())?;
     talk::data(&serde_saphyr::to_string(&loaded.config)?);
     Ok(())
 }

@@ -1,13 +1,22 @@
 //! What each command does, and how it ends: 0 for success, 1 for failure, 2 for a wrong command line, 64 for a wrong configuration.
 
 mod config;
+mod demo;
 mod init;
+mod migrate;
+mod serve;
+mod user;
+mod verify;
 
+use std::path::Path;
 use std::process::ExitCode;
+
+use anyhow::Context as _;
+use zeroize::Zeroizing;
 
 use crate::cli::Command;
 use crate::config::Invalid;
-use crate::talk;
+use crate::{files, talk};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
 const WRONG_CONFIGURATION: u8 = 64;
@@ -15,9 +24,13 @@ const WRONG_CONFIGURATION: u8 = 64;
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> ExitCode {
     let done = match command {
-        Command::Config { command } => config::run(command),
+        Command::Demo(options) => demo::run(&options),
+        Command::Serve(options) => serve::run(&options),
         Command::Init(options) => init::run(&options),
-        _ => Ok(()),
+        Command::Verify(options) => verify::run(*options),
+        Command::Config { command } => config::run(command),
+        Command::Migrate(source) => migrate::run(&source),
+        Command::User { command } => user::run(command),
     };
     let Err(error) = done else { return ExitCode::SUCCESS };
     if let Some(invalid) = error.downcast_ref::<Invalid>() {
@@ -40,4 +53,18 @@ pub(crate) struct AlreadySaid;
 /// An error and what caused it, on one line.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
     error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// The threads that everything runs on.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime can't be started")
+}
+
+/// A password or secret from a file, `-` for standard input, without line breaks at its end.
+fn password_from(path: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(if path == Path::new("-") { files::read_stdin()? } else { files::read_text(path)? });
+    let length = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(length);
+    anyhow::ensure!(!text.is_empty(), "`{}` holds no password", path.display());
+    Ok(text)
 }

@@ -29,14 +29,14 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     {
         problems.note("demo_mcp_server", "exactly one of `address` and `url` is expected", None);
     }
-    if config.realms.is_empty() && config.gateways.is_empty() && config.documents.is_empty() && config.proxies.is_empty() {
+    if served_urls(config).is_empty() && config.demo_mcp_server.is_none() {
         let hint = "declare a realm, a gateway, a document or a proxy; `sekisho config show --demo` shows all of them".to_owned();
         problems.note("", "there is nothing to serve", hint);
     }
 }
 
 fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
-    if config.listeners.is_empty() {
+    if config.listeners.is_empty() && !served_urls(config).is_empty() {
         problems.note("listeners", "at least one listener is expected", None);
     }
     no_duplicates("listeners", "name", config.listeners.iter().map(|one| one.name.0.as_str()), problems);
@@ -184,7 +184,7 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
         let path = format!("gateways[{index}]");
         no_duplicates(&format!("{path}.targets"), "name", gateway.targets.iter().map(|one| one.name.0.as_str()), problems);
         let authorizer = &gateway.authorizer;
-        if authorizer.allowed_audiences.is_empty() && authorizer.allowed_clients.is_empty() && !authorizer.danger_any_audience {
+        if authorizer.allowed_audiences.is_empty() && !authorizer.danger_any_audience {
             let hint = "name the audience that your authorization server puts into tokens for this gateway".to_owned();
             problems.note(format!("{path}.authorizer"), "`allowed_audiences` is missing: any token of the issuer would be accepted", hint);
         }

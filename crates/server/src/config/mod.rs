@@ -41,6 +41,7 @@ use crate::files;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The addresses that are listened on.
+    #[serde(default)]
     pub(crate) listeners: Vec<listener::Listener>,
     /// The listener for operators: `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::secret::Source;
 
 /// The database.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Store {
     /// `sqlite::memory:`, `sqlite:PATH` or `postgres://…`. Default: `sekisho.db` in the data directory.
@@ -18,7 +18,7 @@ pub(crate) struct Store {
 }
 
 /// The URL of the database: in the file, or (because it may hold a password) from the environment or a file.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Url {
     /// The URL itself.

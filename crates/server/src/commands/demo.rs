@@ -1,0 +1,53 @@
+//! `sekisho demo`: makes the configuration of the demonstration, runs it, and says where everything is.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::cli::Demo;
+use crate::commands::config::demo_settings;
+use crate::config::Loaded;
+use crate::demo::{Places, Shape, words};
+use crate::wire::plan::Plan;
+use crate::wire::{self, Addresses, Source};
+use crate::{commands, files, talk, telemetry};
+
+/// What the ready file says.
+#[derive(Serialize)]
+struct Ready<'a> {
+    #[serde(flatten)]
+    places: &'a Places,
+    #[serde(flatten)]
+    addresses: &'a Addresses,
+}
+
+/// Runs `sekisho demo`.
+pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
+    let mut settings = demo_settings(&options.shape);
+    settings.listen = with_port(settings.listen)?;
+    if let Shape::Plain { mcp_listen } = &mut settings.shape {
+        *mcp_listen = with_port(*mcp_listen)?;
+    }
+    let loaded = Loaded::parse(&settings.configuration(), "the demonstration", PathBuf::new())?;
+    let plan = Plan::new(loaded)?;
+    telemetry::start(options.log_format)?;
+    let places = settings.places();
+    commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, |addresses| {
+        talk::data(&words::introduction(&places));
+        if let Some(path) = &options.ready_file {
+            files::replace(path, &serde_json::to_string_pretty(&Ready { places: &places, addresses })?)?;
+        }
+        Ok(())
+    }))
+}
+
+/// URLs name the port, so a free one is looked for before there is a listener.
+fn with_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
+    if address.port() != 0 {
+        return Ok(address);
+    }
+    let free = TcpListener::bind(address).and_then(|socket| socket.local_addr());
+    free.with_context(|| format!("no free port was found on {}", address.ip()))
+}

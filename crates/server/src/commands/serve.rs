@@ -1,0 +1,20 @@
+//! `sekisho serve`: runs a configuration until a signal ends it.
+
+use crate::cli::Serve;
+use crate::config::Loaded;
+use crate::wire::plan::Plan;
+use crate::wire::{self, Source};
+use crate::{commands, files, telemetry};
+
+/// Runs `sekisho serve`.
+pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
+    let plan = Plan::new(Loaded::read(&options.source.config)?)?;
+    telemetry::start(options.log_format)?;
+    let source = Source::File(options.source.config.clone());
+    commands::runtime()?.block_on(wire::run(plan, &source, |addresses| {
+        if let Some(path) = &options.ready_file {
+            files::replace(path, &serde_json::to_string_pretty(addresses)?)?;
+        }
+        Ok(())
+    }))
+}

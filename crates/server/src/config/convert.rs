@@ -1,1 +1,0 @@
-//! Turns the configuration into the settings of the crates that do the work.

@@ -1,0 +1,191 @@
+//! `realms` into `model::realm`, and the users that they declare.
+
+use std::path::Path;
+
+use model::client::{Authentication, Client, KeySource, Provenance};
+use model::client_policy::{CacheBounds, CimdPolicy, DomainPattern, Mode};
+use model::realm::{ClientScope, Lifetimes, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
+use model::secret::Secret;
+use oauth::auth_method::AuthMethod;
+use oauth::redirect_uri::RedirectUri;
+use oauth::scope::{Scope, ScopeSet};
+
+use crate::config::convert::{parse, parse_all};
+use crate::config::problem::Problems;
+use crate::config::{cimd, realm, scalar, secret};
+
+/// A user that the configuration declares.
+#[derive(Debug)]
+pub(crate) struct DeclaredUser {
+    /// What is typed into the login page.
+    pub(crate) username: String,
+    /// The password, unless it is set otherwise.
+    pub(crate) password: Option<Secret<String>>,
+    /// The full name.
+    pub(crate) name: Option<String>,
+    /// The mail address.
+    pub(crate) email: Option<String>,
+}
+
+/// The realm and its users. Relative paths of secrets start at `directory`.
+pub(crate) fn convert(from: &realm::Realm, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<(Realm, Vec<DeclaredUser>)> {
+    let name = parse(&from.name.0, &format!("{path}.name"), problems);
+    let issuer = parse(from.url.plain(), &format!("{path}.url"), problems);
+    let scopes = from.scopes.iter().enumerate().filter_map(|(index, one)| scope(one, &format!("{path}.scopes[{index}]"), problems)).collect();
+    let resources =
+        from.resources.iter().enumerate().filter_map(|(index, one)| resource(one, &format!("{path}.resources[{index}]"), problems)).collect();
+    let clients = from
+        .clients
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| client(one, &format!("{path}.clients[{index}]"), directory, problems))
+        .collect();
+    let users =
+        from.users.iter().enumerate().filter_map(|(index, one)| user(one, &format!("{path}.users[{index}]"), directory, problems)).collect();
+    let mut realm = Realm::new(name?, issuer?);
+    realm.signing_algorithm = match from.signing_algorithm {
+        realm::SigningAlgorithm::ES256 => SigningAlgorithm::Es256,
+        realm::SigningAlgorithm::RS256 => SigningAlgorithm::Rs256,
+        realm::SigningAlgorithm::EdDSA => SigningAlgorithm::EdDsa,
+    };
+    realm.lifetimes = lifetimes(&from.lifetimes);
+    realm.scopes = scopes;
+    realm.resources = resources;
+    realm.clients = clients;
+    realm.cimd = cimd_policy(&from.cimd, &format!("{path}.cimd"), problems);
+    realm.danger_pkce_optional = from.danger_pkce_optional;
+    Some((realm, users))
+}
+
+fn lifetimes(from: &realm::Lifetimes) -> Lifetimes {
+    Lifetimes {
+        code: from.code.0,
+        access_token: from.access_token.0,
+        refresh_idle: from.refresh_idle.0,
+        refresh_absolute: from.refresh_absolute.0,
+        refresh_grace: from.refresh_grace.0,
+        session_idle: from.session_idle.0,
+        session_absolute: from.session_absolute.0,
+        ..Lifetimes::default()
+    }
+}
+
+fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option<ClientScope> {
+    let name: Scope = parse(&from.name, &format!("{path}.name"), problems)?;
+    let kind = match from.kind {
+        realm::ScopeKind::Default => ScopeKind::Default,
+        realm::ScopeKind::Optional => ScopeKind::Optional,
+    };
+    let mut scope = ClientScope::new(name, kind);
+    scope.consent_text.clone_from(&from.consent_text);
+    scope.audiences.clone_from(&from.audiences);
+    Some(scope)
+}
+
+fn resource(from: &realm::Resource, path: &str, problems: &mut Problems<'_>) -> Option<ResourceServer> {
+    let uri = parse(from.uri.plain(), &format!("{path}.uri"), problems);
+    let default_scopes = scope_set(&from.default_scopes, &format!("{path}.default_scopes"), problems);
+    Some(ResourceServer { uri: uri?, default_scopes })
+}
+
+/// A list of scope names as a set.
+pub(super) fn scope_set(names: &[String], path: &str, problems: &mut Problems<'_>) -> ScopeSet {
+    let mut set = ScopeSet::new();
+    for scope in parse_all(names, path, problems) {
+        set.insert(scope);
+    }
+    set
+}
+
+fn client(from: &realm::Client, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<Client> {
+    let client_id = parse(&from.client_id, &format!("{path}.client_id"), problems);
+    let mut redirect_uris = Vec::new();
+    for (index, text) in from.redirect_uris.iter().enumerate() {
+        match RedirectUri::parse(text) {
+            Ok(uri) => redirect_uris.push(uri),
+            Err(error) => problems.note(format!("{path}.redirect_uris[{index}]"), format!("`{text}` can't be used: {error}"), None),
+        }
+    }
+    let secret = from.secret.as_ref().and_then(|source| read_secret(source, &format!("{path}.secret"), directory, problems));
+    let authentication = match from.authentication {
+        realm::Authentication::None => Authentication::none(),
+        realm::Authentication::ClientSecretBasic | realm::Authentication::ClientSecretPost => {
+            let mut authentication = Authentication::secret(&secret?);
+            let method = match from.authentication {
+                realm::Authentication::ClientSecretPost => AuthMethod::ClientSecretPost,
+                _ => AuthMethod::ClientSecretBasic,
+            };
+            authentication.methods = vec![method];
+            authentication
+        }
+        realm::Authentication::PrivateKeyJwt => {
+            let jwks = serde_json::Value::Object(from.jwks.clone()?);
+            if let Err(error) = oauth::jose::jwk::JwkSet::from_value(&jwks) {
+                problems.note(format!("{path}.jwks"), error.to_string(), "write a JSON Web Key Set: { keys: [ … ] }".to_owned());
+            }
+            Authentication::private_key_jwt(KeySource::Inline(jwks.to_string()))
+        }
+    };
+    Some(Client {
+        client_id: client_id?,
+        name: from.name.clone(),
+        provenance: Provenance::Configured,
+        authentication,
+        redirect_uris,
+        post_logout_redirect_uris: Vec::new(),
+        may_refresh: true,
+        skip_consent: from.skip_consent,
+    })
+}
+
+fn user(from: &realm::User, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<DeclaredUser> {
+    if from.username.trim().is_empty() {
+        problems.note(format!("{path}.username"), "a name is expected, found nothing", None);
+        return None;
+    }
+    let password = match &from.password {
+        None => None,
+        Some(source) => {
+            let password = read_secret(source, &format!("{path}.password"), directory, problems)?;
+            if password.expose().len() > model::password::MAX_LENGTH {
+                problems.note(format!("{path}.password"), format!("the password is longer than {} bytes", model::password::MAX_LENGTH), None);
+            }
+            Some(password)
+        }
+    };
+    Some(DeclaredUser { username: from.username.clone(), password, name: from.name.clone(), email: from.email.clone() })
+}
+
+/// Reads a secret; a failure is noted.
+pub(super) fn read_secret(source: &secret::Source, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<Secret<String>> {
+    match source.read(directory) {
+        Ok(text) => Some(Secret::new(text)),
+        Err(missing) => {
+            problems.note(path, missing.to_string(), None);
+            None
+        }
+    }
+}
+
+fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> CimdPolicy {
+    let mut trusted_domains: Vec<DomainPattern> = Vec::new();
+    for (index, scalar::HostPattern(pattern)) in from.trusted_domains.iter().enumerate() {
+        trusted_domains.extend(parse::<DomainPattern>(pattern, &format!("{path}.trusted_domains[{index}]"), problems));
+    }
+    CimdPolicy {
+        mode: match from.mode {
+            cimd::Mode::Off => Mode::Off,
+            cimd::Mode::Allowlist => Mode::Allowlist,
+            cimd::Mode::Approval => Mode::Approval,
+            cimd::Mode::Open => Mode::Open,
+        },
+        allow_http: from.allow_http,
+        trusted_domains,
+        restrict_same_domain: from.restrict_same_domain,
+        required_properties: from.required_properties.clone(),
+        only_confidential: from.only_confidential,
+        ports: if from.danger_any_port { (1..=u16::MAX).collect() } else { from.ports.clone() },
+        danger_allow_networks: from.danger_allow_networks.iter().map(|network| network.0).collect(),
+        cache: CacheBounds { min: from.cache.min.0, max: from.cache.max.0 },
+    }
+}

@@ -1,0 +1,131 @@
+//! Which service answers for a path, where one host has several.
+//!
+//! The order: an exact path before anything else, then the longest prefix that ends at a `/`, then the service that has
+//! the whole host. A service says itself which paths it wants; two that want the same are a mistake in the configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use net::body::Body;
+use net::edge::{Peer, Site};
+
+/// What a service wants of a host.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Claim {
+    /// This path and no other.
+    Exact(String),
+    /// This path and everything below it.
+    Below(String),
+    /// Whatever nobody else wants.
+    Rest,
+}
+
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(path) => write!(f, "the path `{path}`"),
+            Self::Below(path) => write!(f, "the paths below `{path}`"),
+            Self::Rest => f.write_str("all other paths"),
+        }
+    }
+}
+
+/// The services of one host.
+#[derive(Clone, Default)]
+pub(crate) struct Routes {
+    claims: BTreeMap<Claim, Arc<dyn Site>>,
+}
+
+impl Routes {
+    /// Gives a service what it wants, unless somebody has it already.
+    pub(crate) fn claim(&mut self, claim: Claim, site: Arc<dyn Site>) -> bool {
+        match self.claims.entry(claim) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(site);
+                true
+            }
+            std::collections::btree_map::Entry::Occupied(_) => false,
+        }
+    }
+
+    /// The service for a path.
+    fn find(&self, path: &str) -> Option<&Arc<dyn Site>> {
+        if let Some(site) = self.claims.get(&Claim::Exact(path.to_owned())) {
+            return Some(site);
+        }
+        let mut prefix = path;
+        loop {
+            if let Some(site) = self.claims.get(&Claim::Below(prefix.to_owned())) {
+                return Some(site);
+            }
+            match prefix.rsplit_once('/') {
+                Some((shorter, _)) => prefix = shorter,
+                None => return self.claims.get(&Claim::Rest),
+            }
+        }
+    }
+}
+
+impl Site for Routes {
+    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        match self.find(request.uri().path()) {
+            Some(site) => site.call(request, peer),
+            None => std::future::ready(nothing_here()).boxed(),
+        }
+    }
+}
+
+fn nothing_here() -> Response<Body> {
+    let mut response = Response::new(Body::full("Nothing is served here.\n"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named(&'static str);
+
+    impl Site for Named {
+        fn call(&self, _: Request<Body>, _: &Peer) -> BoxFuture<'_, Response<Body>> {
+            std::future::ready(Response::new(Body::full(self.0))).boxed()
+        }
+    }
+
+    fn answer(routes: &Routes, path: &str) -> String {
+        let peer = Peer { address: [127, 0, 0, 1].into(), listener: "main".into(), tls: false, client_certificate: false };
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = routes.call(request, &peer).now_or_never().unwrap();
+        String::from_utf8(response.into_body().as_bytes().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn an_exact_path_comes_before_a_prefix_and_a_prefix_before_the_rest() {
+        let mut routes = Routes::default();
+        assert!(routes.claim(Claim::Below("/realms/a".to_owned()), Arc::new(Named("realm"))));
+        assert!(routes.claim(Claim::Exact("/realms/a/c.json".to_owned()), Arc::new(Named("document"))));
+        assert!(routes.claim(Claim::Rest, Arc::new(Named("proxy"))));
+        assert_eq!(answer(&routes, "/realms/a"), "realm");
+        assert_eq!(answer(&routes, "/realms/a/token?x=/y"), "realm");
+        assert_eq!(answer(&routes, "/realms/a/c.json"), "document");
+        assert_eq!(answer(&routes, "/realms/ab"), "proxy");
+        assert_eq!(answer(&routes, "/"), "proxy");
+    }
+
+    #[test]
+    fn what_nobody_wants_is_not_found() {
+        assert_eq!(answer(&Routes::default(), "/x"), "Nothing is served here.\n");
+    }
+
+    #[test]
+    fn two_services_cannot_have_the_same_path() {
+        let mut routes = Routes::default();
+        assert!(routes.claim(Claim::Exact("/mcp".to_owned()), Arc::new(Named("a"))));
+        assert!(!routes.claim(Claim::Exact("/mcp".to_owned()), Arc::new(Named("b"))));
+    }
+}

@@ -1,0 +1,265 @@
+//! The only place where everything meets: from a configuration to a running program, and from that to its end.
+//!
+//! Requests go: listener (`net::edge::listen`) → `access` (number, log, count) → host name (`net::edge::hosts`) → path
+//! (`routes`) → the service. Two things live longer than a configuration: the sockets and the store ([`foundation`]).
+//! Everything else is a [`generation`], which a reload replaces as a whole.
+
+mod announce;
+pub(crate) mod foundation;
+mod generation;
+mod listening;
+mod outgoing;
+pub(crate) mod plan;
+mod sealing;
+mod signals;
+mod unchangeable;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use net::edge::client_ip::TrustedProxies;
+use net::edge::hosts::{Hosts, Table};
+use net::edge::{Site, listen};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::access::Access;
+use crate::config::{Invalid, Loaded};
+use crate::demo::mcp_server::DemoMcpServer;
+use crate::management::Management;
+use crate::wire::foundation::Foundation;
+use crate::wire::generation::Generation;
+use crate::wire::plan::Plan;
+use crate::wire::signals::{Signals, Told};
+
+/// How often unused connections are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
+
+/// How often certificates are looked at.
+const RENEWAL: Duration = Duration::from_secs(6 * 3600);
+
+/// How long background work may take to end once nobody asks for it any more.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Where the configuration can be read again.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Nowhere.
+    Fixed,
+    /// In this file.
+    File(PathBuf),
+}
+
+/// The addresses that are listened on, with their real ports.
+#[derive(Debug, Serialize)]
+pub(crate) struct Addresses {
+    /// Of the listeners, by name.
+    listeners: BTreeMap<String, SocketAddr>,
+    /// Of the management listener.
+    management: SocketAddr,
+}
+
+/// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
+pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addresses) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let mut signals = Signals::listen().context("signals can't be listened for")?;
+    let (mut foundation, registry) = Foundation::lay(&plan).await?;
+    let sockets = Sockets::bind(&plan, &mut foundation).await?;
+    let generation = Generation::start(&plan, &foundation).await?;
+    let hosts = Arc::new(Hosts::new(generation.table.clone()));
+    let ready = Arc::new(AtomicBool::new(false));
+    let serving = Serving { tracker: TaskTracker::new(), stop: CancellationToken::new() };
+    let addresses = sockets.addresses();
+    for (listener, configured) in sockets.listeners.iter().zip(&plan.loaded.config.listeners) {
+        announce::listener(&plan, configured, listener.address());
+    }
+    tracing::info!("listening on http://{} for operators", addresses.management);
+    announce::configuration(&plan);
+
+    let access: Arc<dyn Site> = Arc::new(Access::new(Arc::clone(&hosts) as Arc<dyn Site>, foundation.access.clone(), foundation.process));
+    for listener in sockets.listeners {
+        serving.serve(listener, Arc::clone(&access));
+    }
+    let management = Management::new(registry, foundation.store.clone(), Arc::clone(&ready));
+    serving.serve(sockets.management, Arc::new(management));
+    if let Some(listener) = sockets.demo_mcp_server {
+        let mut table = Table::new();
+        table.insert_any_host("demo-mcp-server", Arc::new(DemoMcpServer::new()));
+        let site = Access::new(Arc::new(Hosts::new(table)), foundation.access.clone(), foundation.process);
+        serving.serve(listener, Arc::new(site));
+    }
+    foundation.reconcile_users(&plan).await?;
+    ready.store(true, Ordering::Relaxed);
+    on_ready(&addresses)?;
+
+    let mut running = Running { plan, generation, hosts, foundation };
+    let mut sweep = tokio::time::interval(SWEEP);
+    let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWAL, RENEWAL);
+    loop {
+        tokio::select! {
+            told = signals.next() => match (told, source) {
+                (Told::End, _) => break,
+                (Told::Reload, Source::File(path)) => running.reload(path).await,
+                (Told::Reload, Source::Fixed) => tracing::warn!("there is no configuration file to read again"),
+            },
+            _ = sweep.tick() => running.generation.pool.sweep(),
+            _ = renewal.tick() => running.renew_certificates().await,
+        }
+    }
+    tracing::info!("ending: requests under way are answered, new ones are not taken");
+    ready.store(false, Ordering::Relaxed);
+    serving.stop.cancel();
+    serving.tracker.close();
+    tokio::select! {
+        () = serving.tracker.wait() => {}
+        told = signals.next() => tracing::warn!(?told, "ending at once"),
+    }
+    running.generation.end();
+    running.foundation.tasks.close();
+    if tokio::time::timeout(LAST_PATIENCE, running.foundation.tasks.wait()).await.is_err() {
+        tracing::warn!("background work did not end in time");
+    }
+    running.foundation.close().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+/// Sockets that are bound and not served yet.
+struct Sockets {
+    names: Vec<String>,
+    listeners: Vec<listen::Listener>,
+    management: listen::Listener,
+    demo_mcp_server: Option<listen::Listener>,
+}
+
+impl Sockets {
+    /// Binds all addresses, or none.
+    async fn bind(plan: &Plan, foundation: &mut Foundation) -> anyhow::Result<Self> {
+        let config = &plan.loaded.config;
+        let mut listeners = Vec::new();
+        for (index, listener) in config.listeners.iter().enumerate() {
+            listeners.push(bind(foundation.certificates.settings(&plan.loaded, index, listener).await?).await?);
+        }
+        let management = bind(plain("management", config.management.address.0)).await?;
+        let demo_mcp_server = match config.demo_mcp_server.as_ref().and_then(|demo| demo.address.as_ref()) {
+            Some(address) => Some(bind(plain("demo-mcp-server", address.0)).await?),
+            None => None,
+        };
+        let names = config.listeners.iter().map(|listener| listener.name.0.clone()).collect();
+        Ok(Self { names, listeners, management, demo_mcp_server })
+    }
+
+    fn addresses(&self) -> Addresses {
+        Addresses {
+            listeners: self.names.iter().cloned().zip(self.listeners.iter().map(listen::Listener::address)).collect(),
+            management: self.management.address(),
+        }
+    }
+}
+
+async fn bind(settings: listen::Settings) -> anyhow::Result<listen::Listener> {
+    let (name, address) = (Arc::clone(&settings.name), settings.address);
+    listen::Listener::bind(settings).await.with_context(|| format!("the listener `{name}` can't listen on {address}"))
+}
+
+/// A listener of our own, beside those of the configuration.
+fn plain(name: &str, address: SocketAddr) -> listen::Settings {
+    listen::Settings {
+        name: name.into(),
+        address,
+        tls: None,
+        trusted_proxies: TrustedProxies::default(),
+        limits: listen::Limits::default(),
+    }
+}
+
+/// The listeners that are being served.
+struct Serving {
+    tracker: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Serving {
+    fn serve(&self, listener: listen::Listener, site: Arc<dyn Site>) {
+        let stop = self.stop.clone();
+        self.tracker.spawn(async move {
+            let cut = listener.serve(site, stop).await;
+            if cut > 0 {
+                tracing::warn!(connections = cut, "connections outlasted the time to end and were cut");
+            }
+        });
+    }
+}
+
+/// What runs, and what a reload replaces in it.
+struct Running {
+    plan: Plan,
+    generation: Generation,
+    hosts: Arc<Hosts>,
+    foundation: Foundation,
+}
+
+impl Running {
+    /// Replaces the configuration by what is in the file now, or says why not.
+    async fn reload(&mut self, path: &std::path::Path) {
+        let replaced = match self.read_again(path) {
+            Ok(plan) => self.replace(plan).await,
+            Err(invalid) => {
+                for problem in &invalid.problems {
+                    tracing::error!(
+                        file = problem.file,
+                        line = problem.line,
+                        path = problem.path,
+                        hint = problem.hint.as_deref().unwrap_or_default(),
+                        "{}:{}: {}: {}",
+                        problem.file,
+                        problem.line,
+                        problem.path,
+                        problem.message,
+                    );
+                }
+                Err(anyhow::anyhow!("{} problems in `{}`", invalid.problems.len(), path.display()))
+            }
+        };
+        match replaced {
+            Ok(()) => tracing::info!("the configuration was replaced"),
+            Err(error) => tracing::error!(error = crate::commands::chain(&error), "the configuration was not replaced"),
+        }
+    }
+
+    fn read_again(&self, path: &std::path::Path) -> Result<Plan, Invalid> {
+        let plan = Plan::new(Loaded::read(path)?)?;
+        unchangeable::check(&self.plan.loaded, &plan.loaded)?;
+        Ok(plan)
+    }
+
+    async fn replace(&mut self, plan: Plan) -> anyhow::Result<()> {
+        let generation = Generation::start(&plan, &self.foundation).await?;
+        if let Err(error) = self.prepare(&plan).await {
+            generation.end();
+            return Err(error);
+        }
+        self.hosts.replace(generation.table.clone());
+        std::mem::replace(&mut self.generation, generation).end();
+        self.plan = plan;
+        announce::configuration(&self.plan);
+        Ok(())
+    }
+
+    /// What can still fail before the new configuration takes over.
+    async fn prepare(&self, plan: &Plan) -> anyhow::Result<()> {
+        self.foundation.certificates.renew(&plan.loaded, self.foundation.wall()).await?;
+        self.foundation.reconcile_users(plan).await
+    }
+
+    async fn renew_certificates(&self) {
+        if let Err(error) = self.foundation.certificates.renew(&self.plan.loaded, self.foundation.wall()).await {
+            tracing::error!(error = crate::commands::chain(&error), "certificates could not be renewed");
+        }
+    }
+}

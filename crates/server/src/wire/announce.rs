@@ -1,0 +1,43 @@
+//! What is said at start-up: what is listening, for which hosts, what is disabled, and what is dangerous.
+
+use std::net::SocketAddr;
+
+use crate::config::cimd::Mode;
+use crate::config::convert::listener::hosts;
+use crate::config::listener::Listener;
+use crate::wire::plan::Plan;
+
+/// Says where a listener is and for whom.
+pub(crate) fn listener(plan: &Plan, listener: &Listener, address: SocketAddr) {
+    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    let hosts = hosts(&plan.loaded.config, listener).join(", ");
+    tracing::info!(listener = listener.name.0, hosts, "listening on {scheme}://{address} for {hosts}");
+}
+
+/// Says what the configuration makes of the program.
+pub(crate) fn configuration(plan: &Plan) {
+    let config = &plan.loaded.config;
+    for realm in &config.realms {
+        let clients = match realm.cimd.mode {
+            Mode::Off => "client metadata documents are off",
+            Mode::Allowlist => "client metadata documents of trusted domains",
+            Mode::Approval => "client metadata documents that an operator approved",
+            Mode::Open => "client metadata documents of anybody",
+        };
+        tracing::info!(realm = realm.name.0, issuer = realm.url.plain(), clients, "realm `{}` is the issuer {}", realm.name.0, realm.url);
+    }
+    for gateway in &config.gateways {
+        let targets: Vec<&str> = gateway.targets.iter().map(|target| target.name.0.as_str()).collect();
+        tracing::info!(gateway = gateway.name.0, url = gateway.url.plain(), targets = targets.join(", "), "gateway `{}` is at {}", gateway.name.0, gateway.url);
+    }
+    for (section, absent) in
+        [("authorization server", config.realms.is_empty()), ("gateway", config.gateways.is_empty()), ("documents", config.documents.is_empty())]
+    {
+        if absent {
+            tracing::info!("disabled: {section}");
+        }
+    }
+    for danger in &plan.dangers {
+        tracing::warn!(switch = danger.path, "danger: {}: {}", danger.path, danger.meaning);
+    }
+}

@@ -1,0 +1,134 @@
+//! One configuration while it serves: everything that a reload replaces as a whole.
+//!
+//! Requests under way stay with the generation that they began with; its background work ends when the next one has
+//! taken over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use gateway::Gateway;
+use gateway::session::SessionKey;
+use gateway::settings::Settings;
+use net::edge::Site;
+use net::edge::hosts::Table;
+use net::edge::proxy::Proxy;
+use net::egress::budget::{Budgets, Settings as BudgetSettings};
+use net::egress::client::Client;
+use net::egress::pool::{self, Pool};
+use oauth::discovery::PROTECTED_RESOURCE;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::crosscheck::arrives_at;
+use crate::config::listener::Listener;
+use crate::config::scalar::WebUrl;
+use crate::demo::mcp_server::DemoMcpServer;
+use crate::documents::Document;
+use crate::routes::{Claim, Routes};
+use crate::wire::foundation::Foundation;
+use crate::wire::outgoing;
+use crate::wire::plan::Plan;
+
+/// One configuration while it serves.
+pub(crate) struct Generation {
+    /// Who answers for which host.
+    pub(crate) table: Table,
+    /// Connections to upstreams, to be swept now and then.
+    pub(crate) pool: Pool,
+    /// Ends its background work.
+    stop: CancellationToken,
+}
+
+impl Generation {
+    /// Makes everything that `plan` describes and starts its background work.
+    pub(crate) async fn start(plan: &Plan, foundation: &Foundation) -> anyhow::Result<Self> {
+        let stop = CancellationToken::new();
+        let loaded = &plan.loaded;
+        let connector = outgoing::connector(loaded, foundation.local_ca_pem())?;
+        let pool = Pool::new(Arc::clone(&connector), outgoing::operators_rules(loaded), pool::Settings::default());
+        let mut services = Services { listeners: &loaded.config.listeners, hosts: BTreeMap::new() };
+
+        for (url, content) in &plan.documents {
+            services.offer(url, [Claim::Exact(url.0.path().to_owned())], &(Arc::new(Document::new(content)?) as Arc<dyn Site>));
+        }
+        if let Some(url) = loaded.config.demo_mcp_server.as_ref().and_then(|demo| demo.url.as_ref()) {
+            services.offer(url, [Claim::Exact(url.0.path().to_owned())], &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>));
+        }
+        let parts = gateway::settings::Parts {
+            clock: Arc::clone(&foundation.clock),
+            documents: Client::new(Arc::clone(&connector), outgoing::operators_rules(loaded)),
+            budgets: Arc::new(Budgets::new(BudgetSettings::default())),
+            pool: pool.clone(),
+            session_keys: vec![SessionKey::new(foundation.session_key)],
+            revoked: Arc::new(|_| false),
+            tasks: foundation.tasks.clone(),
+            stop: stop.clone(),
+            metrics: Arc::clone(&foundation.gateway),
+        };
+        let mut gateways = Vec::new();
+        for (configured, section) in plan.gateways.iter().zip(&loaded.config.gateways) {
+            let gateway = Gateway::new(Settings::new(configured.clone()), parts.clone())
+                .with_context(|| format!("gateway `{}` can't be made", configured.name))?;
+            let claims = [
+                Claim::Exact(section.url.0.path().to_owned()),
+                Claim::Exact(format!("{}/", gateway.endpoint_path())),
+                Claim::Exact(gateway.metadata_path().to_owned()),
+            ];
+            services.offer(&section.url, claims, &(Arc::new(gateway.clone()) as Arc<dyn Site>));
+            services.offer_if_free(&section.url, Claim::Exact(PROTECTED_RESOURCE.to_owned()), &(Arc::new(gateway.clone()) as Arc<dyn Site>));
+            gateways.push(gateway);
+        }
+        for proxy in &loaded.config.proxies {
+            let upstream = pool.upstream(&proxy.upstream.0).with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
+            let claim = match proxy.url.0.path() {
+                "/" => Claim::Rest,
+                path => Claim::Below(path.trim_end_matches('/').to_owned()),
+            };
+            services.offer(&proxy.url, [claim], &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>));
+        }
+        for gateway in gateways {
+            gateway.start();
+        }
+        Ok(Self { table: services.table(), pool, stop })
+    }
+
+    /// Ends the background work.
+    pub(crate) fn end(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// Services on their way into the table.
+struct Services<'c> {
+    listeners: &'c [Listener],
+    hosts: BTreeMap<(&'c str, String), Routes>,
+}
+
+impl<'c> Services<'c> {
+    /// Puts a service on every listener where its URL arrives. What somebody has already is left to them, and said.
+    fn offer(&mut self, url: &WebUrl, claims: impl IntoIterator<Item = Claim>, site: &Arc<dyn Site>) {
+        for claim in claims {
+            if !self.offer_if_free(url, claim.clone(), site) {
+                tracing::warn!(url = %url, "{claim} of `{}` belong to another service", url.host());
+            }
+        }
+    }
+
+    /// Like `offer`, but nobody minds if it belongs to another service.
+    fn offer_if_free(&mut self, url: &WebUrl, claim: Claim, site: &Arc<dyn Site>) -> bool {
+        let mut free = true;
+        for listener in self.listeners.iter().filter(|listener| arrives_at(url, listener)) {
+            let routes = self.hosts.entry((listener.name.0.as_str(), url.host().to_owned())).or_default();
+            free &= routes.claim(claim.clone(), Arc::clone(site));
+        }
+        free
+    }
+
+    fn table(self) -> Table {
+        let mut table = Table::new();
+        for ((listener, host), routes) in self.hosts {
+            table.insert(listener, &host, Arc::new(routes));
+        }
+        table
+    }
+}

@@ -1,0 +1,57 @@
+//! A configuration that was found good in every respect, in the terms of those who will act on it.
+
+use model::gateway::Gateway;
+use model::realm::Realm;
+
+use crate::config::convert::realm::DeclaredUser;
+use crate::config::convert::storage::Storage;
+use crate::config::convert::{document, gateway, realm, storage};
+use crate::config::crosscheck::crosscheck;
+use crate::config::dangers::{Danger, dangers};
+use crate::config::scalar::WebUrl;
+use crate::config::{Invalid, Loaded};
+
+/// What there is to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// The configuration it came from.
+    pub(crate) loaded: Loaded,
+    /// The database.
+    pub(crate) storage: Storage,
+    /// The realms, each with the users it declares.
+    pub(crate) realms: Vec<(Realm, Vec<DeclaredUser>)>,
+    /// The gateways.
+    pub(crate) gateways: Vec<Gateway>,
+    /// Client metadata documents, each with its URL.
+    pub(crate) documents: Vec<(WebUrl, serde_json::Map<String, serde_json::Value>)>,
+    /// The switches that weaken it.
+    pub(crate) dangers: Vec<Danger>,
+}
+
+impl Plan {
+    /// Checks everything that can be found out without acting, and reports all that is wrong at once.
+    pub(crate) fn new(loaded: Loaded) -> Result<Self, Invalid> {
+        let mut problems = loaded.problems();
+        crosscheck(&loaded, &mut problems);
+        let storage = storage::convert(&loaded, &mut problems);
+        let mut realms = Vec::new();
+        for (index, one) in loaded.config.realms.iter().enumerate() {
+            realms.extend(realm::convert(one, &format!("realms[{index}]"), &loaded.directory, &mut problems));
+        }
+        let mut gateways = Vec::new();
+        for (index, one) in loaded.config.gateways.iter().enumerate() {
+            gateways.extend(gateway::convert(one, &format!("gateways[{index}]"), &mut problems));
+        }
+        let mut documents = Vec::new();
+        for (index, one) in loaded.config.documents.iter().enumerate() {
+            documents.push((one.url.clone(), document::convert(one, &format!("documents[{index}]"), &mut problems)));
+        }
+        match storage {
+            Some(storage) if problems.is_empty() => {
+                let dangers = dangers(loaded.keys());
+                Ok(Self { storage, realms, gateways, documents, dangers, loaded })
+            }
+            _ => Err(Invalid { problems: problems.into_sorted() }),
+        }
+    }
+}
