@@ -2,4 +2,5 @@
 
 pub mod browser;
 pub mod fake_http;
+pub mod fake_idp;
 pub mod fake_mcp;
