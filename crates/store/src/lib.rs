@@ -1,1 +1,122 @@
 //! SQLite and PostgreSQL: one SQL text, migrations, sealing of secrets.
+//!
+//! The map, in reading order:
+//!
+//! - [`url`], [`error`], [`seal`]: where the data is, what can go wrong, how secrets are kept;
+//! - `backend` (all that differs between the databases: connections, the writer), `migrate`, `query` (every statement),
+//!   `row` (from rows to values);
+//! - one module per noun, with functions that take the [`Store`]: [`user`], [`key`], [`grant`], [`family`],
+//!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`];
+//! - [`cleanup`] of what has expired, and `testing` (feature `testing`).
+//!
+//! Every function that changes something is one transaction. It is durable when the function returns: on SQLite
+//! concurrent changes share one `fsync`. Tokens and codes are stored as hashes, keys are sealed (SEC-70).
+//!
+//! To store a new field: the noun in `model`, a new file in `migrations/`, the statements in `query`, the noun's module.
+
+pub mod error;
+pub mod seal;
+pub mod url;
+
+mod backend;
+mod migrate;
+mod query;
+mod random;
+mod row;
+
+pub mod approval;
+pub mod assertion;
+pub mod cleanup;
+pub mod consent;
+pub mod counter;
+pub mod family;
+pub mod grant;
+pub mod key;
+pub mod revocation;
+pub mod session;
+pub mod user;
+
+#[cfg(feature = "testing")]
+pub mod testing;
+
+use std::fmt;
+use std::sync::Arc;
+
+use model::refresh::TokenKey;
+
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::revocation::Revocations;
+use crate::seal::Sealer;
+use crate::url::StoreUrl;
+
+/// The database. Clones share one set of connections.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    backend: Arc<Backend>,
+    sealer: Sealer,
+    refresh_key: TokenKey,
+    revocations: Revocations,
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date and reads the log of revocations.
+    ///
+    /// A SQLite file is created if there is none; its directory must exist. A file that another process has open is
+    /// refused.
+    pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
+        let backend = Arc::new(Backend::open(url).await?);
+        migrate::run(&backend).await?;
+        let refresh_key = TokenKey::new(&key::server_secret(&backend, &sealer, "refresh").await?);
+        let revocations = Revocations::default();
+        let store = Self {
+            inner: Arc::new(Inner {
+                backend,
+                sealer,
+                refresh_key,
+                revocations,
+            }),
+        };
+        revocation::read_log(&store).await?;
+        Ok(store)
+    }
+
+    /// Seals what leaves the process and comes back, such as cookies.
+    pub fn sealer(&self) -> &Sealer {
+        &self.inner.sealer
+    }
+
+    /// The server's key for refresh tokens.
+    pub fn refresh_key(&self) -> &TokenKey {
+        &self.inner.refresh_key
+    }
+
+    /// What was revoked, in memory.
+    pub fn revocations(&self) -> &Revocations {
+        &self.inner.revocations
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), Error> {
+        self.inner.backend.ping().await
+    }
+
+    /// Finishes what is under way and closes all connections. Later calls fail with [`Error::Closed`].
+    pub async fn close(&self) {
+        self.inner.backend.close().await;
+    }
+
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.inner.backend
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({:?})", self.inner.backend.kind())
+    }
+}

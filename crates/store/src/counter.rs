@@ -1,0 +1,199 @@
+//! Counters that all nodes share, against guessing and amplification (SEC-53, SEC-27). A window begins with the first
+//! event and is forgotten as a whole.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use model::clock::Timestamp;
+use model::secret::TokenHash;
+
+use crate::Store;
+use crate::error::Error;
+use crate::query;
+use crate::row::Row;
+
+/// What is counted: a kind, and hashes of whatever it is counted for, so that names are short and tell nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CounterName(String);
+
+impl CounterName {
+    /// The counter of a kind for these things, for example a realm and a user name.
+    pub fn new(kind: &'static str, things: &[&str]) -> Self {
+        let mut bytes = Vec::new();
+        for thing in things {
+            bytes.extend_from_slice(&thing.len().to_be_bytes());
+            bytes.extend_from_slice(thing.as_bytes());
+        }
+        Self(format!(
+            "{kind}/{}",
+            URL_SAFE_NO_PAD.encode(TokenHash::of(bytes).as_bytes())
+        ))
+    }
+}
+
+/// What a counter shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Count {
+    /// How many events there were in the window.
+    pub n: u32,
+    /// When the first of them was.
+    pub started_at: Timestamp,
+    /// When the last of them was.
+    pub last_at: Timestamp,
+}
+
+/// Counts one event and says what the counter shows with it. To be sure against parallel guesses, count an attempt
+/// before it is made, and [`clear`] after one that succeeded.
+pub async fn add(
+    store: &Store,
+    name: &CounterName,
+    window: Duration,
+    now: Timestamp,
+) -> Result<Count, Error> {
+    store
+        .backend()
+        .write(
+            (name.clone(), window, now),
+            |(name, window, now), connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::COUNTER_ADD)
+                        .bind(name.0.clone())
+                        .bind(1_i64)
+                        .bind(now.millis())
+                        .bind((*now + *window).millis());
+                    let row = query.fetch_one(connection).await?;
+                    read(&Row {
+                        row: &row,
+                        table: "counter",
+                        id: name.0.clone(),
+                    })
+                })
+            },
+        )
+        .await
+}
+
+/// What a counter shows; nothing once its window is over.
+pub async fn read_at(store: &Store, name: &CounterName, now: Timestamp) -> Result<Count, Error> {
+    store
+        .backend()
+        .read(&(name, now), |(name, now), connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::COUNTER_READ)
+                    .bind(name.0.clone())
+                    .bind(now.millis());
+                match query.fetch_optional(connection).await? {
+                    Some(row) => read(&Row {
+                        row: &row,
+                        table: "counter",
+                        id: name.0.clone(),
+                    }),
+                    None => Ok(Count::default()),
+                }
+            })
+        })
+        .await
+}
+
+/// Sets a counter back.
+pub async fn clear(store: &Store, name: &CounterName) -> Result<(), Error> {
+    store
+        .backend()
+        .write(name.clone(), |name, connection| {
+            Box::pin(async move {
+                sqlx::query(query::COUNTER_CLEAR)
+                    .bind(name.0.clone())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+fn read(row: &Row<'_>) -> Result<Count, Error> {
+    Ok(Count {
+        n: row.count("n")?,
+        started_at: row.time("started_at")?,
+        last_at: row.time("last_at")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::testing;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1000);
+    const WINDOW: Duration = Duration::from_mins(15);
+
+    fn name() -> CounterName {
+        CounterName::new("login", &["demo", "alice"])
+    }
+
+    // SEC-53
+    #[tokio::test]
+    async fn events_of_one_window_add_up() {
+        let store = testing::open().await;
+        assert_eq!(
+            read_at(&store, &name(), NOW).await.unwrap(),
+            Count::default()
+        );
+        assert_eq!(add(&store, &name(), WINDOW, NOW).await.unwrap().n, 1);
+        let later = NOW + Duration::from_mins(10);
+        let expected = Count {
+            n: 2,
+            started_at: NOW,
+            last_at: later,
+        };
+        assert_eq!(add(&store, &name(), WINDOW, later).await.unwrap(), expected);
+        assert_eq!(read_at(&store, &name(), later).await.unwrap(), expected);
+    }
+
+    // SEC-53
+    #[tokio::test]
+    async fn a_window_that_is_over_counts_no_more() {
+        let store = testing::open().await;
+        add(&store, &name(), WINDOW, NOW).await.unwrap();
+        let over = NOW + WINDOW;
+        assert_eq!(
+            read_at(&store, &name(), over).await.unwrap(),
+            Count::default()
+        );
+        assert_eq!(
+            add(&store, &name(), WINDOW, over).await.unwrap(),
+            Count {
+                n: 1,
+                started_at: over,
+                last_at: over
+            }
+        );
+    }
+
+    // SEC-53
+    #[tokio::test]
+    async fn counters_are_apart_and_can_be_cleared() {
+        let store = testing::open().await;
+        let other = CounterName::new("login", &["dem", "oalice"]);
+        add(&store, &name(), WINDOW, NOW).await.unwrap();
+        assert_eq!(read_at(&store, &other, NOW).await.unwrap().n, 0);
+        clear(&store, &name()).await.unwrap();
+        assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, 0);
+    }
+
+    // SEC-53
+    #[tokio::test(flavor = "multi_thread")]
+    async fn concurrent_events_are_all_counted_and_each_sees_its_own_number() {
+        let store = testing::open().await;
+        let mut seen: Vec<u32> = join_all((0..50).map(|_| add(&store, &name(), WINDOW, NOW)))
+            .await
+            .into_iter()
+            .map(|count| count.unwrap().n)
+            .collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (1..=50).collect::<Vec<_>>());
+    }
+}

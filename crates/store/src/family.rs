@@ -1,0 +1,391 @@
+//! Refresh families: one row each, moved by compare-and-swap, revoked together with their access tokens.
+
+use std::time::Duration;
+
+use model::clock::Timestamp;
+use model::id::Id;
+use model::realm::Lifetimes;
+use model::refresh::{self, Family, Position, Presented, Refusal, Rule, UnverifiedToken};
+use model::secret::Secret;
+use model::session::Session;
+use model::user::User;
+use oauth::client_id::ClientId;
+use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
+use sqlx::Row as _;
+use sqlx::any::AnyRow;
+use sqlx::query::Query;
+
+use crate::Store;
+use crate::error::Error;
+use crate::query;
+use crate::revocation::{self, Entry};
+use crate::row::{self, Row};
+
+/// The longest lifetime of an access token (SEC-45): revocations are kept at least as long, should the configured one
+/// have been shortened since a token was issued.
+const LONGEST_ACCESS_TOKEN: Duration = Duration::from_hours(1);
+/// What verifiers tolerate of differing clocks, and a little more.
+const LEEWAY: Duration = Duration::from_mins(2);
+
+/// The family with this id.
+pub async fn load(store: &Store, id: Id<Family>) -> Result<Option<Family>, Error> {
+    store
+        .backend()
+        .read(&id, |id, connection| {
+            Box::pin(async move { select(connection, *id).await })
+        })
+        .await
+}
+
+/// The family of a refresh token, if the token is genuine. Whether it may be used is another question.
+pub async fn by_token(store: &Store, token: &str) -> Result<Option<(Family, Presented)>, Error> {
+    let Ok(token) = UnverifiedToken::parse(token) else {
+        return Ok(None);
+    };
+    let Some(family) = load(store, token.family()).await? else {
+        return Ok(None);
+    };
+    Ok(token
+        .verify(store.refresh_key(), &family)
+        .ok()
+        .map(|presented| (family, presented)))
+}
+
+/// A refresh that passed.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// The family as it stands now.
+    pub family: Family,
+    /// Which rule let it pass.
+    pub rule: Rule,
+    /// The successor of the token.
+    pub token: Secret<String>,
+}
+
+/// Refreshes by the rules of [`model::refresh`], in one transaction. Concurrent refreshes with one token get one
+/// successor. A token that was used before revokes the family, which is done when this returns.
+///
+/// Check everything else about the request before: what this refuses need not be harmless.
+pub async fn rotate(
+    store: &Store,
+    presented: &Presented,
+    client_id: &ClientId,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Result<Refreshed, Refusal>, Error> {
+    let until = forget_at(lifetimes, now);
+    let state = (*presented, client_id.clone(), *lifetimes, now, until);
+    let (outcome, revoked) = store
+        .backend()
+        .write(
+            state,
+            |(presented, client_id, lifetimes, now, until), connection| {
+                Box::pin(async move {
+                    loop {
+                        let Some(family) = select(connection, presented.family()).await? else {
+                            return Ok((Err(Refusal::Revoked), None));
+                        };
+                        match refresh::decide(&family, presented, client_id, lifetimes, *now) {
+                            Ok(step) => {
+                                let from = family.position;
+                                let family = refresh::advance(family, &step, lifetimes, *now);
+                                // Somebody else moved it since it was read: what it is now decides.
+                                if step.rule != Rule::Repeat
+                                    && !swap(connection, &family, from).await?
+                                {
+                                    continue;
+                                }
+                                return Ok((Ok((family, step)), None));
+                            }
+                            Err(Refusal::Reused) => {
+                                let entry = revoke_one(connection, family.id, *now, *until).await?;
+                                return Ok((Err(Refusal::Reused), entry));
+                            }
+                            Err(refusal) => return Ok((Err(refusal), None)),
+                        }
+                    }
+                })
+            },
+        )
+        .await?;
+    store.revocations().add(revoked);
+    Ok(outcome.map(|(family, step)| {
+        let token = family.token(store.refresh_key(), step.to);
+        Refreshed {
+            family,
+            rule: step.rule,
+            token,
+        }
+    }))
+}
+
+/// Revokes a family with all its tokens. `false` if it was revoked before or does not exist; its access tokens are
+/// revoked in either case.
+pub async fn revoke(
+    store: &Store,
+    id: Id<Family>,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let state = (id, now, forget_at(lifetimes, now));
+    let (revoked, entry) = store
+        .backend()
+        .write(state, |(id, now, until), connection| {
+            Box::pin(async move {
+                let revoked = revoke_one(connection, *id, *now, *until).await?;
+                let entry = match revoked.clone() {
+                    Some(entry) => entry,
+                    None => revocation::append(connection, id.to_string(), *until).await?,
+                };
+                Ok((revoked.is_some(), entry))
+            })
+        })
+        .await?;
+    store.revocations().add([entry]);
+    Ok(revoked)
+}
+
+/// Revokes every family that was granted in a login session; how many there were.
+pub async fn revoke_by_session(
+    store: &Store,
+    session: Id<Session>,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    revoke_each(store, Which::Session(session), lifetimes, now).await
+}
+
+/// Revokes every family that a user granted to a client; how many there were.
+pub async fn revoke_by_client(
+    store: &Store,
+    user: Id<User>,
+    client_id: &ClientId,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    revoke_each(
+        store,
+        Which::Client(user, client_id.clone()),
+        lifetimes,
+        now,
+    )
+    .await
+}
+
+/// Revokes every family that a user granted; how many there were.
+pub async fn revoke_by_user(
+    store: &Store,
+    user: Id<User>,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    revoke_each(store, Which::User(user), lifetimes, now).await
+}
+
+/// Which families to revoke.
+enum Which {
+    Session(Id<Session>),
+    Client(Id<User>, ClientId),
+    User(Id<User>),
+}
+
+async fn revoke_each(
+    store: &Store,
+    which: Which,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<usize, Error> {
+    let entries = store
+        .backend()
+        .write(
+            (which, now, forget_at(lifetimes, now)),
+            |(which, now, until), connection| {
+                Box::pin(async move {
+                    let query = match which {
+                        Which::Session(id) => sqlx::query(query::FAMILY_REVOKE_SESSION)
+                            .bind(id.to_string())
+                            .bind(now.millis()),
+                        Which::User(id) => sqlx::query(query::FAMILY_REVOKE_USER)
+                            .bind(id.to_string())
+                            .bind(now.millis()),
+                        Which::Client(user, client_id) => sqlx::query(query::FAMILY_REVOKE_CLIENT)
+                            .bind(user.to_string())
+                            .bind(client_id.to_string())
+                            .bind(now.millis()),
+                    };
+                    let mut entries = Vec::new();
+                    for row in query.fetch_all(&mut *connection).await? {
+                        let id: String = row.try_get("id")?;
+                        entries.push(revocation::append(connection, id, *until).await?);
+                    }
+                    Ok(entries)
+                })
+            },
+        )
+        .await?;
+    let count = entries.len();
+    store.revocations().add(entries);
+    Ok(count)
+}
+
+/// Stores a new family, as part of the transaction that made it.
+pub(crate) async fn insert(connection: &mut AnyConnection, family: &Family) -> Result<(), Error> {
+    let (generation, branch) = parts(Some(family.position));
+    let (previous_generation, previous_branch) = parts(family.previous);
+    let query = sqlx::query(query::FAMILY_INSERT)
+        .bind(family.id.to_string())
+        .bind(family.realm.to_string())
+        .bind(family.client_id.to_string())
+        .bind(family.user.to_string())
+        .bind(family.session.map(|id| id.to_string()))
+        .bind(row::json(&Detail::new(family)))
+        .bind(generation)
+        .bind(branch)
+        .bind(previous_generation)
+        .bind(previous_branch)
+        .bind(family.rotated_at.millis())
+        .bind(family.created_at.millis())
+        .bind(family.idle_expires_at.millis())
+        .bind(family.absolute_expires_at.millis())
+        .bind(family.revoked_at.map(Timestamp::millis))
+        .bind(family.secret.expose().to_vec());
+    query.execute(connection).await?;
+    Ok(())
+}
+
+async fn select(connection: &mut AnyConnection, id: Id<Family>) -> Result<Option<Family>, Error> {
+    let found = sqlx::query(query::FAMILY_LOAD)
+        .bind(id.to_string())
+        .fetch_optional(connection)
+        .await?;
+    found.as_ref().map(|row| read(row, id)).transpose()
+}
+
+/// Compare-and-swap: moves the family if it still stands where it was read.
+async fn swap(
+    connection: &mut AnyConnection,
+    family: &Family,
+    from: Position,
+) -> Result<bool, Error> {
+    let (generation, branch) = parts(Some(family.position));
+    let (previous_generation, previous_branch) = parts(family.previous);
+    let query: Query<'_, _, _> = sqlx::query(query::FAMILY_ADVANCE)
+        .bind(family.id.to_string())
+        .bind(i64::from(from.generation))
+        .bind(i64::from(from.branch))
+        .bind(generation)
+        .bind(branch)
+        .bind(previous_generation)
+        .bind(previous_branch)
+        .bind(family.rotated_at.millis())
+        .bind(family.idle_expires_at.millis());
+    Ok(query.fetch_optional(connection).await?.is_some())
+}
+
+async fn revoke_one(
+    connection: &mut AnyConnection,
+    id: Id<Family>,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Option<Entry>, Error> {
+    let query = sqlx::query(query::FAMILY_REVOKE)
+        .bind(id.to_string())
+        .bind(now.millis());
+    if query.fetch_optional(&mut *connection).await?.is_none() {
+        return Ok(None);
+    }
+    revocation::append(connection, id.to_string(), until)
+        .await
+        .map(Some)
+}
+
+/// When the last access token that may exist now has expired everywhere.
+fn forget_at(lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
+    now + lifetimes.access_token.max(LONGEST_ACCESS_TOKEN) + LEEWAY
+}
+
+fn parts(position: Option<Position>) -> (Option<i64>, Option<i64>) {
+    (
+        position.map(|position| i64::from(position.generation)),
+        position.map(|position| i64::from(position.branch)),
+    )
+}
+
+/// What no query looks into.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    scope: String,
+    id_token: bool,
+    resources: Vec<String>,
+    auth_time: i64,
+    may_refresh: bool,
+}
+
+impl Detail {
+    fn new(family: &Family) -> Self {
+        Self {
+            scope: family.scope.to_string(),
+            id_token: family.id_token,
+            resources: family.resources.iter().map(ToString::to_string).collect(),
+            auth_time: family.auth_time.millis(),
+            may_refresh: family.may_refresh,
+        }
+    }
+}
+
+fn read(row: &AnyRow, id: Id<Family>) -> Result<Family, Error> {
+    let row = Row {
+        row,
+        table: "family",
+        id: id.to_string(),
+    };
+    let detail: Detail = row.json("detail")?;
+    let inconsistent = || row.inconsistent("detail");
+    let previous = match (
+        row.optional_integer("previous_generation")?,
+        row.optional_integer("previous_branch")?,
+    ) {
+        (None, None) => None,
+        (Some(_), Some(_)) => Some(Position {
+            generation: row.count("previous_generation")?,
+            branch: row.count("previous_branch")?,
+        }),
+        _ => return Err(row.inconsistent("previous_generation")),
+    };
+    Ok(Family {
+        id,
+        realm: row.parse("realm")?,
+        client_id: row.parse("client_id")?,
+        user: row.parse("account_id")?,
+        session: row
+            .optional_text("session_id")?
+            .map(|id| id.parse())
+            .transpose()
+            .map_err(|_| row.inconsistent("session_id"))?,
+        scope: detail.scope.parse().map_err(|_| inconsistent())?,
+        id_token: detail.id_token,
+        resources: detail
+            .resources
+            .iter()
+            .map(|uri| uri.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| inconsistent())?,
+        auth_time: Timestamp::from_millis(detail.auth_time),
+        may_refresh: detail.may_refresh,
+        position: Position {
+            generation: row.count("generation")?,
+            branch: row.count("branch")?,
+        },
+        previous,
+        rotated_at: row.time("rotated_at")?,
+        created_at: row.time("created_at")?,
+        idle_expires_at: row.time("idle_expires_at")?,
+        absolute_expires_at: row.time("absolute_expires_at")?,
+        revoked_at: row.optional_time("revoked_at")?,
+        secret: Secret::new(row.array("secret")?),
+    })
+}
+
+#[cfg(test)]
+mod tests;

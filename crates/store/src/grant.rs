@@ -1,0 +1,310 @@
+//! Authorization codes: stored as hashes, redeemed once by one `UPDATE … RETURNING`.
+
+use model::clock::Timestamp;
+use model::grant::{Grant, Stage};
+use model::id::Id;
+use model::refresh::Family;
+use model::secret::TokenHash;
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+
+use crate::Store;
+use crate::error::Error;
+use crate::row::{self, Row};
+use crate::{family, query};
+
+/// Stores a grant under the hash of its code.
+pub async fn insert(store: &Store, code: TokenHash, grant: &Grant) -> Result<(), Error> {
+    store
+        .backend()
+        .write((code, grant.clone()), |(code, grant), connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::CODE_INSERT)
+                    .bind(code.as_bytes().to_vec())
+                    .bind(grant.realm.to_string())
+                    .bind(grant.client_id.to_string())
+                    .bind(grant.user.to_string())
+                    .bind(row::json(&Detail::new(grant)))
+                    .bind(grant.issued_at.millis())
+                    .bind(grant.expires_at.millis());
+                query.execute(connection).await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// The grant under the hash of a code, redeemed or not.
+pub async fn load(store: &Store, code: TokenHash) -> Result<Option<Grant>, Error> {
+    store
+        .backend()
+        .read(&code, |code, connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::CODE_LOAD).bind(code.as_bytes().to_vec());
+                query
+                    .fetch_optional(connection)
+                    .await?
+                    .as_ref()
+                    .map(|found| read(found, *code))
+                    .transpose()
+            })
+        })
+        .await
+}
+
+/// What a redemption found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Redemption {
+    /// This was the first: the family is stored.
+    First,
+    /// The code was redeemed before. Nothing is stored; the first family is to be revoked (SEC-3).
+    Replayed {
+        /// What came of the first redemption.
+        family: Id<Family>,
+    },
+    /// There is no such code, or it has expired.
+    Gone,
+}
+
+/// Redeems a code for a family, in one transaction: of all who try, one stores its family.
+pub async fn redeem(
+    store: &Store,
+    code: TokenHash,
+    family: &Family,
+    now: Timestamp,
+) -> Result<Redemption, Error> {
+    store
+        .backend()
+        .write(
+            (code, family.clone(), now),
+            |(code, family, now), connection| {
+                Box::pin(async move {
+                    let take = sqlx::query(query::CODE_TAKE)
+                        .bind(code.as_bytes().to_vec())
+                        .bind(now.millis())
+                        .bind(family.id.to_string());
+                    if take.fetch_optional(&mut *connection).await?.is_some() {
+                        family::insert(connection, family).await?;
+                        return Ok(Redemption::First);
+                    }
+                    let load = sqlx::query(query::CODE_LOAD).bind(code.as_bytes().to_vec());
+                    let Some(found) = load.fetch_optional(connection).await? else {
+                        return Ok(Redemption::Gone);
+                    };
+                    match read(&found, *code)?.stage {
+                        Stage::Redeemed { family, .. } => Ok(Redemption::Replayed { family }),
+                        Stage::Issued => Ok(Redemption::Gone),
+                    }
+                })
+            },
+        )
+        .await
+}
+
+/// What no query looks into.
+#[derive(Serialize, Deserialize)]
+struct Detail {
+    session: Option<String>,
+    redirect_uri: String,
+    challenge: Option<String>,
+    scope: String,
+    id_token: bool,
+    resources: Vec<String>,
+    nonce: Option<String>,
+    auth_time: i64,
+    may_refresh: bool,
+}
+
+impl Detail {
+    fn new(grant: &Grant) -> Self {
+        Self {
+            session: grant.session.map(|id| id.to_string()),
+            redirect_uri: grant.redirect_uri.to_string(),
+            challenge: grant.challenge.map(|challenge| challenge.to_string()),
+            scope: grant.scope.to_string(),
+            id_token: grant.id_token,
+            resources: grant.resources.iter().map(ToString::to_string).collect(),
+            nonce: grant.nonce.clone(),
+            auth_time: grant.auth_time.millis(),
+            may_refresh: grant.may_refresh,
+        }
+    }
+}
+
+fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
+    let row = Row {
+        row,
+        table: "code_grant",
+        id: code.to_string(),
+    };
+    let detail: Detail = row.json("detail")?;
+    let inconsistent = || row.inconsistent("detail");
+    let stage = match (
+        row.optional_time("redeemed_at")?,
+        row.optional_text("family_id")?,
+    ) {
+        (None, None) => Stage::Issued,
+        (Some(at), Some(family)) => Stage::Redeemed {
+            at,
+            family: family.parse().map_err(|_| row.inconsistent("family_id"))?,
+        },
+        _ => return Err(row.inconsistent("redeemed_at")),
+    };
+    Ok(Grant {
+        realm: row.parse("realm")?,
+        client_id: row.parse("client_id")?,
+        user: row.parse("account_id")?,
+        session: detail
+            .session
+            .map(|id| id.parse())
+            .transpose()
+            .map_err(|_| inconsistent())?,
+        redirect_uri: row::redirect_uri(&detail.redirect_uri).ok_or_else(inconsistent)?,
+        challenge: detail
+            .challenge
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| inconsistent())?,
+        scope: detail.scope.parse().map_err(|_| inconsistent())?,
+        id_token: detail.id_token,
+        resources: detail
+            .resources
+            .iter()
+            .map(|uri| uri.parse())
+            .collect::<Result<_, _>>()
+            .map_err(|_| inconsistent())?,
+        nonce: detail.nonce,
+        auth_time: Timestamp::from_millis(detail.auth_time),
+        may_refresh: detail.may_refresh,
+        issued_at: row.time("issued_at")?,
+        expires_at: row.time("expires_at")?,
+        stage,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use futures_util::future::join_all;
+
+    use super::*;
+    use crate::testing::{self, sample};
+
+    #[tokio::test]
+    async fn a_grant_comes_back_as_it_was() {
+        let store = testing::open().await;
+        let code = TokenHash::of("code");
+        let full = sample::grant();
+        insert(&store, code, &full).await.unwrap();
+        assert_eq!(load(&store, code).await.unwrap(), Some(full.clone()));
+        let sparse = Grant {
+            session: None,
+            challenge: None,
+            nonce: None,
+            resources: Vec::new(),
+            ..full
+        };
+        insert(&store, TokenHash::of("other"), &sparse)
+            .await
+            .unwrap();
+        assert_eq!(
+            load(&store, TokenHash::of("other")).await.unwrap(),
+            Some(sparse)
+        );
+        assert_eq!(load(&store, TokenHash::of("unknown")).await.unwrap(), None);
+    }
+
+    // SEC-3
+    #[tokio::test]
+    async fn the_second_redemption_is_told_the_family_of_the_first() {
+        let store = testing::open().await;
+        let code = TokenHash::of("code");
+        insert(&store, code, &sample::grant()).await.unwrap();
+        let (first, second) = (sample::family(1), sample::family(2));
+        assert_eq!(
+            redeem(&store, code, &first, sample::NOW).await.unwrap(),
+            Redemption::First
+        );
+        let replay = redeem(&store, code, &second, sample::NOW).await.unwrap();
+        assert_eq!(replay, Redemption::Replayed { family: first.id });
+        assert_eq!(family::load(&store, second.id).await.unwrap(), None);
+        let stage = load(&store, code).await.unwrap().unwrap().stage;
+        assert_eq!(
+            stage,
+            Stage::Redeemed {
+                at: sample::NOW,
+                family: first.id
+            }
+        );
+    }
+
+    // SEC-3
+    #[tokio::test]
+    async fn an_expired_or_unknown_code_yields_nothing() {
+        let store = testing::open().await;
+        let code = TokenHash::of("code");
+        insert(&store, code, &sample::grant()).await.unwrap();
+        let late = sample::NOW + Duration::from_mins(1);
+        assert_eq!(
+            redeem(&store, code, &sample::family(1), late)
+                .await
+                .unwrap(),
+            Redemption::Gone
+        );
+        assert_eq!(
+            redeem(&store, TokenHash::of("x"), &sample::family(1), sample::NOW)
+                .await
+                .unwrap(),
+            Redemption::Gone
+        );
+        assert_eq!(
+            family::load(&store, sample::family(1).id).await.unwrap(),
+            None
+        );
+    }
+
+    // SEC-3
+    #[tokio::test(flavor = "multi_thread")]
+    async fn of_fifty_concurrent_redemptions_one_wins() {
+        let store = testing::open().await;
+        let code = TokenHash::of("code");
+        insert(&store, code, &sample::grant()).await.unwrap();
+        let families: Vec<_> = (0..50).map(sample::family).collect();
+        let outcomes = join_all(
+            families
+                .iter()
+                .map(|family| redeem(&store, code, family, sample::NOW)),
+        )
+        .await;
+        let winners: Vec<_> = families
+            .iter()
+            .zip(&outcomes)
+            .filter(|(_, outcome)| matches!(outcome, Ok(Redemption::First)))
+            .map(|(family, _)| family.id)
+            .collect();
+        assert_eq!(winners.len(), 1);
+        let told: HashSet<_> = outcomes
+            .iter()
+            .filter_map(|outcome| match outcome.as_ref().unwrap() {
+                Redemption::Replayed { family } => Some(*family),
+                Redemption::First | Redemption::Gone => None,
+            })
+            .collect();
+        assert_eq!(told, winners.into_iter().collect());
+        let stored = join_all(
+            families
+                .iter()
+                .map(|family| family::load(&store, family.id)),
+        )
+        .await;
+        assert_eq!(
+            stored
+                .iter()
+                .filter(|found| found.as_ref().unwrap().is_some())
+                .count(),
+            1
+        );
+    }
+}

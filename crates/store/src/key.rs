@@ -1,0 +1,298 @@
+//! Signing keys of realms, and the server's own secrets; both sealed.
+
+use model::clock::Timestamp;
+use model::realm::RealmName;
+use model::secret::Secret;
+use model::signing_key::{KeyState, SigningKey};
+use sqlx::Row as _;
+
+use crate::Store;
+use crate::backend::Backend;
+use crate::error::Error;
+use crate::query;
+use crate::random;
+use crate::row::Row;
+use crate::seal::Sealer;
+
+/// Adds a key. `false` if there is one of that `kid`, or another node was quicker to add an active key for the realm
+/// and algorithm: then [`list`] gives that one.
+pub async fn insert(store: &Store, key: &SigningKey) -> Result<bool, Error> {
+    let sealed = store
+        .sealer()
+        .seal(&purpose(&key.kid), key.private.expose())?;
+    store
+        .backend()
+        .write((key.clone(), sealed), |(key, sealed), connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::KEY_INSERT)
+                    .bind(key.kid.clone())
+                    .bind(key.realm.to_string())
+                    .bind(key.algorithm.as_str())
+                    .bind(word(key.state))
+                    .bind(key.state.since().millis())
+                    .bind(sealed.clone());
+                Ok(query.execute(connection).await?.rows_affected() == 1)
+            })
+        })
+        .await
+}
+
+/// All keys of a realm, oldest state first.
+pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<SigningKey>, Error> {
+    let rows = store
+        .backend()
+        .read(realm, |realm, connection| {
+            Box::pin(async move {
+                Ok(sqlx::query(query::KEY_LIST)
+                    .bind(realm.to_string())
+                    .fetch_all(connection)
+                    .await?)
+            })
+        })
+        .await?;
+    rows.iter()
+        .map(|row| {
+            let row = Row {
+                row,
+                table: "signing_key",
+                id: row.try_get("kid").unwrap_or_default(),
+            };
+            let kid = row.text("kid")?;
+            let private = store
+                .sealer()
+                .open(&purpose(&kid), &row.bytes("private")?)?;
+            let since = row.time("since")?;
+            let state = match row.text("state")?.as_str() {
+                "pending" => KeyState::Pending { since },
+                "active" => KeyState::Active { since },
+                "retired" => KeyState::Retired { since },
+                _ => return Err(row.inconsistent("state")),
+            };
+            Ok(SigningKey {
+                kid,
+                realm: row.parse("realm")?,
+                algorithm: row.parse("algorithm")?,
+                private,
+                state,
+            })
+        })
+        .collect()
+}
+
+/// Retires these keys and lets that one sign. `false`, and nothing is changed, if any of them is not in the state for
+/// it any more: another node was quicker.
+pub async fn switch(
+    store: &Store,
+    to: &str,
+    from: &[String],
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let switched = store
+        .backend()
+        .write(
+            (to.to_owned(), from.to_owned(), now),
+            |(to, from, now), connection| {
+                Box::pin(async move {
+                    let retired = from.iter().map(|kid| (kid, "active", "retired"));
+                    for (kid, before, after) in retired.chain([(to, "pending", "active")]) {
+                        let query = sqlx::query(query::KEY_SET_STATE)
+                            .bind(kid.clone())
+                            .bind(before)
+                            .bind(after)
+                            .bind(now.millis());
+                        if query.execute(&mut *connection).await?.rows_affected() != 1 {
+                            // Undoes the others.
+                            return Err(Error::Conflict);
+                        }
+                    }
+                    Ok(())
+                })
+            },
+        )
+        .await;
+    match switched {
+        Ok(()) => Ok(true),
+        Err(Error::Conflict) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes a key: purged, or revoked in an emergency.
+pub async fn delete(store: &Store, kid: &str) -> Result<(), Error> {
+    store
+        .backend()
+        .write(kid.to_owned(), |kid, connection| {
+            Box::pin(async move {
+                sqlx::query(query::KEY_DELETE)
+                    .bind(kid.clone())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
+/// A secret of the server that is made on first use and the same for all nodes ever after.
+pub(crate) async fn server_secret(
+    backend: &Backend,
+    sealer: &Sealer,
+    name: &'static str,
+) -> Result<Secret<[u8; 32]>, Error> {
+    let fresh: Secret<[u8; 32]> = Secret::new(random::bytes()?);
+    let purpose = format!("server_secret/{name}");
+    let sealed = sealer.seal(&purpose, fresh.expose())?;
+    let stored = backend
+        .write((name, sealed), |(name, sealed), connection| {
+            Box::pin(async move {
+                sqlx::query(query::SECRET_INSERT)
+                    .bind(*name)
+                    .bind(sealed.clone())
+                    .execute(&mut *connection)
+                    .await?;
+                let row = sqlx::query(query::SECRET_LOAD)
+                    .bind(*name)
+                    .fetch_one(connection)
+                    .await?;
+                Row {
+                    row: &row,
+                    table: "server_secret",
+                    id: (*name).to_owned(),
+                }
+                .bytes("sealed")
+            })
+        })
+        .await?;
+    let opened = sealer.open(&purpose, &stored)?;
+    let inconsistent = || Error::Inconsistent {
+        table: "server_secret",
+        column: "sealed",
+        id: name.to_owned(),
+    };
+    opened
+        .expose()
+        .as_slice()
+        .try_into()
+        .map(Secret::new)
+        .map_err(|_| inconsistent())
+}
+
+fn purpose(kid: &str) -> String {
+    format!("signing_key/{kid}")
+}
+
+const fn word(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Pending { .. } => "pending",
+        KeyState::Active { .. } => "active",
+        KeyState::Retired { .. } => "retired",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::realm::SigningAlgorithm;
+
+    use super::*;
+    use crate::testing;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1000);
+
+    fn key(kid: &str, state: KeyState) -> SigningKey {
+        SigningKey {
+            kid: kid.to_owned(),
+            realm: "demo".parse().unwrap(),
+            algorithm: SigningAlgorithm::Es256,
+            private: Secret::new(kid.as_bytes().to_vec()),
+            state,
+        }
+    }
+
+    async fn states(store: &Store) -> Vec<(String, &'static str)> {
+        let mut states: Vec<_> = list(store, &"demo".parse().unwrap())
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|key| (key.kid, word(key.state)))
+            .collect();
+        states.sort();
+        states
+    }
+
+    // SEC-42
+    #[tokio::test]
+    async fn a_key_comes_back_as_it_was() {
+        let store = testing::open().await;
+        assert!(
+            insert(&store, &key("k1", KeyState::Active { since: NOW }))
+                .await
+                .unwrap()
+        );
+        let keys = list(&store, &"demo".parse().unwrap()).await.unwrap();
+        let [stored] = keys.as_slice() else {
+            panic!("{} keys", keys.len())
+        };
+        assert_eq!(
+            (stored.kid.as_str(), stored.state),
+            ("k1", KeyState::Active { since: NOW })
+        );
+        assert_eq!(stored.private.expose(), b"k1");
+        assert!(
+            list(&store, &"other".parse().unwrap())
+                .await
+                .unwrap()
+                .is_empty()
+        );
+    }
+
+    // SEC-43
+    #[tokio::test]
+    async fn only_one_of_two_nodes_adds_the_first_key() {
+        let store = testing::open().await;
+        assert!(
+            insert(&store, &key("k1", KeyState::Active { since: NOW }))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !insert(&store, &key("k2", KeyState::Active { since: NOW }))
+                .await
+                .unwrap()
+        );
+        assert!(
+            insert(&store, &key("k3", KeyState::Pending { since: NOW }))
+                .await
+                .unwrap()
+        );
+        assert_eq!(
+            states(&store).await,
+            [("k1".to_owned(), "active"), ("k3".to_owned(), "pending")]
+        );
+    }
+
+    // SEC-43
+    #[tokio::test]
+    async fn a_switch_happens_as_a_whole_and_once() {
+        let store = testing::open().await;
+        insert(&store, &key("k1", KeyState::Active { since: NOW }))
+            .await
+            .unwrap();
+        insert(&store, &key("k2", KeyState::Pending { since: NOW }))
+            .await
+            .unwrap();
+        let from = vec!["k1".to_owned()];
+        assert!(!switch(&store, "missing", &from, NOW).await.unwrap());
+        assert_eq!(
+            states(&store).await,
+            [("k1".to_owned(), "active"), ("k2".to_owned(), "pending")]
+        );
+        assert!(switch(&store, "k2", &from, NOW).await.unwrap());
+        assert!(!switch(&store, "k2", &from, NOW).await.unwrap());
+        assert_eq!(
+            states(&store).await,
+            [("k1".to_owned(), "retired"), ("k2".to_owned(), "active")]
+        );
+        delete(&store, "k1").await.unwrap();
+        assert_eq!(states(&store).await, [("k2".to_owned(), "active")]);
+    }
+}

@@ -1,0 +1,133 @@
+//! Every statement, once, for both databases: `$1` placeholders, `TEXT`, `BIGINT` and bytes only. A test prepares each
+//! of them on the database at hand.
+
+/// Declares the statements and the list of all of them.
+macro_rules! queries {
+    ($($name:ident = $sql:literal;)*) => {
+        $(pub(crate) const $name: &str = $sql;)*
+        /// All statements, by name.
+        #[cfg(test)]
+        pub(crate) const ALL: &[(&str, &str)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+queries! {
+    USER_INSERT = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    USER_DECLARE = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        ON CONFLICT (realm, username) DO UPDATE SET
+            password = COALESCE(excluded.password, account.password), name = excluded.name, email = excluded.email,
+            email_verified = excluded.email_verified, disabled = excluded.disabled
+        RETURNING id";
+    USER_BY_NAME = "SELECT * FROM account WHERE realm = $1 AND username = $2";
+    USER_BY_ID = "SELECT * FROM account WHERE id = $1";
+    USER_SET_PASSWORD = "UPDATE account SET password = $2 WHERE id = $1";
+    USER_SET_DISABLED = "UPDATE account SET disabled = $2 WHERE id = $1";
+
+    KEY_INSERT = "INSERT INTO signing_key (kid, realm, algorithm, state, since, private)
+        VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+    KEY_LIST = "SELECT * FROM signing_key WHERE realm = $1 ORDER BY since, kid";
+    KEY_SET_STATE = "UPDATE signing_key SET state = $3, since = $4 WHERE kid = $1 AND state = $2";
+    KEY_DELETE = "DELETE FROM signing_key WHERE kid = $1";
+    SECRET_INSERT = "INSERT INTO server_secret (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    SECRET_LOAD = "SELECT sealed FROM server_secret WHERE name = $1";
+
+    CODE_INSERT = "INSERT INTO code_grant (code_hash, realm, client_id, account_id, detail, issued_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    CODE_LOAD = "SELECT * FROM code_grant WHERE code_hash = $1";
+    CODE_TAKE = "UPDATE code_grant SET redeemed_at = $2, family_id = $3
+        WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2 RETURNING client_id";
+
+    FAMILY_INSERT = "INSERT INTO family (id, realm, client_id, account_id, session_id, detail, generation, branch,
+            previous_generation, previous_branch, rotated_at, created_at, idle_expires_at, absolute_expires_at, revoked_at, secret)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    FAMILY_LOAD = "SELECT * FROM family WHERE id = $1";
+    FAMILY_ADVANCE = "UPDATE family SET generation = $4, branch = $5, previous_generation = $6, previous_branch = $7,
+            rotated_at = $8, idle_expires_at = $9
+        WHERE id = $1 AND generation = $2 AND branch = $3 AND revoked_at IS NULL RETURNING id";
+    FAMILY_REVOKE = "UPDATE family SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
+    FAMILY_REVOKE_SESSION = "UPDATE family SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL RETURNING id";
+    FAMILY_REVOKE_CLIENT = "UPDATE family SET revoked_at = $3
+        WHERE account_id = $1 AND client_id = $2 AND revoked_at IS NULL RETURNING id";
+    FAMILY_REVOKE_USER = "UPDATE family SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL RETURNING id";
+
+    SESSION_INSERT = "INSERT INTO login_session (token_hash, id, realm, account_id, auth_time, created_at, last_seen_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SESSION_LOAD = "SELECT * FROM login_session WHERE token_hash = $1";
+    SESSION_TOUCH = "UPDATE login_session SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND last_seen_at < $2";
+    SESSION_DELETE = "DELETE FROM login_session WHERE token_hash = $1 RETURNING id";
+    SESSION_DELETE_USER = "DELETE FROM login_session WHERE account_id = $1";
+
+    CONSENT_SAVE = "INSERT INTO consent (account_id, client_id, redirect_origin, resource, scope, document_hash, granted_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        ON CONFLICT (account_id, client_id, redirect_origin, resource) DO UPDATE SET
+            scope = excluded.scope, document_hash = excluded.document_hash, granted_at = excluded.granted_at";
+    CONSENT_LIST = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2";
+    CONSENT_ONE = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2 AND redirect_origin = $3 AND resource = $4";
+    CONSENT_DELETE = "DELETE FROM consent WHERE account_id = $1 AND client_id = $2";
+    CONSENT_KNOWS_CLIENT = "SELECT client_id FROM consent WHERE client_id = $1 LIMIT 1";
+
+    REVOCATION_NUMBER = "UPDATE revocation_head SET seq = seq + 1 WHERE id = 1 RETURNING seq";
+    REVOCATION_INSERT = "INSERT INTO revocation (seq, subject, until) VALUES ($1, $2, $3)";
+    REVOCATION_AFTER = "SELECT seq, subject, until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2";
+
+    COUNTER_ADD = "INSERT INTO counter (name, n, started_at, last_at, expires_at) VALUES ($1, $2, $3, $3, $4)
+        ON CONFLICT (name) DO UPDATE SET
+            n = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.n ELSE counter.n + excluded.n END,
+            started_at = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.started_at ELSE counter.started_at END,
+            last_at = excluded.last_at,
+            expires_at = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.expires_at ELSE counter.expires_at END
+        RETURNING n, started_at, last_at";
+    COUNTER_READ = "SELECT n, started_at, last_at FROM counter WHERE name = $1 AND expires_at > $2";
+    COUNTER_CLEAR = "DELETE FROM counter WHERE name = $1";
+
+    ASSERTION_USE = "INSERT INTO used_assertion (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+    APPROVAL_REQUEST = "INSERT INTO host_approval (realm, host, verdict, requested_at)
+        SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), 'pending', CAST($3 AS BIGINT)
+        WHERE (SELECT COUNT(*) FROM host_approval WHERE realm = $1 AND verdict = 'pending') < $4
+        ON CONFLICT (realm, host) DO NOTHING";
+    APPROVAL_LOAD = "SELECT verdict FROM host_approval WHERE realm = $1 AND host = $2";
+    APPROVAL_DECIDE = "INSERT INTO host_approval (realm, host, verdict, requested_at, decided_at) VALUES ($1, $2, $3, $4, $4)
+        ON CONFLICT (realm, host) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at";
+    APPROVAL_LIST = "SELECT * FROM host_approval WHERE realm = $1 ORDER BY requested_at DESC, host";
+
+    CLEAN_CODES = "DELETE FROM code_grant WHERE code_hash IN (SELECT code_hash FROM code_grant WHERE expires_at < $1 LIMIT $2)";
+    CLEAN_FAMILIES = "DELETE FROM family WHERE id IN
+        (SELECT id FROM family WHERE idle_expires_at < $1 OR absolute_expires_at < $1 LIMIT $2)";
+    CLEAN_SESSIONS = "DELETE FROM login_session WHERE token_hash IN
+        (SELECT token_hash FROM login_session WHERE expires_at < $1 LIMIT $2)";
+    CLEAN_REVOCATIONS = "DELETE FROM revocation WHERE seq IN (SELECT seq FROM revocation WHERE until < $1 LIMIT $2)";
+    CLEAN_COUNTERS = "DELETE FROM counter WHERE name IN (SELECT name FROM counter WHERE expires_at < $1 LIMIT $2)";
+    CLEAN_ASSERTIONS = "DELETE FROM used_assertion WHERE hash IN (SELECT hash FROM used_assertion WHERE expires_at < $1 LIMIT $2)";
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{Executor as _, SqlSafeStr as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_statement_can_be_prepared() {
+        let store = crate::testing::open().await;
+        let failures = store
+            .backend()
+            .read(&(), |(), connection| {
+                Box::pin(async move {
+                    let mut failures = Vec::new();
+                    for (name, sql) in ALL {
+                        if let Err(error) = (&mut *connection).prepare((*sql).into_sql_str()).await
+                        {
+                            failures.push(format!("{name}: {error}"));
+                        }
+                    }
+                    Ok(failures)
+                })
+            })
+            .await
+            .unwrap();
+        assert!(failures.is_empty(), "{failures:#?}");
+    }
+}

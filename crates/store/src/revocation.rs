@@ -1,0 +1,301 @@
+//! Revocations: a numbered log that every node reads, and the set of what it says in memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use model::clock::{Clock, Timestamp};
+use parking_lot::{Mutex, RwLock};
+use sqlx::AnyConnection;
+use sqlx::Row as _;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::Store;
+use crate::error::Error;
+use crate::query;
+use crate::row::Row;
+
+/// How often the log is read for what other nodes revoked (SEC-46).
+pub const PERIOD: Duration = Duration::from_secs(1);
+
+/// How many entries are read at once.
+const CHUNK: i64 = 1000;
+
+/// One line of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    seq: i64,
+    subject: String,
+    until: Timestamp,
+}
+
+/// What was revoked and might still be believed: `jti`s of access tokens, and ids of families.
+#[derive(Debug, Default)]
+pub struct Revocations {
+    until: RwLock<HashMap<String, Timestamp>>,
+    /// So that nothing is locked as long as nothing was revoked.
+    count: AtomicUsize,
+    /// The last line of the log that was read, without gaps before it.
+    read: AtomicI64,
+    /// When the log was last read to its end.
+    read_at: Mutex<Option<Timestamp>>,
+}
+
+impl Revocations {
+    /// Whether an access token was revoked, by itself or with its family.
+    pub fn is_revoked(&self, jti: &str) -> bool {
+        if self.count.load(Ordering::Acquire) == 0 {
+            return false;
+        }
+        let until = self.until.read();
+        until.contains_key(jti)
+            || jti
+                .split_once('.')
+                .is_some_and(|(family, _)| until.contains_key(family))
+    }
+
+    /// How many entries are held.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Acquire)
+    }
+
+    /// Whether nothing is revoked.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When the log was last read to its end by the task of [`tail`]; the older, the more may be missing.
+    pub fn read_at(&self) -> Option<Timestamp> {
+        *self.read_at.lock()
+    }
+
+    pub(crate) fn add(&self, entries: impl IntoIterator<Item = Entry>) {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_none() {
+            return;
+        }
+        let mut until = self.until.write();
+        for entry in entries {
+            let known = until.entry(entry.subject).or_insert(entry.until);
+            *known = entry.until.max(*known);
+        }
+        self.count.store(until.len(), Ordering::Release);
+    }
+
+    /// Forgets what no token can outlive.
+    fn prune(&self, now: Timestamp) {
+        if self.is_empty() {
+            return;
+        }
+        let mut until = self.until.write();
+        until.retain(|_, until| *until > now);
+        self.count.store(until.len(), Ordering::Release);
+    }
+}
+
+/// Revokes one access token until it has expired everywhere. This node knows when this returns, others within
+/// [`PERIOD`].
+pub async fn revoke(store: &Store, jti: &str, until: Timestamp) -> Result<(), Error> {
+    let entry = store
+        .backend()
+        .write((jti.to_owned(), until), |(jti, until), connection| {
+            Box::pin(async move { append(connection, jti.clone(), *until).await })
+        })
+        .await?;
+    store.revocations().add([entry]);
+    Ok(())
+}
+
+/// Reads the log again and again, until it is told to stop. One per process.
+pub fn tail(store: &Store, clock: Arc<dyn Clock>, tasks: &TaskTracker, stop: CancellationToken) {
+    let store = store.clone();
+    tasks.spawn(async move {
+        let mut ticks = interval(PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut failing = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = ticks.tick() => {}
+            }
+            match read_log(&store).await {
+                Ok(()) => {
+                    failing = false;
+                    let now = clock.now();
+                    store.revocations().prune(now);
+                    *store.revocations().read_at.lock() = Some(now);
+                }
+                Err(Error::Closed) => return,
+                // Once, not every second.
+                Err(error) if !failing => {
+                    failing = true;
+                    tracing::error!(error = %Chain(&error), "could not read the log of revocations");
+                }
+                Err(_) => {}
+            }
+        }
+    });
+}
+
+/// Reads what is new in the log.
+pub(crate) async fn read_log(store: &Store) -> Result<(), Error> {
+    let revocations = store.revocations();
+    loop {
+        let after = revocations.read.load(Ordering::Acquire);
+        let entries = store
+            .backend()
+            .read(&after, |after, connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::REVOCATION_AFTER)
+                        .bind(*after)
+                        .bind(CHUNK);
+                    query
+                        .fetch_all(connection)
+                        .await?
+                        .iter()
+                        .map(|row| {
+                            let row = Row {
+                                row,
+                                table: "revocation",
+                                id: row.try_get("subject").unwrap_or_default(),
+                            };
+                            Ok(Entry {
+                                seq: row.integer("seq")?,
+                                subject: row.text("subject")?,
+                                until: row.time("until")?,
+                            })
+                        })
+                        .collect::<Result<Vec<_>, Error>>()
+                })
+            })
+            .await?;
+        let Some(last) = entries.last().map(|entry| entry.seq) else {
+            return Ok(());
+        };
+        revocations.add(entries);
+        revocations.read.fetch_max(last, Ordering::AcqRel);
+    }
+}
+
+/// Writes a line, as part of a transaction. The lock on the number is held to its end, so that lines become visible
+/// in the order of their numbers.
+pub(crate) async fn append(
+    connection: &mut AnyConnection,
+    subject: String,
+    until: Timestamp,
+) -> Result<Entry, Error> {
+    let row = sqlx::query(query::REVOCATION_NUMBER)
+        .fetch_one(&mut *connection)
+        .await?;
+    let seq = Row {
+        row: &row,
+        table: "revocation_head",
+        id: "1".to_owned(),
+    }
+    .integer("seq")?;
+    let query = sqlx::query(query::REVOCATION_INSERT)
+        .bind(seq)
+        .bind(subject.clone())
+        .bind(until.millis());
+    query.execute(connection).await?;
+    Ok(Entry {
+        seq,
+        subject,
+        until,
+    })
+}
+
+/// An error with its causes, for the log.
+struct Chain<'a>(&'a Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = std::error::Error::source(self.0);
+        while let Some(cause) = source {
+            write!(f, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::clock::TestClock;
+
+    use super::*;
+    use crate::testing;
+
+    const NOW: Timestamp = Timestamp::from_seconds(1000);
+    const LATER: Timestamp = Timestamp::from_seconds(2000);
+
+    // SEC-46
+    #[tokio::test]
+    async fn a_revoked_token_is_known_at_once_and_others_are_not_touched() {
+        let store = testing::open().await;
+        assert!(!store.revocations().is_revoked("family.token"));
+        revoke(&store, "family.token", LATER).await.unwrap();
+        assert!(store.revocations().is_revoked("family.token"));
+        assert!(!store.revocations().is_revoked("family.other"));
+        assert!(!store.revocations().is_revoked("family"));
+    }
+
+    // SEC-46
+    #[tokio::test]
+    async fn another_node_learns_of_it_from_the_log() {
+        let (here, there) = testing::open_twice().await;
+        revoke(&here, "family", LATER).await.unwrap();
+        assert!(!there.revocations().is_revoked("family.token"));
+        read_log(&there).await.unwrap();
+        assert!(there.revocations().is_revoked("family.token"));
+        assert!(there.revocations().is_revoked("family"));
+    }
+
+    // SEC-46
+    #[tokio::test]
+    async fn the_tailer_reads_the_log_and_forgets_what_has_expired() {
+        let (here, there) = testing::open_twice().await;
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let clock = Arc::new(TestClock::at(NOW));
+        tail(
+            &there,
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            &tasks,
+            stop.clone(),
+        );
+        revoke(&here, "family.token", LATER).await.unwrap();
+        testing::eventually(|| there.revocations().is_revoked("family.token")).await;
+        clock.set(LATER);
+        testing::eventually(|| there.revocations().is_empty()).await;
+        assert_eq!(there.revocations().read_at(), Some(LATER));
+        stop.cancel();
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    // SEC-46
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_line_is_missed_however_many_write_at_once() {
+        let (here, there) = testing::open_twice().await;
+        let writes = (0..100).map(|number| {
+            let here = here.clone();
+            async move { revoke(&here, &format!("t{number}"), LATER).await }
+        });
+        let reads = async {
+            for _ in 0..50 {
+                read_log(&there).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(futures_util::future::join_all(writes), reads);
+        assert!(written.iter().all(Result::is_ok));
+        read_log(&there).await.unwrap();
+        let missed: Vec<_> = (0..100)
+            .filter(|number| !there.revocations().is_revoked(&format!("t{number}")))
+            .collect();
+        assert!(missed.is_empty(), "{missed:?}");
+    }
+}

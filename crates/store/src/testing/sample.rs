@@ -1,0 +1,70 @@
+//! Values to store in tests.
+
+use std::time::Duration;
+
+use model::clock::Timestamp;
+use model::grant::{Grant, Stage};
+use model::id::Id;
+use model::realm::Lifetimes;
+use model::refresh::{Family, Position};
+use model::secret::Secret;
+use oauth::pkce::CodeVerifier;
+
+/// When samples are made.
+pub const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+/// A grant of the client `client` in the realm `demo`, issued at [`NOW`] for a minute.
+///
+/// # Panics
+///
+/// Never.
+#[expect(clippy::unwrap_used, reason = "the texts are constants")]
+pub fn grant() -> Grant {
+    Grant {
+        realm: "demo".parse().unwrap(),
+        client_id: "client".parse().unwrap(),
+        user: Id::from_bytes([1; 16]),
+        session: Some(Id::from_bytes([2; 16])),
+        redirect_uri: "http://127.0.0.1:5000/cb".parse().unwrap(),
+        challenge: Some(CodeVerifier::from_bytes(&[3; 32]).challenge()),
+        scope: "openid mcp:tools".parse().unwrap(),
+        id_token: true,
+        resources: vec!["https://gw.example/mcp".parse().unwrap()],
+        nonce: Some("nonce".to_owned()),
+        auth_time: NOW,
+        may_refresh: true,
+        issued_at: NOW,
+        expires_at: NOW + Duration::from_mins(1),
+        stage: Stage::Issued,
+    }
+}
+
+/// A family that came of [`grant`]; another one for each number.
+///
+/// # Panics
+///
+/// Never.
+#[expect(clippy::unwrap_used, reason = "the texts are constants")]
+pub fn family(number: u128) -> Family {
+    let lifetimes = Lifetimes::default();
+    Family {
+        id: Id::from_bytes((number + 1).to_be_bytes()),
+        realm: "demo".parse().unwrap(),
+        client_id: "client".parse().unwrap(),
+        user: Id::from_bytes([1; 16]),
+        session: Some(Id::from_bytes([2; 16])),
+        scope: "openid mcp:tools".parse().unwrap(),
+        id_token: true,
+        resources: vec!["https://gw.example/mcp".parse().unwrap()],
+        auth_time: NOW,
+        may_refresh: true,
+        position: Position::default(),
+        previous: None,
+        rotated_at: NOW,
+        created_at: NOW,
+        idle_expires_at: NOW + lifetimes.refresh_idle,
+        absolute_expires_at: NOW + lifetimes.refresh_absolute,
+        revoked_at: None,
+        secret: Secret::new([4; 16]),
+    }
+}
