@@ -99,7 +99,12 @@ impl Act {
     /// A JSON body with a status.
     pub fn status(status: u16, body: impl Into<String>) -> Self {
         let content_type = "application/json";
-        Self::Answer { status, content_type, headers: Vec::new(), body: body.into() }
+        Self::Answer {
+            status,
+            content_type,
+            headers: Vec::new(),
+            body: body.into(),
+        }
     }
 }
 
@@ -131,17 +136,26 @@ pub struct Script {
 impl Script {
     /// A server of the stateless era that answers JSON.
     pub fn modern() -> Self {
-        Self { speaks: Speaks::Modern, ..Self::dual() }
+        Self {
+            speaks: Speaks::Modern,
+            ..Self::dual()
+        }
     }
 
     /// A server of the session era that answers JSON and has sessions.
     pub fn legacy() -> Self {
-        Self { speaks: Speaks::Legacy, ..Self::dual() }
+        Self {
+            speaks: Speaks::Legacy,
+            ..Self::dual()
+        }
     }
 
-    /// A server of the session era without sessions, as FastMCP with `stateless_http=True`.
+    /// A server of the session era without sessions, as `FastMCP` with `stateless_http=True`.
     pub fn legacy_without_sessions() -> Self {
-        Self { sessions: false, ..Self::legacy() }
+        Self {
+            sessions: false,
+            ..Self::legacy()
+        }
     }
 
     /// A server of both eras.
@@ -194,7 +208,10 @@ impl Script {
     fn act(&self, method: &str, tool: Option<&str>) -> Option<Act> {
         let of_tool = tool.map(|tool| format!("{method} {tool}"));
         let fits = |what: &String| what == method || Some(what) == of_tool.as_ref();
-        self.acts.iter().find(|(what, _)| fits(what)).map(|(_, act)| act.clone())
+        self.acts
+            .iter()
+            .find(|(what, _)| fits(what))
+            .map(|(_, act)| act.clone())
     }
 }
 
@@ -219,7 +236,10 @@ pub struct Seen {
 impl Seen {
     /// The value of a header, by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The body as JSON; `null` if it is none.
@@ -229,7 +249,11 @@ impl Seen {
 
     /// The JSON-RPC method, or the HTTP verb if there is none.
     pub fn method(&self) -> String {
-        self.json().get("method").and_then(Value::as_str).unwrap_or(&self.verb).to_owned()
+        self.json()
+            .get("method")
+            .and_then(Value::as_str)
+            .unwrap_or(&self.verb)
+            .to_owned()
     }
 }
 
@@ -281,7 +305,9 @@ impl FakeMcp {
 
     /// Starts a server at an address, for instance that of one that was stopped.
     pub async fn start_at(script: Script, address: SocketAddr) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind(address).await.context("bind the fake MCP server")?;
+        let listener = TcpListener::bind(address)
+            .await
+            .context("bind the fake MCP server")?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
@@ -293,8 +319,16 @@ impl FakeMcp {
             stop: CancellationToken::new(),
         });
         let tracker = TaskTracker::new();
-        tracker.spawn(serve::accept(listener, Arc::clone(&shared), tracker.clone()));
-        Ok(Self { address, shared, tracker })
+        tracker.spawn(serve::accept(
+            listener,
+            Arc::clone(&shared),
+            tracker.clone(),
+        ));
+        Ok(Self {
+            address,
+            shared,
+            tracker,
+        })
     }
 
     /// The address it listens on.
@@ -319,7 +353,10 @@ impl FakeMcp {
 
     /// The requests with this method (or HTTP verb).
     pub fn seen_of(&self, method: &str) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| seen.method() == method).collect()
+        self.seen()
+            .into_iter()
+            .filter(|seen| seen.method() == method)
+            .collect()
     }
 
     /// Forgets what was received.

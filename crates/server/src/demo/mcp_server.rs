@@ -13,8 +13,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, StreamExt as _};
 use http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName,
-    HeaderValue, ORIGIN,
+    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN,
 };
 use http::{Method as Verb, Request, Response, StatusCode, Uri};
 use mcp::era::{Era, ProtocolVersion};
@@ -38,12 +37,18 @@ const IDLE: Duration = Duration::from_secs(15);
 /// Between two steps of `count_slowly`.
 const STEP: Duration = Duration::from_millis(500);
 
-const SERVER_INFO: &str =
-    concat!(r#"{"name":"sekisho-demo","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+const SERVER_INFO: &str = concat!(
+    r#"{"name":"sekisho-demo","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}"#
+);
 /// The versions that a modern request can name.
 const MODERN_VERSIONS: &str = r#"["2026-07-28"]"#;
 /// The tools never change, for nobody.
-const HINT: CacheHint = CacheHint { ttl_ms: 3_600_000, scope: CacheScope::Public };
+const HINT: CacheHint = CacheHint {
+    ttl_ms: 3_600_000,
+    scope: CacheScope::Public,
+};
 
 /// The server, at the path `/mcp`.
 #[derive(Debug)]
@@ -78,13 +83,19 @@ impl DemoMcpServer {
             return empty(StatusCode::NOT_FOUND);
         }
         // TM-2: a web page must not reach a server on the user's own machine.
-        if request.headers().get(ORIGIN).is_some_and(|origin| !is_local(origin)) {
+        if request
+            .headers()
+            .get(ORIGIN)
+            .is_some_and(|origin| !is_local(origin))
+        {
             return empty(StatusCode::FORBIDDEN);
         }
         // TL-1, TM-14: no notification stream and no sessions, so POST is all there is.
         if request.method() != Verb::POST {
             let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+            response
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
         if !is_json(request.headers()) {
@@ -94,7 +105,9 @@ impl DemoMcpServer {
         match net::body::read_bounded(body, LARGEST_BODY, IDLE).await {
             Ok(body) => self.answer_body(&parts.headers, &body),
             Err(BodyError::TooLarge { .. }) => empty(StatusCode::PAYLOAD_TOO_LARGE),
-            Err(BodyError::Stalled | BodyError::Interrupted(_)) => empty(StatusCode::REQUEST_TIMEOUT),
+            Err(BodyError::Stalled | BodyError::Interrupted(_)) => {
+                empty(StatusCode::REQUEST_TIMEOUT)
+            }
         }
     }
 
@@ -120,7 +133,12 @@ impl DemoMcpServer {
             Ok(era) => era,
             Err(refusal) => {
                 let data = refusal.data.as_deref();
-                return refuse(StatusCode::BAD_REQUEST, refusal.code, &refusal.message, data);
+                return refuse(
+                    StatusCode::BAD_REQUEST,
+                    refusal.code,
+                    &refusal.message,
+                    data,
+                );
             }
         };
         let asked = Asked {
@@ -133,12 +151,15 @@ impl DemoMcpServer {
             Some(Method::Initialize) => asked.result(&initialized(asked.params), None),
             Some(Method::Ping) => asked.result("", None),
             Some(Method::Discover) => asked.result(
-                &format!(r#""supportedVersions":{MODERN_VERSIONS},"capabilities":{{"tools":{{}}}}"#),
+                &format!(
+                    r#""supportedVersions":{MODERN_VERSIONS},"capabilities":{{"tools":{{}}}}"#
+                ),
                 Some(HINT),
             ),
-            Some(Method::ToolsList) => {
-                asked.result(&format!(r#""tools":[{}]"#, tools::DEFINITIONS.join(",")), Some(HINT))
-            }
+            Some(Method::ToolsList) => asked.result(
+                &format!(r#""tools":[{}]"#, tools::DEFINITIONS.join(",")),
+                Some(HINT),
+            ),
             Some(Method::ToolsCall) => self.call_tool(&asked),
             _ => {
                 let status = StatusCode::from_u16(Code::METHOD_NOT_FOUND.http_status(era));
@@ -149,7 +170,9 @@ impl DemoMcpServer {
     }
 
     fn call_tool(&self, asked: &Asked<'_>) -> Response<Body> {
-        let members = asked.params.map(|params| params.pick(["name", "arguments"]));
+        let members = asked
+            .params
+            .map(|params| params.pick(["name", "arguments"]));
         let invalid = |message: &str| {
             let body = jsonrpc::error(Some(asked.id), Code::INVALID_PARAMS, message, None);
             json(StatusCode::OK, body)
@@ -157,7 +180,9 @@ impl DemoMcpServer {
         let Some(Ok([Some(name), arguments])) = members else {
             return invalid("expected one `name` and at most one `arguments`");
         };
-        let Some(name) = name.text() else { return invalid("`name` must be a string") };
+        let Some(name) = name.text() else {
+            return invalid("`name` must be a string");
+        };
         match tools::call(&name, arguments) {
             None => invalid(&format!("unknown tool: `{name}`")),
             Some(Work::Done(members)) => asked.result(&members, None),
@@ -208,7 +233,11 @@ impl Asked<'_> {
             Era::Stateless => modern_members(hint, SERVER_INFO),
             Era::Session => String::new(),
         };
-        let modern = if members.is_empty() { modern.trim_start_matches(',') } else { &modern };
+        let modern = if members.is_empty() {
+            modern.trim_start_matches(',')
+        } else {
+            &modern
+        };
         jsonrpc::response(self.id, &format!("{{{members}{modern}}}"))
     }
 }
@@ -222,7 +251,11 @@ struct Refusal {
 
 impl Refusal {
     fn new(code: Code, message: impl std::fmt::Display) -> Self {
-        Self { code, message: message.to_string(), data: None }
+        Self {
+            code,
+            message: message.to_string(),
+            data: None,
+        }
     }
 }
 
@@ -255,8 +288,13 @@ fn era_of(
         fault => Refusal::new(Code::INVALID_PARAMS, fault),
     })?;
     let version = ProtocolVersion::parse(&meta.protocol_version);
-    header::check(&mirrored, &meta.protocol_version, &request.method, request.params)
-        .map_err(|mismatch| Refusal::new(Code::HEADER_MISMATCH, mismatch))?;
+    header::check(
+        &mirrored,
+        &meta.protocol_version,
+        &request.method,
+        request.params,
+    )
+    .map_err(|mismatch| Refusal::new(Code::HEADER_MISMATCH, mismatch))?;
     match version {
         Some(version) if version.era() == Era::Stateless => Ok(Era::Stateless),
         _ => Err(unsupported(&meta.protocol_version)),
@@ -268,13 +306,17 @@ fn unsupported(version: &str) -> Refusal {
     Refusal {
         code: Code::UNSUPPORTED_VERSION,
         message: "unsupported protocol version".to_owned(),
-        data: Some(format!(r#"{{"supported":{MODERN_VERSIONS},"requested":{requested}}}"#)),
+        data: Some(format!(
+            r#"{{"supported":{MODERN_VERSIONS},"requested":{requested}}}"#
+        )),
     }
 }
 
 /// Members of the answer to `initialize` (TL-2).
 fn initialized(params: Option<Raw<'_>>) -> String {
-    let requested = params.and_then(|params| params.get("protocolVersion")).and_then(Raw::text);
+    let requested = params
+        .and_then(|params| params.get("protocolVersion"))
+        .and_then(Raw::text);
     let version = ProtocolVersion::negotiate(requested.as_deref().unwrap_or_default());
     format!(
         r#""protocolVersion":"{version}","capabilities":{{"tools":{{}}}},"serverInfo":{SERVER_INFO}"#
@@ -282,16 +324,25 @@ fn initialized(params: Option<Raw<'_>>) -> String {
 }
 
 fn is_local(origin: &HeaderValue) -> bool {
-    let uri = origin.to_str().ok().and_then(|text| text.parse::<Uri>().ok());
-    uri.and_then(|uri| uri.host().map(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]")))
-        .unwrap_or(false)
+    let uri = origin
+        .to_str()
+        .ok()
+        .and_then(|text| text.parse::<Uri>().ok());
+    uri.and_then(|uri| {
+        uri.host()
+            .map(|host| matches!(host, "localhost" | "127.0.0.1" | "[::1]"))
+    })
+    .unwrap_or(false)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        let essence = value.split(';').next().unwrap_or_default().trim();
-        essence.eq_ignore_ascii_case("application/json")
-    })
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| {
+            let essence = value.split(';').next().unwrap_or_default().trim();
+            essence.eq_ignore_ascii_case("application/json")
+        })
 }
 
 fn empty(status: StatusCode) -> Response<Body> {
@@ -303,7 +354,9 @@ fn empty(status: StatusCode) -> Response<Body> {
 fn json(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     let mut response = Response::new(Body::full(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 

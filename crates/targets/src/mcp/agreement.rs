@@ -1,7 +1,6 @@
 //! Which era the server speaks: found out by asking, remembered, found out again when it fails.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ::mcp::capability::ServerCapabilities;
 use ::mcp::era::{Era, ProtocolVersion};
@@ -9,8 +8,8 @@ use ::mcp::error::Code;
 use ::mcp::method::Method;
 use ::mcp::raw::Raw;
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::session::{Owner, Session};
@@ -18,9 +17,6 @@ use super::wire::{Again, Content, Events, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation};
 use crate::reply::{Answer, Outcome};
-
-/// Probes that a server's odd answers provoke are at least so far apart.
-const BETWEEN_PROBES: Duration = Duration::from_secs(1);
 
 /// What was found out about the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +50,13 @@ pub(super) struct Asked {
 impl McpTarget {
     /// What the server speaks; asks it if that is not known.
     pub(super) async fn agree(&self) -> Result<Arc<Agreement>, CallError> {
-        if let Some(known) = self.agreement.current.load_full() {
-            return Ok(known);
+        match self.agreement.current.load_full() {
+            Some(known) => Ok(known),
+            None => Box::pin(self.agree_first()).await,
         }
+    }
+
+    async fn agree_first(&self) -> Result<Arc<Agreement>, CallError> {
         let mut probing = self.agreement.probing.lock().await;
         if let Some(known) = self.agreement.current.load_full() {
             return Ok(known);
@@ -72,7 +72,11 @@ impl McpTarget {
         let differs = |found: &Agreement| found.version != doubted.version;
         match self.agreement.current.load_full() {
             Some(known) if !Arc::ptr_eq(&known, doubted) => return Ok(differs(&known)),
-            Some(_) if probing.is_some_and(|last| last.elapsed() < BETWEEN_PROBES) => {
+            Some(_)
+                if probing.is_some_and(|last| {
+                    last.elapsed() < self.settings.freshness.between_probes
+                }) =>
+            {
                 return Ok(false);
             }
             _ => {}
@@ -87,7 +91,6 @@ impl McpTarget {
                 version = found.version.as_str(),
                 "the target now speaks another protocol version",
             );
-            self.sessions.forget_all();
         }
         Ok(differs(&found))
     }
@@ -99,15 +102,24 @@ impl McpTarget {
         let headers = Wire::modern_headers(version, Method::Discover.as_str(), None);
         let body = outgoing::request(id, Method::Discover, version, "");
         let asked = self.ask(headers, body, id, Era::Stateless).await?;
-        if let Some(stray) = asked.session_id.clone().filter(|_| !asked.status.is_success()) {
+        if let Some(stray) = asked
+            .session_id
+            .clone()
+            .filter(|_| !asked.status.is_success())
+        {
             // Some servers make a session before they look at the request, and keep it.
             self.end_in_background(Session::new(ProtocolVersion::LATEST_SESSION, Some(stray)));
         }
         let agreement = match judge(asked.status, &asked.answer) {
-            Judgement::Modern(agreement) => agreement,
+            Judgement::Modern(agreement) => {
+                self.sessions.forget_all();
+                agreement
+            }
             Judgement::Legacy => {
                 let (agreement, session) = self.initialize().await?;
-                self.sessions.keep(Owner::Gateway, session);
+                if let Some(replaced) = self.sessions.keep(Owner::Gateway, session) {
+                    self.end_in_background(replaced);
+                }
                 agreement
             }
             Judgement::NothingInCommon(supported) => {
@@ -130,29 +142,46 @@ impl McpTarget {
     pub(super) async fn initialize(&self) -> Result<(Agreement, Session), CallError> {
         let id = self.fresh_id();
         let body = outgoing::initialize(id, ProtocolVersion::LATEST_SESSION);
-        let asked = self.ask(Wire::headers(None, None), body, id, Era::Session).await?;
+        let asked = self
+            .ask(Wire::headers(None, None), body, id, Era::Session)
+            .await?;
         let result = match asked.answer? {
-            Answer { outcome: Outcome::Result(result), .. } => result,
-            Answer { outcome: Outcome::Error { code, raw }, .. } => {
+            Answer {
+                outcome: Outcome::Result(result),
+                ..
+            } => result,
+            Answer {
+                outcome: Outcome::Error { code, raw },
+                ..
+            } => {
                 return Err(match code {
-                    Code::UNSUPPORTED_VERSION => {
-                        CallError::NoCommonVersion { supported: supported_versions(&raw) }
-                    }
-                    _ if !asked.status.is_success() => {
-                        CallError::UpstreamHttp { status: asked.status.as_u16() }
-                    }
+                    Code::UNSUPPORTED_VERSION => CallError::NoCommonVersion {
+                        supported: supported_versions(&raw),
+                    },
+                    _ if !asked.status.is_success() => CallError::UpstreamHttp {
+                        status: asked.status.as_u16(),
+                    },
                     _ => Violation::Initialize.into(),
                 });
             }
         };
         let raw = raw(&result).ok_or(Violation::Initialize)?;
-        let word = raw.get("protocolVersion").and_then(Raw::text).ok_or(Violation::Initialize)?;
+        let word = raw
+            .get("protocolVersion")
+            .and_then(Raw::text)
+            .ok_or(Violation::Initialize)?;
         let version = ProtocolVersion::parse(&word)
             .filter(|version| version.era() == Era::Session)
-            .ok_or_else(|| CallError::NoCommonVersion { supported: vec![word.as_ref().into()] })?;
+            .ok_or_else(|| CallError::NoCommonVersion {
+                supported: vec![word.as_ref().into()],
+            })?;
         // TL-3: visible ASCII only.
         let visible = |id: &HeaderValue| id.as_bytes().iter().all(u8::is_ascii_graphic);
-        if asked.session_id.as_ref().is_some_and(|id| id.is_empty() || !visible(id)) {
+        if asked
+            .session_id
+            .as_ref()
+            .is_some_and(|id| id.is_empty() || !visible(id))
+        {
             return Err(Violation::Initialize.into());
         }
         let session = Session::new(version, asked.session_id);
@@ -191,11 +220,7 @@ impl McpTarget {
             let status = received.status();
             let session_id = received.session_id().cloned();
             let mut refusal = Bytes::new();
-            let answer = if !status.is_success() {
-                refusal = received.read_explanation().await;
-                let unexplained = CallError::UpstreamHttp { status: status.as_u16() };
-                answer::refusal(&refusal, era).ok_or(unexplained)
-            } else {
+            let answer = if status.is_success() {
                 match received.content() {
                     Content::Json => Ok(answer::read(&received.read().await?, id, era)?),
                     Content::Events => self.answer_among(received.events(), id, era).await,
@@ -204,13 +229,22 @@ impl McpTarget {
                         Err(Violation::ContentType.into())
                     }
                 }
+            } else {
+                refusal = received.read_explanation().await;
+                let unexplained = CallError::UpstreamHttp {
+                    status: status.as_u16(),
+                };
+                answer::refusal(&refusal, era).ok_or(unexplained)
             };
             Ok::<_, CallError>((status, session_id, answer, refusal))
         };
         match tokio::time::timeout(limit, asking).await {
-            Ok(Ok((status, session_id, answer, refusal))) => {
-                Ok(Asked { status, session_id, answer, refusal })
-            }
+            Ok(Ok((status, session_id, answer, refusal))) => Ok(Asked {
+                status,
+                session_id,
+                answer,
+                refusal,
+            }),
             // What is no message may still be an answer to who asked, for instance a web page.
             Ok(Err(error @ CallError::ProtocolViolation(_))) => Ok(Asked {
                 status: StatusCode::OK,
@@ -224,7 +258,12 @@ impl McpTarget {
     }
 
     /// The response in an event stream; notifications before it concern nobody here.
-    async fn answer_among(&self, mut events: Events, id: u64, era: Era) -> Result<Answer, CallError> {
+    async fn answer_among(
+        &self,
+        mut events: Events,
+        id: u64,
+        era: Era,
+    ) -> Result<Answer, CallError> {
         loop {
             let event = events.next().await?.ok_or(CallError::ClosedMidStream)?;
             if event.data.trim_ascii().is_empty() {
@@ -255,8 +294,14 @@ enum Judgement {
 
 fn judge(status: StatusCode, answer: &Result<Answer, CallError>) -> Judgement {
     match answer {
-        Ok(Answer { outcome: Outcome::Result(result), .. }) => judge_result(result),
-        Ok(Answer { outcome: Outcome::Error { code, raw }, .. }) => match *code {
+        Ok(Answer {
+            outcome: Outcome::Result(result),
+            ..
+        }) => judge_result(result),
+        Ok(Answer {
+            outcome: Outcome::Error { code, raw },
+            ..
+        }) => match *code {
             Code::UNSUPPORTED_VERSION => {
                 let supported = supported_versions(raw);
                 match ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref)) {
@@ -277,11 +322,15 @@ fn judge(status: StatusCode, answer: &Result<Answer, CallError>) -> Judgement {
 }
 
 fn judge_result(result: &Bytes) -> Judgement {
-    let Some(raw) = raw(result) else { return Judgement::Legacy };
+    let Some(raw) = raw(result) else {
+        return Judgement::Legacy;
+    };
     let Some(versions) = raw.get("supportedVersions").and_then(Raw::elements) else {
         return Judgement::Legacy;
     };
-    let versions: Vec<Box<str>> = versions.filter_map(|v| Some(v.text()?.as_ref().into())).collect();
+    let versions: Vec<Box<str>> = versions
+        .filter_map(|v| Some(v.text()?.as_ref().into()))
+        .collect();
     match ProtocolVersion::newest_of(versions.iter().map(AsRef::as_ref)) {
         None => Judgement::NothingInCommon(versions),
         Some(version) if version.era() == Era::Session => Judgement::Legacy,
@@ -301,7 +350,9 @@ fn judge_status(status: StatusCode) -> Judgement {
 fn unanswered(asked: Asked) -> CallError {
     match asked.answer {
         Err(error) => error,
-        Ok(_) => CallError::UpstreamHttp { status: asked.status.as_u16() },
+        Ok(_) => CallError::UpstreamHttp {
+            status: asked.status.as_u16(),
+        },
     }
 }
 
@@ -311,7 +362,9 @@ fn agreement(
     capabilities: Option<Raw<'_>>,
     has_sessions: bool,
 ) -> Agreement {
-    let capabilities = capabilities.filter(|raw| raw.is_object()).map(ServerCapabilities);
+    let capabilities = capabilities
+        .filter(|raw| raw.is_object())
+        .map(ServerCapabilities);
     Agreement {
         version,
         has_tools: capabilities.is_none_or(ServerCapabilities::tools),
@@ -326,7 +379,11 @@ fn supported_versions(error: &Bytes) -> Vec<Box<str>> {
         .and_then(|error| error.get("data"))
         .and_then(|data| data.get("supported"))
         .and_then(Raw::elements);
-    supported.into_iter().flatten().filter_map(|v| Some(v.text()?.as_ref().into())).collect()
+    supported
+        .into_iter()
+        .flatten()
+        .filter_map(|v| Some(v.text()?.as_ref().into()))
+        .collect()
 }
 
 pub(super) fn raw(text: &Bytes) -> Option<Raw<'_>> {
@@ -337,17 +394,30 @@ pub(super) fn raw(text: &Bytes) -> Option<Raw<'_>> {
 mod tests {
     use super::*;
 
-    fn result(text: &'static str) -> Result<Answer, CallError> {
-        Ok(Answer { era: Era::Stateless, outcome: Outcome::Result(Bytes::from_static(text.as_bytes())) })
+    fn result(text: &'static str) -> Answer {
+        Answer {
+            era: Era::Stateless,
+            outcome: Outcome::Result(Bytes::from_static(text.as_bytes())),
+        }
     }
 
-    fn error(code: i64, raw: &'static str) -> Result<Answer, CallError> {
+    fn error(code: i64, raw: &'static str) -> Answer {
         let raw = Bytes::from_static(raw.as_bytes());
-        Ok(Answer { era: Era::Stateless, outcome: Outcome::Error { code: Code(code), raw } })
+        Answer {
+            era: Era::Stateless,
+            outcome: Outcome::Error {
+                code: Code(code),
+                raw,
+            },
+        }
     }
 
-    fn judged(status: u16, answer: &Result<Answer, CallError>) -> Judgement {
-        judge(StatusCode::from_u16(status).expect("a status"), answer)
+    fn judged(status: u16, answer: Answer) -> Judgement {
+        judge(StatusCode::from_u16(status).expect("a status"), &Ok(answer))
+    }
+
+    fn judged_failure(status: u16, error: CallError) -> Judgement {
+        judge(StatusCode::from_u16(status).expect("a status"), &Err(error))
     }
 
     // UC-2
@@ -356,7 +426,9 @@ mod tests {
         let answer = result(
             r#"{"supportedVersions":["2025-11-25","2026-07-28","2099-01-01"],"capabilities":{"tools":{"listChanged":true}}}"#,
         );
-        let Judgement::Modern(agreement) = judged(200, &answer) else { panic!("modern") };
+        let Judgement::Modern(agreement) = judged(200, answer) else {
+            panic!("modern")
+        };
         assert_eq!(agreement.version, ProtocolVersion::V2026_07_28);
         assert!(agreement.has_tools && agreement.list_changed && !agreement.has_sessions);
     }
@@ -365,52 +437,81 @@ mod tests {
     #[test]
     fn a_server_that_supports_only_older_versions_is_asked_to_initialize() {
         let listed = result(r#"{"supportedVersions":["2025-06-18"]}"#);
-        assert_eq!(judged(200, &listed), Judgement::Legacy);
-        let refused = error(-32022, r#"{"code":-32022,"data":{"supported":["2025-11-25"]}}"#);
-        assert_eq!(judged(400, &refused), Judgement::Legacy);
+        assert_eq!(judged(200, listed), Judgement::Legacy);
+        let refused = error(
+            -32022,
+            r#"{"code":-32022,"data":{"supported":["2025-11-25"]}}"#,
+        );
+        assert_eq!(judged(400, refused), Judgement::Legacy);
     }
 
     // UC-2
     #[test]
     fn a_server_of_another_future_has_nothing_in_common_with_us() {
-        let refused = error(-32022, r#"{"code":-32022,"data":{"supported":["2099-01-01"]}}"#);
-        assert_eq!(judged(400, &refused), Judgement::NothingInCommon(vec!["2099-01-01".into()]));
+        let refused = error(
+            -32022,
+            r#"{"code":-32022,"data":{"supported":["2099-01-01"]}}"#,
+        );
+        assert_eq!(
+            judged(400, refused),
+            Judgement::NothingInCommon(vec!["2099-01-01".into()])
+        );
         let listed = result(r#"{"supportedVersions":["2099-01-01"]}"#);
-        assert_eq!(judged(200, &listed), Judgement::NothingInCommon(vec!["2099-01-01".into()]));
+        assert_eq!(
+            judged(200, listed),
+            Judgement::NothingInCommon(vec!["2099-01-01".into()])
+        );
     }
 
     // UC-2
     #[test]
     fn other_modern_errors_in_a_400_mean_modern() {
         for code in [-32020, -32021] {
-            assert!(matches!(judged(400, &error(code, "{}")), Judgement::Modern(_)), "{code}");
+            assert!(
+                matches!(judged(400, error(code, "{}")), Judgement::Modern(_)),
+                "{code}"
+            );
         }
     }
 
     // UC-2
     #[test]
     fn a_400_without_a_modern_error_means_legacy() {
-        assert_eq!(judged(400, &error(-32600, "{}")), Judgement::Legacy);
+        assert_eq!(judged(400, error(-32600, "{}")), Judgement::Legacy);
         for status in [400, 404, 405, 406, 415, 422, 500, 501] {
-            let answer = Err(CallError::UpstreamHttp { status });
-            assert_eq!(judged(status, &answer), Judgement::Legacy, "{status}");
+            let failure = CallError::UpstreamHttp { status };
+            assert_eq!(
+                judged_failure(status, failure),
+                Judgement::Legacy,
+                "{status}"
+            );
         }
-        assert_eq!(judged(404, &error(-32601, "{}")), Judgement::Legacy);
-        assert_eq!(judged(200, &error(-32601, "{}")), Judgement::Legacy);
+        assert_eq!(judged(404, error(-32601, "{}")), Judgement::Legacy);
+        assert_eq!(judged(200, error(-32601, "{}")), Judgement::Legacy);
     }
 
     #[test]
     fn a_server_in_trouble_says_nothing_about_its_era() {
         for status in [403, 429, 502, 503, 504] {
-            let answer = Err(CallError::UpstreamHttp { status });
-            assert_eq!(judged(status, &answer), Judgement::Unclear, "{status}");
+            let failure = CallError::UpstreamHttp { status };
+            assert_eq!(
+                judged_failure(status, failure),
+                Judgement::Unclear,
+                "{status}"
+            );
         }
-        assert_eq!(judged(200, &Err(CallError::ClosedMidStream)), Judgement::Unclear);
+        assert_eq!(
+            judged_failure(200, CallError::ClosedMidStream),
+            Judgement::Unclear
+        );
     }
 
     #[test]
     fn nonsense_with_status_200_is_asked_to_initialize() {
-        assert_eq!(judged(200, &result("{}")), Judgement::Legacy);
-        assert_eq!(judged(200, &Err(Violation::ContentType.into())), Judgement::Legacy);
+        assert_eq!(judged(200, result("{}")), Judgement::Legacy);
+        assert_eq!(
+            judged_failure(200, Violation::ContentType.into()),
+            Judgement::Legacy
+        );
     }
 }

@@ -47,9 +47,13 @@ pub(super) fn check(
 /// a request before reading it. `None` if the body is no JSON-RPC error.
 pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
     match jsonrpc::parse(body) {
-        Ok(Message::Response(Response { outcome: jsonrpc::Outcome::Error(error), .. })) => {
-            Some(Answer { era, outcome: error_outcome(body, &error) })
-        }
+        Ok(Message::Response(Response {
+            outcome: jsonrpc::Outcome::Error(error),
+            ..
+        })) => Some(Answer {
+            era,
+            outcome: error_outcome(body, &error),
+        }),
         _ => None,
     }
 }
@@ -57,15 +61,18 @@ pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
 /// Whether the body's id is ours: then the server read the request and means what it says.
 pub(super) fn is_answer_to(body: &Bytes, id: u64) -> bool {
     match jsonrpc::parse(body) {
-        Ok(Message::Response(response)) => {
-            response.id.is_some_and(|found| is_ours(found.as_json(), id))
-        }
+        Ok(Message::Response(response)) => response
+            .id
+            .is_some_and(|found| is_ours(found.as_json(), id)),
         _ => false,
     }
 }
 
 fn error_outcome(body: &Bytes, error: &jsonrpc::ErrorObject<'_>) -> Outcome {
-    Outcome::Error { code: error.code, raw: body.slice_ref(error.raw.as_bytes()) }
+    Outcome::Error {
+        code: error.code,
+        raw: body.slice_ref(error.raw.as_bytes()),
+    }
 }
 
 /// Is this text our id? It was sent as a decimal number.

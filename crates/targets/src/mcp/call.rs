@@ -37,8 +37,8 @@ pub(super) enum Refused {
     Session,
     /// The mirrored headers are not what it expects (UC-4).
     Headers,
-    /// It may speak another era than it did (UC-2).
-    Era { status: u16 },
+    /// It may speak another era than it did (UC-2). If it does not, this is its answer.
+    Era { status: u16, answer: Option<Answer> },
 }
 
 /// Which mending was tried already: each is tried once.
@@ -61,46 +61,96 @@ impl McpTarget {
         }
         let call = call.into_inner();
         let deadline = Instant::now() + self.settings.timeouts.total;
-        let bounds = Bounds { deadline, cancel: cancel.clone() };
-        let calling = tokio::time::timeout_at(deadline, self.call_until_heard(&call, bounds));
-        match cancel.run_until_cancelled(calling).await {
-            None => Err(CallError::Cancelled),
-            Some(Err(_)) => Err(CallError::TimedOut(Stage::Total)),
-            Some(Ok(reply)) => reply,
+        let bounds = Bounds {
+            deadline,
+            cancel: cancel.clone(),
+        };
+        // Pinned in place: the combinators would hold the future several times over.
+        let mut calling = std::pin::pin!(self.call_until_heard(&call, bounds));
+        tokio::select! {
+            biased;
+            reply = &mut calling => reply,
+            () = cancel.cancelled() => Err(CallError::Cancelled),
+            () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
         }
     }
 
     async fn call_until_heard(&self, call: &ToolCall, bounds: Bounds) -> Result<Reply, CallError> {
-        let outgoing = outgoing::Call::new(&call.params, &call.tool).ok_or(CallError::InvalidParams)?;
+        let outgoing =
+            outgoing::Call::new(&call.params, &call.tool).ok_or(CallError::InvalidParams)?;
         let owner = Owner::Caller(call.principal.clone());
         let mut mended = Mended::default();
         loop {
             let agreement = self.agree().await?;
-            let session = match agreement.era() {
-                Era::Session => Some(self.session(owner.clone(), &agreement).await?),
-                Era::Stateless => None,
+            let session = match self.session_in(&agreement, &owner).await? {
+                Ok(session) => session,
+                Err(doubt) => {
+                    Box::pin(self.mend(doubt, &mut mended, &agreement, &owner, None)).await?;
+                    continue;
+                }
             };
             let id = self.fresh_id();
             let (headers, version) = match &session {
-                Some(session) => {
-                    (Wire::headers(Some(session.version()), session.id()), session.version())
-                }
-                None => (self.call_headers(&agreement, call, &outgoing), agreement.version),
+                Some(session) => (
+                    Wire::headers(Some(session.version()), session.id()),
+                    session.version(),
+                ),
+                None => (
+                    self.call_headers(&agreement, call, &outgoing),
+                    agreement.version,
+                ),
             };
             let body = outgoing.body(version, id);
             let in_flight = session.as_ref().map(|session| {
                 InFlight::new(self.wire.clone(), session.clone(), id, self.tracker.clone())
             });
-            let origin = Origin { id, era: agreement.era(), in_flight };
-            let refused = match self.attempt(headers, body, origin, &outgoing, &bounds).await? {
+            let origin = Origin {
+                id,
+                era: agreement.era(),
+                in_flight,
+            };
+            let refused = match self
+                .attempt(headers, body, origin, &outgoing, &bounds)
+                .await?
+            {
                 Ok(reply) => return Ok(reply),
                 Err(refused) => refused,
             };
-            if matches!(refused, Refused::Headers) && !std::mem::replace(&mut mended.headers, true) {
-                self.refresh().await?;
-            } else {
-                self.mend(&refused, &mut mended, &agreement, &owner, session.as_ref()).await?;
+            if matches!(refused, Refused::Headers) && !std::mem::replace(&mut mended.headers, true)
+            {
+                Box::pin(self.refresh()).await?;
+                continue;
             }
+            let mending = self.mend(refused, &mut mended, &agreement, &owner, session.as_ref());
+            if let Some(answer) = Box::pin(mending).await? {
+                return Ok(Reply::One(answer));
+            }
+        }
+    }
+
+    /// The owner's session, if the era has sessions; or the doubt whether it has, if the server
+    /// refuses to make one. The outer error is final.
+    pub(super) async fn session_in(
+        &self,
+        agreement: &Agreement,
+        owner: &Owner,
+    ) -> Result<Result<Option<Session>, Refused>, CallError> {
+        if agreement.era() == Era::Stateless {
+            return Ok(Ok(None));
+        }
+        match self.session(owner.clone(), agreement).await {
+            Ok(session) => Ok(Ok(Some(session))),
+            Err(CallError::UpstreamHttp {
+                status: status @ (400 | 404 | 405),
+            }) => Ok(Err(Refused::Era {
+                status,
+                answer: None,
+            })),
+            Err(CallError::NoCommonVersion { .. }) => Ok(Err(Refused::Era {
+                status: 400,
+                answer: None,
+            })),
+            Err(error) => Err(error),
         }
     }
 
@@ -124,7 +174,7 @@ impl McpTarget {
             }
         };
         if !received.status().is_success() {
-            return self.refused(received, origin).await;
+            return Box::pin(self.refused(received, origin)).await;
         }
         match received.content() {
             Content::Json => {
@@ -134,10 +184,12 @@ impl McpTarget {
             }
             Content::Events => {
                 let token = outgoing.progress_token.map(|token| token.as_str().into());
-                let mut messages = Messages::new(self, received.events(), origin, token, bounds.clone());
-                messages.reply().await.map(|reply| Ok(reply.unwrap_or_else(|| {
-                    Reply::Stream(Box::new(messages))
-                })))
+                let mut messages =
+                    Messages::new(self, received.events(), origin, token, bounds.clone());
+                messages
+                    .reply()
+                    .await
+                    .map(|reply| Ok(reply.unwrap_or_else(|| Reply::Stream(Box::new(messages)))))
             }
             Content::Other => {
                 origin.answered();
@@ -152,25 +204,31 @@ impl McpTarget {
         mut origin: Origin,
     ) -> Result<Result<Reply, Refused>, CallError> {
         let status = received.status();
-        let has_session = origin.in_flight.as_ref().is_some_and(InFlight::has_session_id);
+        let has_session = origin
+            .in_flight
+            .as_ref()
+            .is_some_and(InFlight::has_session_id);
         let body = received.read_explanation().await;
         origin.answered();
         match judge_refusal(status, &body, origin.id, origin.era, has_session) {
             Judged::Answer(answer) => Ok(Ok(Reply::One(answer))),
             Judged::Refused(refused) => Ok(Err(refused)),
-            Judged::Final => Err(CallError::UpstreamHttp { status: status.as_u16() }),
+            Judged::Final => Err(CallError::UpstreamHttp {
+                status: status.as_u16(),
+            }),
         }
     }
 
-    /// Mends what a refusal complains about; an error means that the request is not to be repeated.
+    /// Mends what a refusal complains about, so that the request can be repeated; or says that it
+    /// was an answer after all.
     pub(super) async fn mend(
         &self,
-        refused: &Refused,
+        refused: Refused,
         mended: &mut Mended,
         agreement: &Arc<Agreement>,
         owner: &Owner,
         session: Option<&Session>,
-    ) -> Result<(), CallError> {
+    ) -> Result<Option<Answer>, CallError> {
         let first_time = |tried: &mut bool| !std::mem::replace(tried, true);
         match refused {
             Refused::Session => {
@@ -180,23 +238,25 @@ impl McpTarget {
                 if let Some(session) = session {
                     self.sessions.forget(owner, session);
                 }
-                Ok(())
+                Ok(None)
             }
             Refused::Headers => Err(Violation::HeaderMismatch.into()),
-            Refused::Era { status } => {
-                let status = *status;
+            Refused::Era { status, answer } => {
                 if first_time(&mut mended.era) && self.agree_anew(agreement).await? {
-                    return Ok(());
+                    return Ok(None);
+                }
+                if let Some(answer) = answer {
+                    return Ok(Some(answer));
                 }
                 // Some servers answer 400 to a session that they have forgotten.
-                let renewable = session.is_some_and(|session| session.id().is_some());
-                if status == 400 && renewable && first_time(&mut mended.session) {
-                    if let Some(session) = session {
+                let renewable = session.filter(|session| session.id().is_some());
+                match renewable {
+                    Some(session) if status == 400 && first_time(&mut mended.session) => {
                         self.sessions.forget(owner, session);
+                        Ok(None)
                     }
-                    return Ok(());
+                    _ => Err(CallError::UpstreamHttp { status }),
                 }
-                Err(CallError::UpstreamHttp { status })
             }
         }
     }
@@ -210,7 +270,10 @@ impl McpTarget {
         outgoing: &outgoing::Call<'_>,
     ) -> HeaderMap {
         let listing = self.listing();
-        let tool = listing.tools.as_ref().and_then(|tools| tools.find(&call.tool));
+        let tool = listing
+            .tools
+            .as_ref()
+            .and_then(|tools| tools.find(&call.tool));
         let name = tool.map_or_else(
             || HeaderValue::try_from(encode_value(&call.tool).as_ref()).ok(),
             |tool| Some(tool.name_header.clone()),
@@ -218,7 +281,9 @@ impl McpTarget {
         let mut headers = Wire::modern_headers(agreement.version, Method::ToolsCall.as_str(), name);
         let mirrored = tool.map_or(&[][..], |tool| &tool.param_headers);
         for (name, value) in param_header::for_call(mirrored, outgoing.arguments) {
-            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::try_from(value))
+            {
                 headers.insert(name, value);
             }
         }
@@ -245,25 +310,36 @@ pub(super) fn judge_refusal(
 ) -> Judged {
     let answer = answer::refusal(body, era);
     let code = match &answer {
-        Some(Answer { outcome: Outcome::Error { code, .. }, .. }) => Some(*code),
+        Some(Answer {
+            outcome: Outcome::Error { code, .. },
+            ..
+        }) => Some(*code),
         _ => None,
     };
+    let answer = answer.filter(|_| answer::is_answer_to(body, id));
     let status = status.as_u16();
-    let refused = match (era, code) {
-        (Era::Session, _) if status == 404 && has_session => Some(Refused::Session),
-        (Era::Session, Some(code)) if code.is_modern() => Some(Refused::Era { status }),
-        (Era::Stateless, Some(Code::HEADER_MISMATCH)) => Some(Refused::Headers),
-        (Era::Stateless, Some(Code::UNSUPPORTED_VERSION)) => Some(Refused::Era { status }),
-        _ => None,
-    };
-    if let Some(refused) = refused {
-        return Judged::Refused(refused);
-    }
-    match answer {
-        Some(answer) if answer::is_answer_to(body, id) => Judged::Answer(answer),
-        _ if matches!(status, 400 | 404 | 405 | 406 | 415) => {
-            Judged::Refused(Refused::Era { status })
-        }
-        _ => Judged::Final,
+    match (era, code) {
+        (Era::Session, _) if status == 404 && has_session => Judged::Refused(Refused::Session),
+        (Era::Session, Some(code)) if code.is_modern() => Judged::Refused(Refused::Era {
+            status,
+            answer: None,
+        }),
+        (Era::Stateless, Some(Code::HEADER_MISMATCH)) => Judged::Refused(Refused::Headers),
+        (Era::Stateless, Some(Code::UNSUPPORTED_VERSION)) => Judged::Refused(Refused::Era {
+            status,
+            answer: None,
+        }),
+        // To a modern server, a request without its metadata is a bad one (TM-8).
+        (Era::Session, _) if status == 400 => Judged::Refused(Refused::Era { status, answer }),
+        _ => match answer {
+            Some(answer) => Judged::Answer(answer),
+            None if matches!(status, 400 | 404 | 405 | 406 | 415) => {
+                Judged::Refused(Refused::Era {
+                    status,
+                    answer: None,
+                })
+            }
+            None => Judged::Final,
+        },
     }
 }

@@ -10,7 +10,7 @@ use ::mcp::error::Code;
 use ::mcp::header::encode_value;
 use ::mcp::method::Method;
 use ::mcp::param_header::ParamHeader;
-use ::mcp::raw::quote;
+use ::mcp::raw::{Raw, quote};
 use ::mcp::result::{CacheHint, cache_hint};
 use ::mcp::tool::{self, Tool};
 use bytes::Bytes;
@@ -19,14 +19,11 @@ use tokio::time::Instant;
 
 use super::agreement::raw;
 use super::call::{Judged, Mended, judge_refusal};
-use super::session::Owner;
+use super::session::{Owner, Session};
 use super::wire::Wire;
 use super::{McpTarget, outgoing};
 use crate::error::{CallError, ListBound, Violation};
 use crate::reply::{Answer, Outcome};
-
-/// A list that may not be kept at all is still not asked for more often than this.
-const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 /// What is known of a server's tools.
 #[derive(Debug, Clone, Default)]
@@ -103,8 +100,14 @@ impl McpTarget {
         }
         let listed = self.list().await.map(Arc::new);
         let next = match &listed {
-            Ok(tools) => Listing { tools: Some(Arc::clone(tools)), failure: None },
-            Err(error) => Listing { tools: current.tools.clone(), failure: Some(error.clone()) },
+            Ok(tools) => Listing {
+                tools: Some(Arc::clone(tools)),
+                failure: None,
+            },
+            Err(error) => Listing {
+                tools: current.tools.clone(),
+                failure: Some(error.clone()),
+            },
         };
         self.log_turn(&current, &next);
         self.listing.send_if_modified(|listing| {
@@ -141,7 +144,7 @@ impl McpTarget {
         }
         match tools.era {
             Era::Session => freshness.unknown,
-            Era::Stateless => Duration::from_millis(tools.hint.ttl_ms).max(SHORTEST_LIFE),
+            Era::Stateless => Duration::from_millis(tools.hint.ttl_ms).max(freshness.shortest),
         }
     }
 
@@ -162,21 +165,29 @@ impl McpTarget {
 
     async fn list_from_the_start(&self) -> Result<ToolList, CallError> {
         let limits = &self.settings.limits;
-        let mut gathered =
-            Gathered { tools: Vec::new(), by_name: HashMap::new(), hint: None, bytes: 0 };
+        let mut gathered = Gathered {
+            tools: Vec::new(),
+            by_name: HashMap::new(),
+            hint: None,
+            bytes: 0,
+        };
         let mut cursor: Option<String> = None;
         for _page in 0..limits.pages {
             let members = cursor.as_deref().map_or_else(String::new, |cursor| {
                 format!(r#""cursor":{}"#, quote(cursor))
             });
-            let Some(Answer { era, outcome }) = self.ask_in_agreement(Method::ToolsList, &members).await?
+            let Some(Answer { era, outcome }) =
+                self.ask_in_agreement(Method::ToolsList, &members).await?
             else {
                 return Ok(self.finish(gathered, Era::Session));
             };
             let result = match outcome {
                 Outcome::Result(result) => result,
                 // A server without tools may not know the method.
-                Outcome::Error { code: Code::METHOD_NOT_FOUND, .. } if cursor.is_none() => {
+                Outcome::Error {
+                    code: Code::METHOD_NOT_FOUND,
+                    ..
+                } if cursor.is_none() => {
                     return Ok(self.finish(gathered, era));
                 }
                 Outcome::Error { code, .. } => {
@@ -212,7 +223,7 @@ impl McpTarget {
             match Tool::parse(definition) {
                 Ok(tool) => self.keep(gathered, result, tool),
                 Err(fault) => {
-                    let name = definition.get("name").and_then(|name| name.text());
+                    let name = definition.get("name").and_then(Raw::text);
                     tracing::warn!(
                         target.name = %self.settings.name,
                         tool = name.as_deref().unwrap_or_default(),
@@ -236,8 +247,12 @@ impl McpTarget {
             return;
         }
         // What `encode_value` makes is always a header value.
-        let Ok(name_header) = HeaderValue::try_from(encode_value(&name).as_ref()) else { return };
-        gathered.by_name.insert(Arc::clone(&name), gathered.tools.len());
+        let Ok(name_header) = HeaderValue::try_from(encode_value(&name).as_ref()) else {
+            return;
+        };
+        gathered
+            .by_name
+            .insert(Arc::clone(&name), gathered.tools.len());
         gathered.tools.push(ListedTool {
             name,
             definition: page.slice_ref(tool.raw.as_bytes()),
@@ -252,7 +267,10 @@ impl McpTarget {
             tools = gathered.tools.len(),
             "listed the tools of target `{}`", self.settings.name,
         );
-        let careful = CacheHint { ttl_ms: 0, scope: ::mcp::result::CacheScope::Private };
+        let careful = CacheHint {
+            ttl_ms: 0,
+            scope: ::mcp::result::CacheScope::Private,
+        };
         ToolList {
             tools: gathered.tools,
             era,
@@ -276,18 +294,19 @@ impl McpTarget {
                 return Ok(None);
             }
             let era = agreement.era();
-            let session = match era {
-                Era::Session => Some(self.session(Owner::Gateway, &agreement).await?),
-                Era::Stateless => None,
+            let owner = Owner::Gateway;
+            let session = match self.session_in(&agreement, &owner).await? {
+                Ok(session) => session,
+                Err(doubt) => {
+                    self.mend(doubt, &mut mended, &agreement, &owner, None)
+                        .await?;
+                    continue;
+                }
             };
-            let (headers, version) = match &session {
-                Some(session) => {
-                    (Wire::headers(Some(session.version()), session.id()), session.version())
-                }
-                None => {
-                    let version = agreement.version;
-                    (Wire::modern_headers(version, method.as_str(), None), version)
-                }
+            let version = session.as_ref().map_or(agreement.version, Session::version);
+            let headers = match &session {
+                Some(session) => Wire::headers(Some(version), session.id()),
+                None => Wire::modern_headers(version, method.as_str(), None),
             };
             let id = self.fresh_id();
             let body = outgoing::request(id, method, version, members);
@@ -295,14 +314,24 @@ impl McpTarget {
             if asked.status.is_success() {
                 return asked.answer.map(Some);
             }
-            let has_session = session.as_ref().is_some_and(|session| session.id().is_some());
+            let has_session = session
+                .as_ref()
+                .is_some_and(|session| session.id().is_some());
             let status = asked.status;
             match judge_refusal(status, &asked.refusal, id, era, has_session) {
                 Judged::Answer(answer) => return Ok(Some(answer)),
-                Judged::Final => return Err(CallError::UpstreamHttp { status: status.as_u16() }),
+                Judged::Final => {
+                    return Err(CallError::UpstreamHttp {
+                        status: status.as_u16(),
+                    });
+                }
                 Judged::Refused(refused) => {
-                    self.mend(&refused, &mut mended, &agreement, &Owner::Gateway, session.as_ref())
+                    let answer = self
+                        .mend(refused, &mut mended, &agreement, &owner, session.as_ref())
                         .await?;
+                    if answer.is_some() {
+                        return Ok(answer);
+                    }
                 }
             }
         }

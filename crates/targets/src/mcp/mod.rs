@@ -88,26 +88,32 @@ impl Default for Limits {
     }
 }
 
-/// How often the list of tools is asked for where the server does not say.
+/// How often the server is asked for its tools, and for its era, where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
     /// With no change notifications and no `ttlMs`.
     pub unknown: Duration,
+    /// A list that may not be kept at all is still not asked for more often than this.
+    pub shortest: Duration,
     /// While change notifications are being received.
     pub watched: Duration,
     /// The first pause after a failure; it doubles up to `longest_pause`.
     pub first_pause: Duration,
     /// The longest pause after failures.
     pub longest_pause: Duration,
+    /// Between two questions for the era that odd answers of the server provoke.
+    pub between_probes: Duration,
 }
 
 impl Default for Freshness {
     fn default() -> Self {
         Self {
             unknown: Duration::from_mins(1),
+            shortest: Duration::from_secs(1),
             watched: Duration::from_mins(10),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
+            between_probes: Duration::from_secs(1),
         }
     }
 }
@@ -174,7 +180,11 @@ impl McpTarget {
     ///
     /// # Errors
     /// If the pool's rules forbid the URL.
-    pub fn new(settings: Settings, pool: &Pool, tracker: TaskTracker) -> Result<Arc<Self>, Refusal> {
+    pub fn new(
+        settings: Settings,
+        pool: &Pool,
+        tracker: TaskTracker,
+    ) -> Result<Arc<Self>, Refusal> {
         let wire = Wire::new(pool.upstream(&settings.url)?, &settings);
         Ok(Arc::new(Self {
             wire,
@@ -222,7 +232,8 @@ impl McpTarget {
 
     /// Keeps the list of tools current until `stop`, then ends the sessions.
     pub async fn run(&self, stop: CancellationToken) {
-        stop.run_until_cancelled(self.keep_current()).await;
+        stop.run_until_cancelled(Box::pin(self.keep_current()))
+            .await;
         self.end_all_sessions().await;
     }
 

@@ -10,8 +10,11 @@ use ::mcp::method::Method;
 use ::mcp::raw::{Raw, quote};
 
 /// Who we are, as a JSON object.
-pub(super) const CLIENT_INFO: &str =
-    concat!(r#"{"name":"sekisho","version":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+pub(super) const CLIENT_INFO: &str = concat!(
+    r#"{"name":"sekisho","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#""}"#
+);
 
 /// What we can do for a server (UC-12): nothing yet, so it can't ask us for anything.
 const CAPABILITIES: &str = "{}";
@@ -49,7 +52,13 @@ impl<'a> Call<'a> {
         let [_, arguments, meta] = params.pick(["name", "arguments", "_meta"]).ok()?;
         let seen = RequestMeta::of(meta).ok()?;
         let progress_token = seen.valid_progress_token();
-        Some(Self { params, tool, meta: seen.raw, progress_token, arguments })
+        Some(Self {
+            params,
+            tool,
+            meta: seen.raw,
+            progress_token,
+            arguments,
+        })
     }
 
     /// The body for a server that speaks `version`. The request's id also serves as the progress
@@ -85,7 +94,10 @@ impl<'a> Call<'a> {
 
     fn legacy_meta(&self, id: &str) -> Option<Cow<'a, str>> {
         let rest = meta::without_hop_keys(self.meta)?;
-        if !self.meta.is_some_and(|meta| meta.get(meta::PROGRESS_TOKEN).is_some()) {
+        if self
+            .meta
+            .is_none_or(|meta| meta.get(meta::PROGRESS_TOKEN).is_none())
+        {
             return Some(rest);
         }
         let raw = Raw::parse(&rest).ok()?;
@@ -168,7 +180,8 @@ mod tests {
             body(params, ProtocolVersion::V2025_06_18),
             @r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","_meta":{"progressToken":7}}}"#
         );
-        let only_ours = r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
+        let only_ours =
+            r#"{"name":"x","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}"#;
         insta::assert_snapshot!(
             body(only_ours, ProtocolVersion::V2025_06_18),
             @r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add"}}"#
@@ -185,7 +198,14 @@ mod tests {
 
     #[test]
     fn parameters_that_are_no_object_are_refused() {
-        for params in ["", "[]", "{", "\u{1}", r#"{"name":"a","name":"b"}"#, r#"{"_meta":{},"_meta":{}}"#] {
+        for params in [
+            "",
+            "[]",
+            "{",
+            "\u{1}",
+            r#"{"name":"a","name":"b"}"#,
+            r#"{"_meta":{},"_meta":{}}"#,
+        ] {
             assert!(Call::new(params.as_bytes(), "add").is_none(), "{params}");
         }
     }
@@ -195,7 +215,11 @@ mod tests {
         for version in ProtocolVersion::ALL {
             for members in ["", r#""cursor":"x""#] {
                 let body = request(1, Method::ToolsList, version, members);
-                assert!(jsonrpc::parse(&body).is_ok(), "{}", String::from_utf8_lossy(&body));
+                assert!(
+                    jsonrpc::parse(&body).is_ok(),
+                    "{}",
+                    String::from_utf8_lossy(&body)
+                );
             }
         }
         assert!(jsonrpc::parse(&initialize(1, ProtocolVersion::LATEST_SESSION)).is_ok());

@@ -46,7 +46,9 @@ struct Inner {
 
 impl Session {
     pub(super) fn new(version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
-        Self { inner: Arc::new(Inner { version, id }) }
+        Self {
+            inner: Arc::new(Inner { version, id }),
+        }
     }
 
     pub(super) fn version(&self) -> ProtocolVersion {
@@ -68,7 +70,10 @@ pub(super) struct Sessions {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { slots: Mutex::default(), began: Instant::now() }
+        Self {
+            slots: Mutex::default(),
+            began: Instant::now(),
+        }
     }
 }
 
@@ -106,7 +111,9 @@ impl Sessions {
                 .iter()
                 .min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed))
                 .map(|(owner, _)| owner.clone());
-            evicted = oldest.and_then(|oldest| slots.remove(&oldest)).and_then(|slot| slot.session());
+            evicted = oldest
+                .and_then(|oldest| slots.remove(&oldest))
+                .and_then(|slot| slot.session());
         }
         let slot = Arc::<Slot>::default();
         slot.used.store(now, Ordering::Relaxed);
@@ -114,19 +121,25 @@ impl Sessions {
         (slot, evicted)
     }
 
-    /// Remembers a session that was made already.
-    pub(super) fn keep(&self, owner: Owner, session: Session) {
-        if session.id().is_some() {
-            let (slot, _) = self.slot(owner, usize::MAX);
-            slot.session.store(Some(session.inner));
-        }
+    /// Remembers a session that was made already; returns the one it replaces.
+    pub(super) fn keep(&self, owner: Owner, session: Session) -> Option<Session> {
+        session.id()?;
+        let (slot, _) = self.slot(owner, usize::MAX);
+        slot.session
+            .swap(Some(session.inner))
+            .map(|inner| Session { inner })
     }
 
     /// The server does not know this session any more: the next request makes another.
     pub(super) fn forget(&self, owner: &Owner, session: &Session) {
         let slot = self.slots.lock().get(owner).cloned();
         let Some(slot) = slot else { return };
-        if slot.session.load().as_ref().is_some_and(|known| Arc::ptr_eq(known, &session.inner)) {
+        if slot
+            .session
+            .load()
+            .as_ref()
+            .is_some_and(|known| Arc::ptr_eq(known, &session.inner))
+        {
             slot.session.store(None);
         }
     }
@@ -150,7 +163,11 @@ impl Sessions {
     }
 
     fn take_all(&self) -> Vec<Session> {
-        self.slots.lock().drain().filter_map(|(_, slot)| slot.session()).collect()
+        self.slots
+            .lock()
+            .drain()
+            .filter_map(|(_, slot)| slot.session())
+            .collect()
     }
 }
 
@@ -168,9 +185,13 @@ impl McpTarget {
         if let Some(evicted) = evicted {
             self.end_in_background(evicted);
         }
-        if let Some(session) = slot.session() {
-            return Ok(session);
+        match slot.session() {
+            Some(session) => Ok(session),
+            None => Box::pin(self.make_session(&slot)).await,
         }
+    }
+
+    async fn make_session(&self, slot: &Slot) -> Result<Session, CallError> {
         let _making = slot.making.lock().await;
         if let Some(session) = slot.session() {
             return Ok(session);
@@ -195,7 +216,8 @@ impl McpTarget {
 
     pub(super) fn end_in_background(&self, session: Session) {
         let wire = self.wire.clone();
-        self.tracker.spawn(async move { farewell(&wire, &session).await });
+        self.tracker
+            .spawn(async move { farewell(&wire, &session).await });
     }
 
     async fn end(&self, sessions: Vec<Session>) {

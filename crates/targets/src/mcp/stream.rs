@@ -61,7 +61,13 @@ pub(super) struct InFlight {
 
 impl InFlight {
     pub(super) const fn new(wire: Wire, session: Session, id: u64, tracker: TaskTracker) -> Self {
-        Self { wire, session, id, tracker, armed: true }
+        Self {
+            wire,
+            session,
+            id,
+            tracker,
+            armed: true,
+        }
     }
 
     pub(super) fn has_session_id(&self) -> bool {
@@ -71,7 +77,8 @@ impl InFlight {
     /// Sends a message that belongs to the session and needs no answer.
     fn send_aside(&self, body: Vec<u8>) {
         let (wire, session) = (self.wire.clone(), self.session.clone());
-        self.tracker.spawn(async move { send_aside(&wire, &session, body).await });
+        self.tracker
+            .spawn(async move { send_aside(&wire, &session, body).await });
     }
 }
 
@@ -195,7 +202,9 @@ impl Messages {
 
     async fn advance(&mut self) -> Result<Message, CallError> {
         loop {
-            let Some(events) = &mut self.events else { return Err(CallError::ClosedMidStream) };
+            let Some(events) = &mut self.events else {
+                return Err(CallError::ClosedMidStream);
+            };
             let event = match events.next().await {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
@@ -226,24 +235,30 @@ impl Messages {
                 Ok(self.interpret_notification(data, &notification))
             }
             jsonrpc::Message::Request(request) => {
-                match &self.origin.in_flight {
-                    Some(in_flight) => in_flight.send_aside(answer_to(&request)),
-                    // The modern era has no such requests (TM-11), and no way to answer one.
-                    None => tracing::debug!("dropped a request from a target"),
+                // The modern era has no such requests (TM-11), and no way to answer one.
+                if let Some(in_flight) = &self.origin.in_flight {
+                    in_flight.send_aside(answer_to(&request));
                 }
                 Ok(None)
             }
         }
     }
 
-    fn interpret_notification(&self, data: &Bytes, notification: &Notification<'_>) -> Option<Message> {
+    fn interpret_notification(
+        &self,
+        data: &Bytes,
+        notification: &Notification<'_>,
+    ) -> Option<Message> {
         let method = Method::parse(&notification.method)?;
         match method {
             Method::Progress => {
                 let raw = self.with_own_token(data, notification)?;
                 Some(Message::Notification { method, raw })
             }
-            Method::LogMessage => Some(Message::Notification { method, raw: data.clone() }),
+            Method::LogMessage => Some(Message::Notification {
+                method,
+                raw: data.clone(),
+            }),
             Method::ToolsListChanged => {
                 self.tools_changed.notify_one();
                 None
@@ -273,14 +288,18 @@ impl Messages {
         let (Some(events), Some(in_flight)) = (&self.events, &self.origin.in_flight) else {
             return Err(CallError::ClosedMidStream);
         };
-        let last = events.last_event_id().and_then(|id| HeaderValue::from_str(id).ok());
+        let last = events
+            .last_event_id()
+            .and_then(|id| HeaderValue::from_str(id).ok());
         let (Some(last), true) = (last, in_flight.has_session_id()) else {
             return Err(CallError::ClosedMidStream);
         };
         let pause = events.retry().unwrap_or(PAUSE).min(LONGEST_PAUSE);
         loop {
-            self.resumes_left =
-                self.resumes_left.checked_sub(1).ok_or(CallError::ClosedMidStream)?;
+            self.resumes_left = self
+                .resumes_left
+                .checked_sub(1)
+                .ok_or(CallError::ClosedMidStream)?;
             tokio::time::sleep(pause).await;
             let session = &in_flight.session;
             let mut headers = Wire::headers(Some(session.version()), session.id());

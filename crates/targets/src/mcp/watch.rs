@@ -37,25 +37,27 @@ enum Ended {
 impl McpTarget {
     /// Never ends by itself.
     pub(super) async fn keep_current(&self) {
-        tokio::join!(self.list_again_and_again(), self.listen_again_and_again(), self.sweep_sessions());
+        tokio::join!(
+            self.list_again_and_again(),
+            self.listen_again_and_again(),
+            self.sweep_sessions()
+        );
     }
 
     async fn list_again_and_again(&self) {
         let freshness = self.settings.freshness;
         let mut pause = freshness.first_pause;
         loop {
-            let wait = match self.refresh().await {
-                Ok(tools) => {
-                    pause = freshness.first_pause;
-                    self.refresh_interval(&tools)
-                }
-                Err(_) => {
-                    let wait = pause;
-                    pause = (pause * 2).min(freshness.longest_pause);
-                    wait
-                }
+            let wait = if let Ok(tools) = self.refresh().await {
+                pause = freshness.first_pause;
+                self.refresh_interval(&tools)
+            } else {
+                let longer = (pause * 2).min(freshness.longest_pause);
+                std::mem::replace(&mut pause, longer)
             };
-            let poked = tokio::time::timeout(jittered(wait), self.poke.notified()).await.is_ok();
+            let poked = tokio::time::timeout(jittered(wait), self.poke.notified())
+                .await
+                .is_ok();
             if poked {
                 tokio::time::sleep(TOGETHER).await;
             }
@@ -105,7 +107,10 @@ impl McpTarget {
     /// TL-1: GET on the endpoint, or 405.
     async fn listen_in_session(&self, session: &Session) -> Result<Ended, CallError> {
         let headers = Wire::headers(Some(session.version()), session.id());
-        let received = self.wire.get(headers, self.settings.timeouts.handshake).await?;
+        let received = self
+            .wire
+            .get(headers, self.settings.timeouts.handshake)
+            .await?;
         if received.status().as_u16() == 404 && session.id().is_some() {
             self.sessions.forget(&Owner::Gateway, session);
             return Ok(Ended::Closed);
@@ -165,7 +170,9 @@ impl McpTarget {
             Ok(event) => event?,
             Err(_) => return Ok(false),
         };
-        let Some(event) = first else { return Err(CallError::ClosedMidStream) };
+        let Some(event) = first else {
+            return Err(CallError::ClosedMidStream);
+        };
         let Ok(Message::Notification(notification)) = jsonrpc::parse(&event.data) else {
             return Ok(false);
         };
@@ -174,7 +181,10 @@ impl McpTarget {
             .and_then(|params| params.get("notifications"))
             .and_then(|filter| filter.get("toolsListChanged"))
             .and_then(Raw::bool);
-        Ok(notification.method == Method::SubscriptionsAcknowledged.as_str() && agreed == Some(true))
+        Ok(
+            notification.method == Method::SubscriptionsAcknowledged.as_str()
+                && agreed == Some(true),
+        )
     }
 
     /// From here on changes are announced; those before may have been missed.

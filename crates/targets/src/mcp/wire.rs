@@ -62,10 +62,16 @@ impl Wire {
     }
 
     /// The headers of every POST. Nothing of a client's request is among them (SEC-36).
-    pub(super) fn headers(version: Option<ProtocolVersion>, session: Option<&HeaderValue>) -> HeaderMap {
+    pub(super) fn headers(
+        version: Option<ProtocolVersion>,
+        session: Option<&HeaderValue>,
+    ) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(12);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/json, text/event-stream"),
+        );
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(
             USER_AGENT,
@@ -101,7 +107,8 @@ impl Wire {
         first_byte: Duration,
         again: Again,
     ) -> Result<Received, CallError> {
-        self.send(Method::POST, headers, Body::full(body), first_byte, again).await
+        self.send(Method::POST, headers, Body::full(body), first_byte, again)
+            .await
     }
 
     /// Opens the notification stream of the session era.
@@ -112,13 +119,16 @@ impl Wire {
     ) -> Result<Received, CallError> {
         headers.remove(CONTENT_TYPE);
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        self.send(Method::GET, headers, Body::empty(), first_byte, Again::Yes).await
+        self.send(Method::GET, headers, Body::empty(), first_byte, Again::Yes)
+            .await
     }
 
     /// Ends a session; whether the server minds is not asked.
     pub(super) async fn delete(&self, mut headers: HeaderMap, limit: Duration) {
         headers.remove(CONTENT_TYPE);
-        let sent = self.send(Method::DELETE, headers, Body::empty(), limit, Again::Yes).await;
+        let sent = self
+            .send(Method::DELETE, headers, Body::empty(), limit, Again::Yes)
+            .await;
         if let Ok(received) = sent {
             received.read_explanation().await;
         }
@@ -150,10 +160,16 @@ impl Wire {
         }
         if status == StatusCode::UNAUTHORIZED {
             let challenge = response.headers().get(WWW_AUTHENTICATE);
-            let challenge = challenge.and_then(|value| value.to_str().ok()).map(Box::from);
+            let challenge = challenge
+                .and_then(|value| value.to_str().ok())
+                .map(Box::from);
             return Err(CallError::UpstreamUnauthorized { challenge });
         }
-        Ok(Received { response, idle: self.idle, limit: self.message_limit })
+        Ok(Received {
+            response,
+            idle: self.idle,
+            limit: self.message_limit,
+        })
     }
 }
 
@@ -183,8 +199,14 @@ impl Received {
     }
 
     pub(super) fn content(&self) -> Content {
-        let Some(value) = self.response.headers().get(CONTENT_TYPE) else { return Content::Other };
-        let essence = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        let Some(value) = self.response.headers().get(CONTENT_TYPE) else {
+            return Content::Other;
+        };
+        let essence = value
+            .as_bytes()
+            .split(|byte| *byte == b';')
+            .next()
+            .unwrap_or_default();
         let essence = essence.trim_ascii();
         if essence.eq_ignore_ascii_case(b"application/json") {
             Content::Json
@@ -208,11 +230,16 @@ impl Received {
     /// The body of an HTTP error, if it is of a size to look at.
     pub(super) async fn read_explanation(self) -> Bytes {
         let limit = EXPLANATION.min(self.limit);
-        net::body::read_bounded(self.response.into_body(), limit, self.idle).await.unwrap_or_default()
+        net::body::read_bounded(self.response.into_body(), limit, self.idle)
+            .await
+            .unwrap_or_default()
     }
 
     pub(super) fn events(self) -> Events {
-        let limits = sse::Limits { line: self.limit, event: self.limit };
+        let limits = sse::Limits {
+            line: self.limit,
+            event: self.limit,
+        };
         Events {
             body: self.response.into_body(),
             decoder: Decoder::new(limits),
@@ -251,7 +278,10 @@ impl Events {
 
     /// The id of the last event that came, if events have ids.
     pub(super) fn last_event_id(&self) -> Option<&str> {
-        self.decoder.last_event_id().or(self.resumed_after.as_deref()).filter(|id| !id.is_empty())
+        self.decoder
+            .last_event_id()
+            .or(self.resumed_after.as_deref())
+            .filter(|id| !id.is_empty())
     }
 
     /// How long the server wants us to wait before taking the stream up again.
@@ -271,9 +301,13 @@ impl Events {
                 Ok(Some(Err(_))) => return Err(CallError::ClosedMidStream),
                 Ok(Some(Ok(frame))) => frame,
             };
-            let Ok(data) = frame.into_data() else { continue };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             match self.decoder.push(&data, &mut self.decoded) {
-                Ok(()) => self.ready.extend(self.decoded.drain(..).filter(Event::is_message)),
+                Ok(()) => self
+                    .ready
+                    .extend(self.decoded.drain(..).filter(Event::is_message)),
                 Err(SseError::LineTooLong { limit } | SseError::EventTooLarge { limit }) => {
                     return Err(CallError::TooLarge { limit });
                 }

@@ -15,8 +15,14 @@ fn all_kinds() -> Vec<(&'static str, Script)> {
         ("modern, SSE", Script::modern().over_sse()),
         ("legacy, JSON, sessions", Script::legacy()),
         ("legacy, SSE, sessions", Script::legacy().over_sse()),
-        ("legacy, JSON, no sessions", Script::legacy_without_sessions()),
-        ("legacy, SSE, no sessions", Script::legacy_without_sessions().over_sse()),
+        (
+            "legacy, JSON, no sessions",
+            Script::legacy_without_sessions(),
+        ),
+        (
+            "legacy, SSE, no sessions",
+            Script::legacy_without_sessions().over_sse(),
+        ),
         ("both, JSON", Script::dual()),
     ]
 }
@@ -37,8 +43,12 @@ async fn a_result_comes_back_byte_for_byte() {
     for (kind, script) in all_kinds() {
         let world = world(script).await;
         let result = result(&answer(world.call("echo", "{}").await));
-        let odd = r#""x-odd":{"big":12345678901234567890123,"e":1E400, "sp" : 1.0},"isError":false}"#;
-        assert!(result.starts_with('{') && result.ends_with(odd), "{kind}: {result}");
+        let odd =
+            r#""x-odd":{"big":12345678901234567890123,"e":1E400, "sp" : 1.0},"isError":false}"#;
+        assert!(
+            result.starts_with('{') && result.ends_with(odd),
+            "{kind}: {result}"
+        );
     }
 }
 
@@ -62,12 +72,20 @@ async fn nothing_of_the_clients_request_is_among_the_headers() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
         let headers = text(&answer(world.call("headers", "{}").await));
-        let mut names: Vec<&str> =
-            headers.lines().map(|line| line.split(':').next().unwrap()).collect();
+        let mut names: Vec<&str> = headers
+            .lines()
+            .map(|line| line.split(':').next().unwrap())
+            .collect();
         names.retain(|name| !name.starts_with("mcp-"));
         names.sort_unstable();
-        let ours =
-            ["accept", "accept-encoding", "content-length", "content-type", "host", "user-agent"];
+        let ours = [
+            "accept",
+            "accept-encoding",
+            "content-length",
+            "content-type",
+            "host",
+            "user-agent",
+        ];
         assert_eq!(names, ours);
     }
 }
@@ -82,7 +100,10 @@ async fn modern_headers_are_made_from_what_is_sent() {
     assert_eq!(seen.header("mcp-method"), Some("tools/call"));
     assert_eq!(seen.header("mcp-name"), Some("echo"));
     assert_eq!(seen.header("mcp-session-id"), None);
-    assert_eq!(seen.header("accept"), Some("application/json, text/event-stream"));
+    assert_eq!(
+        seen.header("accept"),
+        Some("application/json, text/event-stream")
+    );
 }
 
 // UC-3, TM-5
@@ -105,7 +126,10 @@ async fn no_capability_is_declared_for_the_client() {
         let world = world(script).await;
         let params = r#"{"name":"echo","_meta":{"io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/clientInfo":{"name":"client"}}}"#;
         let call = tool_call("alice", "echo", params);
-        world.call_with(call, CancellationToken::new()).await.unwrap();
+        world
+            .call_with(call, CancellationToken::new())
+            .await
+            .unwrap();
         for seen in world.fake.seen() {
             assert!(!seen.body.contains("sampling"), "{}", seen.body);
             assert!(!seen.body.contains(r#""client""#), "{}", seen.body);
@@ -155,9 +179,14 @@ async fn a_json_rpc_error_is_an_answer() {
     for (kind, script) in all_kinds() {
         let world = world(script.with_tools(Vec::new())).await;
         let answer = answer(world.call("echo", "{}").await);
-        let Outcome::Error { code, raw } = answer.outcome else { panic!("{kind}: an error") };
+        let Outcome::Error { code, raw } = answer.outcome else {
+            panic!("{kind}: an error")
+        };
         assert_eq!(code.0, -32602, "{kind}");
-        assert_eq!(raw, r#"{"code":-32602,"message":"Unknown tool: echo"}"#, "{kind}");
+        assert_eq!(
+            raw, r#"{"code":-32602,"message":"Unknown tool: echo"}"#,
+            "{kind}"
+        );
     }
 }
 
@@ -181,8 +210,12 @@ async fn requests_carry_ids_of_our_own_that_never_repeat() {
     for _ in 0..5 {
         world.call("echo", "{}").await.unwrap();
     }
-    let mut ids: Vec<i64> =
-        world.fake.seen().iter().filter_map(|seen| seen.json()["id"].as_i64()).collect();
+    let mut ids: Vec<i64> = world
+        .fake
+        .seen()
+        .iter()
+        .filter_map(|seen| seen.json()["id"].as_i64())
+        .collect();
     let count = ids.len();
     ids.sort_unstable();
     ids.dedup();
@@ -191,7 +224,11 @@ async fn requests_carry_ids_of_our_own_that_never_repeat() {
 
 #[tokio::test]
 async fn a_call_is_one_request_once_the_server_is_known() {
-    for script in [Script::modern(), Script::legacy(), Script::legacy().over_sse()] {
+    for script in [
+        Script::modern(),
+        Script::legacy(),
+        Script::legacy().over_sse(),
+    ] {
         let world = world(script).await;
         world.call("echo", "{}").await.unwrap();
         world.fake.forget_seen();
@@ -209,7 +246,11 @@ async fn a_connection_is_used_again_after_json_and_after_events() {
         for _ in 0..10 {
             world.call("echo", "{}").await.unwrap();
         }
-        assert!(world.fake.connections() <= 2, "{}", world.fake.connections());
+        assert!(
+            world.fake.connections() <= 2,
+            "{}",
+            world.fake.connections()
+        );
     }
 }
 
@@ -218,7 +259,11 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
     let world = world(Script::modern()).await;
     let mut call = tool_call("alice", "echo", "{}");
     call.target = "another".into();
-    let error = world.target.call(permit(call), CancellationToken::new()).await.unwrap_err();
+    let error = world
+        .target
+        .call(permit(call), CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, CallError::WrongTarget));
     assert!(world.fake.seen().is_empty());
 }
@@ -227,7 +272,10 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
 async fn parameters_that_are_no_object_are_refused_without_a_request() {
     let world = world(Script::modern()).await;
     let call = tool_call("alice", "echo", "[]");
-    let error = world.call_with(call, CancellationToken::new()).await.unwrap_err();
+    let error = world
+        .call_with(call, CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(matches!(error, CallError::InvalidParams));
     assert!(world.fake.seen().is_empty());
 }
@@ -238,13 +286,17 @@ async fn an_unknown_result_type_is_invalid_in_the_modern_era() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"surprise"}}"#;
     let world = world(Script::modern().on("tools/call", Act::json(body))).await;
     let error = world.call("echo", "{}").await.unwrap_err();
-    assert_eq!(error.to_string(), "the target broke the protocol: an unknown `resultType`");
+    assert_eq!(
+        error.to_string(),
+        "the target broke the protocol: an unknown `resultType`"
+    );
 }
 
 // UC-12, TM-19
 #[tokio::test]
 async fn a_demand_for_input_that_was_not_offered_is_invalid() {
-    let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"input_required","inputRequests":{}}}"#;
+    let body =
+        r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"input_required","inputRequests":{}}}"#;
     let world = world(Script::modern().on("tools/call", Act::json(body))).await;
     let error = world.call("echo", "{}").await.unwrap_err();
     assert_eq!(
@@ -258,7 +310,10 @@ async fn a_demand_for_input_that_was_not_offered_is_invalid() {
 async fn an_absent_result_type_is_complete() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[]}}"#;
     let world = world(Script::modern().on("tools/call", Act::json(body))).await;
-    assert_eq!(result(&answer(world.call("echo", "{}").await)), r#"{"content":[]}"#);
+    assert_eq!(
+        result(&answer(world.call("echo", "{}").await)),
+        r#"{"content":[]}"#
+    );
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Finding out what a server speaks, and finding out again.
 
+use std::time::Duration;
+
 use mcp::era::Era;
 use targets::error::CallError;
+use targets::reply::Outcome;
 use testkit::fake_mcp::{Act, Script, Speaks};
 
-use crate::world::{answer, world};
+use crate::world::{World, answer, world, world_with};
 
 // UC-2
 #[tokio::test]
@@ -13,7 +16,10 @@ async fn a_modern_server_is_asked_once_and_never_initialized() {
     let first = answer(world.call("echo", "{}").await);
     world.call("echo", "{}").await.unwrap();
     assert_eq!(first.era, Era::Stateless);
-    assert_eq!(world.fake.methods(), ["server/discover", "tools/call", "tools/call"]);
+    assert_eq!(
+        world.fake.methods(),
+        ["server/discover", "tools/call", "tools/call"]
+    );
 }
 
 // UC-2
@@ -28,11 +34,19 @@ async fn a_server_of_both_eras_is_spoken_to_in_the_modern_one() {
 async fn a_legacy_server_is_initialized_after_it_refused_the_modern_question() {
     let world = world(Script::legacy_without_sessions()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
-    let wanted = ["server/discover", "initialize", "notifications/initialized", "tools/call"];
+    let wanted = [
+        "server/discover",
+        "initialize",
+        "notifications/initialized",
+        "tools/call",
+    ];
     assert_eq!(world.fake.methods(), wanted);
     let initialize = world.fake.seen_of("initialize").pop().unwrap();
     assert_eq!(initialize.header("mcp-protocol-version"), None);
-    assert_eq!(initialize.json()["params"]["capabilities"], serde_json::json!({}));
+    assert_eq!(
+        initialize.json()["params"]["capabilities"],
+        serde_json::json!({})
+    );
     let call = world.fake.seen_of("tools/call").pop().unwrap();
     assert_eq!(call.header("mcp-protocol-version"), Some("2025-11-25"));
     assert_eq!(call.header("mcp-method"), None);
@@ -50,7 +64,10 @@ async fn whatever_an_old_server_answers_to_the_modern_question_it_is_initialized
     };
     let answers = [
         Act::status(400, ""),
-        Act::status(400, r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}"#),
+        Act::status(
+            400,
+            r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}"#,
+        ),
         Act::status(404, error),
         Act::status(404, ""),
         Act::status(405, ""),
@@ -63,7 +80,11 @@ async fn whatever_an_old_server_answers_to_the_modern_question_it_is_initialized
     ];
     for act in answers {
         let world = world(Script::legacy().on("server/discover", act.clone())).await;
-        assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session, "{act:?}");
+        assert_eq!(
+            answer(world.call("echo", "{}").await).era,
+            Era::Session,
+            "{act:?}"
+        );
     }
 }
 
@@ -84,7 +105,11 @@ async fn a_modern_error_does_not_lead_to_initialize() {
             format!(r#"{{"jsonrpc":"2.0","id":$ID,"error":{{"code":{code},"message":"no"}}}}"#);
         let script = Script::dual().on("server/discover", Act::status(400, refusal));
         let world = world(script).await;
-        assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless, "{code}");
+        assert_eq!(
+            answer(world.call("echo", "{}").await).era,
+            Era::Stateless,
+            "{code}"
+        );
         assert!(world.fake.seen_of("initialize").is_empty());
     }
 }
@@ -96,7 +121,9 @@ async fn a_server_with_no_common_version_is_said_to_have_none() {
     script.modern_versions = vec!["2099-01-01".to_owned()];
     let world = world(script).await;
     let error = world.call("echo", "{}").await.unwrap_err();
-    let CallError::NoCommonVersion { supported } = error else { panic!("{error:?}") };
+    let CallError::NoCommonVersion { supported } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(supported, ["2099-01-01".into()]);
 }
 
@@ -114,10 +141,14 @@ async fn an_older_version_in_the_answer_to_initialize_is_spoken_from_then_on() {
 // UC-2
 #[tokio::test]
 async fn the_transport_of_2024_is_not_spoken() {
-    let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2024-11-05","capabilities":{}}}"#;
+    let result =
+        r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2024-11-05","capabilities":{}}}"#;
     let world = world(Script::legacy().on("initialize", Act::json(result))).await;
     let error = world.call("echo", "{}").await.unwrap_err();
-    assert!(matches!(error, CallError::NoCommonVersion { .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::NoCommonVersion { .. }),
+        "{error:?}"
+    );
 }
 
 // UC-2
@@ -127,7 +158,10 @@ async fn an_overloaded_server_is_not_taken_for_an_old_one() {
         let script = Script::modern().on("server/discover", Act::status(status, ""));
         let world = world(script).await;
         let error = world.call("echo", "{}").await.unwrap_err();
-        assert!(matches!(error, CallError::UpstreamHttp { status: s } if s == status), "{error:?}");
+        assert!(
+            matches!(error, CallError::UpstreamHttp { status: s } if s == status),
+            "{error:?}"
+        );
         assert!(world.fake.seen_of("initialize").is_empty());
         // It recovers, and is asked again.
         world.fake.change(|script| script.acts.clear());
@@ -135,24 +169,51 @@ async fn an_overloaded_server_is_not_taken_for_an_old_one() {
     }
 }
 
+/// A world whose target asks for the era as often as it likes.
+async fn doubting(script: Script) -> World {
+    world_with(script, |settings| {
+        settings.freshness.between_probes = Duration::ZERO;
+    })
+    .await
+}
+
 // UC-2
 #[tokio::test]
 async fn a_server_that_was_upgraded_is_spoken_to_in_its_new_era() {
-    let world = world(Script::legacy()).await;
-    assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
-    world.fake.forget_sessions();
-    world.fake.change(|script| script.speaks = Speaks::Modern);
-    assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
+    for script in [Script::legacy(), Script::legacy_without_sessions()] {
+        let world = doubting(script).await;
+        assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
+        world.fake.forget_sessions();
+        world.fake.change(|script| script.speaks = Speaks::Modern);
+        assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
+    }
 }
 
 // UC-2
 #[tokio::test]
 async fn a_server_that_was_rolled_back_is_spoken_to_in_its_old_era() {
-    let world = world(Script::modern()).await;
+    let world = doubting(Script::modern()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
     world.fake.change(|script| script.speaks = Speaks::Legacy);
-    tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
+    world.fake.change(|script| script.speaks = Speaks::Modern);
+    assert_eq!(world.target.tools().await.unwrap().era, Era::Stateless);
+}
+
+// UC-2
+#[tokio::test]
+async fn a_bad_call_does_not_make_us_ask_for_the_era_each_time() {
+    let refusal = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"bad"}}"#;
+    let script = Script::legacy_without_sessions().on("tools/call", Act::status(400, refusal));
+    let world = world(script).await;
+    for _ in 0..10 {
+        assert!(matches!(
+            answer(world.call("echo", "{}").await).outcome,
+            Outcome::Error { .. }
+        ));
+    }
+    assert_eq!(world.fake.seen_of("tools/call").len(), 10);
+    assert!(world.fake.seen_of("server/discover").len() <= 2);
 }
 
 #[tokio::test]
@@ -179,7 +240,9 @@ async fn a_session_that_the_modern_question_left_behind_is_ended() {
     world
         .fake
         .until("the stray session is ended", |fake| {
-            fake.seen_of("DELETE").iter().any(|it| it.header("mcp-session-id") == Some("stray"))
+            fake.seen_of("DELETE")
+                .iter()
+                .any(|it| it.header("mcp-session-id") == Some("stray"))
         })
         .await
         .unwrap();

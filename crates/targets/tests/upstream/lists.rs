@@ -7,16 +7,31 @@ use serde_json::json;
 use targets::error::{CallError, ListBound};
 use testkit::fake_mcp::{Act, Answers, Script, tool};
 
-use crate::world::{world, world_with};
+use crate::world::{World, world, world_with};
 
 fn many(count: usize) -> Vec<serde_json::Value> {
-    (0..count).map(|number| tool(&format!("tool-{number}"))).collect()
+    (0..count)
+        .map(|number| tool(&format!("tool-{number}")))
+        .collect()
+}
+
+/// A world where nothing stays fresh by itself.
+async fn impatient(script: Script) -> World {
+    world_with(script, |settings| {
+        settings.freshness.unknown = Duration::ZERO;
+        settings.freshness.shortest = Duration::ZERO;
+    })
+    .await
 }
 
 // UC-11
 #[tokio::test]
 async fn all_pages_are_gathered_in_order() {
-    for mut script in [Script::modern(), Script::legacy(), Script::legacy().over_sse()] {
+    for mut script in [
+        Script::modern(),
+        Script::legacy(),
+        Script::legacy().over_sse(),
+    ] {
         script.tools = many(25);
         script.page_size = 10;
         let world = world(script).await;
@@ -34,12 +49,18 @@ async fn all_pages_are_gathered_in_order() {
 #[tokio::test]
 async fn an_empty_cursor_is_not_the_end() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":[],"nextCursor":""}}"#;
-    let world = world_with(Script::modern().on("tools/list", Act::json(body)), |settings| {
-        settings.limits.pages = 3;
-    })
+    let world = world_with(
+        Script::modern().on("tools/list", Act::json(body)),
+        |settings| {
+            settings.limits.pages = 3;
+        },
+    )
     .await;
     let error = world.target.tools().await.unwrap_err();
-    assert!(matches!(error, CallError::ListTooLong(ListBound::Pages)), "{error:?}");
+    assert!(
+        matches!(error, CallError::ListTooLong(ListBound::Pages)),
+        "{error:?}"
+    );
     let second = &world.fake.seen_of("tools/list")[1];
     assert_eq!(second.json()["params"]["cursor"], json!(""));
 }
@@ -79,7 +100,10 @@ async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
     script.page_size = 4;
     let world = world_with(script, |settings| settings.limits.tools = 10).await;
     let error = world.target.tools().await.unwrap_err();
-    assert!(matches!(error, CallError::ListTooLong(ListBound::Tools)), "{error:?}");
+    assert!(
+        matches!(error, CallError::ListTooLong(ListBound::Tools)),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -87,7 +111,10 @@ async fn too_many_bytes_are_an_error() {
     let script = Script::modern().with_tools(many(100));
     let world = world_with(script, |settings| settings.limits.list = 1_000).await;
     let error = world.target.tools().await.unwrap_err();
-    assert!(matches!(error, CallError::ListTooLong(ListBound::Bytes)), "{error:?}");
+    assert!(
+        matches!(error, CallError::ListTooLong(ListBound::Bytes)),
+        "{error:?}"
+    );
 }
 
 // D11, TM-17
@@ -97,21 +124,26 @@ async fn the_strictest_hint_of_all_pages_holds() {
     script.page_size = 2;
     let world = world(script).await;
     let tools = world.target.tools().await.unwrap();
-    assert_eq!((tools.hint.ttl_ms, tools.hint.scope), (60_000, CacheScope::Public));
+    assert_eq!(
+        (tools.hint.ttl_ms, tools.hint.scope),
+        (60_000, CacheScope::Public)
+    );
 }
 
 #[tokio::test]
 async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
-    let mut script = Script::modern();
-    script.ttl_ms = 1_500;
-    let world = world(script).await;
+    let fresh = world(Script::modern()).await;
     for _ in 0..3 {
-        world.target.tools().await.unwrap();
+        fresh.target.tools().await.unwrap();
     }
-    assert_eq!(world.fake.seen_of("tools/list").len(), 1);
-    tokio::time::sleep(Duration::from_millis(1_600)).await;
-    world.target.tools().await.unwrap();
-    assert_eq!(world.fake.seen_of("tools/list").len(), 2);
+    assert_eq!(fresh.fake.seen_of("tools/list").len(), 1);
+    let mut script = Script::modern();
+    script.ttl_ms = 0;
+    let stale = impatient(script).await;
+    for _ in 0..3 {
+        stale.target.tools().await.unwrap();
+    }
+    assert_eq!(stale.fake.seen_of("tools/list").len(), 3);
 }
 
 #[tokio::test]
@@ -128,15 +160,19 @@ async fn many_who_ask_at_once_cause_one_request() {
 async fn a_stale_list_beats_none() {
     let mut script = Script::modern();
     script.ttl_ms = 0;
-    let world = world(script).await;
+    let world = impatient(script).await;
     world.target.tools().await.unwrap();
     world.fake.change(|script| {
-        script.acts.push(("tools/list".to_owned(), Act::status(503, "")));
+        script
+            .acts
+            .push(("tools/list".to_owned(), Act::status(503, "")));
     });
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
     let listing = world.target.listing();
-    assert!(matches!(listing.failure, Some(CallError::UpstreamHttp { status: 503 })));
+    assert!(matches!(
+        listing.failure,
+        Some(CallError::UpstreamHttp { status: 503 })
+    ));
     assert!(listing.tools.is_some());
 }
 
@@ -161,7 +197,10 @@ async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"no such cursor"}}"#;
     let world = world(Script::modern().on("tools/list", Act::json(error))).await;
     let failure = world.target.tools().await.unwrap_err();
-    assert!(matches!(failure, CallError::ListRefused { code: -32602 }), "{failure:?}");
+    assert!(
+        matches!(failure, CallError::ListRefused { code: -32602 }),
+        "{failure:?}"
+    );
     assert_eq!(world.fake.seen_of("tools/list").len(), 2);
 }
 
@@ -171,22 +210,25 @@ async fn what_is_no_list_is_a_violation() {
         let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
         let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
         let error = world.target.tools().await.unwrap_err();
-        assert_eq!(error.to_string(), "the target broke the protocol: no array of tools");
+        assert_eq!(
+            error.to_string(),
+            "the target broke the protocol: no array of tools"
+        );
     }
 }
 
 // UC-8
 #[tokio::test]
 async fn listing_survives_a_forgotten_session() {
-    let world = world_with(Script::legacy(), |settings| {
-        settings.freshness.unknown = Duration::ZERO;
-    })
-    .await;
+    let world = impatient(Script::legacy()).await;
     world.target.tools().await.unwrap();
     world.fake.forget_sessions();
     world.fake.change(|script| {
         script.tools = vec![tool("new")];
         script.answers = Answers::Sse;
     });
-    assert_eq!(world.target.tools().await.unwrap().tools[0].name.as_ref(), "new");
+    assert_eq!(
+        world.target.tools().await.unwrap().tools[0].name.as_ref(),
+        "new"
+    );
 }

@@ -21,12 +21,19 @@ async fn bad(script: Script, act: Act) -> World {
 /// The error that a misbehaviour leads to, in each era; afterwards the target still works.
 async fn errors(act: &Act) -> Vec<CallError> {
     let mut errors = Vec::new();
-    for script in [Script::modern(), Script::legacy(), Script::legacy_without_sessions()] {
+    for script in [
+        Script::modern(),
+        Script::legacy(),
+        Script::legacy_without_sessions(),
+    ] {
         let world = bad(script, act.clone()).await;
         world.call("echo", "{}").await.unwrap();
         let messages = drain(world.call_with_progress("bad").await).await;
         errors.push(messages.into_iter().last().unwrap().expect_err("an error"));
-        assert_eq!(text(&answer(world.call("echo", r#"{"a":1}"#).await)), r#"{"a":1}"#);
+        assert_eq!(
+            text(&answer(world.call("echo", r#"{"a":1}"#).await)),
+            r#"{"a":1}"#
+        );
     }
     errors
 }
@@ -39,7 +46,9 @@ async fn a_server_that_is_down_is_unreachable() {
         let address = world.fake.address();
         let fake = std::mem::replace(
             &mut world.fake,
-            testkit::fake_mcp::FakeMcp::start(Script::modern()).await.unwrap(),
+            testkit::fake_mcp::FakeMcp::start(Script::modern())
+                .await
+                .unwrap(),
         );
         fake.stop().await;
         let mut error = world.call("echo", "{}").await.unwrap_err();
@@ -49,7 +58,9 @@ async fn a_server_that_is_down_is_unreachable() {
         }
         assert!(matches!(error, CallError::Unreachable(_)), "{error:?}");
         // When it comes back, it is called again.
-        world.fake = testkit::fake_mcp::FakeMcp::start_at(script, address).await.unwrap();
+        world.fake = testkit::fake_mcp::FakeMcp::start_at(script, address)
+            .await
+            .unwrap();
         world.call("echo", "{}").await.unwrap();
     }
 }
@@ -58,7 +69,10 @@ async fn a_server_that_is_down_is_unreachable() {
 #[tokio::test]
 async fn a_server_that_hangs_is_given_up() {
     for error in errors(&Act::Hang).await {
-        assert!(matches!(error, CallError::TimedOut(Stage::FirstByte)), "{error:?}");
+        assert!(
+            matches!(error, CallError::TimedOut(Stage::FirstByte)),
+            "{error:?}"
+        );
     }
 }
 
@@ -66,7 +80,10 @@ async fn a_server_that_hangs_is_given_up() {
 #[tokio::test]
 async fn a_server_that_hangs_after_the_head_of_its_answer_is_given_up() {
     for error in errors(&Act::HangAfterHead).await {
-        assert!(matches!(error, CallError::TimedOut(Stage::Idle)), "{error:?}");
+        assert!(
+            matches!(error, CallError::TimedOut(Stage::Idle)),
+            "{error:?}"
+        );
     }
 }
 
@@ -75,7 +92,11 @@ async fn a_server_that_hangs_after_the_head_of_its_answer_is_given_up() {
 async fn a_call_that_took_too_long_is_cancelled_at_the_server() {
     let modern = bad(Script::modern(), Act::Hang).await;
     modern.call("bad", "{}").await.unwrap_err();
-    modern.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+    modern
+        .fake
+        .until("it is closed", |fake| !fake.abandoned().is_empty())
+        .await
+        .unwrap();
 
     let legacy = bad(Script::legacy(), Act::Hang).await;
     legacy.call("bad", "{}").await.unwrap_err();
@@ -87,7 +108,12 @@ async fn a_call_that_took_too_long_is_cancelled_at_the_server() {
 // UC-10
 #[tokio::test]
 async fn a_server_that_hangs_at_the_first_question_is_given_up() {
-    for what in ["server/discover", "initialize", "tools/list", "notifications/initialized"] {
+    for what in [
+        "server/discover",
+        "initialize",
+        "tools/list",
+        "notifications/initialized",
+    ] {
         let world = world_with(Script::legacy().on(what, Act::Hang), |settings| {
             settings.timeouts.handshake = Duration::from_millis(200);
         })
@@ -100,8 +126,13 @@ async fn a_server_that_hangs_at_the_first_question_is_given_up() {
 #[tokio::test]
 async fn a_slow_server_is_waited_for() {
     let world = bad(Script::modern(), Act::Slow(Duration::from_millis(100))).await;
-    world.fake.change(|script| script.tools.push(testkit::fake_mcp::tool("bad")));
-    assert_eq!(text(&answer(world.call("bad", r#"{"slow":1}"#).await)), r#"{"slow":1}"#);
+    world
+        .fake
+        .change(|script| script.tools.push(testkit::fake_mcp::tool("bad")));
+    assert_eq!(
+        text(&answer(world.call("bad", r#"{"slow":1}"#).await)),
+        r#"{"slow":1}"#
+    );
 }
 
 #[tokio::test]
@@ -144,24 +175,50 @@ async fn garbage_is_a_violation() {
         body: "\u{1}".to_owned(),
     };
     let request = r#"{"jsonrpc":"2.0","id":$ID,"method":"tools/call"}"#;
-    let nested = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{}}}"#, "[".repeat(10_000));
+    let nested = format!(
+        r#"{{"jsonrpc":"2.0","id":$ID,"result":{}}}"#,
+        "[".repeat(10_000)
+    );
     for (act, fact) in [
-        (Act::json("not JSON"), "not a JSON-RPC message (the body is not valid JSON (offset 1))"),
-        (Act::json(""), "not a JSON-RPC message (the body ends in the middle of a JSON value)"),
-        (Act::json("[]"), "not a JSON-RPC message (batches are not served, send one message per request)"),
-        (Act::json(nested), "not a JSON-RPC message (the body is nested deeper than 64 levels)"),
-        (Act::json(request), "not a response"),
-        (Act::json(r#"{"jsonrpc":"2.0","id":"other","result":{}}"#), "a response with another id"),
-        (Act::Events("data: nonsense\n\n".to_owned()), "not a JSON-RPC message (the body is not valid JSON (offset 1))"),
         (
-            Act::Events("data: {\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{}}\n\n".to_owned()),
+            Act::json("not JSON"),
+            "not a JSON-RPC message (the body is not valid JSON (offset 1))",
+        ),
+        (
+            Act::json(""),
+            "not a JSON-RPC message (the body ends in the middle of a JSON value)",
+        ),
+        (
+            Act::json("[]"),
+            "not a JSON-RPC message (batches are not served, send one message per request)",
+        ),
+        (
+            Act::json(nested),
+            "not a JSON-RPC message (the body is nested deeper than 64 levels)",
+        ),
+        (Act::json(request), "not a response"),
+        (
+            Act::json(r#"{"jsonrpc":"2.0","id":"other","result":{}}"#),
+            "a response with another id",
+        ),
+        (
+            Act::Events("data: nonsense\n\n".to_owned()),
+            "not a JSON-RPC message (the body is not valid JSON (offset 1))",
+        ),
+        (
+            Act::Events(
+                "data: {\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{}}\n\n".to_owned(),
+            ),
             "a response with another id",
         ),
         (html, "neither JSON nor an event stream"),
         (gzip, "a content coding that was not asked for"),
     ] {
         for error in errors(&act).await {
-            assert_eq!(error.to_string(), format!("the target broke the protocol: {fact}"));
+            assert_eq!(
+                error.to_string(),
+                format!("the target broke the protocol: {fact}")
+            );
         }
     }
 }
@@ -176,8 +233,15 @@ async fn a_line_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed
         )
         .await;
         let error = world.call("bad", "{}").await.unwrap_err();
-        assert!(matches!(error, CallError::TooLarge { limit: 8_388_608 }), "{error:?}");
-        world.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+        assert!(
+            matches!(error, CallError::TooLarge { limit: 8_388_608 }),
+            "{error:?}"
+        );
+        world
+            .fake
+            .until("it is closed", |fake| !fake.abandoned().is_empty())
+            .await
+            .unwrap();
         world.call("echo", "{}").await.unwrap();
     }
 }
@@ -187,15 +251,25 @@ async fn a_line_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed
 async fn a_body_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed() {
     let world = bad(Script::modern(), Act::HugeJson(100 * 1024 * 1024)).await;
     let error = world.call("bad", "{}").await.unwrap_err();
-    assert!(matches!(error, CallError::TooLarge { limit: 1_048_576 }), "{error:?}");
-    world.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+    assert!(
+        matches!(error, CallError::TooLarge { limit: 1_048_576 }),
+        "{error:?}"
+    );
+    world
+        .fake
+        .until("it is closed", |fake| !fake.abandoned().is_empty())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn http_errors_are_told_with_their_status() {
     for status in [403, 429, 500, 502, 503] {
         for error in errors(&Act::status(status, "sorry")).await {
-            assert!(matches!(error, CallError::UpstreamHttp { status: s } if s == status), "{error:?}");
+            assert!(
+                matches!(error, CallError::UpstreamHttp { status: s } if s == status),
+                "{error:?}"
+            );
         }
     }
 }
@@ -210,13 +284,18 @@ async fn a_demand_for_authorization_is_told_with_its_challenge() {
         body: String::new(),
     };
     for error in errors(&act).await {
-        let CallError::UpstreamUnauthorized { challenge } = error else { panic!("{error:?}") };
+        let CallError::UpstreamUnauthorized { challenge } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!(challenge.as_deref(), Some("Bearer realm=\"x\""));
     }
     let script = Script::modern().on("server/discover", act);
     let world = world_with(script, |_| {}).await;
     let error = world.call("echo", "{}").await.unwrap_err();
-    assert!(matches!(error, CallError::UpstreamUnauthorized { .. }), "{error:?}");
+    assert!(
+        matches!(error, CallError::UpstreamUnauthorized { .. }),
+        "{error:?}"
+    );
 }
 
 // A redirect would carry the call to somewhere that nobody configured.
@@ -229,6 +308,9 @@ async fn redirects_are_not_followed() {
         body: String::new(),
     };
     for error in errors(&act).await {
-        assert!(matches!(error, CallError::UpstreamHttp { status: 307 }), "{error:?}");
+        assert!(
+            matches!(error, CallError::UpstreamHttp { status: 307 }),
+            "{error:?}"
+        );
     }
 }

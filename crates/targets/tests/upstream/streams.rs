@@ -17,11 +17,15 @@ async fn progress_arrives_with_the_clients_own_token() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
         let mut messages = drain(world.call_with_progress("progress").await).await;
-        let Some(Ok(Message::Answer(last))) = messages.pop() else { panic!("an answer") };
+        let Some(Ok(Message::Answer(last))) = messages.pop() else {
+            panic!("an answer")
+        };
         assert_eq!(text(&last), "done");
         assert_eq!(messages.len(), 3);
         for (step, message) in messages.into_iter().enumerate() {
-            let Ok(Message::Notification { method, raw }) = message else { panic!("progress") };
+            let Ok(Message::Notification { method, raw }) = message else {
+                panic!("progress")
+            };
             assert_eq!(method, Method::Progress);
             let wanted = format!(
                 r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progress":{}, "progressToken":"mine","total":3,"x-odd":1.0}}}}"#,
@@ -54,7 +58,10 @@ async fn progress_of_somebody_elses_call_is_dropped() {
         "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n",
     );
     let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
-    assert!(matches!(world.call_with_progress("echo").await, Ok(Reply::One(_))));
+    assert!(matches!(
+        world.call_with_progress("echo").await,
+        Ok(Reply::One(_))
+    ));
 }
 
 #[tokio::test]
@@ -65,7 +72,11 @@ async fn log_messages_pass_byte_for_byte() {
     );
     let world = world(Script::legacy().on("tools/call", Act::Events(events))).await;
     let messages = drain(world.call("echo", "{}").await).await;
-    let Ok(Message::Notification { method: Method::LogMessage, raw }) = &messages[0] else {
+    let Ok(Message::Notification {
+        method: Method::LogMessage,
+        raw,
+    }) = &messages[0]
+    else {
         panic!("{messages:?}")
     };
     assert_eq!(raw, log);
@@ -79,7 +90,11 @@ async fn a_request_of_a_legacy_server_in_mid_call_is_refused_and_the_call_goes_o
     let said: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said["id"], json!("question-1"));
     assert_eq!(said["error"]["code"], json!(-32601));
-    let posted = world.fake.seen().into_iter().find(|seen| seen.json()["id"] == json!("question-1"));
+    let posted = world
+        .fake
+        .seen()
+        .into_iter()
+        .find(|seen| seen.json()["id"] == json!("question-1"));
     assert!(posted.unwrap().header("mcp-session-id").is_some());
 }
 
@@ -92,8 +107,14 @@ async fn a_ping_of_a_legacy_server_in_mid_call_is_answered() {
     );
     let world = world(Script::legacy().on("tools/call", Act::Events(events.to_owned()))).await;
     world.call("echo", "{}").await.unwrap();
-    let pong = |seen: &testkit::fake_mcp::Seen| seen.json() == json!({"jsonrpc": "2.0", "id": "p", "result": {}});
-    world.fake.until("the ping is answered", |fake| fake.seen().iter().any(pong)).await.unwrap();
+    let pong = |seen: &testkit::fake_mcp::Seen| {
+        seen.json() == json!({"jsonrpc": "2.0", "id": "p", "result": {}})
+    };
+    world
+        .fake
+        .until("the ping is answered", |fake| fake.seen().iter().any(pong))
+        .await
+        .unwrap();
 }
 
 // TM-11
@@ -111,24 +132,39 @@ async fn a_request_of_a_modern_server_is_ignored() {
 // D9, TM-13
 #[tokio::test]
 async fn cancelling_a_modern_call_closes_its_stream() {
-    for act in [Act::Hang, Act::HangAfterHead, Act::Drip(Duration::from_millis(10))] {
+    for act in [
+        Act::Hang,
+        Act::HangAfterHead,
+        Act::Drip(Duration::from_millis(10)),
+    ] {
         let world = world(Script::modern().on("tools/call echo", act.clone())).await;
         let cancel = CancellationToken::new();
-        let call = tool_call("alice", "echo", r#"{"name":"echo","_meta":{"progressToken":1}}"#);
+        let call = tool_call(
+            "alice",
+            "echo",
+            r#"{"name":"echo","_meta":{"progressToken":1}}"#,
+        );
         let calling = async { drain(world.call_with(call, cancel.clone()).await).await };
         let cancelling = async {
             world
                 .fake
-                .until("it is called", |fake| !fake.seen_of("tools/call").is_empty())
+                .until("it is called", |fake| {
+                    !fake.seen_of("tools/call").is_empty()
+                })
                 .await
                 .unwrap();
             cancel.cancel();
         };
         let (messages, ()) = tokio::join!(calling, cancelling);
-        assert!(matches!(messages.last(), Some(Err(CallError::Cancelled))), "{act:?}: {messages:?}");
+        assert!(
+            matches!(messages.last(), Some(Err(CallError::Cancelled))),
+            "{act:?}: {messages:?}"
+        );
         world
             .fake
-            .until("the stream is closed", |fake| fake.abandoned() == ["tools/call echo"])
+            .until("the stream is closed", |fake| {
+                fake.abandoned() == ["tools/call echo"]
+            })
             .await
             .unwrap();
         assert!(world.fake.seen_of("notifications/cancelled").is_empty());
@@ -138,29 +174,48 @@ async fn cancelling_a_modern_call_closes_its_stream() {
 // TL-8
 #[tokio::test]
 async fn cancelling_a_legacy_call_says_so() {
-    for act in [Act::Hang, Act::HangAfterHead, Act::Drip(Duration::from_millis(10))] {
+    for act in [
+        Act::Hang,
+        Act::HangAfterHead,
+        Act::Drip(Duration::from_millis(10)),
+    ] {
         let world = world(Script::legacy().on("tools/call echo", act.clone())).await;
         let cancel = CancellationToken::new();
-        let call = tool_call("alice", "echo", r#"{"name":"echo","_meta":{"progressToken":1}}"#);
+        let call = tool_call(
+            "alice",
+            "echo",
+            r#"{"name":"echo","_meta":{"progressToken":1}}"#,
+        );
         let calling = async { drain(world.call_with(call, cancel.clone()).await).await };
         let cancelling = async {
             world
                 .fake
-                .until("it is called", |fake| !fake.seen_of("tools/call").is_empty())
+                .until("it is called", |fake| {
+                    !fake.seen_of("tools/call").is_empty()
+                })
                 .await
                 .unwrap();
             cancel.cancel();
         };
         let (messages, ()) = tokio::join!(calling, cancelling);
-        assert!(matches!(messages.last(), Some(Err(CallError::Cancelled))), "{act:?}: {messages:?}");
-        let is_told = |fake: &testkit::fake_mcp::FakeMcp| {
-            !fake.seen_of("notifications/cancelled").is_empty()
-        };
-        world.fake.until("the server is told", is_told).await.unwrap();
+        assert!(
+            matches!(messages.last(), Some(Err(CallError::Cancelled))),
+            "{act:?}: {messages:?}"
+        );
+        let is_told =
+            |fake: &testkit::fake_mcp::FakeMcp| !fake.seen_of("notifications/cancelled").is_empty();
+        world
+            .fake
+            .until("the server is told", is_told)
+            .await
+            .unwrap();
         let told = world.fake.seen_of("notifications/cancelled").pop().unwrap();
         let called = world.fake.seen_of("tools/call").pop().unwrap();
         assert_eq!(told.json()["params"]["requestId"], called.json()["id"]);
-        assert_eq!(told.header("mcp-session-id"), called.header("mcp-session-id"));
+        assert_eq!(
+            told.header("mcp-session-id"),
+            called.header("mcp-session-id")
+        );
     }
 }
 
@@ -172,16 +227,27 @@ async fn dropping_the_stream_cancels_the_call() {
     let Ok(Reply::Stream(mut stream)) = modern.call_with_progress("progress").await else {
         panic!("a stream")
     };
-    assert!(matches!(stream.next().await, Some(Ok(Message::Notification { .. }))));
+    assert!(matches!(
+        stream.next().await,
+        Some(Ok(Message::Notification { .. }))
+    ));
     drop(stream);
-    modern.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+    modern
+        .fake
+        .until("it is closed", |fake| !fake.abandoned().is_empty())
+        .await
+        .unwrap();
 
     let legacy = world(Script::legacy().on("tools/call progress", drip)).await;
     let reply = legacy.call_with_progress("progress").await;
     drop(reply);
     let is_told =
         |fake: &testkit::fake_mcp::FakeMcp| !fake.seen_of("notifications/cancelled").is_empty();
-    legacy.fake.until("the server is told", is_told).await.unwrap();
+    legacy
+        .fake
+        .until("the server is told", is_told)
+        .await
+        .unwrap();
 }
 
 // TL-8
@@ -211,9 +277,16 @@ async fn progress_does_not_prolong_a_call_for_ever() {
         .await;
         let messages = drain(world.call_with_progress("progress").await).await;
         let last = messages.last();
-        assert!(matches!(last, Some(Err(CallError::TimedOut(Stage::Total)))), "{last:?}");
+        assert!(
+            matches!(last, Some(Err(CallError::TimedOut(Stage::Total)))),
+            "{last:?}"
+        );
         assert!(messages.len() > 3);
-        world.fake.until("it is closed", |fake| !fake.abandoned().is_empty()).await.unwrap();
+        world
+            .fake
+            .until("it is closed", |fake| !fake.abandoned().is_empty())
+            .await
+            .unwrap();
     }
 }
 

@@ -7,7 +7,11 @@ use testkit::fake_mcp::{Act, FakeMcp, Script, tool};
 use crate::world::{World, world, world_with};
 
 fn kinds() -> [Script; 3] {
-    [Script::modern(), Script::legacy(), Script::legacy_without_sessions()]
+    [
+        Script::modern(),
+        Script::legacy(),
+        Script::legacy_without_sessions(),
+    ]
 }
 
 async fn watched(script: Script) -> World {
@@ -16,11 +20,17 @@ async fn watched(script: Script) -> World {
     })
     .await;
     world.run();
-    world.fake.until("it listens", |fake| fake.open_streams() == 1).await.unwrap();
+    world
+        .fake
+        .until("it listens", |fake| fake.open_streams() == 1)
+        .await
+        .unwrap();
     // The list is asked for once more when the stream is open: it may have changed before.
     world
         .fake
-        .until("it lists after that", |fake| fake.seen_of("tools/list").len() == 2)
+        .until("it lists after that", |fake| {
+            fake.seen_of("tools/list").len() == 2
+        })
         .await
         .unwrap();
     world
@@ -57,8 +67,14 @@ async fn a_broken_stream_is_opened_again_and_the_list_asked_for() {
         let world = watched(script).await;
         becomes(&world.fake, "changed-meanwhile");
         world.fake.drop_streams();
-        world.until_listed(|names| names == ["changed-meanwhile"]).await;
-        world.fake.until("it listens again", |fake| fake.open_streams() == 1).await.unwrap();
+        world
+            .until_listed(|names| names == ["changed-meanwhile"])
+            .await;
+        world
+            .fake
+            .until("it listens again", |fake| fake.open_streams() == 1)
+            .await
+            .unwrap();
     }
 }
 
@@ -68,8 +84,16 @@ async fn a_stream_that_was_ended_in_order_is_opened_again() {
     for script in kinds() {
         let world = watched(script).await;
         world.fake.finish_streams();
-        world.fake.until("it is closed", |fake| fake.open_streams() == 0).await.unwrap();
-        world.fake.until("it listens again", |fake| fake.open_streams() == 1).await.unwrap();
+        world
+            .fake
+            .until("it is closed", |fake| fake.open_streams() == 0)
+            .await
+            .unwrap();
+        world
+            .fake
+            .until("it listens again", |fake| fake.open_streams() == 1)
+            .await
+            .unwrap();
     }
 }
 
@@ -86,9 +110,10 @@ async fn a_forgotten_session_does_not_end_the_watching() {
 // TL-1
 #[tokio::test]
 async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
-    for (what, script) in
-        [("GET", Script::legacy()), ("subscriptions/listen", Script::modern())]
-    {
+    for (what, script) in [
+        ("GET", Script::legacy()),
+        ("subscriptions/listen", Script::modern()),
+    ] {
         let mut script = script.on(what, Act::status(405, ""));
         script.ttl_ms = 0;
         let world = world_with(script, |settings| {
@@ -107,6 +132,7 @@ async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
 async fn a_server_that_announces_nothing_is_not_listened_to() {
     for mut script in kinds() {
         script.list_changed = false;
+        script.ttl_ms = 0;
         let world = world_with(script, |settings| {
             settings.freshness.unknown = Duration::from_millis(50);
         })
@@ -114,7 +140,9 @@ async fn a_server_that_announces_nothing_is_not_listened_to() {
         world.run();
         world
             .fake
-            .until("it lists twice", |fake| fake.seen_of("tools/list").len() >= 2)
+            .until("it lists twice", |fake| {
+                fake.seen_of("tools/list").len() >= 2
+            })
             .await
             .unwrap();
         assert!(world.fake.seen_of("GET").is_empty());
@@ -154,7 +182,9 @@ async fn an_unchanged_list_is_not_announced_to_the_gateway() {
     world.fake.announce_tools_changed();
     world
         .fake
-        .until("it is listed again", |fake| fake.seen_of("tools/list").len() > before)
+        .until("it is listed again", |fake| {
+            fake.seen_of("tools/list").len() > before
+        })
         .await
         .unwrap();
     assert!(!changes.has_changed().unwrap());

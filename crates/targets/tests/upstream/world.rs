@@ -13,10 +13,10 @@ use policy::decide::Policies;
 use policy::facts::CallerFacts;
 use policy::permitted::Permitted;
 use serde_json::Value;
+use targets::Target;
 use targets::error::CallError;
 use targets::mcp::{McpTarget, Settings};
 use targets::reply::{Answer, Message, Outcome, Reply};
-use targets::Target;
 use testkit::fake_mcp::{FakeMcp, Script};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,13 +50,22 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings
     let tracker = TaskTracker::new();
     let pool = pool();
     let target = Target::Mcp(McpTarget::new(settings, &pool, tracker.clone()).unwrap());
-    World { fake, target, tracker, pool }
+    World {
+        fake,
+        target,
+        tracker,
+        pool,
+    }
 }
 
 /// A call that nobody forbids.
 pub(crate) fn permit(call: ToolCall) -> Permitted<ToolCall> {
-    let caller =
-        CallerFacts { address: None, listener: Some("main"), tls: false, client_certificate: false };
+    let caller = CallerFacts {
+        address: None,
+        listener: Some("main"),
+        tls: false,
+        client_certificate: false,
+    };
     Policies::default().decide(&caller, call).unwrap()
 }
 
@@ -82,13 +91,18 @@ impl World {
         arguments: &str,
     ) -> Result<Reply, CallError> {
         let params = format!(r#"{{"name":"prefix___{tool}","arguments":{arguments}}}"#);
-        self.call_with(tool_call(principal, tool, &params), CancellationToken::new()).await
+        self.call_with(
+            tool_call(principal, tool, &params),
+            CancellationToken::new(),
+        )
+        .await
     }
 
     /// Calls a tool as alice, wanting to hear of progress.
     pub(crate) async fn call_with_progress(&self, tool: &str) -> Result<Reply, CallError> {
         let params = format!(r#"{{"name":"{tool}","_meta":{{"progressToken":"mine"}}}}"#);
-        self.call_with(tool_call("alice", tool, &params), CancellationToken::new()).await
+        self.call_with(tool_call("alice", tool, &params), CancellationToken::new())
+            .await
     }
 
     pub(crate) async fn call_with(
@@ -119,7 +133,12 @@ impl World {
             }
         };
         let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
-        assert!(waited.is_ok(), "listed: {:?}, asked: {:?}", self.listed(), self.fake.methods());
+        assert!(
+            waited.is_ok(),
+            "listed: {:?}, asked: {:?}",
+            self.listed(),
+            self.fake.methods()
+        );
     }
 
     /// The names in the published listing.

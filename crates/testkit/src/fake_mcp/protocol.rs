@@ -27,7 +27,10 @@ pub(super) fn error(status: u16, id: &Value, code: i64, message: &str, data: &Va
     {
         error.insert("data".to_owned(), data.clone());
     }
-    Plain::json(status, json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string())
+    Plain::json(
+        status,
+        json!({"jsonrpc": "2.0", "id": id, "error": error}).to_string(),
+    )
 }
 
 pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
@@ -51,11 +54,18 @@ pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
     let id = message.get("id").cloned().unwrap_or(Value::Null);
     let Some(method) = message.get("method").and_then(Value::as_str) else {
         // A client's answer to a request of ours, or nonsense.
-        let status = if message.get("id").is_some() { 202 } else { 400 };
+        let status = if message.get("id").is_some() {
+            202
+        } else {
+            400
+        };
         return Reply::Plain(Plain::empty(status));
     };
     let params = message.get("params").cloned().unwrap_or(Value::Null);
-    let modern = params.pointer("/_meta").and_then(|meta| meta.get(VERSION)).is_some();
+    let modern = params
+        .pointer("/_meta")
+        .and_then(|meta| meta.get(VERSION))
+        .is_some();
     let reply = match (modern, script.speaks) {
         (true, Speaks::Legacy) => Err(error(
             400,
@@ -72,24 +82,51 @@ pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
             "this server speaks 2026-07-28",
             &json!({"supported": script.modern_versions}),
         )),
-        (false, Speaks::Legacy | Speaks::Both) => legacy(shared, &script, seen, &id, method, &params),
+        (false, Speaks::Legacy | Speaks::Both) => {
+            legacy(shared, &script, seen, &id, method, &params)
+        }
     };
     reply.unwrap_or_else(Reply::Plain)
 }
 
-fn modern(script: &Script, seen: &Seen, id: &Value, method: &str, params: &Value) -> Result<Reply, Plain> {
+fn modern(
+    script: &Script,
+    seen: &Seen,
+    id: &Value,
+    method: &str,
+    params: &Value,
+) -> Result<Reply, Plain> {
     let mismatch = |what: &str| error(400, id, -32020, what, &Value::Null);
-    let version = params.pointer("/_meta").and_then(|meta| meta.get(VERSION)).and_then(Value::as_str);
+    let version = params
+        .pointer("/_meta")
+        .and_then(|meta| meta.get(VERSION))
+        .and_then(Value::as_str);
     if seen.header("mcp-protocol-version") != version {
         return Err(mismatch("MCP-Protocol-Version does not match the body"));
     }
-    if !script.modern_versions.iter().any(|known| Some(known.as_str()) == version) {
+    if !script
+        .modern_versions
+        .iter()
+        .any(|known| Some(known.as_str()) == version)
+    {
         let data = json!({"supported": script.modern_versions, "requested": version});
-        return Err(error(400, id, -32022, "Unsupported protocol version", &data));
+        return Err(error(
+            400,
+            id,
+            -32022,
+            "Unsupported protocol version",
+            &data,
+        ));
     }
     let capabilities = params.pointer("/_meta/io.modelcontextprotocol~1clientCapabilities");
     if !capabilities.is_some_and(Value::is_object) {
-        return Err(error(400, id, -32602, "clientCapabilities is missing", &Value::Null));
+        return Err(error(
+            400,
+            id,
+            -32602,
+            "clientCapabilities is missing",
+            &Value::Null,
+        ));
     }
     if seen.header("mcp-method") != Some(method) {
         return Err(mismatch("Mcp-Method does not match the body"));
@@ -99,7 +136,8 @@ fn modern(script: &Script, seen: &Seen, id: &Value, method: &str, params: &Value
         return Err(mismatch("Mcp-Name does not match the body"));
     }
     if method == "tools/call" {
-        check_region(script, seen, params).map_err(|()| mismatch("Mcp-Param-Region is missing or wrong"))?;
+        check_region(script, seen, params)
+            .map_err(|()| mismatch("Mcp-Param-Region is missing or wrong"))?;
     }
     let info = json!({"io.modelcontextprotocol/serverInfo": {"name": "fake", "version": "1.0.0"}});
     match method {
@@ -136,9 +174,15 @@ fn legacy(
     params: &Value,
 ) -> Result<Reply, Plain> {
     if method == "initialize" {
-        let asked = params.get("protocolVersion").and_then(Value::as_str).unwrap_or_default();
-        let version =
-            if LEGACY_VERSIONS.contains(&asked) { asked } else { &script.legacy_version };
+        let asked = params
+            .get("protocolVersion")
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let version = if LEGACY_VERSIONS.contains(&asked) {
+            asked
+        } else {
+            &script.legacy_version
+        };
         let result = json!({
             "protocolVersion": version,
             "capabilities": {"tools": {"listChanged": script.list_changed}},
@@ -190,7 +234,13 @@ fn check_session(shared: &Shared, script: &Script, seen: &Seen, id: &Value) -> R
         return Ok(());
     }
     let Some(session) = seen.header("mcp-session-id") else {
-        return Err(error(400, id, -32600, "Bad Request: Missing session ID", &Value::Null));
+        return Err(error(
+            400,
+            id,
+            -32600,
+            "Bad Request: Missing session ID",
+            &Value::Null,
+        ));
     };
     match shared.sessions.lock().get(session) {
         None => Err(error(404, id, -32600, "Session not found", &Value::Null)),
@@ -203,11 +253,17 @@ fn check_region(script: &Script, seen: &Seen, params: &Value) -> Result<(), ()> 
     let name = params.get("name").and_then(Value::as_str);
     let annotated = script.tools.iter().any(|tool| {
         tool.get("name").and_then(Value::as_str) == name
-            && tool.pointer("/inputSchema/properties/region/x-mcp-header").is_some()
+            && tool
+                .pointer("/inputSchema/properties/region/x-mcp-header")
+                .is_some()
     });
     let region = params.pointer("/arguments/region").and_then(Value::as_str);
     let header = seen.header("mcp-param-region");
-    if annotated && header != region { Err(()) } else { Ok(()) }
+    if annotated && header != region {
+        Err(())
+    } else {
+        Ok(())
+    }
 }
 
 /// One page of `tools/list`; the cursor is the position in words.
@@ -219,7 +275,12 @@ fn page(script: &Script, id: &Value, params: &Value) -> Result<Value, Plain> {
             None => return Err(error(200, id, -32602, "no such cursor", &Value::Null)),
         },
     };
-    let tools: Vec<&Value> = script.tools.iter().skip(start).take(script.page_size).collect();
+    let tools: Vec<&Value> = script
+        .tools
+        .iter()
+        .skip(start)
+        .take(script.page_size)
+        .collect();
     let mut page = json!({"tools": tools});
     let next = start + script.page_size;
     if next < script.tools.len()
@@ -231,7 +292,10 @@ fn page(script: &Script, id: &Value, params: &Value) -> Result<Value, Plain> {
 }
 
 fn ordinary(script: &Script, id: &Value, result: &Value) -> Reply {
-    raw(script, format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#))
+    raw(
+        script,
+        format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#),
+    )
 }
 
 fn raw(script: &Script, body: String) -> Reply {
@@ -243,17 +307,40 @@ fn raw(script: &Script, body: String) -> Reply {
 
 /// The text of a result with one text, and with things that only a byte-exact relay preserves.
 pub(super) fn text_result(id: &Value, text: &str, modern: bool) -> String {
-    let complete = if modern { r#""resultType":"complete","# } else { "" };
+    let complete = if modern {
+        r#""resultType":"complete","#
+    } else {
+        ""
+    };
     let text = Value::from(text);
     format!(
         r#"{{"jsonrpc":"2.0","id":{id},"result":{{{complete}"content":[{{"type":"text","text":{text}}}],"x-odd":{{"big":12345678901234567890123,"e":1E400, "sp" : 1.0}},"isError":false}}}}"#
     )
 }
 
-fn call(script: &Script, seen: &Seen, id: &Value, params: &Value, modern: bool) -> Result<Reply, Plain> {
-    let name = params.get("name").and_then(Value::as_str).unwrap_or_default();
-    if !script.tools.iter().any(|tool| tool.get("name").and_then(Value::as_str) == Some(name)) {
-        return Err(error(200, id, -32602, &format!("Unknown tool: {name}"), &Value::Null));
+fn call(
+    script: &Script,
+    seen: &Seen,
+    id: &Value,
+    params: &Value,
+    modern: bool,
+) -> Result<Reply, Plain> {
+    let name = params
+        .get("name")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if !script
+        .tools
+        .iter()
+        .any(|tool| tool.get("name").and_then(Value::as_str) == Some(name))
+    {
+        return Err(error(
+            200,
+            id,
+            -32602,
+            &format!("Unknown tool: {name}"),
+            &Value::Null,
+        ));
     }
     match name {
         "progress" => {
@@ -267,8 +354,11 @@ fn call(script: &Script, seen: &Seen, id: &Value, params: &Value, modern: bool) 
             Ok(Reply::Events(messages, Vec::new()))
         }
         "headers" => {
-            let headers: Vec<String> =
-                seen.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let headers: Vec<String> = seen
+                .headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}"))
+                .collect();
             Ok(raw(script, text_result(id, &headers.join("\n"), modern)))
         }
         "ask" if !modern => Ok(Reply::Ask(id.clone())),

@@ -42,7 +42,12 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     while let Some(seen) = wire::read_request(&mut reader).await? {
         shared.record(seen.clone());
-        let mut exchange = Exchange { shared, reader: &mut reader, writer: &mut writer, seen: &seen };
+        let mut exchange = Exchange {
+            shared,
+            reader: &mut reader,
+            writer: &mut writer,
+            seen: &seen,
+        };
         if !exchange.run().await? {
             return Ok(());
         }
@@ -71,7 +76,9 @@ impl Exchange<'_> {
                     () = tokio::time::sleep(delay) => self.answer().await,
                 }
             }
-            Some(Act::DemandHeader(name)) if self.seen.header(name).is_some() => self.answer().await,
+            Some(Act::DemandHeader(name)) if self.seen.header(name).is_some() => {
+                self.answer().await
+            }
             Some(act) => self.misbehave(act, &message).await,
         }
     }
@@ -92,7 +99,10 @@ impl Exchange<'_> {
 
     async fn misbehave(&mut self, act: Act, message: &Value) -> io::Result<KeepAlive> {
         let id = message.get("id").cloned().unwrap_or(Value::Null);
-        let token = message.pointer("/params/_meta/progressToken").cloned().unwrap_or(Value::Null);
+        let token = message
+            .pointer("/params/_meta/progressToken")
+            .cloned()
+            .unwrap_or(Value::Null);
         match act {
             Act::Slow(_) | Act::Close => Ok(false),
             Act::Hang => self.wait_for_the_peer_to_leave().await,
@@ -111,12 +121,25 @@ impl Exchange<'_> {
                 self.writer.flush().await?;
                 Ok(false)
             }
-            Act::Answer { status, content_type, mut headers, body } => {
+            Act::Answer {
+                status,
+                content_type,
+                mut headers,
+                body,
+            } => {
                 if !content_type.is_empty() {
                     headers.push(("content-type", content_type.to_owned()));
                 }
                 let body = body.replace("$ID", &id.to_string());
-                wire::write_plain(self.writer, &Plain { status, headers, body }).await?;
+                wire::write_plain(
+                    self.writer,
+                    &Plain {
+                        status,
+                        headers,
+                        body,
+                    },
+                )
+                .await?;
                 Ok(true)
             }
             Act::Events(text) => {
@@ -271,7 +294,14 @@ impl Exchange<'_> {
         let is_answer = |seen: &Seen| seen.json().get("id") == Some(&json!("question-1"));
         let answer = loop {
             changed.mark_unchanged();
-            let found = self.shared.seen.lock().iter().rev().find(|seen| is_answer(seen)).cloned();
+            let found = self
+                .shared
+                .seen
+                .lock()
+                .iter()
+                .rev()
+                .find(|seen| is_answer(seen))
+                .cloned();
             if let Some(answer) = found {
                 break answer;
             }

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const SERVER: DemoMcpServer = DemoMcpServer { step: Duration::from_millis(1) };
+const SERVER: DemoMcpServer = DemoMcpServer {
+    step: Duration::from_millis(1),
+};
 
 async fn send(request: Request<Body>) -> (StatusCode, HeaderMap, String) {
     let peer = Peer {
@@ -17,8 +19,14 @@ async fn send(request: Request<Body>) -> (StatusCode, HeaderMap, String) {
     };
     let response = SERVER.call(request, &peer).await;
     let (parts, body) = response.into_parts();
-    let body = net::body::read_bounded(body, LARGEST_BODY, IDLE).await.unwrap();
-    (parts.status, parts.headers, String::from_utf8(body.to_vec()).unwrap())
+    let body = net::body::read_bounded(body, LARGEST_BODY, IDLE)
+        .await
+        .unwrap();
+    (
+        parts.status,
+        parts.headers,
+        String::from_utf8(body.to_vec()).unwrap(),
+    )
 }
 
 fn post(body: &Value) -> http::request::Builder {
@@ -62,7 +70,10 @@ async fn a_modern_client_discovers_the_server() {
     assert_eq!(result["capabilities"], json!({"tools": {}}));
     assert_eq!(result["resultType"], "complete");
     assert_eq!(result["cacheScope"], "public");
-    assert_eq!(result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"], "sekisho-demo");
+    assert_eq!(
+        result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],
+        "sekisho-demo"
+    );
 }
 
 // TL-2, TL-4
@@ -98,7 +109,15 @@ async fn both_eras_list_the_same_tools() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["add_numbers", "multiply_numbers", "greet_user", "count_slowly"]);
+    assert_eq!(
+        names,
+        [
+            "add_numbers",
+            "multiply_numbers",
+            "greet_user",
+            "count_slowly"
+        ]
+    );
 }
 
 #[tokio::test]
@@ -109,19 +128,26 @@ async fn both_eras_call_the_same_tools() {
     assert_eq!(one["result"]["resultType"], "complete");
     let (_, other) =
         legacy(json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})).await;
-    assert_eq!(other["result"]["content"], json!([{"type": "text", "text": "5"}]));
+    assert_eq!(
+        other["result"]["content"],
+        json!([{"type": "text", "text": "5"}])
+    );
     assert!(other["result"].get("_meta").is_none());
 }
 
 #[tokio::test]
 async fn an_unknown_tool_is_a_protocol_error() {
     let (status, body) = modern("tools/call", json!({"name": "nope"})).await;
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::OK, &json!(-32602)));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::OK, &json!(-32602))
+    );
 }
 
 #[tokio::test]
 async fn counting_reports_progress_and_ends_with_the_result() {
-    let params = json!({"name": "count_slowly", "arguments": {"to": 3}, "_meta": {"progressToken": "t"}});
+    let params =
+        json!({"name": "count_slowly", "arguments": {"to": 3}, "_meta": {"progressToken": "t"}});
     let (status, headers, text) = send(modern_request("tools/call", params)).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(headers["content-type"], "text/event-stream");
@@ -138,7 +164,10 @@ async fn counting_reports_progress_and_ends_with_the_result() {
         assert_eq!(message["params"]["total"], 3);
     }
     assert_eq!(messages[3]["id"], "q");
-    assert_eq!(messages[3]["result"]["structuredContent"], json!({"result": 3}));
+    assert_eq!(
+        messages[3]["result"]["structuredContent"],
+        json!({"result": 3})
+    );
 }
 
 #[tokio::test]
@@ -146,17 +175,27 @@ async fn counting_without_a_token_reports_nothing() {
     let params = json!({"name": "count_slowly", "arguments": {"to": 3}});
     let (_, _, text) = send(modern_request("tools/call", params)).await;
     assert!(!text.contains("notifications/progress"));
-    assert_eq!(text.lines().filter(|line| line.starts_with("data: ")).count(), 1);
+    assert_eq!(
+        text.lines()
+            .filter(|line| line.starts_with("data: "))
+            .count(),
+        1
+    );
 }
 
 // TM-4, TM-5
 #[tokio::test]
 async fn headers_that_differ_from_the_body_are_refused() {
     let mut request = modern_request("tools/call", json!({"name": "greet_user"}));
-    request.headers_mut().insert("mcp-name", HeaderValue::from_static("add_numbers"));
+    request
+        .headers_mut()
+        .insert("mcp-name", HeaderValue::from_static("add_numbers"));
     let (status, _, text) = send(request).await;
     let body: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!(-32020)));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!(-32020))
+    );
     assert_eq!(body["id"], "q");
 }
 
@@ -174,8 +213,14 @@ async fn an_unknown_version_is_refused_with_those_that_are_known() {
         .unwrap();
     let (status, _, text) = send(request).await;
     let body: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!(-32022)));
-    assert_eq!(body["error"]["data"], json!({"supported": ["2026-07-28"], "requested": "2099-01-01"}));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!(-32022))
+    );
+    assert_eq!(
+        body["error"]["data"],
+        json!({"supported": ["2026-07-28"], "requested": "2099-01-01"})
+    );
 }
 
 // TM-8
@@ -188,7 +233,10 @@ async fn a_modern_request_without_its_metadata_is_refused() {
         .unwrap();
     let (status, _, text) = send(request).await;
     let body: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::BAD_REQUEST, &json!(-32602)));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::BAD_REQUEST, &json!(-32602))
+    );
 }
 
 // TM-10
@@ -196,17 +244,28 @@ async fn a_modern_request_without_its_metadata_is_refused() {
 async fn an_unknown_method_is_not_found_in_the_way_of_the_era() {
     for method in ["nope", "initialize", "ping", "subscriptions/listen"] {
         let (status, body) = modern(method, json!({})).await;
-        assert_eq!((status, &body["error"]["code"]), (StatusCode::NOT_FOUND, &json!(-32601)), "{method}");
+        assert_eq!(
+            (status, &body["error"]["code"]),
+            (StatusCode::NOT_FOUND, &json!(-32601)),
+            "{method}"
+        );
     }
     let (status, body) = legacy(json!({"jsonrpc": "2.0", "id": 1, "method": "nope"})).await;
-    assert_eq!((status, &body["error"]["code"]), (StatusCode::OK, &json!(-32601)));
+    assert_eq!(
+        (status, &body["error"]["code"]),
+        (StatusCode::OK, &json!(-32601))
+    );
 }
 
 // TM-14, TL-1
 #[tokio::test]
 async fn only_post_is_served_and_only_at_its_path() {
     for verb in ["GET", "DELETE", "PUT"] {
-        let request = Request::builder().method(verb).uri("/mcp").body(Body::empty()).unwrap();
+        let request = Request::builder()
+            .method(verb)
+            .uri("/mcp")
+            .body(Body::empty())
+            .unwrap();
         let (status, headers, _) = send(request).await;
         assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(headers["allow"], "POST");
@@ -227,7 +286,9 @@ async fn a_foreign_origin_is_forbidden() {
         ("http://[::1]:6274", StatusCode::OK),
     ] {
         let mut request = modern_request("tools/list", json!({}));
-        request.headers_mut().insert(ORIGIN, HeaderValue::from_static(origin));
+        request
+            .headers_mut()
+            .insert(ORIGIN, HeaderValue::from_static(origin));
         assert_eq!(send(request).await.0, expected, "{origin}");
     }
 }
@@ -236,14 +297,19 @@ async fn a_foreign_origin_is_forbidden() {
 #[tokio::test]
 async fn what_is_no_request_is_refused() {
     for body in ["", "{", "[]", "[{}]", "7", "\u{0}", &"[".repeat(10_000)] {
-        let request = post(&Value::Null).body(Body::from(body.to_owned())).unwrap();
+        let request = post(&Value::Null)
+            .body(Body::from(body.to_owned()))
+            .unwrap();
         let (status, _, text) = send(request).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.20}");
         let body: Value = serde_json::from_str(&text).unwrap();
         assert!(body["error"]["code"].is_i64() && body["id"].is_null());
     }
     let large = Body::from("x".repeat(LARGEST_BODY + 1));
-    assert_eq!(send(post(&Value::Null).body(large).unwrap()).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        send(post(&Value::Null).body(large).unwrap()).await.0,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
     let text = Request::post("/mcp").header("content-type", "text/plain");
     let request = text.body(Body::from("{}")).unwrap();
     assert_eq!(send(request).await.0, StatusCode::UNSUPPORTED_MEDIA_TYPE);

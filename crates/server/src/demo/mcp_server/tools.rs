@@ -62,7 +62,9 @@ pub(super) fn call(name: &str, arguments: Option<Raw<'_>>) -> Option<Work> {
     };
     Some(outcome.unwrap_or_else(|fault| {
         let text = quote(&format!("Error executing tool {name}: {fault}"));
-        Work::Done(format!(r#""content":[{{"type":"text","text":{text}}}],"isError":true"#))
+        Work::Done(format!(
+            r#""content":[{{"type":"text","text":{text}}}],"isError":true"#
+        ))
     }))
 }
 
@@ -79,11 +81,17 @@ struct Arguments<'a>(Option<Raw<'a>>);
 
 impl<'a> Arguments<'a> {
     fn value(self, name: &str) -> Result<Raw<'a>, Fault> {
-        let Some(arguments) = self.0 else { return Err(format!("`{name}` is missing")) };
+        let Some(arguments) = self.0 else {
+            return Err(format!("`{name}` is missing"));
+        };
         if !arguments.is_object() {
             return Err("`arguments` must be an object".to_owned());
         }
-        let mut found = arguments.members().into_iter().flatten().filter(|member| member.is(name));
+        let mut found = arguments
+            .members()
+            .into_iter()
+            .flatten()
+            .filter(|member| member.is(name));
         match (found.next(), found.next()) {
             (Some(member), None) => Ok(member.value),
             (None, _) => Err(format!("`{name}` is missing")),
@@ -93,7 +101,9 @@ impl<'a> Arguments<'a> {
 
     fn text(self, name: &str) -> Result<String, Fault> {
         let value = self.value(name)?;
-        let text = value.text().ok_or_else(|| wrong_type(name, "a string", value))?;
+        let text = value
+            .text()
+            .ok_or_else(|| wrong_type(name, "a string", value))?;
         Ok(text.into_owned())
     }
 
@@ -111,12 +121,16 @@ impl<'a> Arguments<'a> {
 
     fn calculate(self, operation: fn(i128, i128) -> Option<i128>) -> Result<Work, Fault> {
         let (a, b) = (self.integer("a")?, self.integer("b")?);
-        let result = operation(a, b).ok_or("the result has too many digits")?.to_string();
+        let result = operation(a, b)
+            .ok_or("the result has too many digits")?
+            .to_string();
         Ok(Work::Done(success(&result, &result)))
     }
 
     fn count(self) -> Result<Work, Fault> {
-        let to = u64::try_from(self.integer("to")?).ok().filter(|to| (1..=FARTHEST).contains(to));
+        let to = u64::try_from(self.integer("to")?)
+            .ok()
+            .filter(|to| (1..=FARTHEST).contains(to));
         let to = to.ok_or_else(|| format!("`to` must be between 1 and {FARTHEST}"))?;
         Ok(Work::Counting(Count { to }))
     }
@@ -164,14 +178,20 @@ mod tests {
         let tree: serde_json::Value = serde_json::from_str(&done(name, arguments)).expect("JSON");
         assert_eq!(tree["isError"], true, "{tree}");
         assert!(tree.get("structuredContent").is_none());
-        tree["content"][0]["text"].as_str().expect("a text").to_owned()
+        tree["content"][0]["text"]
+            .as_str()
+            .expect("a text")
+            .to_owned()
     }
 
     #[test]
     fn the_articles_calls_have_the_articles_results() {
         assert_eq!(result("add_numbers", r#"{"a":2,"b":3}"#), 5);
         assert_eq!(result("multiply_numbers", r#"{"a":2,"b":3}"#), 6);
-        assert_eq!(result("greet_user", r#"{"name":"Alice"}"#), "Hello, Alice! Nice to meet you.");
+        assert_eq!(
+            result("greet_user", r#"{"name":"Alice"}"#),
+            "Hello, Alice! Nice to meet you."
+        );
     }
 
     #[test]
@@ -187,17 +207,52 @@ mod tests {
         for (name, arguments, fault) in [
             ("add_numbers", "{}", "`a` is missing"),
             ("add_numbers", r#"{"a":1}"#, "`b` is missing"),
-            ("add_numbers", r#"{"a":1,"b":"2"}"#, "`b` must be an integer, found a string"),
-            ("add_numbers", r#"{"a":1,"b":null}"#, "`b` must be an integer, found null"),
-            ("add_numbers", r#"{"a":1,"b":1.5}"#, "`b` must be an integer of at most 38 digits"),
-            ("add_numbers", r#"{"a":1,"b":1e400}"#, "`b` must be an integer of at most 38 digits"),
-            ("add_numbers", r#"{"a":1,"a":1,"b":1}"#, "`a` is there twice"),
+            (
+                "add_numbers",
+                r#"{"a":1,"b":"2"}"#,
+                "`b` must be an integer, found a string",
+            ),
+            (
+                "add_numbers",
+                r#"{"a":1,"b":null}"#,
+                "`b` must be an integer, found null",
+            ),
+            (
+                "add_numbers",
+                r#"{"a":1,"b":1.5}"#,
+                "`b` must be an integer of at most 38 digits",
+            ),
+            (
+                "add_numbers",
+                r#"{"a":1,"b":1e400}"#,
+                "`b` must be an integer of at most 38 digits",
+            ),
+            (
+                "add_numbers",
+                r#"{"a":1,"a":1,"b":1}"#,
+                "`a` is there twice",
+            ),
             ("add_numbers", "[1,2]", "`arguments` must be an object"),
-            ("greet_user", r#"{"name":1}"#, "`name` must be a string, found a number"),
-            ("count_slowly", r#"{"to":0}"#, "`to` must be between 1 and 100"),
-            ("count_slowly", r#"{"to":101}"#, "`to` must be between 1 and 100"),
+            (
+                "greet_user",
+                r#"{"name":1}"#,
+                "`name` must be a string, found a number",
+            ),
+            (
+                "count_slowly",
+                r#"{"to":0}"#,
+                "`to` must be between 1 and 100",
+            ),
+            (
+                "count_slowly",
+                r#"{"to":101}"#,
+                "`to` must be between 1 and 100",
+            ),
         ] {
-            assert_eq!(error(name, arguments), format!("Error executing tool {name}: {fault}"));
+            assert_eq!(
+                error(name, arguments),
+                format!("Error executing tool {name}: {fault}")
+            );
         }
         let largest = i128::MAX;
         let arguments = format!(r#"{{"a":{largest},"b":{largest}}}"#);
@@ -208,7 +263,10 @@ mod tests {
 
     #[test]
     fn names_with_quotes_stay_json() {
-        assert_eq!(result("greet_user", r#"{"name":"\"}\n世"}"#), "Hello, \"}\n世! Nice to meet you.");
+        assert_eq!(
+            result("greet_user", r#"{"name":"\"}\n世"}"#),
+            "Hello, \"}\n世! Nice to meet you."
+        );
     }
 
     #[test]
@@ -225,7 +283,10 @@ mod tests {
             assert!(call(&tool.name, Some(arguments)).is_some(), "{}", tool.name);
             for schema in ["inputSchema", "outputSchema"] {
                 let schema = raw.get(schema).expect("a schema");
-                assert_eq!(schema.get("type").and_then(Raw::text).as_deref(), Some("object"));
+                assert_eq!(
+                    schema.get("type").and_then(Raw::text).as_deref(),
+                    Some("object")
+                );
             }
         }
     }
