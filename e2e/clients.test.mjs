@@ -21,7 +21,7 @@ for (const tls of [true, false]) {
       for (const era of ['legacy', '2026-07-28', 'auto']) {
         // AS-2, AS-9, AS-28, AS-29, CL-1, CL-2, CL-8, CL-9, CL-10, RS-1, RS-2, RS-3, TL-2, TM-15
         await t.test(`${language} client, ${era}: logs in, lists, calls and refreshes`, async () => {
-          const seen = await report(language, place, { ...task, era, scope: 'mcp:tools' });
+          const seen = await report(language, place, { ...task, era });
           assert.equal(seen.error, undefined, JSON.stringify(seen.error));
           assert.equal(seen.version, LATEST[era]);
           assert.deepEqual([...seen.tools].sort(), TOOLS);

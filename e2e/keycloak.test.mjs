@@ -13,8 +13,21 @@ import { localCa, serve } from './js/sekisho.mjs';
 
 const DOMAIN = 'sekisho.test';
 
+function document(url, redirectUris) {
+  return {
+    url,
+    document: {
+      client_name: 'MCP Inspector AWS CIMD Client',
+      grant_types: ['authorization_code', 'refresh_token'],
+      response_types: ['code'],
+      token_endpoint_auth_method: 'none',
+      redirect_uris: redirectUris,
+    },
+  };
+}
+
 /** Roles and ports: one HTTPS port with four names, Keycloak and the MCP server on plain loopback ports behind it. */
-function configuration({ port, keycloakPort, mcpPort }) {
+function configuration({ port, keycloakPort, mcpPort, inspectorPort }) {
   const at = (role) => `https://${role}.${DOMAIN}:${port}`;
   const roles = ['auth', 'cimd', 'gateway', 'mcp-server'];
   return {
@@ -25,17 +38,12 @@ function configuration({ port, keycloakPort, mcpPort }) {
       hosts: Object.fromEntries(roles.map((role) => [`${role}.${DOMAIN}`, `127.0.0.1:${port}`])),
       allow_networks: ['127.0.0.0/8'],
     },
-    documents: [{
-      url: `${at('cimd')}/oauth/client-metadata.json`,
-      document: {
-        client_name: 'MCP Inspector AWS CIMD Client',
-        grant_types: ['authorization_code', 'refresh_token'],
-        response_types: ['code'],
-        token_endpoint_auth_method: 'none',
-        // What Keycloak 26.7 accepts of a loopback address: no port here, one in the request; docs/keycloak.md tells more.
-        redirect_uris: ['http://127.0.0.1/oauth/callback'],
-      },
-    }],
+    documents: [
+      // What Keycloak 26.7 accepts of a loopback address: no port here, one in the request; docs/keycloak.md tells more.
+      document(`${at('cimd')}/oauth/client-metadata.json`, ['http://127.0.0.1/oauth/callback']),
+      document(`${at('cimd')}/oauth/as-printed.json`, ['http://localhost:6274/oauth/callback']),
+      document(`${at('cimd')}/oauth/inspector.json`, [`http://127.0.0.1:${inspectorPort}/oauth/callback`]),
+    ],
     gateways: [{
       name: 'mcp-gateway-keycloak-demo',
       url: `${at('gateway')}/mcp`,
@@ -54,8 +62,8 @@ function configuration({ port, keycloakPort, mcpPort }) {
 }
 
 test('Keycloak as the authorization server', async (t) => {
-  const [port, keycloakPort, mcpPort] = await freePorts(3);
-  const { folder } = await serve(t, configuration({ port, keycloakPort, mcpPort }));
+  const [port, keycloakPort, mcpPort, inspectorPort] = await freePorts(4);
+  const { folder } = await serve(t, configuration({ port, keycloakPort, mcpPort, inspectorPort }));
   const mcp = new Program('fastmcp1', required('SEKISHO_E2E_PYTHON_MCP1'), [join(import.meta.dirname, 'python', 'fastmcp1.py'), String(mcpPort)]);
   t.after(() => mcp.stop());
   await mcp.until('port', () => accepts(mcpPort));
@@ -66,13 +74,13 @@ test('Keycloak as the authorization server', async (t) => {
     issuer: `https://auth.${DOMAIN}:${port}/realms/mcp-demo`,
     client_metadata_document: `https://cimd.${DOMAIN}:${port}/oauth/client-metadata.json`,
   };
-  await Keycloak.start(t, { domain: DOMAIN, edgePort: port, caCertificate: place.ca_certificate, httpPort: keycloakPort });
+  const keycloak = await Keycloak.start(t, { domain: DOMAIN, edgePort: port, caCertificate: place.ca_certificate, httpPort: keycloakPort });
   const task = { clientMetadataUrl: place.client_metadata_document, redirectUri: 'http://127.0.0.1:6274/oauth/callback' };
 
   for (const era of ['legacy', '2026-07-28']) {
     // SEC-40, SEC-41: `typ: JWT`, `aud` a string, `azp` instead of `client_id`.
     await t.test(`the good case, ${era}`, async () => {
-      const seen = await report('typescript', place, { ...task, era, scope: 'mcp:tools', refresh: true });
+      const seen = await report('typescript', place, { ...task, era, refresh: true });
       assert.equal(seen.error, undefined, JSON.stringify(seen.error));
       assert.equal(seen.version, era === 'legacy' ? '2025-11-25' : '2026-07-28');
       assert.deepEqual([...seen.tools].sort(), ['add_numbers', 'greet_user', 'multiply_numbers'].map((name) => `my-mcp-server___${name}`));
@@ -88,6 +96,13 @@ test('Keycloak as the authorization server', async (t) => {
     });
   }
 
+  await t.test('the document as printed, with `localhost` and a port, is refused', async () => {
+    const clientId = place.client_metadata_document.replace('client-metadata', 'as-printed');
+    const redirectUri = 'http://localhost:6274/oauth/callback';
+    const seen = await report('typescript', place, { clientMetadataUrl: clientId, redirectUri, era: 'legacy' });
+    assert.match(JSON.stringify(seen.error), /invalid loopback address/);
+  });
+
   await t.test('the bad case: an unknown scope', async () => {
     const seen = await report('typescript', place, { ...task, era: 'legacy', scope: 'mcp:fail' });
     assert.match(JSON.stringify(seen.error), /invalid_scope|Invalid scopes/i);
@@ -102,13 +117,15 @@ test('Keycloak as the authorization server', async (t) => {
     assert.equal(seen.tools, undefined);
   });
 
+  // A browser client needs its port in the document, or Keycloak's token endpoint refuses its origin.
   await t.test('MCP Inspector 0.21.2 in a browser', async (t) => {
-    const inspector = await Inspector.start(t, { domain: DOMAIN, caCertificate: place.ca_certificate });
-    const settings = { url: place.mcp_endpoint, clientId: place.client_metadata_document };
+    await keycloak.acceptPortsOfLoopback();
+    const inspector = await Inspector.start(t, { domain: DOMAIN, caCertificate: place.ca_certificate, clientPort: inspectorPort });
+    const settings = { url: place.mcp_endpoint, clientId: place.client_metadata_document.replace('client-metadata', 'inspector') };
     await inspector.fillIn({ ...settings, scope: 'mcp:tools' });
     await inspector.connect();
     await inspector.logIn('alice', 'alice');
-    await inspector.consent();
+    assert.match(await inspector.consent(), /cimd\.sekisho\.test/);
     await inspector.connected();
     await inspector.listTools();
     assert.match(await inspector.callTool('add_numbers', { a: 2, b: 3 }), /Success[\s\S]*\b5\b/);

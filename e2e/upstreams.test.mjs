@@ -68,7 +68,6 @@ async function gateway(t, targets, toolNames = 'prefixed') {
     clientId: `${origin}/oauth/client-metadata.json`,
     issuer: `${origin}/realms/mcp-demo`,
     redirectUri: 'http://127.0.0.1:6274/oauth/callback',
-    scope: 'mcp:tools',
   } };
 }
 

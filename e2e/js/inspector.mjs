@@ -1,12 +1,11 @@
 // MCP Inspector 0.21.2 in headless Chromium, and what a person does in it.
-import { createHash, X509Certificate } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-import { accepts, artefacts, freePorts, Program, required } from './processes.mjs';
+import { accepts, artefacts, freePorts, Program, required, run } from './processes.mjs';
 
 const PATIENCE = 20_000;
 
@@ -52,24 +51,27 @@ export class Inspector {
 
     const args = [...QUIET];
     if (domain) args.push(`--host-resolver-rules=MAP *.${domain} 127.0.0.1`);
-    if (caCertificate) args.push(`--ignore-certificate-errors-spki-list=${keyOf(caCertificate)}`);
-    const profile = mkdtempSync(join(tmpdir(), 'sekisho-chromium-'));
-    const browser = await chromium.launchPersistentContext(profile, {
+    const home = mkdtempSync(join(tmpdir(), 'sekisho-chromium-'));
+    if (caCertificate) await trust(home, caCertificate);
+    const browser = await chromium.launchPersistentContext(join(home, 'profile'), {
       executablePath: required('SEKISHO_E2E_CHROMIUM'),
       headless: true,
       locale: 'en-US',
       viewport: { width: 1280, height: 1000 },
       args,
+      env: { ...process.env, HOME: home },
     });
     t.after(async () => {
       await browser.close();
-      rmSync(profile, { recursive: true, force: true });
+      rmSync(home, { recursive: true, force: true });
     });
     const page = browser.pages()[0] ?? (await browser.newPage());
     page.setDefaultTimeout(PATIENCE);
     const inspector = new Inspector(page);
     page.on('console', (message) => inspector.console.push(`${message.type()}: ${message.text()}`));
-    await page.goto(`http://127.0.0.1:${port}/?MCP_PROXY_PORT=${serverPort}&MCP_PROXY_AUTH_TOKEN=${token}`);
+    // Settings of this kind are kept by the page; a mere MCP_PROXY_PORT would be forgotten on the way to the authorization server.
+    const proxy = `http://127.0.0.1:${serverPort}`;
+    await page.goto(`http://127.0.0.1:${port}/?MCP_PROXY_FULL_ADDRESS=${encodeURIComponent(proxy)}&MCP_PROXY_AUTH_TOKEN=${token}`);
     await page.getByText('Transport Type').waitFor();
     inspector.home = page.url();
     return inspector;
@@ -79,6 +81,17 @@ export class Inspector {
 
   constructor(page) {
     this.page = page;
+  }
+
+  /** Does what a person does; keeps a picture and the browser's own words when it can't be done. */
+  async try(what, action) {
+    try {
+      return await action();
+    } catch (error) {
+      await this.picture(`failed-${what}`).catch(() => {});
+      const shown = await this.page.locator('body').innerText().catch(() => '');
+      throw new Error(`${what}: ${error.message}\nat ${this.page.url()}\n${shown.slice(0, 1500)}\n${this.console.slice(-12).join('\n')}`, { cause: error });
+    }
   }
 
   /** Keeps a picture of the page among the artefacts. */
@@ -102,23 +115,34 @@ export class Inspector {
     await this.page.getByRole('button', { name: /^(Connect|Reconnect)$/ }).click();
   }
 
-  async connected() {
+  connected() {
+    return this.try('connected', () => this.#connected());
+  }
+
+  async #connected() {
     await this.page.getByText('Connected', { exact: true }).waitFor();
   }
 
   /** Logs in on whatever page the authorization server shows. */
-  async logIn(username, password) {
+  logIn(username, password) {
+    return this.try('logIn', () => this.#logIn(username, password));
+  }
+
+  async #logIn(username, password) {
     const { page } = this;
-    await page.locator('input[type=password]').waitFor();
     await page.locator('input[name=username]').fill(username);
-    await page.locator('input[type=password]').fill(password);
+    await page.locator('input[name=password]').fill(password);
     await page.locator('button[value=login], #kc-login').first().click();
   }
 
   /** Agrees on the consent page; gives the words that were shown. */
-  async consent() {
+  consent() {
+    return this.try('consent', () => this.#consent());
+  }
+
+  async #consent() {
     const { page } = this;
-    const button = page.locator('button[value=allow], input[name=accept]').first();
+    const button = page.locator('button[value=allow], [name=accept]').first();
     await button.waitFor();
     const shown = await page.locator('body').innerText();
     await this.picture('consent');
@@ -142,14 +166,22 @@ export class Inspector {
   }
 
   /** What the browser shows after the authorization server has refused. */
-  async refusal() {
+  refusal() {
+    return this.try('refusal', () => this.#refusal());
+  }
+
+  async #refusal() {
     const { page } = this;
     const refused = page.getByText(/invalid_scope|invalid scope|Invalid scopes|mcp:fail/i);
     await refused.first().waitFor();
     return `${page.url()}\n${await page.locator('body').innerText()}`;
   }
 
-  async listTools() {
+  listTools() {
+    return this.try('listTools', () => this.#listTools());
+  }
+
+  async #listTools() {
     const { page } = this;
     await page.getByRole('tab', { name: 'Tools' }).click();
     const list = page.getByRole('button', { name: 'List Tools' });
@@ -159,7 +191,11 @@ export class Inspector {
   }
 
   /** Chooses a tool by the end of its name, fills its numbers in and gives what the page says of the result. */
-  async callTool(name, numbers) {
+  callTool(name, numbers) {
+    return this.try(`call-${name}`, () => this.#callTool(name, numbers));
+  }
+
+  async #callTool(name, numbers) {
     const { page } = this;
     await page.locator('span.truncate', { hasText: new RegExp(`${name}$`) }).first().click();
     for (const [field, value] of Object.entries(numbers)) await page.locator(`#${field}`).fill(String(value));
@@ -177,8 +213,12 @@ export class Inspector {
   }
 }
 
-/** What Chromium calls the key of a certificate: it then trusts chains that have it. */
-function keyOf(file) {
-  const key = new X509Certificate(readFileSync(file)).publicKey.export({ type: 'spki', format: 'der' });
-  return createHash('sha256').update(key).digest('base64');
+/** Makes a browser with this home trust a CA, as a person would in its settings. */
+async function trust(home, certificate) {
+  const database = join(home, '.pki', 'nssdb');
+  mkdirSync(database, { recursive: true });
+  for (const args of [['-N', '--empty-password'], ['-A', '-n', 'the CA of this test', '-t', 'C,,', '-i', certificate]]) {
+    const { code, stderr } = await run('certutil', ['-d', `sql:${database}`, ...args]);
+    if (code !== 0) throw new Error(`certutil: ${stderr}`);
+  }
 }

@@ -53,6 +53,17 @@ export class Keycloak {
     await this.admin('PUT', `/realms/mcp-demo/default-optional-client-scopes/${id}`, '{}');
   }
 
+  /** Takes "OAuth 2.1 compliant" from the rules for redirect URIs. */
+  async acceptPortsOfLoopback() {
+    const path = '/realms/mcp-demo/client-policies/profiles';
+    const { profiles } = await (await this.admin('GET', path)).json();
+    for (const { executors } of profiles) {
+      const rule = executors.find(({ executor }) => executor === 'secure-redirect-uris-enforcer');
+      if (rule) rule.configuration['oauth-2-1-compliant'] = false;
+    }
+    await this.admin('PUT', path, JSON.stringify({ profiles }));
+  }
+
   /** A request to its administrative API. */
   async admin(method, path, body) {
     const form = new URLSearchParams({ grant_type: 'password', client_id: 'admin-cli', ...admin });

@@ -1,5 +1,6 @@
 // The official TypeScript client, told by one JSON argument what to do; prints one JSON report.
-// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, username?, password? }
+// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh? }
+// `scope` is asked for instead of what the server's challenge recommends.
 import './hosts.mjs';
 import { auth, Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
 
@@ -18,7 +19,6 @@ class Provider {
     grant_types: ['authorization_code', 'refresh_token'],
     response_types: ['code'],
     token_endpoint_auth_method: 'none',
-    ...(task.scope ? { scope: task.scope } : {}),
   };
 
   clientInformation() {
@@ -89,7 +89,16 @@ const call = async (client, name, args) => {
   return result.isError ? { error: result.content } : result.content.find((part) => part.type === 'text')?.text;
 };
 
+/** The flow by itself, for a scope of our own choice. */
+const logIn = async (scope) => {
+  await auth(provider, { serverUrl: task.url, scope });
+  const { searchParams: answer } = provider.callback;
+  if (answer.has('error')) throw new Error(`${answer.get('error')}: ${answer.get('error_description')}`);
+  await auth(provider, { serverUrl: task.url, authorizationCode: answer.get('code'), iss: answer.get('iss') ?? undefined });
+};
+
 try {
+  if (task.scope) await logIn(task.scope);
   const client = (await connect()) ?? (await connect());
   if (!client) throw new Error('still not authorized after the flow');
   report.version = client.getNegotiatedProtocolVersion();

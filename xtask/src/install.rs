@@ -134,8 +134,11 @@ pub(crate) fn python(which: Python) -> Result<PathBuf> {
     Ok(interpreter)
 }
 
-/// Debian's Chromium; test tools' own downloads of a browser are not used.
+/// Debian's Chromium, and what tells it to trust a CA; test tools' own downloads of a browser are not used.
 pub(crate) fn chromium() -> Result<PathBuf> {
+    if shell::on_path("certutil").is_none() {
+        apt("libnss3-tools")?;
+    }
     if let Some(found) = shell::on_path("chromium") {
         return Ok(found);
     }
