@@ -188,7 +188,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn concurrent_events_are_all_counted_and_each_sees_its_own_number() {
         let store = testing::open().await;
-        let mut seen: Vec<u32> = join_all((0..50).map(|_| add(&store, &name(), WINDOW, NOW)))
+        let name = name();
+        let mut seen: Vec<u32> = join_all((0..50).map(|_| add(&store, &name, WINDOW, NOW)))
             .await
             .into_iter()
             .map(|count| count.unwrap().n)
