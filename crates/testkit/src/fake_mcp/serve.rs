@@ -145,7 +145,10 @@ impl Exchange<'_> {
             Act::Events(text) => {
                 wire::start_events(self.writer, &[]).await?;
                 let text = text.replace("$ID", &id.to_string());
-                wire::write_chunk(self.writer, text.as_bytes()).await?;
+                if wire::write_chunk(self.writer, text.as_bytes()).await.is_err() {
+                    self.abandoned();
+                    return Ok(false);
+                }
                 wire::end_events(self.writer).await?;
                 Ok(true)
             }

@@ -1,0 +1,131 @@
+//! Protected resource metadata.
+
+use http::Method;
+use serde_json::json;
+use testkit::fake_mcp::Script;
+
+use crate::world::{world, world_with};
+
+const ROOT: &str = "/.well-known/oauth-protected-resource";
+const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
+
+// RS-1, RS-2, RS-5
+#[tokio::test]
+async fn the_document_is_public_and_the_same_at_both_urls() {
+    let world = world(Script::dual()).await;
+    for path in [ROOT, PATH] {
+        let answer = world.stranger().send(Method::GET, path, &[], "").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("content-type"), "application/json");
+        assert_eq!(
+            answer.json().await,
+            json!({
+                "resource": "http://127.0.0.1:8480/mcp",
+                "authorization_servers": [world.idp.issuer()],
+                "scopes_supported": ["mcp:tools"],
+                "bearer_methods_supported": ["header"],
+                "resource_name": "demo",
+            })
+        );
+    }
+}
+
+// RS-1
+#[tokio::test]
+async fn while_the_issuer_is_down_its_name_is_presumed() {
+    let world = world(Script::dual()).await;
+    world.idp.break_down(true);
+    let answer = world.stranger().send(Method::GET, PATH, &[], "").await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    assert_eq!(
+        answer.json().await["authorization_servers"],
+        json!([world.idp.issuer()])
+    );
+}
+
+// RS-15
+#[tokio::test]
+async fn offline_access_is_neither_published_nor_asked_for() {
+    let world = world_with(Script::dual(), |settings| {
+        settings.gateway.authorizer.allowed_scopes = "mcp:tools offline_access".parse().unwrap();
+    })
+    .await;
+    let published = world
+        .stranger()
+        .send(Method::GET, PATH, &[], "")
+        .await
+        .text()
+        .await;
+    let challenged = world.stranger().send(Method::POST, "/mcp", &[], "").await;
+    assert!(!published.contains("offline_access"));
+    assert!(
+        !challenged
+            .header("www-authenticate")
+            .contains("offline_access")
+    );
+    assert_eq!(
+        world.alice().modern("tools/list", json!({})).await.status,
+        200
+    );
+}
+
+// §8-4
+#[tokio::test]
+async fn a_gateway_at_the_root_has_no_slash_in_its_name() {
+    let world = world_with(Script::dual(), |settings| {
+        settings.gateway.url = "https://gateway.example".parse().unwrap();
+    })
+    .await;
+    let document = world
+        .stranger()
+        .send(Method::GET, ROOT, &[], "")
+        .await
+        .json()
+        .await;
+    assert_eq!(document["resource"], "https://gateway.example");
+    let challenge = world.stranger().send(Method::POST, "/", &[], "").await;
+    assert!(
+        challenge
+            .header("www-authenticate")
+            .contains(&format!("https://gateway.example{ROOT}"))
+    );
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_not_served() {
+    let world = world(Script::dual()).await;
+    assert_eq!(
+        world
+            .alice()
+            .send(Method::GET, "/other", &[], "")
+            .await
+            .status,
+        404
+    );
+    assert_eq!(
+        world.alice().send(Method::POST, PATH, &[], "").await.status,
+        405
+    );
+}
+
+// SEC-74
+#[tokio::test]
+async fn browsers_may_ask_first() {
+    let world = world(Script::dual()).await;
+    let headers = [
+        ("origin", "https://anywhere.example"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "mcp-protocol-version"),
+    ];
+    let answer = world
+        .stranger()
+        .send(Method::OPTIONS, PATH, &headers, "")
+        .await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.header("access-control-allow-origin"), "*");
+    assert_eq!(
+        answer.header("access-control-allow-headers"),
+        "mcp-protocol-version"
+    );
+}

@@ -1,0 +1,133 @@
+//! Sessions of legacy clients.
+
+use http::Method;
+use serde_json::json;
+use testkit::fake_mcp::Script;
+
+use crate::world::{LEGACY, MODERN, world};
+
+// TL-3
+#[tokio::test]
+async fn a_session_lives_from_initialize_to_delete() {
+    let world = world(Script::dual()).await;
+    let id = world.alice().initialize().await;
+    assert!(!id.is_empty());
+    let alice = world.alice().with("mcp-session-id", id);
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
+    let answer = alice.post(&[("mcp-protocol-version", LEGACY)], note).await;
+    assert_eq!(answer.status, 202);
+    assert_eq!(answer.text().await, "");
+    assert_eq!(alice.legacy("tools/list", json!({})).await.status, 200);
+    assert_eq!(
+        alice.send(Method::DELETE, "/mcp", &[], "").await.status,
+        204
+    );
+    assert_eq!(alice.legacy("tools/list", json!({})).await.status, 404);
+    assert_eq!(
+        alice.send(Method::DELETE, "/mcp", &[], "").await.status,
+        404
+    );
+}
+
+// TL-3
+#[tokio::test]
+async fn an_unknown_session_is_not_found() {
+    let world = world(Script::dual()).await;
+    let alice = world.alice().with("mcp-session-id", "nonsense");
+    let answer = alice.legacy("tools/list", json!({})).await;
+    assert_eq!(answer.status, 404);
+    assert_eq!(answer.json().await["id"], 1);
+    assert_eq!(alice.send(Method::GET, "/mcp", &[], "").await.status, 404);
+}
+
+// TL-10, SEC-66
+#[tokio::test]
+async fn the_session_of_somebody_else_is_not_found() {
+    let world = world(Script::dual()).await;
+    let id = world.alice().initialize().await;
+    let mallory = world.mallory().with("mcp-session-id", id.clone());
+    assert_eq!(mallory.legacy("tools/list", json!({})).await.status, 404);
+    assert_eq!(
+        mallory.send(Method::DELETE, "/mcp", &[], "").await.status,
+        404
+    );
+    let alice = world.alice().with("mcp-session-id", id);
+    assert_eq!(alice.legacy("tools/list", json!({})).await.status, 200);
+}
+
+// TL-10
+#[tokio::test]
+async fn a_session_survives_a_refreshed_token_and_its_own_expiry_ends_it() {
+    let world = world(Script::dual()).await;
+    let id = world.alice().initialize().await;
+    world.clock.advance(std::time::Duration::from_hours(1));
+    let later = world.alice().with("mcp-session-id", id.clone());
+    assert_eq!(later.legacy("tools/list", json!({})).await.status, 200);
+    world.clock.advance(std::time::Duration::from_hours(24));
+    let too_late = world.alice().with("mcp-session-id", id);
+    assert_eq!(too_late.legacy("tools/list", json!({})).await.status, 404);
+}
+
+// §3.8-5: some clients drop the id
+#[tokio::test]
+async fn a_client_that_drops_its_session_id_is_served() {
+    let world = world(Script::dual()).await;
+    assert_eq!(
+        world.alice().legacy("tools/list", json!({})).await.status,
+        200
+    );
+    assert_eq!(
+        world.alice().call(LEGACY, "echo", json!({})).await.status,
+        200
+    );
+}
+
+// TL-1, TM-14
+#[tokio::test]
+async fn get_is_a_stream_for_sessions_and_nothing_for_others() {
+    let world = world(Script::dual()).await;
+    assert_eq!(
+        world
+            .alice()
+            .send(Method::GET, "/mcp", &[], "")
+            .await
+            .status,
+        405
+    );
+    let modern = world.alice().with("mcp-protocol-version", MODERN);
+    assert_eq!(modern.send(Method::GET, "/mcp", &[], "").await.status, 405);
+    assert_eq!(
+        modern.send(Method::DELETE, "/mcp", &[], "").await.status,
+        405
+    );
+    let id = world.alice().initialize().await;
+    let alice = world
+        .alice()
+        .with("mcp-session-id", id)
+        .with("accept", "text/event-stream");
+    let answer = alice.send(Method::GET, "/mcp", &[], "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.header("content-type")),
+        (200, "text/event-stream")
+    );
+}
+
+// TL-4
+#[tokio::test]
+async fn responses_of_legacy_clients_are_taken_note_of() {
+    let world = world(Script::dual()).await;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "result": {}}).to_string();
+    assert_eq!(
+        world
+            .alice()
+            .post(&[("mcp-protocol-version", LEGACY)], body.clone())
+            .await
+            .status,
+        202
+    );
+    let answer = world
+        .alice()
+        .post(&[("mcp-protocol-version", MODERN)], body)
+        .await;
+    assert_eq!(answer.refusal().await, (400, -32600));
+}

@@ -1,0 +1,407 @@
+//! A gateway in front of fake servers, an issuer, and callers who hold tokens.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use gateway::Gateway;
+use gateway::metrics::Metrics;
+use gateway::session::SessionKey;
+use gateway::settings::{Parts, Settings};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use model::clock::{Clock as _, TestClock, Timestamp};
+use model::gateway::{Authorizer, Gateway as Configured, ToolNames};
+use model::target::{Target, TargetKind};
+use net::body::Body;
+use net::edge::{Peer, Site as _};
+use net::egress::budget::{self, Budgets};
+use net::egress::client::Client;
+use net::egress::connect::{Connector, ExtraRoots};
+use net::egress::pool::{self, Pool};
+use net::egress::resolve::SystemResolver;
+use net::egress::rules::Rules;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use testkit::fake_idp::FakeIdp;
+use testkit::fake_mcp::{FakeMcp, Script};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) const AUDIENCE: &str = "mcp-gateway-demo";
+pub(crate) const MODERN: &str = "2026-07-28";
+pub(crate) const LEGACY: &str = "2025-11-25";
+
+pub(crate) struct World {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: FakeMcp,
+    pub(crate) idp: FakeIdp,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) revoked: Arc<Mutex<Vec<String>>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// An upstream of this kind behind a gateway with the article's settings.
+pub(crate) async fn world(script: Script) -> World {
+    world_with(script, |_| {}).await
+}
+
+pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings)) -> World {
+    let upstream = FakeMcp::start(script).await.unwrap();
+    let idp = FakeIdp::start().await.unwrap();
+    let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
+    assemble(upstream, idp, settings, change)
+}
+
+pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
+    let targets = targets.iter().map(|(name, url)| Target {
+        name: name.parse().unwrap(),
+        kind: TargetKind::Mcp {
+            url: url.parse().unwrap(),
+        },
+    });
+    Settings::new(Configured {
+        name: "demo".parse().unwrap(),
+        url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
+        authorizer: Authorizer {
+            discovery_url: idp.discovery_url().parse().unwrap(),
+            allowed_audiences: vec![AUDIENCE.to_owned()],
+            allowed_scopes: "mcp:tools".parse().unwrap(),
+            allowed_clients: Vec::new(),
+            custom_claims: Vec::new(),
+            danger_any_audience: false,
+        },
+        tool_names: ToolNames::Prefixed,
+        targets: targets.collect(),
+        allowed_origins: vec!["https://app.example".to_owned()],
+        resource_policy: None,
+    })
+}
+
+pub(crate) fn assemble(
+    upstream: FakeMcp,
+    idp: FakeIdp,
+    mut settings: Settings,
+    change: impl FnOnce(&mut Settings),
+) -> World {
+    settings.timeouts.handshake = Duration::from_secs(5);
+    change(&mut settings);
+    let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
+    let revoked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+    let gateway = Gateway::new(settings, parts(&clock, &revoked, &tasks, &stop)).unwrap();
+    gateway.start();
+    World {
+        gateway,
+        upstream,
+        idp,
+        clock,
+        revoked,
+        tasks,
+        stop,
+    }
+}
+
+pub(crate) fn parts(
+    clock: &Arc<TestClock>,
+    revoked: &Arc<Mutex<Vec<String>>>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Parts {
+    let connector = Arc::new(Connector::new(
+        Arc::new(SystemResolver),
+        ExtraRoots::default(),
+    ));
+    let rules = Rules {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_http: true,
+        ports: None,
+    };
+    let list = Arc::clone(revoked);
+    Parts {
+        clock: Arc::clone(clock) as _,
+        documents: Client::new(Arc::clone(&connector), rules.clone()),
+        budgets: Arc::new(Budgets::new(budget::Settings::default())),
+        pool: Pool::new(connector, rules, pool::Settings::default()),
+        session_keys: vec![SessionKey::new([7; 32])],
+        revoked: Arc::new(move |id: &str| {
+            let family = id.split('.').next().unwrap_or_default();
+            list.lock()
+                .iter()
+                .any(|known| known == id || known == family)
+        }),
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+        metrics: Arc::new(Metrics::default()),
+    }
+}
+
+impl World {
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().seconds()
+    }
+
+    /// Claims that pass.
+    pub(crate) fn claims(&self) -> Value {
+        self.idp.claims(AUDIENCE, self.now())
+    }
+
+    /// Claims that pass, but for this one.
+    pub(crate) fn claims_with(&self, name: &str, value: Value) -> Value {
+        let mut claims = self.claims();
+        claims[name] = value;
+        claims
+    }
+
+    pub(crate) fn token(&self) -> String {
+        self.idp.token(&self.claims()).unwrap()
+    }
+
+    /// The actor who may do everything.
+    pub(crate) fn alice(&self) -> Actor<'_> {
+        Actor {
+            world: self,
+            token: Some(self.token()),
+            headers: Vec::new(),
+            peer: peer(),
+        }
+    }
+
+    pub(crate) fn mallory(&self) -> Actor<'_> {
+        self.holder(
+            self.idp
+                .token(&self.claims_with("sub", json!("mallory")))
+                .unwrap(),
+        )
+    }
+
+    pub(crate) fn holder(&self, token: String) -> Actor<'_> {
+        Actor {
+            token: Some(token),
+            ..self.stranger()
+        }
+    }
+
+    pub(crate) fn stranger(&self) -> Actor<'_> {
+        Actor {
+            world: self,
+            token: None,
+            headers: Vec::new(),
+            peer: peer(),
+        }
+    }
+}
+
+pub(crate) fn peer() -> Peer {
+    Peer {
+        address: IpAddr::from([192, 0, 2, 7]),
+        listener: "main".into(),
+        tls: false,
+        client_certificate: false,
+    }
+}
+
+/// Somebody who sends requests, with or without a token.
+#[derive(Clone)]
+pub(crate) struct Actor<'a> {
+    world: &'a World,
+    token: Option<String>,
+    headers: Vec<(&'static str, String)>,
+    pub(crate) peer: Peer,
+}
+
+impl Actor<'_> {
+    /// Sends this header with everything.
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn from(mut self, address: [u8; 4]) -> Self {
+        self.peer.address = IpAddr::from(address);
+        self
+    }
+
+    /// Sends anything anywhere; the headers of the actor replace those given.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
+        let mut request = Request::new(body.into());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.parse().unwrap();
+        let map = request.headers_mut();
+        if let Some(token) = &self.token {
+            let value = HeaderValue::try_from(format!("Bearer {token}")).unwrap();
+            map.insert(http::header::AUTHORIZATION, value);
+        }
+        let own = self
+            .headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        for (name, value) in headers.iter().copied().chain(own) {
+            let name = http::HeaderName::try_from(name).unwrap();
+            map.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        let response = self.world.gateway.call(request, &self.peer).await;
+        Answer::of(response)
+    }
+
+    /// POSTs a body as JSON.
+    pub(crate) async fn post(&self, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Answer {
+        let mut all = vec![
+            ("content-type", "application/json"),
+            ("accept", "application/json, text/event-stream"),
+        ];
+        all.extend_from_slice(headers);
+        self.send(Method::POST, "/mcp", &all, Body::full(body.into()))
+            .await
+    }
+
+    /// A modern request, with everything that belongs to one.
+    pub(crate) async fn modern(&self, method: &str, params: Value) -> Answer {
+        let (headers, body) = modern(method, params);
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        self.post(&headers, body).await
+    }
+
+    /// A legacy request.
+    pub(crate) async fn legacy(&self, method: &str, params: Value) -> Answer {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        self.post(&[("mcp-protocol-version", LEGACY)], body.to_string())
+            .await
+    }
+
+    /// `initialize`; the session id.
+    pub(crate) async fn initialize(&self) -> String {
+        let params = json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        let answer = self.legacy("initialize", params).await;
+        assert_eq!(answer.status, 200);
+        answer.header("mcp-session-id").to_owned()
+    }
+
+    /// Calls a tool in an era.
+    pub(crate) async fn call(&self, era: &str, tool: &str, arguments: Value) -> Answer {
+        let params = json!({"name": format!("my-mcp-server___{tool}"), "arguments": arguments});
+        if era == MODERN {
+            self.modern("tools/call", params).await
+        } else {
+            self.legacy("tools/call", params).await
+        }
+    }
+}
+
+/// Headers and body of a modern request.
+pub(crate) fn modern(method: &str, mut params: Value) -> (Vec<(&'static str, String)>, String) {
+    let mut headers = vec![
+        ("mcp-protocol-version", MODERN.to_owned()),
+        ("mcp-method", method.to_owned()),
+    ];
+    if let Some(name) = params.get("name").and_then(Value::as_str) {
+        headers.push(("mcp-name", name.to_owned()));
+    }
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+    });
+    let merged = match params.get("_meta").cloned() {
+        Some(Value::Object(own)) => {
+            let mut merged = meta.as_object().unwrap().clone();
+            merged.extend(own);
+            Value::Object(merged)
+        }
+        _ => meta,
+    };
+    params["_meta"] = merged;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    (headers, body.to_string())
+}
+
+/// A tree for assertions; the fake server sends numbers that no tree can hold.
+fn parse(message: &[u8]) -> Value {
+    let text = String::from_utf8(message.to_vec())
+        .unwrap()
+        .replace("1E400", "null");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+/// An answer whose body has not been read.
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Body,
+}
+
+impl Answer {
+    fn of(response: Response<Body>) -> Self {
+        let (parts, body) = response.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    pub(crate) async fn text(self) -> String {
+        let read = tokio::time::timeout(Duration::from_secs(20), self.body.collect());
+        let bytes = read.await.expect("the body ends").unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    /// The body as JSON; of an event stream, the last message.
+    pub(crate) async fn json(self) -> Value {
+        let events = self.header("content-type") == "text/event-stream";
+        if events {
+            return self.messages().await.pop().unwrap_or(Value::Null);
+        }
+        parse(self.text().await.as_bytes())
+    }
+
+    /// All messages of an event stream.
+    pub(crate) async fn messages(self) -> Vec<Value> {
+        let text = self.text().await;
+        let mut events = Vec::new();
+        mcp::sse::Decoder::new(mcp::sse::Limits::default())
+            .push(text.as_bytes(), &mut events)
+            .unwrap();
+        events.iter().map(|event| parse(&event.data)).collect()
+    }
+
+    /// The body, piece by piece.
+    pub(crate) fn stream(self) -> impl futures_util::Stream<Item = Bytes> + Unpin {
+        Box::pin(
+            http_body_util::BodyStream::new(self.body)
+                .filter_map(async |frame| frame.ok().and_then(|frame| frame.into_data().ok())),
+        )
+    }
+
+    /// HTTP status and JSON-RPC error code.
+    pub(crate) async fn refusal(self) -> (u16, i64) {
+        let status = self.status.as_u16();
+        let body = self.json().await;
+        (status, body["error"]["code"].as_i64().unwrap_or(0))
+    }
+}
