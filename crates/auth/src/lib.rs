@@ -1,1 +1,209 @@
-//! The authorization server: endpoints, login and consent pages.
+//! The authorization server: OAuth 2.1 and OpenID Connect endpoints, login and consent.
+//!
+//! The map, in the order of a request:
+//!
+//! - [`router`] lists every URL; [`AuthServer`] finds the realm by host and path and hands it over ([`realm`], [`cx`]);
+//! - `metadata`, `jwks`, `cors`: what clients read first;
+//! - `authorize`: from an authorization request to its first page or its refusal; `client`: who is asking, registered or
+//!   known by a metadata document;
+//! - `interaction`: login, consent and what comes next; `pages`, `texts`, `stylesheet`, `headers`: what people see;
+//! - `token`, `revoke`, `userinfo`, `end_session`: what clients and users do afterwards.
+//!
+//! To add one more endpoint: its file, its line in [`router`], its member in `metadata`, its file in `tests/`. To add
+//! one more page: a template, a context with samples in `pages`, its sentences in `texts`. To add a rule about
+//! authorization requests: a line in `authorize::rules::RULES`.
+//!
+//! Invariants: nothing is sent to a client without a `VerifiedRedirect`; nothing is stored for a client that nobody has
+//! consented to; no page loads anything from elsewhere or needs a script.
+
+mod realm;
+mod cx;
+mod failure;
+mod metrics;
+
+mod metadata;
+mod jwks;
+mod keys;
+mod cors;
+
+mod authorize;
+mod client;
+
+mod interaction;
+mod cookies;
+mod request_body;
+mod password_pool;
+mod pages;
+mod texts;
+mod headers;
+mod stylesheet;
+mod about;
+
+mod token;
+mod access_token;
+mod answer;
+mod revoke;
+mod userinfo;
+mod end_session;
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::middleware::from_fn;
+use axum::routing::{get, post};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Response, StatusCode, Uri};
+use model::clock::Clock;
+use model::realm::Realm;
+use net::body::Body;
+use net::edge::hosts::host_of;
+use net::edge::{Peer, Site};
+use net::egress::connect::Connector;
+use net::egress::budget;
+use net::egress::documents::WallClock;
+use net::egress::rules::Rules;
+use tower::ServiceExt as _;
+
+use crate::cx::{App, Cx};
+use crate::interaction::error_page::PageRefusal;
+pub use crate::failure::Internal;
+pub use crate::metrics::Metrics;
+
+/// What is configured about the authorization server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The realms to serve.
+    pub realms: Vec<Realm>,
+    /// Which addresses may be dialled for what the operator configured: the `jwks_uri` of registered clients.
+    pub operators_rules: Rules,
+    /// How much fetching strangers may cause, over all realms (SEC-27).
+    pub budgets: budget::Settings,
+    /// Bytes that password checks may use at the same time (SEC-53, SEC-79).
+    pub password_memory: u64,
+}
+
+impl Settings {
+    /// These realms, and the defaults of everything else.
+    pub fn new(realms: Vec<Realm>) -> Self {
+        Self { realms, operators_rules: Rules::default(), budgets: budget::Settings::default(), password_memory: 256 * 1024 * 1024 }
+    }
+}
+
+/// What the authorization server needs of the process that it lives in.
+pub struct Parts {
+    /// Where everything is kept, and what seals cookies.
+    pub store: store::Store,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// Dials out.
+    pub connector: Arc<Connector>,
+    /// Tells the wall time to caches of documents.
+    pub wall: WallClock,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+impl fmt::Debug for Parts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Parts")
+    }
+}
+
+/// Every URL of the authorization server, below the issuer of a realm.
+fn router() -> Router {
+    let for_scripts = Router::new()
+        .route("/.well-known/oauth-authorization-server", get(metadata::get_metadata))
+        .route("/.well-known/openid-configuration", get(metadata::get_metadata))
+        .route("/jwks", get(jwks::get_jwks))
+        .route("/token", post(token::post_token))
+        .route("/revoke", post(revoke::post_revoke))
+        .route("/userinfo", get(userinfo::get_userinfo).post(userinfo::get_userinfo))
+        .layer(from_fn(cors::layer));
+    let for_people = Router::new()
+        .route("/", get(about::get_about))
+        .route("/authorize", get(authorize::get_authorize).post(authorize::post_authorize))
+        .route("/login", get(interaction::login::get_login).post(interaction::login::post_login))
+        .route("/consent", get(interaction::consent::get_consent).post(interaction::consent::post_consent))
+        .route("/logout", get(end_session::get_logout).post(end_session::post_logout))
+        .route(stylesheet::ROUTE, get(stylesheet::get_stylesheet));
+    for_scripts.merge(for_people).fallback(not_found)
+}
+
+/// Everything else below an issuer.
+async fn not_found(cx: Cx) -> axum::response::Response {
+    PageRefusal::NotFound.into_response(&cx)
+}
+
+/// The authorization server, as a site for all hosts of its realms.
+#[derive(Debug, Clone)]
+pub struct AuthServer {
+    app: Arc<App>,
+    router: Router,
+}
+
+impl AuthServer {
+    /// Puts the server together.
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        Self { app: Arc::new(App::new(parts, settings)), router: router() }
+    }
+
+    /// Makes the signing keys of all realms, or reads them. Without it, the first request that needs a key does so.
+    pub async fn prepare(&self) -> Result<(), Internal> {
+        let now = self.app.clock.now();
+        for realm in self.app.realms().iter() {
+            self.app.keys.of(&self.app.store, &realm.config, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Serves other realms from now on; requests under way keep theirs.
+    pub fn replace_realms(&self, realms: Vec<Realm>) {
+        self.app.replace_realms(realms);
+    }
+
+    /// The hosts of the realms, without ports: where this site wants to be found.
+    pub fn hosts(&self) -> Vec<String> {
+        self.app.realms().hosts()
+    }
+
+    /// Whether a path of a host belongs to a realm, for who serves several sites under one host.
+    pub fn serves(&self, host: &str, uri: &Uri) -> bool {
+        self.app.realms().find(host, None, uri).is_some()
+    }
+
+    async fn answer(&self, request: http::Request<Body>, peer: Peer) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let located = {
+            let probe = http::Request::from_parts(parts.clone(), ());
+            let port = port_of(&parts);
+            host_of(&probe).ok().and_then(|host| self.app.realms().find(&host, port, &parts.uri))
+        };
+        let Some(located) = located else {
+            return headers::bare(StatusCode::NOT_FOUND, "not found\n").map(Body::new);
+        };
+        let cx = Cx::new(Arc::clone(&self.app), located.realm, peer, &parts.headers);
+        parts.uri = located.target;
+        parts.extensions.insert(cx);
+        let request = Request::from_parts(parts, axum::body::Body::new(body));
+        match self.router.clone().oneshot(request).await {
+            Ok(response) => response.map(Body::new),
+            Err(never) => match never {},
+        }
+    }
+}
+
+/// The port that the request was sent to, as the client wrote it.
+fn port_of(parts: &http::request::Parts) -> Option<u16> {
+    let stated = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
+    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(stated)?;
+    authority.parse::<http::uri::Authority>().ok()?.port_u16()
+}
+
+impl Site for AuthServer {
+    fn call(&self, request: http::Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        self.answer(request, peer.clone()).boxed()
+    }
+}

@@ -1,0 +1,88 @@
+//! What the endpoints that clients call answer with: JSON that nobody may keep (RFC 6749 §5.1, §5.2).
+
+use axum::response::Response;
+use http::{HeaderValue, StatusCode, header};
+use oauth::challenge::Challenge;
+use oauth::error::{ErrorCode, OauthError};
+use serde::Serialize;
+
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::headers;
+
+/// Why a client gets an error.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It is to blame.
+    Oauth(OauthError),
+    /// We are.
+    Internal(Internal),
+}
+
+impl From<OauthError> for Refusal {
+    fn from(error: OauthError) -> Self {
+        Self::Oauth(error)
+    }
+}
+
+impl From<Internal> for Refusal {
+    fn from(internal: Internal) -> Self {
+        Self::Internal(internal)
+    }
+}
+
+/// How the client tried to authenticate: decides about the challenge in a 401 (RFC 6749 §5.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tried {
+    /// By an `Authorization` header.
+    Basic,
+    /// Otherwise. Then there is no challenge: a browser would ask its user for a password.
+    Otherwise,
+}
+
+/// A document that must not be kept (SEC-73).
+pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
+    match serde_json::to_vec(document) {
+        Ok(body) => no_store(headers::json(status, body)),
+        Err(error) => {
+            tracing::error!(%error, "answer could not be serialized");
+            no_store(headers::bare(StatusCode::INTERNAL_SERVER_ERROR, String::new()))
+        }
+    }
+}
+
+/// An answer without content.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    no_store(headers::bare(status, String::new()))
+}
+
+/// The error body, with the status and challenge that belong to it.
+pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
+    let error = match refusal {
+        Refusal::Oauth(error) => error.clone(),
+        Refusal::Internal(internal) => {
+            let reference = internal.log();
+            OauthError::new(ErrorCode::ServerError, format!("internal error, reference {reference}"))
+        }
+    };
+    let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = no_store(headers::json(status, error.body()));
+    if status == StatusCode::UNAUTHORIZED && tried == Tried::Basic {
+        challenge(&mut response, &Challenge::new("Basic").with("realm", cx.realm.config.issuer.as_str()));
+    }
+    response
+}
+
+/// Adds a challenge.
+pub(crate) fn challenge(response: &mut Response, challenge: &Challenge) {
+    if let Ok(value) = HeaderValue::try_from(challenge.to_string()) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+}
+
+fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,99 @@
+//! The authorization endpoint (OAuth 2.1 §4.1): the story from a request to its first page, or to its refusal.
+//!
+//! Read the parameters that say who asks and where the answer goes; find the client; verify the redirect URI. Until
+//! then a refusal is a page for the human, from then on a redirect to the client, and there is no third possibility:
+//! [`respond`] demands a [`VerifiedRedirect`]. Then apply the [`rules`], and go on with the interaction.
+
+pub(crate) mod redirect;
+pub(crate) mod respond;
+pub(crate) mod rules;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, Uri};
+use model::id::Id;
+use model::interaction::{Interaction, Stage};
+use oauth::error::OauthError;
+use oauth::form::Form;
+use oauth::request::authorization::{Addressing, AuthorizationRequest};
+
+use crate::authorize::redirect::VerifiedRedirect;
+use crate::authorize::rules::Loaded;
+use crate::client::{self, KnownClient, Purpose};
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::interaction;
+use crate::interaction::error_page::PageRefusal;
+use crate::request_body;
+
+/// `GET /authorize`
+pub(crate) async fn get_authorize(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
+    let form = Form::parse_query(uri.query()).map_err(OauthError::from);
+    answer(&cx, &headers, form).await
+}
+
+/// `POST /authorize` (OpenID Connect Core §3.1.2.1): the same parameters in the body.
+pub(crate) async fn post_authorize(cx: Cx, headers: HeaderMap, body: Body) -> Response {
+    let form = request_body::read_form(&headers, body).await;
+    answer(&cx, &headers, form).await
+}
+
+async fn answer(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) -> Response {
+    cx.app.metrics.authorizations.inc();
+    match start(cx, headers, form).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(cx),
+    }
+}
+
+async fn start(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) -> Result<Response, PageRefusal> {
+    let form = form.map_err(PageRefusal::Request)?;
+    let addressing = Addressing::parse(&form).map_err(PageRefusal::Request)?;
+    let known = client::find(cx, &addressing.client_id, Purpose::Authorize(addressing.redirect_uri.as_ref()))
+        .await
+        .map_err(|error| PageRefusal::client(error, addressing.client_id.as_str()))?;
+    let redirect = verify_redirect(&known, &addressing)?;
+    match begin(cx, &form, &known, &redirect) {
+        Ok(interaction) => interaction::enter(cx, headers, interaction?, known, redirect).await,
+        Err(error) => Ok(respond::refuse(cx, &redirect, &error)),
+    }
+}
+
+fn verify_redirect(known: &KnownClient, addressing: &Addressing) -> Result<VerifiedRedirect, PageRefusal> {
+    let requested = addressing.redirect_uri.as_ref();
+    VerifiedRedirect::check(&known.client, requested, addressing.state.clone()).map_err(|refusal| PageRefusal::Redirect {
+        refusal,
+        client_id: addressing.client_id.to_string(),
+        requested: requested.map(ToString::to_string),
+        registered: known.client.redirect_uris.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Applies the rules, and writes down what was asked for. The outer error is the client's fault, the inner one ours.
+fn begin(cx: &Cx, form: &Form, known: &KnownClient, redirect: &VerifiedRedirect) -> Result<Result<Interaction, Internal>, OauthError> {
+    let request = AuthorizationRequest::parse(form)?;
+    let loaded = Loaded { realm: &cx.realm.config, client: &known.client };
+    let grantable = rules::apply(&request, &loaded)?;
+    let made = || {
+        Ok(Interaction {
+            id: Id::new(cx.now, cx.random()?),
+            realm: cx.realm.config.name.clone(),
+            client_id: known.client.client_id.clone(),
+            redirect_uri: redirect.uri().clone(),
+            state: redirect.state().cloned(),
+            challenge: request.code_challenge,
+            scope: grantable.granted.scope,
+            id_token: grantable.granted.openid_requested,
+            resources: grantable.resources,
+            nonce: request.nonce,
+            prompt: request.prompt,
+            max_age: request.max_age,
+            login_hint: request.login_hint.filter(|hint| hint.len() <= 200),
+            ui_locales: None,
+            form_key: cx.random()?,
+            started_at: cx.now,
+            stage: Stage::Started,
+        })
+    };
+    Ok(made())
+}

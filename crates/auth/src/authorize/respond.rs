@@ -1,0 +1,53 @@
+//! The two answers a client can get: a code, or an error. Both demand a verified redirect, both carry `iss` (AS-7, SEC-8).
+
+use axum::response::Response;
+use model::grant::{Grant, Stage};
+use model::secret::{self, TokenHash};
+use model::session::Session;
+use oauth::error::OauthError;
+use oauth::response::authorization::{AuthorizationResponse, Outcome};
+
+use crate::authorize::redirect::VerifiedRedirect;
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::headers;
+use crate::interaction::Visit;
+
+/// Issues a code: 256 random bits, of which only the hash is stored (SEC-3).
+pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<Response, Internal> {
+    let interaction = &visit.interaction;
+    let code = secret::token(&cx.random()?);
+    let grant = Grant {
+        realm: cx.realm.config.name.clone(),
+        client_id: interaction.client_id.clone(),
+        user: session.user,
+        session: Some(session.id),
+        redirect_uri: interaction.redirect_uri.clone(),
+        challenge: interaction.challenge,
+        scope: interaction.scope.clone(),
+        id_token: interaction.id_token,
+        resources: interaction.resources.clone(),
+        nonce: interaction.nonce.clone(),
+        auth_time: session.auth_time,
+        may_refresh: visit.known.client.may_refresh,
+        issued_at: cx.now,
+        expires_at: cx.now + cx.realm.config.lifetimes.code,
+        stage: Stage::Issued,
+    };
+    store::grant::insert(&cx.app.store, TokenHash::of(code.expose()), &grant).await?;
+    cx.app.metrics.codes.inc();
+    tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
+    Ok(send(cx, &visit.redirect, Outcome::Code(code.expose())))
+}
+
+/// Tells the client that it gets nothing, and why.
+pub(crate) fn refuse(cx: &Cx, redirect: &VerifiedRedirect, error: &OauthError) -> Response {
+    cx.app.metrics.refusals.inc();
+    tracing::info!(%error, "authorization refused by redirect");
+    send(cx, redirect, Outcome::Error(error))
+}
+
+fn send(cx: &Cx, redirect: &VerifiedRedirect, outcome: Outcome<'_>) -> Response {
+    let response = AuthorizationResponse { issuer: &cx.realm.config.issuer, state: redirect.state(), outcome };
+    headers::see_other(&response.redirect_url(redirect.uri()))
+}

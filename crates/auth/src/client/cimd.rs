@@ -1,0 +1,223 @@
+//! Clients known by their metadata document (draft-ietf-oauth-client-id-metadata-document).
+//!
+//! In this order, each step refusing before the next one costs anything: the rules of the URL (in `oauth`), the realm's
+//! policy of hosts and an administrator's approval, the fetch within its budgets, the rules of the document, its URLs,
+//! the realm's policy of documents. Nothing is stored for a client that nobody has consented to.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use model::client::{Authentication, Client, KeySource, Provenance};
+use model::client_policy::{self, Admission, CimdPolicy};
+use model::secret::TokenHash;
+use net::egress::client::{self as egress, Fetched};
+use net::egress::connect::Connector;
+use net::egress::budget::Budgets;
+use net::egress::documents::{self, WallClock};
+use net::egress::rules::{self, Rules};
+use oauth::auth_method::AuthMethod;
+use oauth::client_id::{ClientIdUrl, PlainHttp};
+use oauth::grant_type::GrantType;
+use oauth::metadata::client::{self as metadata, ClientMetadata, ClientMetadataError};
+use oauth::redirect_uri::RedirectUri;
+use store::approval::{self, Verdict};
+use url::Url;
+
+use crate::client::{FindError, Purpose};
+use crate::client::refusal::{ClientRefusal, DocumentFault};
+use crate::cx::Cx;
+use crate::failure::Internal;
+
+/// How clients with a document may authenticate here: never with a shared secret (CI-8).
+const AUTH_METHODS: [AuthMethod; 2] = [AuthMethod::None, AuthMethod::PrivateKeyJwt];
+
+/// The documents of one realm: fetched under its rules, cached within its bounds.
+pub(crate) struct Documents {
+    cache: documents::Documents<ClientDocument, DocumentFault>,
+    rules: Rules,
+    policy: CimdPolicy,
+}
+
+/// A document and the identity that it claims, which is compared with each request's client id (CI-3, CI-7).
+///
+/// The cache knows documents by their parsed URL, in which several client ids can coincide: `https://a.example:443/c`
+/// and `https://a.example/c` are one address and two clients.
+#[derive(Debug)]
+pub(crate) struct ClientDocument {
+    client_id: ClientIdUrl,
+    metadata: ClientMetadata,
+}
+
+impl Documents {
+    /// An empty cache under this policy. `budgets` are shared by all realms.
+    pub(crate) fn new(policy: &CimdPolicy, connector: Arc<Connector>, budgets: Arc<Budgets>, wall: WallClock) -> Self {
+        let rules = Rules {
+            allow_networks: policy.danger_allow_networks.clone(),
+            allow_http: policy.allow_http,
+            ports: Some(policy.ports.clone()),
+        };
+        let settings = documents::Settings {
+            min_age: policy.cache.min,
+            max_age: policy.cache.max,
+            ..documents::Settings::CLIENT_METADATA
+        };
+        let client = egress::Client::new(connector, rules.clone());
+        Self { cache: documents::Documents::new(client, settings, budgets, wall), rules, policy: policy.clone() }
+    }
+
+    /// A cache for tests that fetch nothing.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        use net::egress::connect::ExtraRoots;
+        use net::egress::resolve::SystemResolver;
+
+        let connector = Arc::new(Connector::new(Arc::new(SystemResolver), ExtraRoots::default()));
+        let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
+        Self::new(&CimdPolicy::default(), connector, budgets, Arc::new(|| std::time::UNIX_EPOCH))
+    }
+
+    async fn get(&self, url: &ClientIdUrl, source: IpAddr) -> Result<Arc<ClientDocument>, ClientRefusal> {
+        let parse = |fetched: &Fetched| self.parse(fetched, url);
+        let document = self.cache.get(url.url(), Some(source), parse).await.map_err(|error| self.explain(error, url))?.value;
+        if document.client_id.as_str() != url.as_str() {
+            return Err(ClientMetadataError::ClientIdMismatch.into());
+        }
+        Ok(document)
+    }
+
+    /// Reads a document as that of the client id it claims, provided that this one is served from the same address. So
+    /// what is remembered does not depend on which of several spellings was asked for first.
+    fn parse(&self, fetched: &Fetched, asked: &ClientIdUrl) -> Result<ClientDocument, DocumentFault> {
+        if !egress::is_json(&fetched.headers) {
+            return Err(DocumentFault::MediaType);
+        }
+        let client_id = claimed_client_id(&fetched.body, self.policy.plain_http())
+            .filter(|claimed| claimed.url() == asked.url())
+            .unwrap_or_else(|| asked.clone());
+        let required: Vec<&str> = self.policy.required_properties.iter().map(String::as_str).collect();
+        let metadata = ClientMetadata::parse(
+            &fetched.body,
+            &client_id,
+            &metadata::Rules {
+                required: &required,
+                private_schemes: &[],
+                auth_methods: &AUTH_METHODS,
+                plain_http: self.policy.plain_http(),
+            },
+        )?;
+        for (member, url) in contained_urls(&metadata) {
+            check_contained(&self.rules, member, url).map_err(|refusal| DocumentFault::ContainedUrl { member, refusal })?;
+        }
+        Ok(ClientDocument { client_id, metadata })
+    }
+
+    fn explain(&self, error: documents::DocumentError<DocumentFault>, url: &ClientIdUrl) -> ClientRefusal {
+        let refusal = ClientRefusal::from(error);
+        tracing::info!(client.id = %url, error = %refusal, "client metadata document refused");
+        refusal
+    }
+}
+
+/// What the document says its client id is, if that is one at all.
+fn claimed_client_id(body: &[u8], plain_http: PlainHttp) -> Option<ClientIdUrl> {
+    #[derive(serde::Deserialize)]
+    struct Claim<'a> {
+        #[serde(borrow)]
+        client_id: std::borrow::Cow<'a, str>,
+    }
+    if body.len() > metadata::MAX_BYTES {
+        return None;
+    }
+    let claim: Claim<'_> = serde_json::from_slice(body).ok()?;
+    ClientIdUrl::parse_text(&claim.client_id, plain_http).ok()
+}
+
+/// The URLs in a document, by member.
+fn contained_urls(document: &ClientMetadata) -> impl Iterator<Item = (&'static str, &Url)> {
+    [
+        ("jwks_uri", &document.jwks_uri),
+        ("client_uri", &document.client_uri),
+        ("logo_uri", &document.logo_uri),
+        ("tos_uri", &document.tos_uri),
+        ("policy_uri", &document.policy_uri),
+    ]
+    .into_iter()
+    .filter_map(|(member, url)| Some((member, url.as_ref()?)))
+}
+
+/// CI-15. What can be known without resolving is refused here; `jwks_uri` is fetched under the same rules and its
+/// address checked then; the others are never fetched, and never put into a page.
+fn check_contained(rules: &Rules, member: &str, url: &Url) -> Result<(), rules::Refusal> {
+    let any_port = Rules { ports: None, ..rules.clone() };
+    let rules = if member == "jwks_uri" { rules } else { &any_port };
+    let destination = rules.check_url(url)?;
+    if destination.host.as_ref() == "localhost" || destination.host.ends_with(".localhost") {
+        rules.check_address(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
+    }
+    Ok(())
+}
+
+/// The rules that need no document, and an administrator's decision where the realm wants one (SEC-34).
+pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindError> {
+    let admission = cx.realm.config.cimd.check_client_id(url).map_err(ClientRefusal::Policy)?;
+    if admission == Admission::NeedsApproval {
+        match approval::ask(&cx.app.store, &cx.realm.config.name, url.host(), cx.now).await.map_err(Internal::from)? {
+            Verdict::Approved => {}
+            Verdict::Pending => return Err(ClientRefusal::AwaitsApproval.into()),
+            Verdict::Denied => return Err(ClientRefusal::HostRefused.into()),
+        }
+    }
+    Ok(admission)
+}
+
+/// Loads a client by its document.
+pub(crate) async fn load(cx: &Cx, url: &ClientIdUrl, purpose: Purpose<'_>) -> Result<Client, ClientRefusal> {
+    let document = cx.realm.documents.get(url, cx.peer.address).await?;
+    let requested = match purpose {
+        Purpose::Authorize(requested) => requested.or_else(|| document.metadata.redirect_uris.first()),
+        Purpose::Token => None,
+    };
+    if let Some(requested) = requested {
+        check_policy(&cx.realm.config.cimd, &document, requested)?;
+    }
+    Ok(client_of(&document))
+}
+
+fn check_policy(policy: &CimdPolicy, document: &ClientDocument, requested: &RedirectUri) -> Result<(), client_policy::Refusal> {
+    let metadata = &document.metadata;
+    // Their presence was checked when the document was read.
+    let properties: Vec<&str> = policy.required_properties.iter().map(String::as_str).collect();
+    let uris: Vec<(&'static str, &Url)> = contained_urls(metadata).collect();
+    policy.check_document(
+        &document.client_id,
+        &client_policy::Document {
+            properties: &properties,
+            redirect_uris: &metadata.redirect_uris,
+            requested,
+            uris: &uris,
+            methods: &metadata.auth_methods,
+            has_jwks: metadata.jwks.is_some(),
+            has_jwks_uri: metadata.jwks_uri.is_some(),
+        },
+    )
+}
+
+/// The client that a document describes. What it says about grant types and scopes narrows, and never widens (SEC-20).
+fn client_of(document: &ClientDocument) -> Client {
+    let metadata = &document.metadata;
+    let keys = match (&metadata.jwks, &metadata.jwks_uri) {
+        (Some(jwks), _) => Some(KeySource::Inline(jwks.to_value().to_string())),
+        (None, Some(uri)) => Some(KeySource::Uri(uri.clone())),
+        (None, None) => None,
+    };
+    Client {
+        client_id: document.client_id.client_id(),
+        name: metadata.client_name.as_ref().map(ToString::to_string),
+        provenance: Provenance::Document { url: document.client_id.clone(), hash: TokenHash::from_bytes(metadata.fingerprint()) },
+        authentication: Authentication { methods: metadata.auth_methods.clone(), secret: None, keys },
+        redirect_uris: metadata.redirect_uris.clone(),
+        post_logout_redirect_uris: metadata.post_logout_redirect_uris.clone(),
+        may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),
+        skip_consent: false,
+    }
+}

@@ -1,0 +1,127 @@
+//! What a request may reach: the parts of the server that outlive it, and the facts that belong to it alone.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::extract::FromRequestParts;
+use http::header;
+use http::request;
+use model::clock::{Clock, Timestamp};
+use net::edge::Peer;
+use net::egress::connect::Connector;
+use net::egress::budget::Budgets;
+use net::egress::documents::WallClock;
+use net::egress::rules::Rules;
+
+use crate::client::cimd;
+use crate::client::key_sets::KeySets;
+use crate::failure::Internal;
+use crate::keys::Keys;
+use crate::metrics::Metrics;
+use crate::pages::Frame;
+use crate::password_pool::PasswordPool;
+use crate::realm::{Realms, ServedRealm};
+use crate::texts::Language;
+use crate::{Parts, Settings};
+
+/// Everything that outlives a request.
+pub(crate) struct App {
+    pub(crate) store: store::Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) passwords: PasswordPool,
+    pub(crate) metrics: Metrics,
+    pub(crate) keys: Keys,
+    budgets: Arc<Budgets>,
+    wall: WallClock,
+    operators_rules: Rules,
+    realms: ArcSwap<Realms>,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("realms", &self.realms.load()).finish_non_exhaustive()
+    }
+}
+
+impl App {
+    /// Puts the parts together.
+    pub(crate) fn new(parts: Parts, settings: Settings) -> Self {
+        let app = Self {
+            store: parts.store,
+            clock: parts.clock,
+            connector: parts.connector,
+            passwords: PasswordPool::new(settings.password_memory),
+            metrics: parts.metrics,
+            keys: Keys::default(),
+            operators_rules: settings.operators_rules,
+            budgets: Arc::new(Budgets::new(settings.budgets)),
+            wall: parts.wall,
+            realms: ArcSwap::default(),
+        };
+        app.replace_realms(settings.realms);
+        app
+    }
+
+    /// Serves other realms from now on; requests under way keep theirs.
+    pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>) {
+        let served = realms.into_iter().map(|realm| {
+            let documents =
+                cimd::Documents::new(&realm.cimd, Arc::clone(&self.connector), Arc::clone(&self.budgets), Arc::clone(&self.wall));
+            let key_sets = KeySets::new(&realm.cimd, &self.operators_rules, &self.connector, &self.budgets, &self.wall);
+            ServedRealm::new(realm, documents, key_sets)
+        });
+        self.realms.store(Arc::new(Realms::new(served)));
+    }
+
+    /// The realms as of now.
+    pub(crate) fn realms(&self) -> Arc<Realms> {
+        self.realms.load_full()
+    }
+}
+
+/// One request: what it may reach, and what is true of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Cx {
+    pub(crate) app: Arc<App>,
+    /// The realm that is asked.
+    pub(crate) realm: Arc<ServedRealm>,
+    /// Who asks.
+    pub(crate) peer: Peer,
+    /// When. The same moment for the whole request.
+    pub(crate) now: Timestamp,
+    /// The language of its pages.
+    pub(crate) language: Language,
+}
+
+impl Cx {
+    /// The context of a request that has arrived.
+    pub(crate) fn new(app: Arc<App>, realm: Arc<ServedRealm>, peer: Peer, headers: &http::HeaderMap) -> Self {
+        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+        let now = app.clock.now();
+        Self { app, realm, peer, now, language: Language::from_accept_language(accepted) }
+    }
+
+    /// What every page of this request has around its content.
+    pub(crate) fn frame(&self) -> Frame {
+        Frame::new(&self.realm, self.language)
+    }
+
+    /// Random bytes.
+    #[expect(clippy::unused_self, reason = "randomness is reached through the context, like time")]
+    pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Internal> {
+        let mut bytes = [0; N];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(Internal::new)?;
+        Ok(bytes)
+    }
+}
+
+/// The context was put into the request before it was routed.
+impl<S: Sync> FromRequestParts<S> for Cx {
+    type Rejection = http::StatusCode;
+
+    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, http::StatusCode> {
+        parts.extensions.get::<Self>().cloned().ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}

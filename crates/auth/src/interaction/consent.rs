@@ -1,0 +1,128 @@
+//! Consent: what is asked, by whom, for which resource, and where the browser goes; and the user's decision.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, Uri};
+use model::consent::Missing;
+use model::interaction::{ConsentReason, Event, Stage, Step};
+use model::secret::TokenHash;
+use model::session::Session;
+use oauth::error::ErrorCode;
+use oauth::redirect_uri::RedirectUri;
+use oauth::scope::ScopeSet;
+
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::headers::FormAction;
+use crate::interaction::error_page::PageRefusal;
+use crate::interaction::session::Browser;
+use crate::interaction::{self, FLOW, Visit, forgery};
+use crate::pages::{self, ConsentPage, ReturnsTo, ScopeLine};
+use crate::request_body;
+use crate::texts::Texts;
+
+/// The field that stands for what was on the page.
+const SEEN: &str = "seen";
+
+/// `GET /consent`
+pub(crate) async fn get_consent(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
+    let flow = interaction::flow_of(&uri);
+    match show(&cx, &headers, flow.as_deref()).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(&cx),
+    }
+}
+
+async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Response, PageRefusal> {
+    let (visit, browser) = interaction::visit(cx, headers, flow).await?;
+    let Step::Consent(reason) = visit.step(cx) else {
+        return interaction::proceed(cx, headers, visit).await;
+    };
+    let Some(Browser { session, user, .. }) = &browser else {
+        return Err(PageRefusal::FlowLost);
+    };
+    let frame = cx.frame();
+    let page = ConsentPage {
+        asker: interaction::asker(cx, &visit.known).await?,
+        returns_to: returns_to(&visit.interaction.redirect_uri),
+        only_this_device: visit.interaction.redirect_uri.is_loopback() && visit.known.client.document().is_some(),
+        resources: visit.interaction.resources.iter().map(ToString::to_string).collect(),
+        scopes: scope_lines(cx, &visit.interaction.scope, frame.texts),
+        changed: reason == ConsentReason::Missing(Missing::Document),
+        user: user.username.to_string(),
+        action: cx.realm.path("/consent"),
+        flow: visit.interaction.id.to_string(),
+        csrf: forgery::token(&visit.interaction),
+        seen: seen(&visit, session),
+        frame,
+    };
+    Ok(pages::html(StatusCode::OK, &page, &FormAction::to_client(&visit.interaction.redirect_uri)))
+}
+
+/// `POST /consent`
+pub(crate) async fn post_consent(cx: Cx, headers: HeaderMap, body: Body) -> Response {
+    match submit(&cx, &headers, body).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(&cx),
+    }
+}
+
+async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
+    let form = request_body::read_form(headers, body).await.map_err(PageRefusal::Request)?;
+    let (mut visit, _) = interaction::visit(cx, headers, form.get(FLOW)).await?;
+    forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
+    let (Step::Consent(_), Some(session)) = (visit.step(cx), visit.session.clone()) else {
+        return interaction::proceed(cx, headers, visit).await;
+    };
+    match form.get("decision") {
+        // Somebody else is signed in by now, or the client's document has changed: ask again.
+        Some("allow") if form.get(SEEN) != Some(seen(&visit, &session).as_str()) => interaction::proceed(cx, headers, visit).await,
+        Some("allow") => {
+            let document_hash = visit.known.client.document_hash();
+            let agreed = visit.interaction.ask(document_hash).agree(session.user, cx.now);
+            store::consent::save(&cx.app.store, &agreed).await.map_err(Internal::from)?;
+            cx.app.metrics.consents.inc();
+            tracing::info!(client.id = %visit.interaction.client_id, user.id = %session.user, scope = %visit.interaction.scope, "user consented");
+            visit.interaction = visit.interaction.after(Event::Consented(session.id, document_hash));
+            interaction::proceed(cx, headers, visit).await
+        }
+        Some("switch") => {
+            // The next step is then a login, whoever is signed in now.
+            visit.interaction.prompt.select_account = true;
+            visit.interaction.stage = Stage::Started;
+            interaction::proceed(cx, headers, visit).await
+        }
+        _ => Ok(interaction::refuse(cx, &visit, ErrorCode::AccessDenied, "the user did not consent")),
+    }
+}
+
+/// Stands for what the page showed: a decision counts only for that.
+fn seen(visit: &Visit, session: &Session) -> String {
+    let document = visit.known.client.document_hash().map(|hash| hash.to_string()).unwrap_or_default();
+    TokenHash::of(format!("{} {} {document}", visit.interaction.id, session.id)).to_string()
+}
+
+fn returns_to(uri: &RedirectUri) -> ReturnsTo {
+    let host = uri.display_host().to_owned();
+    if uri.is_private_scheme() {
+        ReturnsTo::Application { scheme: host }
+    } else if uri.is_loopback() {
+        ReturnsTo::ThisDevice { host }
+    } else {
+        ReturnsTo::Site { host }
+    }
+}
+
+/// The scopes in plain words: the operator's, or ours for those of OpenID Connect.
+fn scope_lines(cx: &Cx, scope: &ScopeSet, texts: &'static Texts) -> Vec<ScopeLine> {
+    scope
+        .iter()
+        .map(|scope| {
+            let configured = cx.realm.config.scope(scope.as_str()).and_then(|scope| scope.consent_text.clone());
+            ScopeLine {
+                name: scope.as_str().to_owned(),
+                text: configured.unwrap_or_else(|| texts.scope(scope.as_str()).to_owned()),
+            }
+        })
+        .collect()
+}

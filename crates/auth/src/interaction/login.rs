@@ -1,0 +1,203 @@
+//! Login with a password: the page, and the form it sends.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, Uri};
+use model::interaction::{Event, Step};
+use model::password::{self, PasswordHash};
+use model::rate::{LoginDelay, TooOften};
+use model::secret::Secret;
+use model::user::{User, Username};
+use oauth::error::ErrorCode;
+use store::counter::{self, CounterName};
+
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::headers::FormAction;
+use crate::interaction::error_page::PageRefusal;
+use crate::interaction::{self, FLOW, Visit, forgery, session};
+use crate::pages::{self, LoginPage, LoginProblem};
+use crate::password_pool::PoolError;
+use crate::request_body;
+
+/// `GET /login`
+pub(crate) async fn get_login(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
+    let flow = interaction::flow_of(&uri);
+    match show(&cx, &headers, flow.as_deref()).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(&cx),
+    }
+}
+
+async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Response, PageRefusal> {
+    let (visit, _) = interaction::visit(cx, headers, flow).await?;
+    if !matches!(visit.step(cx), Step::Login(_)) {
+        return interaction::proceed(cx, headers, visit).await;
+    }
+    let username = visit.interaction.login_hint.clone().unwrap_or_default();
+    render(cx, &visit, username, None).await
+}
+
+async fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem>) -> Result<Response, PageRefusal> {
+    let status = match problem {
+        None => StatusCode::OK,
+        Some(LoginProblem::Wrong | LoginProblem::Again) => StatusCode::UNAUTHORIZED,
+        Some(LoginProblem::Wait) => StatusCode::TOO_MANY_REQUESTS,
+        Some(LoginProblem::Busy) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let page = LoginPage {
+        frame: cx.frame(),
+        asker: Some(interaction::asker(cx, &visit.known).await?),
+        action: cx.realm.path("/login"),
+        flow: visit.interaction.id.to_string(),
+        csrf: forgery::token(&visit.interaction),
+        username,
+        problem,
+    };
+    Ok(pages::html(status, &page, &FormAction::to_client(&visit.interaction.redirect_uri)))
+}
+
+/// `POST /login`
+pub(crate) async fn post_login(cx: Cx, headers: HeaderMap, body: Body) -> Response {
+    match submit(&cx, &headers, body).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.into_response(&cx),
+    }
+}
+
+async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
+    let form = request_body::read_form(headers, body).await.map_err(PageRefusal::Request)?;
+    let (visit, browser) = interaction::visit(cx, headers, form.get(FLOW)).await?;
+    forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
+    if form.get("decision") == Some("cancel") {
+        return Ok(interaction::refuse(cx, &visit, ErrorCode::AccessDenied, "the user did not sign in"));
+    }
+    if !matches!(visit.step(cx), Step::Login(_)) {
+        return interaction::proceed(cx, headers, visit).await;
+    }
+    let typed = form.get("username").unwrap_or_default().to_owned();
+    let (Ok(username), Some(password)) = (typed.parse::<Username>(), form.get("password")) else {
+        return render(cx, &visit, typed, Some(LoginProblem::Again)).await;
+    };
+    let password = Secret::new(password.to_owned());
+    drop(form);
+    match check(cx, &username, password).await? {
+        Ok(user) => {
+            let begun = session::begin(cx, &user, browser).await?;
+            let mut visit = visit;
+            visit.interaction = visit.interaction.after(Event::LoggedIn(begun.session.id));
+            let visit = visit.with_session(cx, Some(begun.session.clone())).await?;
+            let mut response = interaction::proceed(cx, headers, visit).await?;
+            session::set_cookie(cx, &mut response, &begun);
+            Ok(response)
+        }
+        Err(problem) => render(cx, &visit, typed, Some(problem)).await,
+    }
+}
+
+/// Who has this name and password. Unknown users, users without a password and disabled users cost and answer the same
+/// as a wrong password (SEC-54).
+async fn check(cx: &Cx, username: &Username, password: Secret<String>) -> Result<Result<User, LoginProblem>, Internal> {
+    let attempt = Attempt::of(cx, username);
+    if attempt.begin(cx).await?.is_err() {
+        cx.app.metrics.logins_delayed.inc();
+        tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
+        return Ok(Err(LoginProblem::Wait));
+    }
+    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username).await?.filter(|user| !user.disabled);
+    let hash = user.as_ref().and_then(|user| user.password.clone());
+    let known = hash.is_some();
+    let hash = hash.unwrap_or_else(PasswordHash::dummy);
+    let verified = match cx.app.passwords.verify(password.clone(), hash.clone()).await {
+        Ok(verified) => verified && known,
+        Err(PoolError::Busy) => return Ok(Err(LoginProblem::Busy)),
+        Err(error) => return Err(Internal::new(error)),
+    };
+    match user {
+        Some(user) if verified => {
+            attempt.succeeded(cx).await?;
+            if password::is_outdated(&hash) {
+                renew_hash(cx, &user, password).await?;
+            }
+            cx.app.metrics.logins.inc();
+            tracing::info!(user.id = %user.id, "user signed in");
+            Ok(Ok(user))
+        }
+        _ => {
+            attempt.failed(cx).await?;
+            cx.app.metrics.logins_failed.inc();
+            tracing::info!(peer = %cx.peer.address, "login failed");
+            Ok(Err(LoginProblem::Wrong))
+        }
+    }
+}
+
+/// Hashes a password that is known to be right with today's parameters. When all workers are busy, another login will do.
+async fn renew_hash(cx: &Cx, user: &User, password: Secret<String>) -> Result<(), Internal> {
+    match cx.app.passwords.hash(password, cx.random()?).await {
+        Ok(hash) => {
+            store::user::set_password(&cx.app.store, user.id, &hash).await?;
+            Ok(())
+        }
+        Err(PoolError::Busy) => Ok(()),
+        Err(error) => Err(Internal::new(error)),
+    }
+}
+
+/// One attempt to log in, as the counters that all nodes share see it (SEC-53).
+struct Attempt {
+    account: CounterName,
+    source: CounterName,
+}
+
+impl Attempt {
+    fn of(cx: &Cx, username: &Username) -> Self {
+        let realm = cx.realm.config.name.as_str();
+        Self {
+            account: CounterName::new("login-account", &[realm, username.as_str()]),
+            source: CounterName::new("login-source", &[realm, &source_of(cx.peer.address)]),
+        }
+    }
+
+    /// Counts the attempt for its account before it is made, so that many at once gain nothing.
+    async fn begin(&self, cx: &Cx) -> Result<Result<(), TooOften>, Internal> {
+        let source = counter::read_at(&cx.app.store, &self.source, cx.now).await?;
+        if let Err(refused) = LoginDelay::SOURCE.admit(source.n, source.last_at, cx.now) {
+            return Ok(Err(refused));
+        }
+        let before = counter::read_at(&cx.app.store, &self.account, cx.now).await?;
+        if let Err(refused) = LoginDelay::ACCOUNT.admit(before.n, before.last_at, cx.now) {
+            return Ok(Err(refused));
+        }
+        let counted = counter::add(&cx.app.store, &self.account, LoginDelay::ACCOUNT.window, cx.now).await?;
+        let failures = counted.n.saturating_sub(1);
+        if failures > before.n {
+            // Others were faster: their attempts count as failures of this very moment.
+            return Ok(LoginDelay::ACCOUNT.admit(failures, cx.now, cx.now));
+        }
+        Ok(Ok(()))
+    }
+
+    /// The failures of the account are forgiven. Those of the source are not: whoever guesses may have an account too.
+    async fn succeeded(&self, cx: &Cx) -> Result<(), Internal> {
+        Ok(counter::clear(&cx.app.store, &self.account).await?)
+    }
+
+    async fn failed(&self, cx: &Cx) -> Result<(), Internal> {
+        counter::add(&cx.app.store, &self.source, LoginDelay::SOURCE.window, cx.now).await?;
+        Ok(())
+    }
+}
+
+/// Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets.
+fn source_of(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The keys that realms sign with: made at first use, kept sealed in the store, published before and after they sign
+//! (SEC-42, SEC-43).
+//!
+//! Nothing runs in the background: whoever needs a key that was read too long ago reads the keys again and does what is
+//! due. A key that nobody needs may be late, but it is always published for long enough before it signs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use model::clock::Timestamp;
+use model::realm::{Realm, RealmName, SigningAlgorithm};
+use model::secret::Secret;
+use model::signing_key::{self, Due, KeyState, Rotation};
+use oauth::jose::alg::Alg;
+use oauth::jose::jwk::JwkSet;
+use oauth::jose::signing::{SigningError, SigningKey};
+use store::Store;
+
+use crate::cx::Cx;
+use crate::failure::Internal;
+
+/// How old what was read may be: how soon this node learns what another one did.
+const MAX_AGE: Duration = Duration::from_mins(1);
+
+/// The keys of one realm, parsed once.
+#[derive(Debug)]
+pub(crate) struct RealmKeys {
+    active: SigningKey,
+    published: JwkSet,
+}
+
+impl RealmKeys {
+    /// The key that signs.
+    pub(crate) const fn active(&self) -> &SigningKey {
+        &self.active
+    }
+
+    /// What verifiers may meet: the keys that will sign, sign and did sign.
+    pub(crate) const fn published(&self) -> &JwkSet {
+        &self.published
+    }
+}
+
+/// The keys of all realms that were asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    held: ArcSwap<HashMap<RealmName, Held>>,
+    /// Held by whoever reads; the others wait, or go on with what is there.
+    flight: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    keys: Arc<RealmKeys>,
+    read_at: Timestamp,
+}
+
+/// A key in the store that cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum KeyError {
+    /// It cannot be read.
+    #[error("signing key `{kid}`")]
+    Unusable {
+        kid: String,
+        #[source]
+        cause: SigningError,
+    },
+    /// No key signs, although one was just made.
+    #[error("realm `{0}` has no active signing key")]
+    NoneActive(RealmName),
+}
+
+impl Cx {
+    /// The keys of the realm.
+    pub(crate) async fn keys(&self) -> Result<Arc<RealmKeys>, Internal> {
+        self.app.keys.of(&self.app.store, &self.realm.config, self.now).await
+    }
+}
+
+impl Keys {
+    /// The keys of a realm, not older than [`MAX_AGE`] unless the store fails.
+    pub(crate) async fn of(
+        &self,
+        store: &Store,
+        realm: &Realm,
+        now: Timestamp,
+    ) -> Result<Arc<RealmKeys>, Internal> {
+        let held = self.held(realm);
+        if let Some(fresh) = held.as_ref().filter(|held| held.is_fresh(now)) {
+            return Ok(Arc::clone(&fresh.keys));
+        }
+        let _flight = match (self.flight.try_lock(), held) {
+            (Ok(flight), _) => flight,
+            (Err(_), Some(stale)) => return Ok(stale.keys),
+            (Err(_), None) => self.flight.lock().await,
+        };
+        let held = self.held(realm);
+        if let Some(fresh) = held.as_ref().filter(|held| held.is_fresh(now)) {
+            return Ok(Arc::clone(&fresh.keys));
+        }
+        match (read(store, realm, now).await, held) {
+            (Ok(keys), _) => Ok(self.hold(realm, keys, now)),
+            (Err(error), Some(stale)) => {
+                error.log();
+                Ok(self.hold_again(realm, stale, now))
+            }
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// What was read, if it still is what the realm wants.
+    fn held(&self, realm: &Realm) -> Option<Held> {
+        let held = self.held.load().get(&realm.name).cloned()?;
+        (held.keys.active.alg() == alg(realm.signing_algorithm)).then_some(held)
+    }
+
+    fn hold(&self, realm: &Realm, keys: RealmKeys, now: Timestamp) -> Arc<RealmKeys> {
+        self.hold_again(realm, Held { keys: Arc::new(keys), read_at: now }, now)
+    }
+
+    fn hold_again(&self, realm: &Realm, held: Held, now: Timestamp) -> Arc<RealmKeys> {
+        let keys = Arc::clone(&held.keys);
+        self.held.rcu(|all| {
+            let mut all = HashMap::clone(all);
+            all.insert(realm.name.clone(), Held { read_at: now, ..held.clone() });
+            all
+        });
+        keys
+    }
+}
+
+impl Held {
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now < self.read_at + MAX_AGE
+    }
+}
+
+/// Does what is due, and reads what there is.
+async fn read(store: &Store, realm: &Realm, now: Timestamp) -> Result<RealmKeys, Internal> {
+    let stored = store::key::list(store, &realm.name).await.map_err(Internal::new)?;
+    let due = signing_key::due(&stored, realm.signing_algorithm, &rotation(realm), now);
+    if due.is_empty() {
+        return parse(realm, &stored);
+    }
+    for step in due {
+        perform(store, realm, step, now).await?;
+    }
+    // Read again: another node may have been quicker, and then its key is everybody's.
+    let stored = store::key::list(store, &realm.name).await.map_err(Internal::new)?;
+    parse(realm, &stored)
+}
+
+/// A retired key stays published for as long as the longest token that it signed.
+fn rotation(realm: &Realm) -> Rotation {
+    let default = Rotation::default();
+    Rotation { keep: default.keep.max(realm.lifetimes.access_token * 2), ..default }
+}
+
+async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Result<(), Internal> {
+    match step {
+        Due::CreateActive => create(store, realm, KeyState::Active { since: now }).await,
+        Due::CreatePending => create(store, realm, KeyState::Pending { since: now }).await,
+        Due::Switch { to, from } => {
+            if store::key::switch(store, &to, &from, now).await.map_err(Internal::new)? {
+                tracing::info!(realm = %realm.name, kid = to, "signing key takes over");
+            }
+            Ok(())
+        }
+        Due::Purge(kid) => {
+            tracing::info!(realm = %realm.name, kid, "signing key deleted");
+            store::key::delete(store, &kid).await.map_err(Internal::new)
+        }
+    }
+}
+
+async fn create(store: &Store, realm: &Realm, state: KeyState) -> Result<(), Internal> {
+    let algorithm = realm.signing_algorithm;
+    // Making an RSA key takes long enough to hold up everybody else on this thread.
+    let key = tokio::task::spawn_blocking(move || SigningKey::generate(alg(algorithm)))
+        .await
+        .map_err(Internal::new)?
+        .map_err(Internal::new)?;
+    let private = key.to_pkcs8().map_err(Internal::new)?;
+    let row = signing_key::SigningKey {
+        kid: key.kid().to_owned(),
+        realm: realm.name.clone(),
+        algorithm,
+        private: Secret::new(private.to_vec()),
+        state,
+    };
+    if store::key::insert(store, &row).await.map_err(Internal::new)? {
+        tracing::info!(realm = %realm.name, kid = row.kid, algorithm = %algorithm, "signing key made");
+    }
+    Ok(())
+}
+
+fn parse(realm: &Realm, stored: &[signing_key::SigningKey]) -> Result<RealmKeys, Internal> {
+    let mut active: Option<(Timestamp, SigningKey)> = None;
+    let mut published = Vec::new();
+    for row in stored {
+        let key = SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose())
+            .map_err(|cause| Internal::new(KeyError::Unusable { kid: row.kid.clone(), cause }))?;
+        published.push(key.public().clone());
+        let since = row.state.since();
+        let newer = active.as_ref().is_none_or(|(other, _)| since > *other);
+        if row.state.is_active() && row.algorithm == realm.signing_algorithm && newer {
+            active = Some((since, key));
+        }
+    }
+    let (_, active) = active.ok_or_else(|| Internal::new(KeyError::NoneActive(realm.name.clone())))?;
+    Ok(RealmKeys { active, published: JwkSet::new(published) })
+}
+
+const fn alg(algorithm: SigningAlgorithm) -> Alg {
+    match algorithm {
+        SigningAlgorithm::Es256 => Alg::Es256,
+        SigningAlgorithm::Rs256 => Alg::Rs256,
+        SigningAlgorithm::EdDsa => Alg::EdDsa,
+    }
+}

@@ -1,0 +1,72 @@
+//! Makes the tokens of one answer: access token (RFC 9068), ID token when `openid` was requested, refresh token.
+
+use model::claims::{self, Subject};
+use model::client::Client;
+use model::id::Id;
+use model::refresh::Family;
+use model::user::User;
+use oauth::resource::Resource;
+use oauth::response::token::TokenResponse;
+use oauth::scope::ScopeSet;
+
+use crate::answer::Refusal;
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::token;
+
+/// `typ` of access tokens (RFC 9068 §2.1).
+const ACCESS_TOKEN: &str = "at+jwt";
+/// `typ` of ID tokens.
+const ID_TOKEN: &str = "JWT";
+
+/// What to make.
+pub(super) struct Order<'a> {
+    pub(super) client: &'a Client,
+    pub(super) user: &'a User,
+    pub(super) family: &'a Family,
+    /// What the access token may do: what was granted, or less.
+    pub(super) scope: &'a ScopeSet,
+    /// Where it may do it.
+    pub(super) resources: &'a [Resource],
+    /// For the ID token; only the first has it.
+    pub(super) nonce: Option<&'a str>,
+    /// The refresh token that comes with it.
+    pub(super) refresh_token: Option<String>,
+}
+
+/// The user of a grant, as long as they may have tokens.
+pub(super) async fn user(cx: &Cx, id: Id<User>) -> Result<User, Refusal> {
+    let user = store::user::by_id(&cx.app.store, id).await.map_err(Internal::new)?;
+    user.filter(|user| !user.disabled).ok_or_else(|| token::invalid_grant("the user may not log in any more").into())
+}
+
+/// Makes and signs.
+pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, Internal> {
+    let realm = &cx.realm.config;
+    let keys = cx.keys().await?;
+    let subject = Subject {
+        realm,
+        user: order.user,
+        client_id: &order.client.client_id,
+        scope: order.scope,
+        auth_time: order.family.auth_time,
+        session: order.family.session,
+    };
+    let token_id = claims::token_id(order.family.id, &cx.random()?);
+    let access_token = claims::access_token(&subject, order.resources, &token_id, cx.now);
+    let access_token = keys.active().sign_jwt(ACCESS_TOKEN, &access_token).map_err(Internal::new)?;
+    let id_token = if order.family.id_token {
+        let id_token = claims::id_token(&subject, order.nonce, cx.now);
+        Some(keys.active().sign_jwt(ID_TOKEN, &id_token).map_err(Internal::new)?)
+    } else {
+        None
+    };
+    Ok(TokenResponse {
+        access_token,
+        token_type: "Bearer".to_owned(),
+        expires_in: Some(realm.lifetimes.access_token.as_secs()),
+        refresh_token: order.refresh_token.clone(),
+        scope: Some(order.scope.to_string()),
+        id_token,
+    })
+}

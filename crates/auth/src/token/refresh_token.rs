@@ -1,0 +1,76 @@
+//! Refreshes: strict rotation that survives lost answers and races (OAuth 2.1 §4.3; the rules are [`model::refresh`]).
+
+use model::client::Client;
+use model::refresh::{self, Rule};
+use model::scope_grant;
+use oauth::error::{ErrorCode, OauthError};
+use oauth::request::token::RefreshRequest;
+use oauth::response::token::TokenResponse;
+use store::family::Refreshed;
+
+use crate::answer::Refusal;
+use crate::cx::Cx;
+use crate::failure::Internal;
+use crate::token::{self, issue};
+
+/// Refreshes for a client that was authenticated.
+pub(super) async fn refresh(cx: &Cx, client: &Client, request: &RefreshRequest) -> Result<TokenResponse, Refusal> {
+    if !client.may_refresh {
+        return Err(OauthError::new(ErrorCode::UnauthorizedClient, "the client does not have the grant type `refresh_token`").into());
+    }
+    let (store, lifetimes) = (&cx.app.store, &cx.realm.config.lifetimes);
+    let loaded = store::family::by_token(store, &request.refresh_token).await.map_err(Internal::new)?;
+    let (family, presented) =
+        loaded.filter(|(family, _)| family.realm == cx.realm.config.name).ok_or_else(token::unknown_refresh_token)?;
+
+    // What would pass must also ask for no more than was granted, before anything moves: a request for too much does
+    // not cost the client its token (SEC-38). What would not pass goes on to where a replay has its consequences.
+    let mut narrowed = None;
+    if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
+        let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
+        let scope = scope_grant::narrow_scopes(&family.scope, request.scope.as_ref()).map_err(beyond)?;
+        let resources = scope_grant::narrow_resources(&family.resources, &request.resources).map_err(beyond)?;
+        let user = issue::user(cx, family.user).await?;
+        narrowed = Some((scope, resources, user));
+    }
+
+    let rotated = store::family::rotate(store, &presented, &client.client_id, lifetimes, cx.now).await.map_err(Internal::new)?;
+    let (refreshed, (scope, resources, user)) = match (rotated, narrowed) {
+        (Ok(refreshed), Some(narrowed)) => (refreshed, narrowed),
+        (Err(refusal), _) => {
+            if refusal == refresh::Refusal::Reused {
+                cx.app.metrics.families_revoked.inc();
+                tracing::warn!(family.id = %family.id, "grant revoked: a refresh token was used twice");
+            }
+            return Err(token::refresh_refused(refusal).into());
+        }
+        // A family that would not let a token pass never does so later.
+        (Ok(_), None) => return Err(token::unknown_refresh_token().into()),
+    };
+    count(cx, &refreshed);
+    let tokens = issue::tokens(
+        cx,
+        &issue::Order {
+            client,
+            user: &user,
+            family: &refreshed.family,
+            scope: &scope,
+            resources: &resources,
+            nonce: None,
+            refresh_token: Some(refreshed.token.expose().clone()),
+        },
+    )
+    .await?;
+    Ok(tokens)
+}
+
+fn count(cx: &Cx, refreshed: &Refreshed) {
+    cx.app.metrics.refreshes.inc();
+    let family = refreshed.family.id;
+    match refreshed.rule {
+        Rule::Rotate => tracing::debug!(family.id = %family, "refresh token rotated"),
+        Rule::Repeat => tracing::info!(family.id = %family, "refresh repeated within the grace"),
+        Rule::Branch => tracing::info!(family.id = %family, "refresh answer was lost; successor replaced"),
+        Rule::FastForward => tracing::warn!(family.id = %family, "refresh token is ahead of the store: a write was lost"),
+    }
+}

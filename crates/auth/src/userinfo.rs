@@ -1,0 +1,84 @@
+//! The user information (OpenID Connect Core §5.3): claims about the user, for whoever holds a token with `openid`.
+
+use axum::response::Response;
+use http::{HeaderMap, StatusCode, header};
+use model::claims;
+use model::scope_grant::OPENID;
+use oauth::challenge::Challenge;
+use oauth::error::ErrorCode;
+use oauth::scope::ScopeSet;
+
+use crate::access_token;
+use crate::answer;
+use crate::cx::Cx;
+use crate::failure::Internal;
+
+/// Why there is no user information (RFC 6750 §3).
+#[derive(Debug)]
+enum Refused {
+    /// No token at all: a challenge without an error.
+    NoToken,
+    /// The token is not good.
+    Token(&'static str),
+    /// The token lacks `openid`.
+    Scope,
+    /// Our fault.
+    Internal(Internal),
+}
+
+impl From<Internal> for Refused {
+    fn from(internal: Internal) -> Self {
+        Self::Internal(internal)
+    }
+}
+
+/// `GET /userinfo` and `POST /userinfo`
+pub(crate) async fn get_userinfo(cx: Cx, headers: HeaderMap) -> Response {
+    match load(&cx, &headers).await {
+        Ok(claims) => answer::json(StatusCode::OK, &claims),
+        Err(Refused::NoToken) => challenged(StatusCode::UNAUTHORIZED, &Challenge::bearer().with("realm", cx.realm.config.issuer.as_str())),
+        Err(Refused::Token(description)) => {
+            challenged(StatusCode::UNAUTHORIZED, &Challenge::bearer().with_error(ErrorCode::InvalidToken, description))
+        }
+        Err(Refused::Scope) => challenged(
+            StatusCode::FORBIDDEN,
+            &Challenge::bearer().with_error(ErrorCode::InsufficientScope, "the token lacks a scope").with("scope", OPENID),
+        ),
+        Err(Refused::Internal(internal)) => answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
+    }
+}
+
+fn challenged(status: StatusCode, challenge: &Challenge) -> Response {
+    let mut response = answer::empty(status);
+    answer::challenge(&mut response, challenge);
+    response
+}
+
+async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
+    let realm = &cx.realm.config;
+    let unverified_jwt = bearer(headers)?;
+    let keys = cx.keys().await?;
+    let token = access_token::verify_signature(unverified_jwt, &keys, realm.issuer.as_str())
+        .map_err(|_| Refused::Token("the token is not an access token of this server"))?;
+    access_token::check_dates(&token, cx.now).map_err(|_| Refused::Token("the token has expired"))?;
+    let token_id = token.token_id().unwrap_or_default();
+    if token_id.is_empty() || cx.app.store.revocations().is_revoked(token_id) {
+        return Err(Refused::Token("the token has been revoked"));
+    }
+    if !token.has_scope(OPENID) {
+        return Err(Refused::Scope);
+    }
+    let unknown = Refused::Token("the user of the token does not exist any more");
+    let Some(id) = token.subject().and_then(|subject| subject.parse().ok()) else { return Err(unknown) };
+    let user = store::user::by_id(&cx.app.store, id).await.map_err(Internal::new)?;
+    let Some(user) = user.filter(|user| user.realm == realm.name && !user.disabled) else { return Err(unknown) };
+    let scope: ScopeSet = token.scopes().into_iter().filter_map(|scope| scope.parse().ok()).collect();
+    Ok(claims::user_info(realm, &user, &scope))
+}
+
+/// Only in the header: tokens in queries and bodies are not looked for (RFC 6750 §2.1, RS-9).
+fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
+    let value = headers.get(header::AUTHORIZATION).ok_or(Refused::NoToken)?;
+    let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Refused::NoToken)?;
+    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Refused::NoToken) }
+}

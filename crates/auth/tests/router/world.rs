@@ -1,0 +1,290 @@
+//! A world for the tests: an authorization server reached through its router, and the web that its clients publish on.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+
+use auth::{AuthServer, Metrics, Parts, Settings};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use model::client::{Authentication, Client, Provenance};
+use model::clock::{TestClock, Timestamp};
+use model::id::Id;
+use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind};
+use model::user::User;
+use net::edge::local_ca::LocalCa;
+use net::edge::tls::{Certificates, Tls};
+use net::egress::connect::{Connector, ExtraRoots};
+use net::egress::resolve::Resolver;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use store::Store;
+use testkit::browser::{Browser, Page};
+use testkit::fake_http::{FakeHttp, Reply};
+
+/// The issuer of most tests.
+pub const ISSUER: &str = "http://127.0.0.1:8480/realms/mcp-demo";
+/// The resource of the realm.
+pub const RESOURCE: &str = "http://127.0.0.1:8480/mcp";
+/// The challenge of RFC 7636, appendix B.
+pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// The verifier that belongs to it.
+#[expect(dead_code, reason = "for the tests of the token endpoint")]
+pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+/// Where the registered client of the tests gets its answers.
+pub const CALLBACK: &str = "https://app.example/callback";
+/// The registered public client of the tests.
+pub const APP: &str = "app";
+
+/// The moment at which every test begins.
+pub const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+/// Hosts that the web of the tests has certificates for.
+const HOSTS: [&str; 7] =
+    ["claude.ai", "vscode.dev", "chatgpt.com", "opencode.ai", "client.example", "other.example", "www.client.example"];
+
+/// Everything a test needs.
+pub struct World {
+    pub server: Arc<AuthServer>,
+    pub store: Store,
+    pub clock: Arc<TestClock>,
+    /// What the web answers, by URL.
+    pub web: Web,
+    pub realm: Realm,
+}
+
+/// The web that clients publish on: HTTPS by name, served from loopback.
+#[derive(Clone)]
+pub struct Web {
+    pages: Arc<Mutex<HashMap<String, Reply>>>,
+    answers: Arc<Answers>,
+    origin: Arc<FakeHttp>,
+}
+
+/// Every name is this origin, unless a test says otherwise.
+struct Answers {
+    origin: SocketAddr,
+    others: Mutex<HashMap<String, Vec<IpAddr>>>,
+}
+
+impl Resolver for Answers {
+    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        let answer = match self.others.lock().get(host) {
+            Some(addresses) => addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
+            None => vec![self.origin],
+        };
+        std::future::ready(Ok(answer)).boxed()
+    }
+}
+
+impl Web {
+    async fn start() -> (Self, Arc<Connector>) {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let folder: PathBuf = [
+            env!("CARGO_TARGET_TMPDIR"),
+            &format!("web-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)),
+        ]
+        .iter()
+        .collect();
+        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(model::clock::Clock::now(&model::clock::SystemClock).millis()).unwrap());
+        let ca = LocalCa::open(&folder, now).await.unwrap();
+        let certificate = ca.issue(&HOSTS.map(str::to_owned), now).unwrap();
+        let tls = Tls::new(Certificates::new(vec![certificate])).unwrap();
+        let pages: Arc<Mutex<HashMap<String, Reply>>> = Arc::default();
+        let served = Arc::clone(&pages);
+        let origin = FakeHttp::start_tls(tls, move |seen| {
+            let url = format!("https://{}{}", seen.header("host").unwrap_or_default(), seen.target);
+            served.lock().get(&url).cloned().unwrap_or_else(|| Reply::status(404))
+        })
+        .await
+        .unwrap();
+        let answers = Arc::new(Answers { origin: origin.address(), others: Mutex::default() });
+        let mut roots = ExtraRoots::default();
+        roots.add_pem(ca.certificate_pem().as_bytes()).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let connector = Arc::new(Connector::new(Arc::clone(&answers) as Arc<dyn Resolver>, roots));
+        (Self { pages, answers, origin: Arc::new(origin) }, connector)
+    }
+
+    /// Publishes an answer under a URL.
+    pub fn put(&self, url: &str, reply: Reply) {
+        self.pages.lock().insert(url.to_owned(), reply);
+    }
+
+    /// Publishes a client metadata document under its own client id.
+    pub fn publish(&self, document: &Value) {
+        self.put(document["client_id"].as_str().unwrap(), Reply::json(document.to_string()));
+    }
+
+    /// Lets a name resolve to other addresses than the origin's.
+    pub fn resolve(&self, host: &str, addresses: &[&str]) {
+        self.answers.others.lock().insert(host.to_owned(), addresses.iter().map(|address| address.parse().unwrap()).collect());
+    }
+
+    /// How many requests arrived.
+    pub fn fetches(&self) -> usize {
+        self.origin.count()
+    }
+}
+
+/// The realm of the article, with one registered client.
+pub fn realm() -> Realm {
+    realm_at(ISSUER)
+}
+
+/// The same under another issuer.
+pub fn realm_at(issuer: &str) -> Realm {
+    let mut realm = Realm::new("mcp-demo".parse().unwrap(), issuer.parse().unwrap());
+    let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
+    tools.consent_text = Some("Call tools through the gateway".to_owned());
+    tools.audiences = vec!["mcp-gateway-demo".to_owned()];
+    realm.scopes.push(tools);
+    realm.resources = vec![ResourceServer { uri: RESOURCE.parse().unwrap(), default_scopes: "mcp:tools".parse().unwrap() }];
+    realm.clients = vec![registered(APP, CALLBACK)];
+    realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    realm
+}
+
+/// A public client that the administrator registered.
+pub fn registered(id: &str, callback: &str) -> Client {
+    Client {
+        client_id: id.parse().unwrap(),
+        name: Some("The App".to_owned()),
+        provenance: Provenance::Configured,
+        authentication: Authentication::none(),
+        redirect_uris: vec![callback.parse().unwrap()],
+        post_logout_redirect_uris: Vec::new(),
+        may_refresh: true,
+        skip_consent: false,
+    }
+}
+
+/// A document like that of the article: a client on the user's own machine.
+pub fn document(client_id: &str) -> Value {
+    json!({
+        "client_id": client_id,
+        "client_name": "Some Client",
+        "redirect_uris": ["http://localhost:6274/oauth/callback", "http://127.0.0.1:6274/oauth/callback"],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    })
+}
+
+impl World {
+    /// The world with the usual realm.
+    pub async fn new() -> Self {
+        Self::with(realm()).await
+    }
+
+    /// The world with another realm, and the user `alice` with the password `alice`.
+    pub async fn with(realm: Realm) -> Self {
+        let store = store::testing::open().await;
+        let clock = Arc::new(TestClock::at(START));
+        let (web, connector) = Web::start().await;
+        let parts = Parts {
+            store: store.clone(),
+            clock: Arc::clone(&clock) as Arc<_>,
+            connector,
+            wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
+            metrics: Metrics::default(),
+        };
+        let server = Arc::new(AuthServer::new(parts, Settings::new(vec![realm.clone()])));
+        let world = Self { server, store, clock, web, realm };
+        world.add_user("alice", "alice").await;
+        world
+    }
+
+    /// Adds a user.
+    pub async fn add_user(&self, name: &str, password: &str) -> User {
+        let mut random = [0; 10];
+        random.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
+        let mut user = User::new(Id::new(START, random), self.realm.name.clone(), name.parse().unwrap(), START);
+        user.password = Some(model::password::hash(password, &[7; 16]).unwrap());
+        user.name = Some(format!("{name} the tester"));
+        user.email = Some(format!("{name}@example.test"));
+        store::user::insert(&self.store, &user).await.unwrap();
+        user
+    }
+
+    /// Serves another configuration of the realm, as after a reload. Documents are fetched anew.
+    pub fn reload(&self, realm: Realm) {
+        self.server.replace_realms(vec![realm]);
+    }
+
+    /// A browser without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::over_site(Arc::clone(&self.server) as Arc<_>).with_header("accept-language", "en")
+    }
+
+    /// A URL of the realm.
+    pub fn url(&self, path: &str) -> String {
+        self.realm.issuer.join(path)
+    }
+
+    /// The URL of an authorization request: the usual parameters, with changes. An empty value leaves one out.
+    pub fn authorize(&self, changes: &[(&str, &str)]) -> String {
+        authorize_url(&self.url("/authorize"), changes)
+    }
+
+    /// Goes through login and consent as alice, and gives the redirect to the client.
+    pub async fn log_in(&self, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
+        let login = browser.open(&self.authorize(changes)).await.unwrap();
+        let next = browser.submit(&login, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+        if next.redirect().is_some() {
+            return next;
+        }
+        assert_eq!(next.url.path(), self.realm.issuer.path().to_owned() + "/consent", "{}", next.text());
+        browser.submit(&next, &[], "allow").await.unwrap()
+    }
+}
+
+/// The parameters of a usual request of the registered client, with changes.
+pub fn parameters<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let mut pairs = vec![
+        ("client_id", APP),
+        ("redirect_uri", CALLBACK),
+        ("response_type", "code"),
+        ("scope", "mcp:tools"),
+        ("state", "the state"),
+        ("code_challenge", CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("resource", RESOURCE),
+    ];
+    pairs.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+    pairs.extend(changes.iter().filter(|(_, value)| !value.is_empty()));
+    pairs
+}
+
+fn authorize_url(endpoint: &str, changes: &[(&str, &str)]) -> String {
+    format!("{endpoint}?{}", oauth::form::encode(parameters(changes)))
+}
+
+/// The code of an authorization response, after checking that the response is proper.
+pub fn code_of(page: &Page, issuer: &str) -> String {
+    assert_eq!(page.status, 303, "{}", page.text());
+    assert_eq!(page.redirect_parameter("iss").as_deref(), Some(issuer), "{:?}", page.redirect());
+    assert_eq!(page.redirect_parameter("state").as_deref(), Some("the state"));
+    assert_eq!(page.redirect_parameter("error"), None);
+    page.redirect_parameter("code").expect("a code")
+}
+
+/// The error of an authorization response, after checking that the response is proper.
+pub fn error_of(page: &Page, issuer: &str) -> String {
+    assert_eq!(page.status, 303, "{}", page.text());
+    assert_eq!(page.redirect_parameter("iss").as_deref(), Some(issuer), "{:?}", page.redirect());
+    assert_eq!(page.redirect_parameter("code"), None);
+    page.redirect_parameter("error").expect("an error")
+}
+
+/// Asserts that a refusal is a page for the human: no redirect, no cookie, the rule named.
+pub fn assert_refused_with_page(page: &Page, rule: &str) {
+    assert!(page.status.is_client_error(), "{}: {}", page.status, page.text());
+    assert_eq!(page.header("location"), None);
+    assert_eq!(page.header("set-cookie"), None);
+    assert!(page.text().contains(&rule.replace('\'', "&#39;")), "expected `{rule}` in {}", page.text());
+}
