@@ -117,21 +117,26 @@ impl Settings {
     /// The configuration as a file that `sekisho serve --config` runs.
     pub(crate) fn configuration(&self) -> String {
         let places = self.places();
-        let mut text = String::from(
-            "# The demonstration as an ordinary configuration: `sekisho serve --config FILE` runs it.\n\
-             # `sekisho config schema` describes every key.\n\n",
-        );
         let tls = match &self.shape {
             Shape::Plain { .. } => "",
             Shape::Tls { .. } => "    tls: { local_ca: true }   # certificates for all host names below, from a CA in the data directory\n",
         };
-        text += &format!("listeners:\n  - name: main\n    address: {}\n{tls}\n", quoted(&self.listen.to_string()));
-        text += "# Health and metrics, on a free port that is printed at start-up.\n\
-                 management: { address: \"127.0.0.1:0\" }\n\n";
-        text += &self.keeping();
-        text += &self.outgoing();
-        text += &format!(
-            r#"
+        let demo_mcp_server = match &self.shape {
+            Shape::Plain { mcp_listen } => format!("address: {}", quoted(&mcp_listen.to_string())),
+            Shape::Tls { .. } => format!("url: {}", quoted(&places.mcp_server)),
+        };
+        format!(
+            r#"# The demonstration as an ordinary configuration: `sekisho serve --config FILE` runs it.
+# `sekisho config schema` describes every key.
+
+listeners:
+  - name: main
+    address: {listen}
+{tls}
+# Health and metrics, on a free port that is printed at start-up.
+management: {{ address: "127.0.0.1:0" }}
+
+{keeping}{outgoing}
 realms:
   - name: mcp-demo
     url: {issuer}
@@ -165,26 +170,25 @@ gateways:
   - name: demo
     url: {endpoint}
     authorizer:
-      discovery_url: {issuer}/.well-known/openid-configuration
+      discovery_url: {discovery}
       allowed_audiences: [mcp-gateway-demo]
       allowed_scopes: [mcp:tools]
     targets:
       - {{ name: my-mcp-server, mcp: {{ url: {mcp_server} }} }}
 
+# The MCP server behind the gateway: add_numbers, multiply_numbers, greet_user.
+demo_mcp_server: {{ {demo_mcp_server} }}
 "#,
+            listen = quoted(&self.listen.to_string()),
+            keeping = self.keeping(),
+            outgoing = self.outgoing(),
+            discovery = quoted(&format!("{}/.well-known/openid-configuration", places.issuer)),
             issuer = quoted(&places.issuer),
             endpoint = quoted(&places.mcp_endpoint),
             document = quoted(&places.client_metadata_document),
             mcp_server = quoted(&places.mcp_server),
             cimd = self.strangers(),
         )
-        .replace("\"/.well-known/openid-configuration", "/.well-known/openid-configuration\"");
-        text += "# The MCP server behind the gateway: add_numbers, multiply_numbers, greet_user.\n";
-        text += &match &self.shape {
-            Shape::Plain { mcp_listen } => format!("demo_mcp_server: {{ address: {} }}\n", quoted(&mcp_listen.to_string())),
-            Shape::Tls { .. } => format!("demo_mcp_server: {{ url: {} }}\n", quoted(&places.mcp_server)),
-        };
-        text
     }
 
     /// Where data is kept.
@@ -194,27 +198,19 @@ gateways:
             (None, Shape::Tls { home, .. }) => Some(home),
             (None, Shape::Plain { .. }) => None,
         };
-        let mut text = String::new();
-        if let Some(directory) = directory {
-            text += &format!("data_directory: {}\n", quoted(&directory.to_string_lossy()));
-        }
-        if self.data.is_none() {
-            text += "store: { url: \"sqlite::memory:\" }   # ends with the process\n";
-        }
-        text
+        let directory = directory.map(|path| format!("data_directory: {}\n", quoted(&path.to_string_lossy()))).unwrap_or_default();
+        let store = if self.data.is_none() { "store: { url: \"sqlite::memory:\" }   # ends with the process\n" } else { "" };
+        format!("{directory}{store}")
     }
 
     /// What the program itself may call.
     fn outgoing(&self) -> String {
-        let mut text = String::from("egress:\n  allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # issuer and MCP server are on this machine\n");
-        if let Shape::Tls { domain, .. } = &self.shape {
-            let address = quoted(&reachable(self.listen).to_string());
-            text += "  hosts:   # instead of DNS\n";
-            for role in ["auth", "cimd", "mcp-server", "gateway"] {
-                text += &format!("    {role}.{domain}: {address}\n");
-            }
-        }
-        text
+        let networks = "egress:\n  allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # issuer and MCP server are on this machine\n";
+        let Shape::Tls { domain, .. } = &self.shape else { return networks.to_owned() };
+        let address = quoted(&reachable(self.listen).to_string());
+        let host = |role: &str| format!("    {role}.{domain}: {address}\n");
+        let hosts = ["auth", "cimd", "mcp-server", "gateway"].map(host).concat();
+        format!("{networks}  hosts:   # instead of DNS\n{hosts}")
     }
 
     /// What strangers may make the program call.

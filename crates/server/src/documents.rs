@@ -1,5 +1,7 @@
 //! Serves client metadata documents: what a web server with one JSON file would do.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,8 +23,8 @@ impl Document {
     pub(crate) fn new(content: &serde_json::Map<String, serde_json::Value>) -> anyhow::Result<Self> {
         let body = Bytes::from(serde_json::to_vec_pretty(content)?);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
-        let short: String = digest.as_ref().iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Self { body, etag: HeaderValue::try_from(format!("\"{short}\""))? })
+        let etag = HeaderValue::try_from(format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest)))?;
+        Ok(Self { body, etag })
     }
 
     fn answer(&self, method: &Method, headers: &HeaderMap) -> Response<Body> {

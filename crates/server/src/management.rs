@@ -9,7 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use net::body::Body;
 use net::edge::{Peer, Site};
 use prometheus_client::registry::Registry;
-use crate::wire::foundation::Store;
+use store::Store;
 
 /// The site of the management listener.
 pub(crate) struct Management {

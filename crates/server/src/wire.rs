@@ -5,7 +5,8 @@
 //! Everything else is a [`generation`], which a reload replaces as a whole.
 
 mod announce;
-pub(crate) mod foundation;
+pub(crate) mod database;
+mod foundation;
 mod generation;
 mod listening;
 mod outgoing;
@@ -13,6 +14,7 @@ pub(crate) mod plan;
 mod sealing;
 mod signals;
 mod unchangeable;
+pub(crate) mod users;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -42,7 +44,7 @@ use crate::wire::signals::{Signals, Told};
 const SWEEP: Duration = Duration::from_secs(5);
 
 /// How often certificates are looked at.
-const RENEWAL: Duration = Duration::from_secs(6 * 3600);
+const RENEWAL: Duration = Duration::from_hours(6);
 
 /// How long background work may take to end once nobody asks for it any more.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -93,6 +95,7 @@ pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addr
         let site = Access::new(Arc::new(Hosts::new(table)), foundation.access.clone(), foundation.process);
         serving.serve(listener, Arc::new(site));
     }
+    foundation.start();
     foundation.reconcile_users(&plan).await?;
     ready.store(true, Ordering::Relaxed);
     on_ready(&addresses)?;
@@ -120,11 +123,7 @@ pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addr
         told = signals.next() => tracing::warn!(?told, "ending at once"),
     }
     running.generation.end();
-    running.foundation.tasks.close();
-    if tokio::time::timeout(LAST_PATIENCE, running.foundation.tasks.wait()).await.is_err() {
-        tracing::warn!("background work did not end in time");
-    }
-    running.foundation.close().await;
+    running.foundation.end(LAST_PATIENCE).await;
     tracing::info!("ended");
     Ok(())
 }

@@ -3,14 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::Context as _;
 use model::clock::{Clock, SystemClock};
 use prometheus_client::registry::Registry;
+use store::Store;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access;
 use crate::wire::listening::Keeper;
-use crate::wire::sealing;
 use crate::wire::plan::Plan;
+use crate::wire::{database, sealing, users};
+
+/// How often what has expired is looked for.
+const CLEANUP: Duration = Duration::from_mins(10);
 
 /// What outlives a configuration.
 pub(crate) struct Foundation {
@@ -24,12 +30,16 @@ pub(crate) struct Foundation {
     pub(crate) session_key: [u8; 32],
     /// What is counted about requests.
     pub(crate) access: access::Metrics,
+    /// What is counted by authorization servers.
+    pub(crate) auth: auth::Metrics,
     /// What is counted by gateways.
     pub(crate) gateway: Arc<gateway::metrics::Metrics>,
-    /// Background work of services, so that the end can wait for it.
-    pub(crate) tasks: TaskTracker,
     /// Tells this process from others.
     pub(crate) process: u32,
+    /// Background work, so that the end can wait for it.
+    pub(crate) tasks: TaskTracker,
+    /// Ends the background work of the foundation itself.
+    stop: CancellationToken,
 }
 
 impl Foundation {
@@ -37,22 +47,64 @@ impl Foundation {
     pub(crate) async fn lay(plan: &Plan) -> anyhow::Result<(Self, Registry)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
-        let key = sealing::key(&plan.storage.key)?;
-        let session_key = sealing::derived(&key, "gateway sessions")?;
-        let store = Store;
+        let (store, key) = database::open(&plan.storage).await?;
         let mut registry = Registry::default();
         let access = access::Metrics::register(&mut registry);
+        let auth = auth::Metrics::default();
+        auth.register(&mut registry);
         let gateway = Arc::new(gateway::metrics::Metrics::default());
         gateway.register(&mut registry);
         let mut random = [0; 4];
-        aws_lc_rs::rand::fill(&mut random)?;
-        let process = u32::from_le_bytes(random);
-        let tasks = TaskTracker::new();
-        Ok((Self { clock, certificates, store, session_key, access, gateway, tasks, process }, registry))
+        aws_lc_rs::rand::fill(&mut random).context("the system gives no random bytes")?;
+        let foundation = Self {
+            clock,
+            certificates,
+            store,
+            session_key: sealing::derived(&key, "gateway sessions")?,
+            access,
+            auth,
+            gateway,
+            process: u32::from_le_bytes(random),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Ok((foundation, registry))
     }
 
-    pub(crate) async fn reconcile_users(&self, _: &Plan) -> anyhow::Result<()> { Ok(()) }
-    pub(crate) async fn close(self) {}
+    /// Starts what runs beside the requests.
+    pub(crate) fn start(&self) {
+        store::revocation::tail(&self.store, Arc::clone(&self.clock), &self.tasks, self.stop.clone());
+        let (store, clock, stop) = (self.store.clone(), Arc::clone(&self.clock), self.stop.clone());
+        self.tasks.spawn(async move {
+            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + CLEANUP, CLEANUP);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = ticks.tick() => {}
+                }
+                match store::cleanup::run(&store, clock.now()).await {
+                    Ok(0) => {}
+                    Ok(rows) => tracing::debug!(rows, "what had expired was deleted"),
+                    Err(error) => tracing::error!(%error, "what has expired could not be deleted"),
+                }
+            }
+        });
+    }
+
+    /// Brings the store up to what the configuration declares.
+    pub(crate) async fn reconcile_users(&self, plan: &Plan) -> anyhow::Result<()> {
+        users::reconcile(&self.store, &plan.realms, self.clock.now()).await
+    }
+
+    /// Ends background work, waits for it this long, and closes the store.
+    pub(crate) async fn end(self, patience: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background work did not end in time");
+        }
+        self.store.close().await;
+    }
 
     /// The wall time, for certificates and HTTP dates.
     pub(crate) fn wall(&self) -> SystemTime {
@@ -65,9 +117,7 @@ impl Foundation {
     }
 }
 
-fn wall(clock: &dyn Clock) -> SystemTime {
+/// A clock's time as the standard library's.
+pub(crate) fn wall(clock: &dyn Clock) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(clock.now().millis()).unwrap_or_default())
 }
-
-#[derive(Clone)] pub(crate) struct Store;
-impl Store { pub(crate) async fn ping(&self) -> anyhow::Result<()> { Ok(()) } }

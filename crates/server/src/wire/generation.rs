@@ -7,16 +7,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use auth::AuthServer;
 use gateway::Gateway;
 use gateway::session::SessionKey;
-use gateway::settings::Settings;
+use gateway::settings::{Revoked, Settings};
+use model::clock::Clock;
 use net::edge::Site;
 use net::edge::hosts::Table;
 use net::edge::proxy::Proxy;
 use net::egress::budget::{Budgets, Settings as BudgetSettings};
 use net::egress::client::Client;
+use net::egress::documents::WallClock;
 use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
+use store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::crosscheck::arrives_at;
@@ -25,7 +29,7 @@ use crate::config::scalar::WebUrl;
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::documents::Document;
 use crate::routes::{Claim, Routes};
-use crate::wire::foundation::Foundation;
+use crate::wire::foundation::{Foundation, wall};
 use crate::wire::outgoing;
 use crate::wire::plan::Plan;
 
@@ -54,13 +58,27 @@ impl Generation {
         if let Some(url) = loaded.config.demo_mcp_server.as_ref().and_then(|demo| demo.url.as_ref()) {
             services.offer(url, [Claim::Exact(url.0.path().to_owned())], &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>));
         }
+        if !plan.realms.is_empty() {
+            let parts = auth::Parts {
+                store: foundation.store.clone(),
+                clock: Arc::clone(&foundation.clock),
+                connector: Arc::clone(&connector),
+                wall: wall_clock(&foundation.clock),
+                metrics: foundation.auth.clone(),
+            };
+            let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
+            let site: Arc<dyn Site> = Arc::new(AuthServer::new(parts, auth::Settings::new(realms)));
+            for realm in &loaded.config.realms {
+                services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
+            }
+        }
         let parts = gateway::settings::Parts {
             clock: Arc::clone(&foundation.clock),
             documents: Client::new(Arc::clone(&connector), outgoing::operators_rules(loaded)),
             budgets: Arc::new(Budgets::new(BudgetSettings::default())),
             pool: pool.clone(),
             session_keys: vec![SessionKey::new(foundation.session_key)],
-            revoked: Arc::new(|_| false),
+            revoked: revoked(&foundation.store),
             tasks: foundation.tasks.clone(),
             stop: stop.clone(),
             metrics: Arc::clone(&foundation.gateway),
@@ -96,6 +114,30 @@ impl Generation {
     pub(crate) fn end(&self) {
         self.stop.cancel();
     }
+}
+
+/// What a realm wants of its host: all of it, or its path and the discovery documents that stand before that path.
+fn realm_claims(path: &str) -> Vec<Claim> {
+    match path {
+        "/" => vec![Claim::Rest],
+        path => vec![
+            Claim::Below(path.to_owned()),
+            Claim::Exact(format!("/.well-known/oauth-authorization-server{path}")),
+            Claim::Exact(format!("/.well-known/openid-configuration{path}")),
+        ],
+    }
+}
+
+/// Asks the store's memory whether a token was revoked.
+fn revoked(store: &Store) -> Revoked {
+    let store = store.clone();
+    Arc::new(move |jti| store.revocations().is_revoked(jti))
+}
+
+/// The wall clock for HTTP dates.
+fn wall_clock(clock: &Arc<dyn Clock>) -> WallClock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || wall(&*clock))
 }
 
 /// Services on their way into the table.

@@ -103,7 +103,7 @@ fn local_hosts(loaded: &Loaded) -> Vec<String> {
 }
 
 async fn from_files(loaded: &Loaded, listener: &Listener) -> anyhow::Result<Certificate> {
-    let named = |file: Option<&Path>| loaded.path(file.unwrap_or(Path::new("")));
+    let named = |file: Option<&Path>| loaded.path(file.unwrap_or_else(|| Path::new("")));
     let tls = listener.tls.as_ref();
     let chain = named(tls.and_then(|tls| tls.certificate_file.as_deref()));
     let key = named(tls.and_then(|tls| tls.key_file.as_deref()));

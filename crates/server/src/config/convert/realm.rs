@@ -6,6 +6,7 @@ use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy::{CacheBounds, CimdPolicy, DomainPattern, Mode};
 use model::realm::{ClientScope, Lifetimes, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::secret::Secret;
+use model::user::Username;
 use oauth::auth_method::AuthMethod;
 use oauth::redirect_uri::RedirectUri;
 use oauth::scope::{Scope, ScopeSet};
@@ -18,7 +19,7 @@ use crate::config::{cimd, realm, scalar, secret};
 #[derive(Debug)]
 pub(crate) struct DeclaredUser {
     /// What is typed into the login page.
-    pub(crate) username: String,
+    pub(crate) username: Username,
     /// The password, unless it is set otherwise.
     pub(crate) password: Option<Secret<String>>,
     /// The full name.
@@ -139,10 +140,7 @@ fn client(from: &realm::Client, path: &str, directory: &Path, problems: &mut Pro
 }
 
 fn user(from: &realm::User, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<DeclaredUser> {
-    if from.username.trim().is_empty() {
-        problems.note(format!("{path}.username"), "a name is expected, found nothing", None);
-        return None;
-    }
+    let username = parse(&from.username, &format!("{path}.username"), problems);
     let password = match &from.password {
         None => None,
         Some(source) => {
@@ -153,7 +151,7 @@ fn user(from: &realm::User, path: &str, directory: &Path, problems: &mut Problem
             Some(password)
         }
     };
-    Some(DeclaredUser { username: from.username.clone(), password, name: from.name.clone(), email: from.email.clone() })
+    Some(DeclaredUser { username: username?, password, name: from.name.clone(), email: from.email.clone() })
 }
 
 /// Reads a secret; a failure is noted.

@@ -1,10 +1,10 @@
 //! `store`: the URL of the database and the key that seals what is in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use model::secret::Secret;
+use store::seal::SealingKey;
+use store::url::StoreUrl;
 
 use crate::config::Loaded;
 use crate::config::convert::realm::read_secret;
@@ -14,8 +14,8 @@ use crate::config::store::Url;
 /// The database, as configured.
 #[derive(Debug)]
 pub(crate) struct Storage {
-    /// Its URL.
-    pub(crate) url: Secret<String>,
+    /// Where it is.
+    pub(crate) url: StoreUrl,
     /// Where the sealing key comes from.
     pub(crate) key: KeyOrigin,
 }
@@ -24,53 +24,48 @@ pub(crate) struct Storage {
 #[derive(Debug)]
 pub(crate) enum KeyOrigin {
     /// The configuration.
-    Given(Secret<Vec<u8>>),
+    Given(SealingKey),
     /// A file in the data directory, made when it is not there.
     Kept(PathBuf),
     /// Nowhere: the database ends with the process, and so may the key.
     Ephemeral,
 }
 
-/// The database in memory.
-const IN_MEMORY: &str = "sqlite::memory:";
-
 /// Where the database is and what seals it.
 pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<Storage> {
-    let directory = loaded.data_directory();
     let url = match &loaded.config.store.url {
-        None => Some(Secret::new(format!("sqlite:{}", directory.join("sekisho.db").display()))),
-        Some(Url::Text(text)) => Some(Secret::new(below(loaded, text))),
-        Some(Url::Source(source)) => read_secret(source, "store.url", &loaded.directory, problems),
+        None => Some(StoreUrl::file(loaded.data_directory().join("sekisho.db"))),
+        Some(Url::Text(text)) => parse(text, problems),
+        Some(Url::Source(source)) => {
+            let text: Option<Secret<String>> = read_secret(source, "store.url", &loaded.directory, problems);
+            text.and_then(|text| parse(text.expose(), problems))
+        }
     };
+    // A relative path of SQLite starts at the configuration file.
+    let url = url.map(|url| match url.path() {
+        Some(path) => StoreUrl::file(loaded.path(path)),
+        None => url,
+    });
     let key = match &loaded.config.store.key {
         Some(source) => read_secret(source, "store.key", &loaded.directory, problems).and_then(|text| {
-            let bytes = STANDARD.decode(text.expose().trim()).unwrap_or_default();
-            if bytes.len() == 32 {
-                return Some(KeyOrigin::Given(Secret::new(bytes)));
-            }
-            let hint = "make one with: head -c 32 /dev/urandom | base64".to_owned();
-            problems.note("store.key", "expected 32 bytes in base64", hint);
-            None
+            let key = SealingKey::parse(text.expose());
+            let hint = "make one with: openssl rand -base64 32".to_owned();
+            key.map(KeyOrigin::Given).map_err(|error| problems.note("store.key", error.to_string(), hint)).ok()
         }),
-        None if url.as_ref().is_some_and(|url| url.expose() == IN_MEMORY) => Some(KeyOrigin::Ephemeral),
-        None => Some(KeyOrigin::Kept(directory.join("store.key"))),
+        None if url == Some(StoreUrl::memory()) => Some(KeyOrigin::Ephemeral),
+        None => Some(KeyOrigin::Kept(loaded.data_directory().join("store.key"))),
     };
-    let url = url?;
-    let scheme = url.expose().split(':').next().unwrap_or_default();
-    if !matches!(scheme, "sqlite" | "postgres" | "postgresql") {
-        let hint = "write sqlite::memory:, sqlite:PATH or postgres://USER@HOST/DATABASE".to_owned();
-        problems.note("store.url", format!("`{scheme}:` is no database that is known here"), hint);
-        return None;
-    }
-    Some(Storage { url, key: key? })
+    Some(Storage { url: url?, key: key? })
 }
 
-/// A relative path of SQLite starts at the configuration file.
-fn below(loaded: &Loaded, url: &str) -> String {
-    match url.strip_prefix("sqlite:") {
-        Some(path) if url != IN_MEMORY && !path.starts_with("//") => {
-            format!("sqlite:{}", loaded.path(std::path::Path::new(path)).display())
-        }
-        _ => url.to_owned(),
+impl Storage {
+    /// The directory of a database in a file.
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.url.path().and_then(Path::parent)
     }
+}
+
+/// The text may hold a password, so it is not repeated.
+fn parse(text: &str, problems: &mut Problems<'_>) -> Option<StoreUrl> {
+    text.parse().map_err(|error: store::url::BadStoreUrl| problems.note("store.url", error.to_string(), None)).ok()
 }
