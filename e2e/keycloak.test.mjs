@@ -92,7 +92,8 @@ test('Keycloak as the authorization server', async (t) => {
       assert.equal(token.iss, place.issuer);
       assert.equal(token.aud, 'mcp-gateway-demo');
       assert.equal(token.azp, place.client_metadata_document);
-      assert.deepEqual(token.scope.split(' ').sort(), ['email', 'mcp:tools', 'profile']);
+      // The client asks for `offline_access` by itself, since Keycloak's metadata lists it.
+      assert.deepEqual(token.scope.split(' ').sort(), ['email', 'mcp:tools', 'offline_access', 'profile']);
     });
   }
 
@@ -149,7 +150,13 @@ test('Keycloak as the authorization server', async (t) => {
     const seen = await run(required('SEKISHO_BIN'), args, { env: surroundings(place), seconds: 120 });
     writeFileSync(join(artefacts, 'verify.json'), seen.stdout);
     writeFileSync(join(artefacts, 'verify.log'), seen.stderr);
-    const found = JSON.parse(seen.stdout);
-    assert.ok(found, seen.stderr);
+    const { findings } = JSON.parse(seen.stdout);
+    const that = (outcome) => findings.filter((finding) => finding.outcome === outcome).map((finding) => finding.id);
+    assert.ok(that('ok').length > 30, seen.stdout);
+    // What docs/keycloak.md tells: a metadata URL that is missing, `plain`, an ignored `resource`, and a replay that ends the session.
+    for (const id of ['discovery.server-metadata-urls', 'discovery.pkce-advertised', 'token.wrong-resource']) {
+      assert.ok(that('warn').includes(id), `no warning ${id}: ${that('warn')}`);
+    }
+    assert.deepEqual(that('fail').filter((id) => id !== 'token.refresh'), []);
   });
 });

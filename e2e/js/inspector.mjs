@@ -202,7 +202,9 @@ export class Inspector {
     await page.getByRole('button', { name: 'Run Tool' }).click();
     await page.getByText('Tool Result:').waitFor();
     await page.getByText(/Success|Error/).first().waitFor();
-    const all = await page.locator('h4', { hasText: 'Tool Result:' }).locator('..').innerText();
+    const heading = page.locator('h4', { hasText: 'Tool Result:' });
+    await heading.scrollIntoViewIfNeeded();
+    const all = await heading.locator('..').innerText();
     return all.slice(all.indexOf('Tool Result:'));
   }
 
