@@ -2,29 +2,34 @@
 
 use http::{HeaderMap, HeaderName, header};
 
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+const FIXED: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    HTTP2_SETTINGS,
+];
+
 /// Removes the headers of one hop: the fixed ones and those that `Connection` names
 /// (RFC 9110 §7.6.1, SEC-59).
 pub fn remove(headers: &mut HeaderMap) {
-    let mut named: Vec<HeaderName> = Vec::new();
+    // Mostly there are none, and then nothing is hashed, parsed or allocated.
+    let fixed = headers.keys().filter(|name| FIXED.contains(name));
+    let mut gone: Vec<HeaderName> = fixed.cloned().collect();
     for value in headers.get_all(header::CONNECTION) {
         let names = value.as_bytes().split(|byte| *byte == b',');
-        named.extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        gone.extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
     }
-    for name in named {
-        headers.remove(name);
-    }
-    for name in [
-        header::CONNECTION,
-        header::PROXY_AUTHENTICATE,
-        header::PROXY_AUTHORIZATION,
-        header::TE,
-        header::TRAILER,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HeaderName::from_static("keep-alive"),
-        HeaderName::from_static("proxy-connection"),
-        HeaderName::from_static("http2-settings"),
-    ] {
+    for name in gone {
         headers.remove(name);
     }
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::future::{BoxFuture, FutureExt};
-use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::Body;
@@ -201,8 +200,6 @@ fn host_of_text(text: &str) -> Result<Cow<'_, str>, HostError> {
         Some(port) if port.len() <= 5 && port.parse::<u16>().is_ok() => {}
         Some(_) => return Err(HostError::Malformed),
     }
-    // Whatever passed so far must also be an authority to everybody else.
-    Authority::try_from(text).map_err(|_| HostError::Malformed)?;
     Ok(host)
 }
 

@@ -76,7 +76,7 @@ pub struct Connector {
     resolver: Arc<dyn Resolver>,
     roots: ExtraRoots,
     /// Made at the first TLS connection: reading the system's roots takes time and memory.
-    tls: OnceLock<Arc<ClientConfig>>,
+    tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -156,11 +156,15 @@ impl Connector {
     ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, ConnectError> {
         let config = self
             .tls
-            .get_or_init(|| Arc::new(client_config(&self.roots)));
+            .get_or_init(|| client_config(&self.roots).map(Arc::new));
+        let config = match config {
+            Ok(config) => Arc::clone(config),
+            Err(cause) => return Err(ConnectError::Tls(io::Error::other(cause.clone()))),
+        };
         let name = ServerName::try_from(destination.host.to_string()).map_err(|cause| {
             ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, cause))
         })?;
-        TlsConnector::from(Arc::clone(config))
+        TlsConnector::from(config)
             .connect(name, stream)
             .await
             .map_err(ConnectError::Tls)
@@ -184,19 +188,14 @@ async fn dial(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, 
     Err(failure)
 }
 
-fn client_config(roots: &ExtraRoots) -> ClientConfig {
+fn client_config(roots: &ExtraRoots) -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let system = rustls_platform_verifier::Verifier::new_with_extra_roots(
         roots.certificates.iter().cloned(),
         Arc::clone(&provider),
     );
-    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
     let builder =
-        match ClientConfig::builder_with_provider(provider).with_protocol_versions(&versions) {
-            Ok(builder) => builder,
-            // Both versions are in this provider; the default builder says the same another way.
-            Err(_unsupported) => ClientConfig::builder(),
-        };
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
     let mut config = match system {
         Ok(verifier) => {
             let verifier: Arc<dyn ServerCertVerifier> = Arc::new(verifier);
@@ -213,7 +212,7 @@ fn client_config(roots: &ExtraRoots) -> ClientConfig {
         }
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
+    Ok(config)
 }
 
 /// A connection to a checked address.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -41,6 +41,8 @@ impl Default for Settings {
         }
     }
 }
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The longest that a server's `Keep-Alive: timeout` is believed.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
@@ -243,7 +245,7 @@ impl Upstream {
     fn keep_for(&self, headers: &HeaderMap) -> Duration {
         let ours = self.origin.settings.idle_timeout;
         let Some(promise) = headers
-            .get("keep-alive")
+            .get(KEEP_ALIVE)
             .and_then(|value| value.to_str().ok())
         else {
             return ours;
