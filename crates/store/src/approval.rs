@@ -6,7 +6,7 @@ use model::realm::RealmName;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// How many hosts of a realm may wait for a decision. Strangers ask for them; there must be an end (SEC-33).
 pub const MOST_PENDING: u32 = 1000;
@@ -115,13 +115,13 @@ pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<Approval>, Err
                     .await?;
                 rows.iter()
                     .map(|row| {
-                        let row = Row {
+                        let row = Record {
                             row,
                             table: "host_approval",
                             id: realm.to_string(),
                         };
                         let host = row.text("host")?;
-                        let row = Row {
+                        let row = Record {
                             id: host.clone(),
                             ..row
                         };
@@ -149,7 +149,7 @@ async fn load(store: &Store, realm: &RealmName, host: &str) -> Result<Option<Ver
                 let Some(row) = query.fetch_optional(connection).await? else {
                     return Ok(None);
                 };
-                verdict(&Row {
+                verdict(&Record {
                     row: &row,
                     table: "host_approval",
                     id: (*host).to_owned(),
@@ -160,7 +160,7 @@ async fn load(store: &Store, realm: &RealmName, host: &str) -> Result<Option<Ver
         .await
 }
 
-fn verdict(row: &Row<'_>) -> Result<Verdict, Error> {
+fn verdict(row: &Record<'_>) -> Result<Verdict, Error> {
     match row.text("verdict")?.as_str() {
         "pending" => Ok(Verdict::Pending),
         "approved" => Ok(Verdict::Approved),

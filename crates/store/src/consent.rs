@@ -12,7 +12,7 @@ use sqlx::any::AnyRow;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// Stores agreements, all or none. Scopes agreed to earlier, under the same state of the client's document, stay
 /// agreed to.
@@ -121,12 +121,12 @@ fn resource_key(resource: Option<&Resource>) -> String {
 }
 
 fn read(row: &AnyRow) -> Result<Consent, Error> {
-    let row = Row {
+    let row = Record {
         row,
         table: "consent",
         id: String::new(),
     };
-    let row = Row {
+    let row = Record {
         id: row.text("client_id")?,
         ..row
     };

@@ -11,7 +11,7 @@ use model::secret::TokenHash;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// What is counted: a kind, and hashes of whatever it is counted for, so that names are short and tell nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ pub async fn add(
                         .bind(now.millis())
                         .bind((*now + *window).millis());
                     let row = query.fetch_one(connection).await?;
-                    read(&Row {
+                    read(&Record {
                         row: &row,
                         table: "counter",
                         id: name.0.clone(),
@@ -84,7 +84,7 @@ pub async fn read_at(store: &Store, name: &CounterName, now: Timestamp) -> Resul
                     .bind(name.0.clone())
                     .bind(now.millis());
                 match query.fetch_optional(connection).await? {
-                    Some(row) => read(&Row {
+                    Some(row) => read(&Record {
                         row: &row,
                         table: "counter",
                         id: name.0.clone(),
@@ -112,7 +112,7 @@ pub async fn clear(store: &Store, name: &CounterName) -> Result<(), Error> {
         .await
 }
 
-fn read(row: &Row<'_>) -> Result<Count, Error> {
+fn read(row: &Record<'_>) -> Result<Count, Error> {
     Ok(Count {
         n: row.count("n")?,
         started_at: row.time("started_at")?,

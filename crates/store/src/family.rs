@@ -20,7 +20,7 @@ use crate::Store;
 use crate::error::Error;
 use crate::query;
 use crate::revocation::{self, Entry};
-use crate::row::{self, Row};
+use crate::row::{self, Record};
 
 /// The longest lifetime of an access token (SEC-45): revocations are kept at least as long, should the configured one
 /// have been shortened since a token was issued.
@@ -335,7 +335,7 @@ impl Detail {
 }
 
 fn read(row: &AnyRow, id: Id<Family>) -> Result<Family, Error> {
-    let row = Row {
+    let row = Record {
         row,
         table: "family",
         id: id.to_string(),

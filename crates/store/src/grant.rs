@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use crate::Store;
 use crate::error::Error;
-use crate::row::{self, Row};
+use crate::row::{self, Record};
 use crate::{family, query};
 
 /// Stores a grant under the hash of its code.
@@ -132,7 +132,7 @@ impl Detail {
 }
 
 fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
-    let row = Row {
+    let row = Record {
         row,
         table: "code_grant",
         id: code.to_string(),

@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::error::Error;
 use crate::query;
 use crate::random;
-use crate::row::Row;
+use crate::row::Record;
 use crate::seal::Sealer;
 
 /// Adds a key. `false` if there is one of that `kid`, or another node was quicker to add an active key for the realm
@@ -52,7 +52,7 @@ pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<SigningKey>, E
         .await?;
     rows.iter()
         .map(|row| {
-            let row = Row {
+            let row = Record {
                 row,
                 table: "signing_key",
                 id: row.try_get("kid").unwrap_or_default(),
@@ -154,7 +154,7 @@ pub(crate) async fn server_secret(
                     .bind(*name)
                     .fetch_one(connection)
                     .await?;
-                Row {
+                Record {
                     row: &row,
                     table: "server_secret",
                     id: (*name).to_owned(),

@@ -70,6 +70,15 @@ impl Store {
     /// refused.
     pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
         let backend = Arc::new(Backend::open(url).await?);
+        let prepared = Self::prepare(Arc::clone(&backend), sealer).await;
+        if prepared.is_err() {
+            // So that the file is free again when this returns.
+            backend.close().await;
+        }
+        prepared
+    }
+
+    async fn prepare(backend: Arc<Backend>, sealer: Sealer) -> Result<Self, Error> {
         migrate::run(&backend).await?;
         let refresh_key = TokenKey::new(&key::server_secret(&backend, &sealer, "refresh").await?);
         let revocations = Revocations::default();

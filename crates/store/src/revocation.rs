@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// How often the log is read for what other nodes revoked (SEC-46).
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -157,7 +157,7 @@ pub(crate) async fn read_log(store: &Store) -> Result<(), Error> {
                         .await?
                         .iter()
                         .map(|row| {
-                            let row = Row {
+                            let row = Record {
                                 row,
                                 table: "revocation",
                                 id: row.try_get("subject").unwrap_or_default(),
@@ -190,7 +190,7 @@ pub(crate) async fn append(
     let row = sqlx::query(query::REVOCATION_NUMBER)
         .fetch_one(&mut *connection)
         .await?;
-    let seq = Row {
+    let seq = Record {
         row: &row,
         table: "revocation_head",
         id: "1".to_owned(),

@@ -12,14 +12,14 @@ use sqlx::any::AnyRow;
 use crate::error::Error;
 
 /// A row with what it takes to complain about it.
-pub(crate) struct Row<'a> {
+pub(crate) struct Record<'a> {
     pub(crate) row: &'a AnyRow,
     pub(crate) table: &'static str,
     /// The key of the row, if it may be printed.
     pub(crate) id: String,
 }
 
-impl Row<'_> {
+impl Record<'_> {
     pub(crate) fn inconsistent(&self, column: &'static str) -> Error {
         Error::Inconsistent {
             table: self.table,

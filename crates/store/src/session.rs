@@ -9,7 +9,7 @@ use model::user::User;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// Stores a new session. `expires_at` is when it may be cleaned up; [`touch`] moves it.
 pub async fn insert(
@@ -51,7 +51,7 @@ pub async fn load(store: &Store, token: TokenHash) -> Result<Option<Session>, Er
                 let Some(found) = query.fetch_optional(connection).await? else {
                     return Ok(None);
                 };
-                let row = Row {
+                let row = Record {
                     row: &found,
                     table: "login_session",
                     id: token.to_string(),

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Row;
+use crate::row::Record;
 
 /// Adds a user. [`Error::Conflict`] if the realm has one of that name.
 pub async fn insert(store: &Store, user: &User) -> Result<(), Error> {
@@ -35,7 +35,7 @@ pub async fn declare(store: &Store, user: &User) -> Result<Id<User>, Error> {
                 let row = bind(query::USER_DECLARE, user)
                     .fetch_one(connection)
                     .await?;
-                Row {
+                Record {
                     row: &row,
                     table: "account",
                     id: user.username.to_string(),
@@ -139,7 +139,7 @@ fn bind(
 }
 
 fn read(row: &AnyRow) -> Result<User, Error> {
-    let row = Row {
+    let row = Record {
         row,
         table: "account",
         id: row.try_get("id").unwrap_or_default(),

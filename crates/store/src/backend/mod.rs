@@ -28,6 +28,9 @@ const ATTEMPTS: u32 = 5;
 /// For every SQLite connection. FULL, as a lost write could let a code be redeemed twice.
 const SQLITE_PRAGMAS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
 const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON;";
+/// For every PostgreSQL connection: what is committed stays, whatever the server's default is.
+const POSTGRES_DURABLE: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'";
 
 /// A statement or several on one connection, on behalf of a state.
 pub(crate) type Job<S, T> =
@@ -99,6 +102,12 @@ impl Backend {
                 let pool = AnyPoolOptions::new()
                     .max_connections(POSTGRES_CONNECTIONS)
                     .acquire_timeout(ACQUIRE)
+                    .after_connect(|connection, _| {
+                        Box::pin(async move {
+                            sqlx::raw_sql(POSTGRES_DURABLE).execute(connection).await?;
+                            Ok(())
+                        })
+                    })
                     .connect_with(options)
                     .await?;
                 Ok(Self {
@@ -156,7 +165,7 @@ impl Backend {
     }
 
     /// Runs a job as one transaction: all of it and durable when this returns `Ok`, nothing of it otherwise. The job
-    /// may run more than once before that, and runs to its end even if nobody waits for it any more.
+    /// may run more than once before that, and it may take effect even if nobody waits for it any more.
     pub(crate) async fn write<S, T>(&self, state: S, job: Job<S, T>) -> Result<T, Error>
     where
         S: Send + Sync + 'static,
@@ -223,3 +232,6 @@ async fn run(connection: &mut AnyConnection, sql: &'static str) -> Result<(), Er
     sqlx::raw_sql(sql).execute(connection).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

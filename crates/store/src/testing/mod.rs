@@ -87,14 +87,25 @@ pub async fn open_url(url: &StoreUrl) -> Store {
 ///
 /// If PostgreSQL is configured and does not answer.
 #[expect(clippy::expect_used, reason = "a test that cannot run fails")]
+pub async fn fresh_url() -> StoreUrl {
+    match fresh_postgres_url().await {
+        Some(url) => url.parse().expect("the URL of a store"),
+        None => StoreUrl::memory(),
+    }
+}
+
+/// The URL of a schema that was just made, if PostgreSQL is configured.
+///
+/// # Panics
+///
+/// If it is and does not answer.
+#[expect(clippy::expect_used, reason = "a test that cannot run fails")]
 #[expect(
     clippy::disallowed_methods,
     reason = "tests are configured by the environment"
 )]
-pub async fn fresh_url() -> StoreUrl {
-    let Ok(base) = std::env::var(POSTGRES_URL) else {
-        return StoreUrl::memory();
-    };
+pub async fn fresh_postgres_url() -> Option<String> {
+    let base = std::env::var(POSTGRES_URL).ok()?;
     sqlx::any::install_default_drivers();
     let name = u64::from_be_bytes(random::bytes().expect("random bytes"));
     let schema = format!("test_{name:016x}");
@@ -108,7 +119,7 @@ pub async fn fresh_url() -> StoreUrl {
     let mut url: url::Url = base.parse().expect("the URL of PostgreSQL");
     url.query_pairs_mut()
         .append_pair("options[search_path]", &schema);
-    url.as_str().parse().expect("the URL of a store")
+    Some(url.into())
 }
 
 /// Everything in the database, as text: to look for what must not be there (SEC-70). Bytes are in hexadecimal.
@@ -149,12 +160,23 @@ fn row_text(table: &str, row: &sqlx::any::AnyRow) -> String {
             value.to_string()
         } else {
             let bytes: Vec<u8> = row.try_get(at).unwrap_or_default();
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            hex(&bytes)
         };
-        text.push_str(&format!(" {}={value}", column.name()));
+        for part in [" ", column.name(), "=", &value] {
+            text.push_str(part);
+        }
     }
     text.push('\n');
     text
+}
+
+/// Bytes as [`dump`] shows them.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(value.into(), 16).unwrap_or_default();
+    bytes
+        .iter()
+        .flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])
+        .collect()
 }
 
 /// Waits until a condition holds.

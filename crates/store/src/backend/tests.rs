@@ -1,0 +1,122 @@
+//! What a transaction promises, on both databases.
+
+use futures_util::future::join_all;
+
+use super::*;
+use crate::testing;
+
+const WRITE: &str =
+    "INSERT INTO counter (name, n, started_at, last_at, expires_at) VALUES ($1, 1, 0, 0, 0)";
+const COUNT: &str = "SELECT COUNT(*) AS n FROM counter";
+
+/// Inserts these, in order.
+async fn insert(backend: &Backend, names: Vec<String>) -> Result<(), Error> {
+    backend
+        .write(names, |names, connection| {
+            Box::pin(async move {
+                for name in names {
+                    sqlx::query(WRITE)
+                        .bind(name.clone())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+async fn count(backend: &Backend) -> i64 {
+    let count = backend.read(&(), |(), connection| {
+        Box::pin(async move {
+            use sqlx::Row as _;
+            Ok(sqlx::query(COUNT)
+                .fetch_one(connection)
+                .await?
+                .try_get::<i64, _>("n")?)
+        })
+    });
+    count.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_job_that_fails_leaves_nothing_behind() {
+    let store = testing::open().await;
+    let backend = store.backend();
+    let names = vec!["a".to_owned(), "b".to_owned(), "a".to_owned()];
+    assert!(matches!(insert(backend, names).await, Err(Error::Conflict)));
+    assert_eq!(count(backend).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_that_share_a_transaction_fail_each_for_itself() {
+    let store = testing::open().await;
+    let backend = store.backend();
+    insert(backend, vec!["taken".to_owned()]).await.unwrap();
+    let jobs = (0..200).map(|number| {
+        let second = if number % 2 == 0 {
+            "taken".to_owned()
+        } else {
+            format!("{number}-b")
+        };
+        insert(backend, vec![format!("{number}-a"), second])
+    });
+    for (number, outcome) in join_all(jobs).await.into_iter().enumerate() {
+        assert_eq!(outcome.is_err(), number % 2 == 0, "job {number}");
+    }
+    assert_eq!(count(backend).await, 1 + 200);
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_at_once() {
+    let store = testing::open().await;
+    for number in 0_i64..50 {
+        insert(store.backend(), vec![number.to_string()])
+            .await
+            .unwrap();
+        assert_eq!(count(store.backend()).await, number + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let store = testing::open().await;
+    store.ping().await.unwrap();
+    store.close().await;
+    assert!(matches!(
+        insert(store.backend(), vec!["a".to_owned()]).await,
+        Err(Error::Closed)
+    ));
+    assert!(matches!(store.ping().await, Err(Error::Closed)));
+    // Again does no harm.
+    store.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_is_finished_before_closing() {
+    let url = testing::fresh_url().await;
+    let store = testing::open_url(&url).await;
+    let jobs: Vec<_> = (0..50)
+        .map(|number| insert(store.backend(), vec![number.to_string()]))
+        .collect();
+    let (outcomes, ()) = tokio::join!(join_all(jobs), async {
+        tokio::task::yield_now().await;
+        store.close().await;
+    });
+    // Each was either done or refused; none hangs, and none is told otherwise than it is.
+    for outcome in outcomes {
+        assert!(
+            matches!(outcome, Ok(()) | Err(Error::Closed | Error::Database(_))),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_may_open_an_empty_database_at_once() {
+    let url = testing::fresh_url().await;
+    let stores = join_all((0..8).map(|_| testing::open_url(&url))).await;
+    for store in &stores {
+        store.ping().await.unwrap();
+    }
+}
