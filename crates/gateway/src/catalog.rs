@@ -14,6 +14,7 @@ use mcp::result::{CacheHint, CacheScope};
 use model::gateway::ToolNames;
 use parking_lot::Mutex;
 use targets::Target;
+use targets::error::CallError;
 use targets::mcp::list::ListedTool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +139,17 @@ impl Catalog {
             self.rebuild();
         }
         self.snapshot()
+    }
+
+    /// Why a name that would be known otherwise is not: its target never listed its tools.
+    pub(crate) fn failure(&self, name: &str) -> Option<CallError> {
+        let (prefix, _) = name.split_once(name::SEPARATOR)?;
+        let target = self
+            .targets
+            .iter()
+            .find(|target| **target.name() == *prefix)?;
+        let listing = target.listing();
+        listing.failure.clone().filter(|_| listing.tools.is_none())
     }
 
     /// Says when the list of tools changes.

@@ -32,9 +32,9 @@ pub(crate) fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 pub(crate) fn preflight(headers: &HeaderMap) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
-    let requested = headers
-        .get(ACCESS_CONTROL_REQUEST_HEADERS)
-        .filter(|value| value.len() <= ECHO_LIMIT && value.as_bytes().iter().all(is_list_byte));
+    let requested = headers.get(ACCESS_CONTROL_REQUEST_HEADERS).filter(|value| {
+        value.len() <= ECHO_LIMIT && value.as_bytes().iter().all(|byte| is_list_byte(*byte))
+    });
     let answer = response.headers_mut();
     answer.insert(
         ACCESS_CONTROL_ALLOW_HEADERS,
@@ -45,7 +45,7 @@ pub(crate) fn preflight(headers: &HeaderMap) -> Response<Body> {
     response
 }
 
-fn is_list_byte(byte: &u8) -> bool {
+fn is_list_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b',' | b' ')
 }
 

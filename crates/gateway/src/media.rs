@@ -71,10 +71,10 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: header::HeaderName, values: &[&'static str]) -> HeaderMap {
+    fn headers(name: &header::HeaderName, values: &[&'static str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&name, HeaderValue::from_static(value));
+            headers.append(name, HeaderValue::from_static(value));
         }
         headers
     }
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn accept_is_read_generously() {
         let accepted = |values: &[&'static str]| {
-            let accepted = Accepted::of(&headers(header::ACCEPT, values));
+            let accepted = Accepted::of(&headers(&header::ACCEPT, values));
             (accepted.json, accepted.events)
         };
         assert_eq!(
@@ -103,7 +103,7 @@ mod tests {
     // SEC-10
     #[test]
     fn a_body_is_json_if_it_says_so_once() {
-        let json = |values: &[&'static str]| is_json(&headers(header::CONTENT_TYPE, values));
+        let json = |values: &[&'static str]| is_json(&headers(&header::CONTENT_TYPE, values));
         assert!(json(&["application/json"]) && json(&["Application/JSON; charset=utf-8"]));
         assert!(!json(&[]) && !json(&["text/plain"]));
         assert!(!json(&["application/json", "application/json"]));

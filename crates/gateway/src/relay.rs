@@ -186,7 +186,7 @@ impl Following {
 /// A notification without what only the target's hop has to know.
 fn notification(raw: &Bytes) -> Cow<'_, [u8]> {
     let untouched = Cow::Borrowed(raw.as_ref());
-    if memchr_meta(raw).is_none() {
+    if !meta::mentions_reserved(raw) {
         return untouched;
     }
     let Some(message) = std::str::from_utf8(raw).ok().map(Raw::trusted) else {
@@ -206,11 +206,6 @@ fn notification(raw: &Bytes) -> Cow<'_, [u8]> {
     let mut edit = ObjectEdit::or_empty(Some(message));
     edit.set("params", params_edit.finish());
     Cow::Owned(edit.finish().into_bytes())
-}
-
-fn memchr_meta(raw: &Bytes) -> Option<usize> {
-    raw.windows(b"modelcontextprotocol/".len())
-        .position(|window| window == b"modelcontextprotocol/")
 }
 
 /// The response message for an answer, as the client's era wants it, and its HTTP status.

@@ -190,7 +190,7 @@ pub struct Rejected<'a> {
 }
 
 impl Rejected<'_> {
-    /// The answer to send: an error response, with `id` null if it is unknown.
+    /// The answer to send: an error response, without `id` if that is unknown.
     pub fn response(&self) -> Vec<u8> {
         error(self.id, self.reason.code(), &self.reason.to_string(), None)
     }
@@ -406,20 +406,17 @@ pub fn response(id: Id<'_>, result: &str) -> Vec<u8> {
     ])
 }
 
-/// A response with an error of our own. `data` is JSON text.
+/// A response with an error of our own. `data` is JSON text. Without an id there is none: the schemas of MCP know no null.
 pub fn error(id: Option<Id<'_>>, code: Code, message: &str, data: Option<&str>) -> Vec<u8> {
     let code = code.to_string();
     let message = crate::raw::quote(message);
-    let id = id.map_or("null", Id::as_json);
-    let head = [
-        r#"{"jsonrpc":"2.0","id":"#,
-        id,
-        r#","error":{"code":"#,
-        &code,
-        r#","message":"#,
-        &message,
-    ];
-    let mut out = concat(&head);
+    let mut out = match id {
+        Some(id) => concat(&[r#"{"jsonrpc":"2.0","id":"#, id.as_json(), ","]),
+        None => concat(&[r#"{"jsonrpc":"2.0","#]),
+    };
+    for part in [r#""error":{"code":"#, &code, r#","message":"#, &message] {
+        out.extend_from_slice(part.as_bytes());
+    }
     if let Some(data) = data {
         out.extend_from_slice(br#","data":"#);
         out.extend_from_slice(data.as_bytes());

@@ -137,6 +137,13 @@ fn has_hop_keys(meta: Raw<'_>) -> bool {
         .any(|member| HOP_KEYS.iter().any(|key| member.is(key)))
 }
 
+/// Whether a message may hold reserved keys at all: a quick look at its bytes, before a careful one.
+pub fn mentions_reserved(message: &[u8]) -> bool {
+    // An escape can hide the word, so that it has to be looked at carefully, too.
+    memchr::memmem::find(message, b"modelcontextprotocol").is_some()
+        || memchr::memmem::find(message, b"\\u").is_some()
+}
+
 /// `_meta` without the keys of this hop; none if nothing is left. What else it holds stays byte for byte.
 pub fn without_hop_keys(meta: Option<Raw<'_>>) -> Option<Cow<'_, str>> {
     let meta = meta.filter(|raw| raw.is_object())?;

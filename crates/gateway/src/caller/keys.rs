@@ -124,6 +124,15 @@ impl Keys {
             })
             .await
             .map_err(KeysError::Discovery)?;
+        let (named, presumed) = (&document.value.issuer, self.presumed_issuer());
+        if named.trim_end_matches('/') != presumed.trim_end_matches('/') {
+            // The operator chose the URL, so it is believed; some issuers are known under another name (RFC 8414 §3.3
+            // would have us refuse).
+            tracing::warn!(
+                url = %self.discovery_url, issuer = %named,
+                "the discovery document names an issuer that does not belong to its URL"
+            );
+        }
         Ok(document.value)
     }
 

@@ -97,13 +97,12 @@ impl Identification {
     ) -> Result<Arc<Caller>, Refusal> {
         let token = bearer(uri, headers)?;
         let hash = hash(&token);
-        let caller = match self.verified.find(&hash, now, self.keys.epoch()) {
-            Some(caller) => caller,
-            None => {
-                let (caller, epoch) = self.verify(&token, now).await?;
-                self.verified.keep(hash, Arc::clone(&caller), now, epoch);
-                caller
-            }
+        let caller = if let Some(caller) = self.verified.find(&hash, now, self.keys.epoch()) {
+            caller
+        } else {
+            let (caller, epoch) = self.verify(&token, now).await?;
+            self.verified.keep(hash, Arc::clone(&caller), now, epoch);
+            caller
         };
         // Asked on every request, whatever the cache says (SEC-46).
         if caller

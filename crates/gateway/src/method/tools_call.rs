@@ -67,7 +67,11 @@ pub(crate) async fn handle(
             .await
             .find(&name)
             .cloned()
-            .ok_or(Refusal::UnknownTool)?,
+            .ok_or_else(|| {
+                cx.catalog
+                    .failure(&name)
+                    .map_or(Refusal::UnknownTool, Refusal::Target)
+            })?,
     };
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);

@@ -1,13 +1,24 @@
 //! The endpoint as its clients see it: real upstreams and a real issuer on loopback, callers good and bad.
 
+#[cfg(test)]
 mod bad_input;
+#[cfg(test)]
 mod browsers;
+#[cfg(test)]
 mod calls;
+#[cfg(test)]
 mod eras;
+#[cfg(test)]
 mod lists;
+#[cfg(test)]
 mod metadata;
+#[cfg(test)]
 mod policies;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
 mod tokens;
+#[cfg(test)]
 mod upstreams;
+#[cfg(test)]
 mod world;

@@ -147,7 +147,7 @@ async fn the_audience_is_a_string_or_a_list_with_ours_in_it() {
 #[tokio::test]
 async fn any_audience_is_let_in_only_by_the_switch_that_says_danger() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.danger_any_audience = true
+        settings.gateway.authorizer.danger_any_audience = true;
     })
     .await;
     assert_eq!(with_claim(&world, "aud", json!("other")).await, let_in());

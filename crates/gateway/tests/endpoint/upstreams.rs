@@ -56,6 +56,18 @@ async fn a_target_that_is_down_is_an_error_of_the_target() {
     assert!(!message.to_string().contains(&address.to_string()));
 }
 
+#[tokio::test]
+async fn a_target_that_was_never_reached_is_an_error_of_the_target_and_no_unknown_tool() {
+    let world = world(Script::dual().on("tools/list", Act::Close)).await;
+    let answer = world.alice().call(MODERN, "echo", json!({})).await;
+    assert_eq!(answer.refusal().await, (200, -31502));
+    let answer = world
+        .alice()
+        .modern("tools/call", json!({"name": "other___echo"}))
+        .await;
+    assert_eq!(answer.refusal().await, (200, -32602));
+}
+
 // UC-10
 #[tokio::test]
 async fn a_target_that_hangs_is_a_timeout() {
@@ -153,7 +165,7 @@ async fn a_client_that_stops_reading_is_cut_off_and_the_target_is_freed() {
         body.len()
     );
     for (name, value) in &headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.extend([name, ": ", value, "\r\n"]);
     }
     request.push_str("\r\n");
     request.push_str(&body);
