@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::session::{Owner, Session};
 use super::wire::{Again, Content, Events, Wire};
-use super::{McpTarget, answer, outgoing};
+use super::{Ended, McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation};
 use crate::reply::{Answer, Outcome};
 
@@ -57,33 +57,42 @@ impl McpTarget {
     }
 
     async fn agree_first(&self) -> Result<Arc<Agreement>, CallError> {
+        let began = Instant::now();
         let mut probing = self.agreement.probing.lock().await;
         if let Some(known) = self.agreement.current.load_full() {
             return Ok(known);
         }
+        if let Some(failure) = Ended::failure_since(probing.as_ref(), began) {
+            return Err(failure);
+        }
         let found = self.probe().await;
-        *probing = Some(Instant::now());
+        *probing = Some(Ended::now(&found));
         found
     }
 
     /// The server behaved as if it spoke something else: asks again (UC-2). Says whether it does.
     pub(super) async fn agree_anew(&self, doubted: &Arc<Agreement>) -> Result<bool, CallError> {
+        let began = Instant::now();
         let mut probing = self.agreement.probing.lock().await;
         let differs = |found: &Agreement| found.version != doubted.version;
+        let pause = self.settings.freshness.between_probes;
         match self.agreement.current.load_full() {
             Some(known) if !Arc::ptr_eq(&known, doubted) => return Ok(differs(&known)),
             Some(_)
-                if probing.is_some_and(|last| {
-                    last.elapsed() < self.settings.freshness.between_probes
-                }) =>
+                if probing
+                    .as_ref()
+                    .is_some_and(|last| last.at.elapsed() < pause) =>
             {
                 return Ok(false);
             }
             _ => {}
         }
+        if let Some(failure) = Ended::failure_since(probing.as_ref(), began) {
+            return Err(failure);
+        }
         self.agreement.current.store(None);
         let found = self.probe().await;
-        *probing = Some(Instant::now());
+        *probing = Some(Ended::now(&found));
         let found = found?;
         if differs(&found) {
             tracing::info!(

@@ -12,7 +12,7 @@ use ::mcp::method::Method;
 use ::mcp::param_header::ParamHeader;
 use ::mcp::raw::{Raw, quote};
 use ::mcp::result::{CacheHint, cache_hint};
-use ::mcp::tool::{self, Tool};
+use ::mcp::tool::{self, InvalidTool, Tool};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use tokio::time::Instant;
@@ -43,8 +43,30 @@ pub struct ToolList {
     pub era: Era,
     /// What the server says about keeping the list; of several pages the strictest.
     pub hint: CacheHint,
+    /// What the server listed beside them and nobody can use.
+    pub dropped: Vec<Dropped>,
     by_name: HashMap<Arc<str>, usize>,
     fetched: Instant,
+}
+
+/// A tool that was left out of the list (UC-4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its name, as far as it has one.
+    pub name: Box<str>,
+    /// Why.
+    pub fault: Fault,
+}
+
+/// Why a tool is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// Its definition is invalid.
+    #[error(transparent)]
+    Invalid(#[from] InvalidTool),
+    /// A tool before it has the same name.
+    #[error("another tool has the same name")]
+    SameName,
 }
 
 /// One tool.
@@ -71,6 +93,7 @@ impl ToolList {
 #[derive(Debug)]
 struct Gathered {
     tools: Vec<ListedTool>,
+    dropped: Vec<Dropped>,
     by_name: HashMap<Arc<str>, usize>,
     hint: Option<CacheHint>,
     bytes: usize,
@@ -118,7 +141,7 @@ impl McpTarget {
         listed
     }
 
-    /// Failures and recoveries are said once, when they begin.
+    /// Failures, recoveries and dropped tools are said once, when they begin.
     fn log_turn(&self, before: &Listing, after: &Listing) {
         let name = &self.settings.name;
         match (&before.failure, &after.failure) {
@@ -129,6 +152,17 @@ impl McpTarget {
                 tracing::info!(target.name = %name, "target `{name}` lists its tools again");
             }
             _ => {}
+        }
+        let known = before
+            .tools
+            .as_ref()
+            .map_or(&[][..], |tools| &tools.dropped);
+        let dropped = after.tools.as_ref().map_or(&[][..], |tools| &tools.dropped);
+        for Dropped { name: tool, fault } in dropped.iter().filter(|it| !known.contains(it)) {
+            tracing::warn!(
+                target.name = %name, tool = %tool, %fault,
+                "dropped tool `{tool}` of target `{name}`: {fault}",
+            );
         }
     }
 
@@ -167,6 +201,7 @@ impl McpTarget {
         let limits = &self.settings.limits;
         let mut gathered = Gathered {
             tools: Vec::new(),
+            dropped: Vec::new(),
             by_name: HashMap::new(),
             hint: None,
             bytes: 0,
@@ -198,7 +233,7 @@ impl McpTarget {
             if gathered.bytes > limits.list {
                 return Err(CallError::ListTooLong(ListBound::Bytes));
             }
-            cursor = self.gather(&mut gathered, &result)?;
+            cursor = Self::gather(&mut gathered, &result)?;
             if gathered.tools.len() > limits.tools {
                 return Err(CallError::ListTooLong(ListBound::Tools));
             }
@@ -210,7 +245,7 @@ impl McpTarget {
     }
 
     /// Takes the tools of a page; returns the cursor of the next one (UC-11: an empty one counts).
-    fn gather(&self, gathered: &mut Gathered, result: &Bytes) -> Result<Option<String>, CallError> {
+    fn gather(gathered: &mut Gathered, result: &Bytes) -> Result<Option<String>, CallError> {
         let page = raw(result).ok_or(Violation::ToolList)?;
         let listed = tool::listed(page).ok_or(Violation::ToolList)?;
         let hint = cache_hint(page);
@@ -220,45 +255,19 @@ impl McpTarget {
             scope: before.scope,
         }));
         for definition in listed {
-            match Tool::parse(definition) {
-                Ok(tool) => self.keep(gathered, result, tool),
-                Err(fault) => {
-                    let name = definition.get("name").and_then(Raw::text);
-                    tracing::warn!(
-                        target.name = %self.settings.name,
-                        tool = name.as_deref().unwrap_or_default(),
-                        %fault,
-                        "dropped an invalid tool of target `{}`", self.settings.name,
-                    );
-                }
+            let kept = Tool::parse(definition).map_err(Fault::Invalid);
+            if let Err(fault) = kept.and_then(|tool| gathered.keep(result, tool)) {
+                let name = definition
+                    .get("name")
+                    .and_then(Raw::text)
+                    .unwrap_or_default();
+                gathered.dropped.push(Dropped {
+                    name: name.as_ref().into(),
+                    fault,
+                });
             }
         }
         Ok(tool::next_cursor(page).map(std::borrow::Cow::into_owned))
-    }
-
-    fn keep(&self, gathered: &mut Gathered, page: &Bytes, tool: Tool<'_>) {
-        let name: Arc<str> = tool.name.as_ref().into();
-        if gathered.by_name.contains_key(&name) {
-            tracing::warn!(
-                target.name = %self.settings.name,
-                tool = %name,
-                "dropped a tool of target `{}` that has the name of another", self.settings.name,
-            );
-            return;
-        }
-        // What `encode_value` makes is always a header value.
-        let Ok(name_header) = HeaderValue::try_from(encode_value(&name).as_ref()) else {
-            return;
-        };
-        gathered
-            .by_name
-            .insert(Arc::clone(&name), gathered.tools.len());
-        gathered.tools.push(ListedTool {
-            name,
-            definition: page.slice_ref(tool.raw.as_bytes()),
-            param_headers: tool.param_headers,
-            name_header,
-        });
     }
 
     fn finish(&self, gathered: Gathered, era: Era) -> ToolList {
@@ -273,6 +282,7 @@ impl McpTarget {
         };
         ToolList {
             tools: gathered.tools,
+            dropped: gathered.dropped,
             era,
             hint: gathered.hint.unwrap_or(careful),
             by_name: gathered.by_name,
@@ -335,6 +345,26 @@ impl McpTarget {
                 }
             }
         }
+    }
+}
+
+impl Gathered {
+    fn keep(&mut self, page: &Bytes, tool: Tool<'_>) -> Result<(), Fault> {
+        let name: Arc<str> = tool.name.as_ref().into();
+        if self.by_name.contains_key(&name) {
+            return Err(Fault::SameName);
+        }
+        // What `encode_value` makes is always a header value.
+        let name_header = HeaderValue::try_from(encode_value(&name).as_ref())
+            .map_err(|_| Fault::Invalid(InvalidTool::InvalidName))?;
+        self.by_name.insert(Arc::clone(&name), self.tools.len());
+        self.tools.push(ListedTool {
+            name,
+            definition: page.slice_ref(tool.raw.as_bytes()),
+            param_headers: tool.param_headers,
+            name_header,
+        });
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ use arc_swap::ArcSwapOption;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use tokio::sync::{Notify, watch as channel};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -169,9 +170,31 @@ pub struct McpTarget {
 #[derive(Debug, Default)]
 struct Agreements {
     current: ArcSwapOption<Agreement>,
-    /// One probe at a time; when the last one ended.
-    probing: tokio::sync::Mutex<Option<tokio::time::Instant>>,
+    /// One probe at a time, and how the last one ended.
+    probing: tokio::sync::Mutex<Option<Ended>>,
     changed: Notify,
+}
+
+/// How an attempt ended that others waited for: they share its failure instead of each repeating
+/// it after the other.
+#[derive(Debug)]
+struct Ended {
+    at: Instant,
+    failure: Option<CallError>,
+}
+
+impl Ended {
+    fn now<T>(outcome: &Result<T, CallError>) -> Self {
+        Self {
+            at: Instant::now(),
+            failure: outcome.as_ref().err().cloned(),
+        }
+    }
+
+    /// The failure, for somebody who was waiting already when it happened.
+    fn failure_since(ended: Option<&Self>, began: Instant) -> Option<CallError> {
+        ended.filter(|ended| ended.at >= began)?.failure.clone()
+    }
 }
 
 impl McpTarget {

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 use policy::call::Principal;
 use tokio::time::Instant;
 
-use super::McpTarget;
 use super::agreement::Agreement;
 use super::wire::Wire;
+use super::{Ended, McpTarget};
 use crate::error::CallError;
 
 /// How long a server is given to take note of a session's end.
@@ -80,8 +80,8 @@ impl Default for Sessions {
 #[derive(Debug, Default)]
 struct Slot {
     session: ArcSwapOption<Inner>,
-    /// One handshake at a time.
-    making: tokio::sync::Mutex<()>,
+    /// One handshake at a time, and how the last one ended.
+    making: tokio::sync::Mutex<Option<Ended>>,
     /// Milliseconds since `Sessions::began`.
     used: AtomicU64,
 }
@@ -192,11 +192,17 @@ impl McpTarget {
     }
 
     async fn make_session(&self, slot: &Slot) -> Result<Session, CallError> {
-        let _making = slot.making.lock().await;
+        let began = Instant::now();
+        let mut making = slot.making.lock().await;
         if let Some(session) = slot.session() {
             return Ok(session);
         }
-        let (_, session) = self.initialize().await?;
+        if let Some(failure) = Ended::failure_since(making.as_ref(), began) {
+            return Err(failure);
+        }
+        let made = self.initialize().await;
+        *making = Some(Ended::now(&made));
+        let (_, session) = made?;
         slot.session.store(Some(Arc::clone(&session.inner)));
         Ok(session)
     }

@@ -331,3 +331,22 @@ async fn many_calls_at_once_each_get_their_own_answer() {
         futures_util::future::join_all(calls).await;
     }
 }
+
+// UC-5
+#[tokio::test]
+async fn the_state_of_a_repeated_request_passes_byte_for_byte_under_a_new_id() {
+    let world = world(Script::modern()).await;
+    let params =
+        r#"{"name":"echo","inputResponses":{ "a":{"action":"accept"}},"requestState":"\u0065yJ="}"#;
+    for _ in 0..2 {
+        let call = tool_call("alice", "echo", params);
+        world
+            .call_with(call, CancellationToken::new())
+            .await
+            .unwrap();
+    }
+    let seen = world.fake.seen_of("tools/call");
+    let sent = r#""inputResponses":{ "a":{"action":"accept"}},"requestState":"\u0065yJ=""#;
+    assert!(seen.iter().all(|seen| seen.body.contains(sent)), "{seen:?}");
+    assert_ne!(seen[0].json()["id"], seen[1].json()["id"]);
+}

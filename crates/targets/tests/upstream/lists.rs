@@ -92,6 +92,19 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
     let tools = world.target.tools().await.unwrap();
     let names: Vec<&str> = tools.tools.iter().map(|tool| tool.name.as_ref()).collect();
     assert_eq!(names, ["first", "last"]);
+    let dropped: Vec<String> = tools
+        .dropped
+        .iter()
+        .map(|it| format!("{}: {}", it.name, it.fault))
+        .collect();
+    let wanted = [
+        "bad: `x-mcp-header` is for arguments of type integer, string or boolean",
+        ": a tool needs one `name` of 1 to 128 characters",
+        ": a tool needs one `name` of 1 to 128 characters",
+        ": a tool must be an object",
+        "first: another tool has the same name",
+    ];
+    assert_eq!(dropped, wanted);
 }
 
 #[tokio::test]
@@ -231,4 +244,18 @@ async fn listing_survives_a_forgotten_session() {
         world.target.tools().await.unwrap().tools[0].name.as_ref(),
         "new"
     );
+}
+
+// UC-13
+#[tokio::test]
+async fn a_schema_on_the_network_is_never_fetched() {
+    let world = world(Script::modern()).await;
+    let schema = json!({"$ref": format!("{}/schema", world.fake.url())});
+    world.fake.change(|script| {
+        script.tools =
+            vec![json!({"name": "remote", "inputSchema": schema, "outputSchema": schema})];
+    });
+    assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+    world.call("remote", "{}").await.unwrap();
+    assert!(world.fake.seen().iter().all(|seen| seen.path == "/mcp"));
 }

@@ -123,6 +123,22 @@ async fn a_server_that_hangs_at_the_first_question_is_given_up() {
     }
 }
 
+// UC-10
+#[tokio::test]
+async fn many_who_wait_for_a_server_that_hangs_are_given_up_together() {
+    for what in ["server/discover", "initialize"] {
+        let world = world_with(Script::legacy().on(what, Act::Hang), |settings| {
+            settings.timeouts.handshake = Duration::from_millis(300);
+        })
+        .await;
+        let calls = (0..20).map(|_| world.call("echo", "{}"));
+        for reply in futures_util::future::join_all(calls).await {
+            assert!(matches!(reply, Err(CallError::TimedOut(_))));
+        }
+        assert_eq!(world.fake.seen_of(what).len(), 1, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn a_slow_server_is_waited_for() {
     let world = bad(Script::modern(), Act::Slow(Duration::from_millis(100))).await;

@@ -145,7 +145,10 @@ impl Exchange<'_> {
             Act::Events(text) => {
                 wire::start_events(self.writer, &[]).await?;
                 let text = text.replace("$ID", &id.to_string());
-                if wire::write_chunk(self.writer, text.as_bytes()).await.is_err() {
+                if wire::write_chunk(self.writer, text.as_bytes())
+                    .await
+                    .is_err()
+                {
                     self.abandoned();
                     return Ok(false);
                 }
@@ -201,7 +204,10 @@ impl Exchange<'_> {
 
     async fn drip(&mut self, token: &Value, interval: Duration) -> io::Result<KeepAlive> {
         for step in 1.. {
-            wire::write_event(self.writer, &protocol::progress(token, step)).await?;
+            let event = protocol::progress(token, step);
+            if wire::write_event(self.writer, &event).await.is_err() {
+                break;
+            }
             tokio::select! {
                 () = wire::closed(self.reader) => break,
                 () = tokio::time::sleep(interval) => {}

@@ -29,14 +29,13 @@ async fn send(request: Request<Body>) -> (StatusCode, HeaderMap, String) {
     )
 }
 
-fn post(body: &Value) -> http::request::Builder {
-    let _ = body;
+fn post() -> http::request::Builder {
     Request::post("/mcp").header("content-type", "application/json")
 }
 
 /// A request of the session era.
 async fn legacy(body: Value) -> (StatusCode, Value) {
-    let request = post(&body).body(Body::from(body.to_string())).unwrap();
+    let request = post().body(Body::from(body.to_string())).unwrap();
     let (status, _, text) = send(request).await;
     (status, serde_json::from_str(&text).unwrap_or(Value::Null))
 }
@@ -46,7 +45,7 @@ fn modern_request(method: &str, mut params: Value) -> Request<Body> {
     params["_meta"]["io.modelcontextprotocol/protocolVersion"] = json!("2026-07-28");
     params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({});
     let body = json!({"jsonrpc": "2.0", "id": "q", "method": method, "params": params});
-    let mut builder = post(&body)
+    let mut builder = post()
         .header("mcp-protocol-version", "2026-07-28")
         .header("mcp-method", method);
     if let Some(name) = params["name"].as_str() {
@@ -81,7 +80,7 @@ async fn a_modern_client_discovers_the_server() {
 async fn a_legacy_client_shakes_hands_without_a_session() {
     let params = json!({"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {}});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params});
-    let request = post(&body).body(Body::from(body.to_string())).unwrap();
+    let request = post().body(Body::from(body.to_string())).unwrap();
     let (status, headers, text) = send(request).await;
     assert_eq!(status, StatusCode::OK);
     assert!(headers.get("mcp-session-id").is_none());
@@ -206,7 +205,7 @@ async fn an_unknown_version_is_refused_with_those_that_are_known() {
         "io.modelcontextprotocol/protocolVersion": "2099-01-01",
         "io.modelcontextprotocol/clientCapabilities": {}}});
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params});
-    let request = post(&body)
+    let request = post()
         .header("mcp-protocol-version", "2099-01-01")
         .header("mcp-method", "tools/list")
         .body(Body::from(body.to_string()))
@@ -227,7 +226,7 @@ async fn an_unknown_version_is_refused_with_those_that_are_known() {
 #[tokio::test]
 async fn a_modern_request_without_its_metadata_is_refused() {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
-    let request = post(&body)
+    let request = post()
         .header("mcp-protocol-version", "2026-07-28")
         .body(Body::from(body.to_string()))
         .unwrap();
@@ -297,9 +296,7 @@ async fn a_foreign_origin_is_forbidden() {
 #[tokio::test]
 async fn what_is_no_request_is_refused() {
     for body in ["", "{", "[]", "[{}]", "7", "\u{0}", &"[".repeat(10_000)] {
-        let request = post(&Value::Null)
-            .body(Body::from(body.to_owned()))
-            .unwrap();
+        let request = post().body(Body::from(body.to_owned())).unwrap();
         let (status, _, text) = send(request).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.20}");
         let body: Value = serde_json::from_str(&text).unwrap();
@@ -307,7 +304,7 @@ async fn what_is_no_request_is_refused() {
     }
     let large = Body::from("x".repeat(LARGEST_BODY + 1));
     assert_eq!(
-        send(post(&Value::Null).body(large).unwrap()).await.0,
+        send(post().body(large).unwrap()).await.0,
         StatusCode::PAYLOAD_TOO_LARGE
     );
     let text = Request::post("/mcp").header("content-type", "text/plain");
