@@ -29,18 +29,21 @@ impl HtmlForm {
         self.inputs.iter().any(|input| input.kind == "password")
     }
 
-    /// The button that says yes: the first submit button that does not sound like a refusal.
+    /// The button that says yes: one that sounds like it, or else the first that does not sound like a refusal.
     pub(crate) fn affirmative(&self) -> Option<&Input> {
+        const CONSENTS: [&str; 6] = ["allow", "accept", "yes", "approve", "grant", "authorize"];
         const REFUSALS: [&str; 7] = [
             "deny", "cancel", "no", "reject", "decline", "refuse", "back",
         ];
-        self.inputs
-            .iter()
-            .filter(|input| input.kind == "submit")
-            .find(|input| {
-                !REFUSALS.contains(&input.value.to_ascii_lowercase().as_str())
-                    && !REFUSALS.contains(&input.name.to_ascii_lowercase().as_str())
-            })
+        let sounds_like = |input: &Input, words: &[&str]| {
+            [&input.value, &input.name]
+                .into_iter()
+                .any(|text| words.contains(&text.to_ascii_lowercase().as_str()))
+        };
+        let buttons = || self.inputs.iter().filter(|input| input.kind == "submit");
+        buttons()
+            .find(|button| sounds_like(button, &CONSENTS))
+            .or_else(|| buttons().find(|button| !sounds_like(button, &REFUSALS)))
     }
 
     /// What a browser would send when `button` is pressed and nothing else was touched.
@@ -185,7 +188,7 @@ mod tests {
 
     const CONSENT: &str = r#"<!doctype html><form method="post" action="/consent?a=1&amp;b=2">
         <input type="hidden" name="csrf" value="x&#x26;y"><input type=checkbox name=remember value=on checked>
-        <button name="decision" value="deny">No</button><button type="submit" name="decision" value="allow">Yes</button></form>"#;
+        <button name="decision" value="switch">Other user</button><button name="decision" value="deny">No</button><button type="submit" name="decision" value="allow">Yes</button></form>"#;
 
     #[test]
     fn a_form_is_read_with_its_references_resolved() {
