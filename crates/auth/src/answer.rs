@@ -46,7 +46,10 @@ pub(crate) fn json(status: StatusCode, document: &impl Serialize) -> Response {
         Ok(body) => no_store(headers::json(status, body)),
         Err(error) => {
             tracing::error!(%error, "answer could not be serialized");
-            no_store(headers::bare(StatusCode::INTERNAL_SERVER_ERROR, String::new()))
+            no_store(headers::bare(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                String::new(),
+            ))
         }
     }
 }
@@ -62,21 +65,36 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
         Refusal::Oauth(error) => error.clone(),
         Refusal::Internal(internal) => {
             let reference = internal.log();
-            OauthError::new(ErrorCode::ServerError, format!("internal error, reference {reference}"))
+            OauthError::new(
+                ErrorCode::ServerError,
+                format!("internal error, reference {reference}"),
+            )
         }
     };
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = no_store(headers::json(status, error.body()));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let after = HeaderValue::from_static(RETRY_AFTER);
+        response.headers_mut().insert(header::RETRY_AFTER, after);
+    }
     if status == StatusCode::UNAUTHORIZED && tried == Tried::Basic {
-        challenge(&mut response, &Challenge::new("Basic").with("realm", cx.realm.config.issuer.as_str()));
+        challenge(
+            &mut response,
+            &Challenge::new("Basic").with("realm", cx.realm.config.issuer.as_str()),
+        );
     }
     response
 }
 
+/// What a 503 asks for, in seconds: as long as a failed fetch is remembered.
+const RETRY_AFTER: &str = "30";
+
 /// Adds a challenge.
 pub(crate) fn challenge(response: &mut Response, challenge: &Challenge) {
     if let Ok(value) = HeaderValue::try_from(challenge.to_string()) {
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, value);
     }
 }
 

@@ -20,14 +20,17 @@ use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::{self, FormAction};
 use crate::interaction::error_page::PageRefusal;
-use crate::interaction::session::{self, Browser};
 use crate::interaction::forgery;
+use crate::interaction::session::{self, Browser};
 use crate::pages::{self, CarriedField, LoggedOutPage, LogoutPage};
 use crate::request_body;
 
 /// Binds the form to its session.
 const PURPOSE: &str = "auth/logout";
-const ID_TOKEN_TYPES: AcceptedTypes<'static> = AcceptedTypes { named: &[PLAIN], absent: AbsentType::Refused };
+const ID_TOKEN_TYPES: AcceptedTypes<'static> = AcceptedTypes {
+    named: &[PLAIN],
+    absent: AbsentType::Refused,
+};
 
 /// What was asked for.
 #[derive(Debug)]
@@ -50,11 +53,15 @@ pub(crate) async fn get_logout(cx: Cx, headers: HeaderMap, uri: Uri) -> Response
 
 /// `POST /logout`: the client's request by form (RP-Initiated Logout §2), or our own form with the user's answer.
 pub(crate) async fn post_logout(cx: Cx, headers: HeaderMap, body: Body) -> Response {
-    submit(&cx, &headers, body).await.unwrap_or_else(|refusal| refusal.into_response(&cx))
+    submit(&cx, &headers, body)
+        .await
+        .unwrap_or_else(|refusal| refusal.into_response(&cx))
 }
 
 async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
-    let form = request_body::read_form(headers, body).await.map_err(PageRefusal::Request)?;
+    let form = request_body::read_form(headers, body)
+        .await
+        .map_err(PageRefusal::Request)?;
     let Some(token) = form.get(forgery::FIELD) else {
         return begin(cx, headers, &form).await;
     };
@@ -83,21 +90,36 @@ async fn begin(cx: &Cx, headers: &HeaderMap, form: &Form) -> Result<Response, Pa
 
 /// Reads a request, and makes sure that its address belongs to its client.
 async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
-    let invalid = |description: &'static str| PageRefusal::Request(OauthError::new(ErrorCode::InvalidRequest, description));
+    let invalid = |description: &'static str| {
+        PageRefusal::Request(OauthError::new(ErrorCode::InvalidRequest, description))
+    };
     let hint = match form.get("id_token_hint") {
-        Some(hint) => read_hint(hint, cx.keys().await?.published(), cx.realm.config.issuer.as_str()),
+        Some(hint) => read_hint(
+            hint,
+            cx.keys().await?.published(),
+            cx.realm.config.issuer.as_str(),
+        ),
         None => None,
     };
-    let named = form.get("client_id").map(str::parse::<ClientId>).transpose();
+    let named = form
+        .get("client_id")
+        .map(str::parse::<ClientId>)
+        .transpose();
     let named = named.map_err(|_| invalid("`client_id` is malformed"))?;
     let hinted = hint.as_ref().map(|hint| &hint.client_id);
     if let (Some(named), Some(hinted)) = (&named, hinted)
         && named != hinted
     {
-        return Err(invalid("`client_id` is not the audience of `id_token_hint`"));
+        return Err(invalid(
+            "`client_id` is not the audience of `id_token_hint`",
+        ));
     }
     let client_id = named.or_else(|| hinted.cloned());
-    let state = form.get("state").map(State::new).transpose().map_err(PageRefusal::Request)?;
+    let state = form
+        .get("state")
+        .map(State::new)
+        .transpose()
+        .map_err(PageRefusal::Request)?;
     let return_to = match form.get("post_logout_redirect_uri") {
         None => None,
         Some(text) => {
@@ -107,23 +129,40 @@ async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
             Some(registered(cx, client_id, text).await?)
         }
     };
-    Ok(Request { client_id, return_to, state, hinted_session: hint.and_then(|hint| hint.session) })
+    Ok(Request {
+        client_id,
+        return_to,
+        state,
+        hinted_session: hint.and_then(|hint| hint.session),
+    })
 }
 
 /// The address, if this client registered exactly this one (RP-Initiated Logout §3, SEC-6).
 async fn registered(cx: &Cx, client_id: &ClientId, text: &str) -> Result<RedirectUri, PageRefusal> {
     let client = match client::find(cx, client_id, Purpose::Token).await {
         Ok(known) => known.client,
-        Err(FindError::Refused(refusal)) => return Err(PageRefusal::Client { refusal, client_id: client_id.to_string() }),
+        Err(FindError::Refused(refusal)) => {
+            return Err(PageRefusal::Client {
+                refusal,
+                client_id: client_id.to_string(),
+            });
+        }
         Err(FindError::Internal(internal)) => return Err(internal.into()),
     };
     let requested = RedirectUri::parse_requested(text).ok();
-    requested.filter(|uri| client.post_logout_redirect_uris.iter().any(|registered| registered.matches(uri))).ok_or_else(|| {
-        PageRefusal::Request(OauthError::new(
-            ErrorCode::InvalidRequest,
-            "`post_logout_redirect_uri` is not registered for this client",
-        ))
-    })
+    requested
+        .filter(|uri| {
+            client
+                .post_logout_redirect_uris
+                .iter()
+                .any(|registered| registered.matches(uri))
+        })
+        .ok_or_else(|| {
+            PageRefusal::Request(OauthError::new(
+                ErrorCode::InvalidRequest,
+                "`post_logout_redirect_uri` is not registered for this client",
+            ))
+        })
 }
 
 /// What an ID token of ours says about whom it was made for.
@@ -135,34 +174,72 @@ struct Hint {
 
 /// An expired ID token is as good (RP-Initiated Logout §2); one that is not ours is as good as none.
 fn read_hint(unverified_jwt: &str, keys: &JwkSet, issuer: &str) -> Option<Hint> {
-    let claims = VerifiedJwt::verify(unverified_jwt, keys, AlgSet::ALL, ID_TOKEN_TYPES).ok()?.into_claims();
+    let claims = VerifiedJwt::verify(unverified_jwt, keys, AlgSet::ALL, ID_TOKEN_TYPES)
+        .ok()?
+        .into_claims();
     claims.check_issuer(issuer).ok()?;
-    let [audience] = claims.audience() else { return None };
-    Some(Hint { client_id: audience.parse().ok()?, session: claims.text("sid").map(ToOwned::to_owned) })
+    let [audience] = claims.audience() else {
+        return None;
+    };
+    Some(Hint {
+        client_id: audience.parse().ok()?,
+        session: claims.text("sid").map(ToOwned::to_owned),
+    })
 }
 
 /// The page with the question.
 async fn ask(cx: &Cx, browser: &Browser, request: &Request) -> Result<Response, PageRefusal> {
-    let user = store::user::by_id(&cx.app.store, browser.session.user).await.map_err(Internal::new)?;
+    let user = store::user::by_id(&cx.app.store, browser.session.user)
+        .await
+        .map_err(Internal::new)?;
     let carried = [
-        ("client_id", request.client_id.as_ref().map(ToString::to_string)),
-        ("post_logout_redirect_uri", request.return_to.as_ref().map(ToString::to_string)),
-        ("state", request.state.as_ref().map(|state| state.as_str().to_owned())),
+        (
+            "client_id",
+            request.client_id.as_ref().map(ToString::to_string),
+        ),
+        (
+            "post_logout_redirect_uri",
+            request.return_to.as_ref().map(ToString::to_string),
+        ),
+        (
+            "state",
+            request
+                .state
+                .as_ref()
+                .map(|state| state.as_str().to_owned()),
+        ),
     ];
     let page = LogoutPage {
         frame: cx.frame(),
-        user: user.map(|user| user.username.to_string()).unwrap_or_default(),
+        user: user
+            .map(|user| user.username.to_string())
+            .unwrap_or_default(),
         action: cx.realm.path("/logout"),
         csrf: seal(cx, browser)?,
-        carried: carried.into_iter().filter_map(|(name, value)| Some(CarriedField { name, value: value? })).collect(),
+        carried: carried
+            .into_iter()
+            .filter_map(|(name, value)| {
+                Some(CarriedField {
+                    name,
+                    value: value?,
+                })
+            })
+            .collect(),
     };
-    let form_action = request.return_to.as_ref().map_or(FormAction::Here, |uri| FormAction::to_client(uri.as_str()));
+    let form_action = request
+        .return_to
+        .as_ref()
+        .map_or(FormAction::Here, FormAction::to_client);
     Ok(pages::html(StatusCode::OK, &page, &form_action))
 }
 
 /// A token that only a page of ours, shown to this session, contains.
 fn seal(cx: &Cx, browser: &Browser) -> Result<String, Internal> {
-    cx.app.store.sealer().seal_text(PURPOSE, browser.session.id.to_string().as_bytes()).map_err(Internal::new)
+    cx.app
+        .store
+        .sealer()
+        .seal_text(PURPOSE, browser.session.id.to_string().as_bytes())
+        .map_err(Internal::new)
 }
 
 fn open(cx: &Cx, token: &str) -> Option<String> {
@@ -171,7 +248,9 @@ fn open(cx: &Cx, token: &str) -> Option<String> {
 }
 
 async fn end(cx: &Cx, browser: &Browser, request: &Request) -> Result<Response, PageRefusal> {
-    store::session::delete(&cx.app.store, browser.hash).await.map_err(Internal::new)?;
+    store::session::delete(&cx.app.store, browser.hash)
+        .await
+        .map_err(Internal::new)?;
     tracing::info!(user.id = %browser.session.user, "user signed out");
     let mut response = leave(cx, request);
     session::clear_cookie(cx, &mut response);
@@ -181,7 +260,13 @@ async fn end(cx: &Cx, browser: &Browser, request: &Request) -> Result<Response, 
 /// Back to the client, or to the page that says that it is over.
 fn leave(cx: &Cx, request: &Request) -> Response {
     match &request.return_to {
-        Some(uri) => headers::see_other(&uri.with_parameters(request.state.iter().map(|state| ("state", state.as_str())))),
-        None => pages::html(StatusCode::OK, &LoggedOutPage { frame: cx.frame() }, &FormAction::None),
+        Some(uri) => headers::see_other(
+            &uri.with_parameters(request.state.iter().map(|state| ("state", state.as_str()))),
+        ),
+        None => pages::html(
+            StatusCode::OK,
+            &LoggedOutPage { frame: cx.frame() },
+            &FormAction::None,
+        ),
     }
 }

@@ -17,6 +17,9 @@ pub(crate) async fn get_jwks(cx: Cx) -> Response {
         Err(internal) => return answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
     };
     let mut response = headers::json(StatusCode::OK, keys.published().to_value().to_string());
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(CACHE_CONTROL));
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static(CACHE_CONTROL),
+    );
     response
 }

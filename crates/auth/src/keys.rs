@@ -75,7 +75,10 @@ enum KeyError {
 impl Cx {
     /// The keys of the realm.
     pub(crate) async fn keys(&self) -> Result<Arc<RealmKeys>, Internal> {
-        self.app.keys.of(&self.app.store, &self.realm.config, self.now).await
+        self.app
+            .keys
+            .of(&self.app.store, &self.realm.config, self.now)
+            .await
     }
 }
 
@@ -101,10 +104,10 @@ impl Keys {
             return Ok(Arc::clone(&fresh.keys));
         }
         match (read(store, realm, now).await, held) {
-            (Ok(keys), _) => Ok(self.hold(realm, keys, now)),
+            (Ok(keys), _) => Ok(self.hold(realm, Arc::new(keys), now)),
             (Err(error), Some(stale)) => {
                 error.log();
-                Ok(self.hold_again(realm, stale, now))
+                Ok(self.hold(realm, stale.keys, now))
             }
             (Err(error), None) => Err(error),
         }
@@ -116,15 +119,14 @@ impl Keys {
         (held.keys.active.alg() == alg(realm.signing_algorithm)).then_some(held)
     }
 
-    fn hold(&self, realm: &Realm, keys: RealmKeys, now: Timestamp) -> Arc<RealmKeys> {
-        self.hold_again(realm, Held { keys: Arc::new(keys), read_at: now }, now)
-    }
-
-    fn hold_again(&self, realm: &Realm, held: Held, now: Timestamp) -> Arc<RealmKeys> {
-        let keys = Arc::clone(&held.keys);
+    fn hold(&self, realm: &Realm, keys: Arc<RealmKeys>, read_at: Timestamp) -> Arc<RealmKeys> {
         self.held.rcu(|all| {
             let mut all = HashMap::clone(all);
-            all.insert(realm.name.clone(), Held { read_at: now, ..held.clone() });
+            let held = Held {
+                keys: Arc::clone(&keys),
+                read_at,
+            };
+            all.insert(realm.name.clone(), held);
             all
         });
         keys
@@ -139,7 +141,9 @@ impl Held {
 
 /// Does what is due, and reads what there is.
 async fn read(store: &Store, realm: &Realm, now: Timestamp) -> Result<RealmKeys, Internal> {
-    let stored = store::key::list(store, &realm.name).await.map_err(Internal::new)?;
+    let stored = store::key::list(store, &realm.name)
+        .await
+        .map_err(Internal::new)?;
     let due = signing_key::due(&stored, realm.signing_algorithm, &rotation(realm), now);
     if due.is_empty() {
         return parse(realm, &stored);
@@ -148,14 +152,19 @@ async fn read(store: &Store, realm: &Realm, now: Timestamp) -> Result<RealmKeys,
         perform(store, realm, step, now).await?;
     }
     // Read again: another node may have been quicker, and then its key is everybody's.
-    let stored = store::key::list(store, &realm.name).await.map_err(Internal::new)?;
+    let stored = store::key::list(store, &realm.name)
+        .await
+        .map_err(Internal::new)?;
     parse(realm, &stored)
 }
 
 /// A retired key stays published for as long as the longest token that it signed.
 fn rotation(realm: &Realm) -> Rotation {
     let default = Rotation::default();
-    Rotation { keep: default.keep.max(realm.lifetimes.access_token * 2), ..default }
+    Rotation {
+        keep: default.keep.max(realm.lifetimes.access_token * 2),
+        ..default
+    }
 }
 
 async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Result<(), Internal> {
@@ -163,7 +172,10 @@ async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Res
         Due::CreateActive => create(store, realm, KeyState::Active { since: now }).await,
         Due::CreatePending => create(store, realm, KeyState::Pending { since: now }).await,
         Due::Switch { to, from } => {
-            if store::key::switch(store, &to, &from, now).await.map_err(Internal::new)? {
+            if store::key::switch(store, &to, &from, now)
+                .await
+                .map_err(Internal::new)?
+            {
                 tracing::info!(realm = %realm.name, kid = to, "signing key takes over");
             }
             Ok(())
@@ -190,7 +202,10 @@ async fn create(store: &Store, realm: &Realm, state: KeyState) -> Result<(), Int
         private: Secret::new(private.to_vec()),
         state,
     };
-    if store::key::insert(store, &row).await.map_err(Internal::new)? {
+    if store::key::insert(store, &row)
+        .await
+        .map_err(Internal::new)?
+    {
         tracing::info!(realm = %realm.name, kid = row.kid, algorithm = %algorithm, "signing key made");
     }
     Ok(())
@@ -200,8 +215,13 @@ fn parse(realm: &Realm, stored: &[signing_key::SigningKey]) -> Result<RealmKeys,
     let mut active: Option<(Timestamp, SigningKey)> = None;
     let mut published = Vec::new();
     for row in stored {
-        let key = SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose())
-            .map_err(|cause| Internal::new(KeyError::Unusable { kid: row.kid.clone(), cause }))?;
+        let key =
+            SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose()).map_err(|cause| {
+                Internal::new(KeyError::Unusable {
+                    kid: row.kid.clone(),
+                    cause,
+                })
+            })?;
         published.push(key.public().clone());
         let since = row.state.since();
         let newer = active.as_ref().is_none_or(|(other, _)| since > *other);
@@ -209,8 +229,12 @@ fn parse(realm: &Realm, stored: &[signing_key::SigningKey]) -> Result<RealmKeys,
             active = Some((since, key));
         }
     }
-    let (_, active) = active.ok_or_else(|| Internal::new(KeyError::NoneActive(realm.name.clone())))?;
-    Ok(RealmKeys { active, published: JwkSet::new(published) })
+    let (_, active) =
+        active.ok_or_else(|| Internal::new(KeyError::NoneActive(realm.name.clone())))?;
+    Ok(RealmKeys {
+        active,
+        published: JwkSet::new(published),
+    })
 }
 
 const fn alg(algorithm: SigningAlgorithm) -> Alg {

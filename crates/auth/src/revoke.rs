@@ -28,7 +28,11 @@ pub(crate) async fn post_revoke(cx: Cx, headers: HeaderMap, uri: Uri, body: Body
             if let Refusal::Oauth(error) = &refusal {
                 tracing::info!(%error, "revocation refused");
             }
-            let tried = if credentials::tried_basic(&headers) { Tried::Basic } else { Tried::Otherwise };
+            let tried = if credentials::tried_basic(&headers) {
+                Tried::Basic
+            } else {
+                Tried::Otherwise
+            };
             answer::refuse(&cx, &refusal, tried)
         }
     }
@@ -50,24 +54,36 @@ async fn revoke(cx: &Cx, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<(
 }
 
 async fn refresh_token(cx: &Cx, client: &Client, presented: &str) -> Result<(), Internal> {
-    let found = store::family::by_token(&cx.app.store, presented).await.map_err(Internal::new)?;
-    let own = |family: &Family| family.realm == cx.realm.config.name && family.client_id == client.client_id;
+    let found = store::family::by_token(&cx.app.store, presented)
+        .await
+        .map_err(Internal::new)?;
+    let own = |family: &Family| {
+        family.realm == cx.realm.config.name && family.client_id == client.client_id
+    };
     match found {
-        Some((family, _)) if own(&family) => token::revoke_family(cx, family.id, "the client asked for it").await,
+        Some((family, _)) if own(&family) => {
+            token::revoke_family(cx, family.id, "the client asked for it").await
+        }
         _ => Ok(()),
     }
 }
 
 async fn access_token(cx: &Cx, client: &Client, unverified_jwt: &str) -> Result<(), Internal> {
     let keys = cx.keys().await?;
-    let Ok(claims) = access_token::verify_signature(unverified_jwt, &keys, cx.realm.config.issuer.as_str()) else {
+    let Ok(claims) =
+        access_token::verify_signature(unverified_jwt, &keys, cx.realm.config.issuer.as_str())
+    else {
         return Ok(());
     };
-    let (Some(token_id), Some(expires_at)) = (claims.token_id(), claims.expires_at()) else { return Ok(()) };
+    let (Some(token_id), Some(expires_at)) = (claims.token_id(), claims.expires_at()) else {
+        return Ok(());
+    };
     let until = Timestamp::from_seconds(expires_at);
     if claims.client_id() == Some(client.client_id.as_str()) && until > cx.now {
         tracing::info!(client.id = %client.client_id, "access token revoked");
-        store::revocation::revoke(&cx.app.store, token_id, until + LEEWAY).await.map_err(Internal::new)?;
+        store::revocation::revoke(&cx.app.store, token_id, until + LEEWAY)
+            .await
+            .map_err(Internal::new)?;
     }
     Ok(())
 }

@@ -36,15 +36,23 @@ impl From<Internal> for Refused {
 pub(crate) async fn get_userinfo(cx: Cx, headers: HeaderMap) -> Response {
     match load(&cx, &headers).await {
         Ok(claims) => answer::json(StatusCode::OK, &claims),
-        Err(Refused::NoToken) => challenged(StatusCode::UNAUTHORIZED, &Challenge::bearer().with("realm", cx.realm.config.issuer.as_str())),
-        Err(Refused::Token(description)) => {
-            challenged(StatusCode::UNAUTHORIZED, &Challenge::bearer().with_error(ErrorCode::InvalidToken, description))
-        }
+        Err(Refused::NoToken) => challenged(
+            StatusCode::UNAUTHORIZED,
+            &Challenge::bearer().with("realm", cx.realm.config.issuer.as_str()),
+        ),
+        Err(Refused::Token(description)) => challenged(
+            StatusCode::UNAUTHORIZED,
+            &Challenge::bearer().with_error(ErrorCode::InvalidToken, description),
+        ),
         Err(Refused::Scope) => challenged(
             StatusCode::FORBIDDEN,
-            &Challenge::bearer().with_error(ErrorCode::InsufficientScope, "the token lacks a scope").with("scope", OPENID),
+            &Challenge::bearer()
+                .with_error(ErrorCode::InsufficientScope, "the token lacks a scope")
+                .with("scope", OPENID),
         ),
-        Err(Refused::Internal(internal)) => answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
+        Err(Refused::Internal(internal)) => {
+            answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise)
+        }
     }
 }
 
@@ -60,7 +68,8 @@ async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
     let keys = cx.keys().await?;
     let token = access_token::verify_signature(unverified_jwt, &keys, realm.issuer.as_str())
         .map_err(|_| Refused::Token("the token is not an access token of this server"))?;
-    access_token::check_dates(&token, cx.now).map_err(|_| Refused::Token("the token has expired"))?;
+    access_token::check_dates(&token, cx.now)
+        .map_err(|_| Refused::Token("the token has expired"))?;
     let token_id = token.token_id().unwrap_or_default();
     if token_id.is_empty() || cx.app.store.revocations().is_revoked(token_id) {
         return Err(Refused::Token("the token has been revoked"));
@@ -69,16 +78,34 @@ async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
         return Err(Refused::Scope);
     }
     let unknown = Refused::Token("the user of the token does not exist any more");
-    let Some(id) = token.subject().and_then(|subject| subject.parse().ok()) else { return Err(unknown) };
-    let user = store::user::by_id(&cx.app.store, id).await.map_err(Internal::new)?;
-    let Some(user) = user.filter(|user| user.realm == realm.name && !user.disabled) else { return Err(unknown) };
-    let scope: ScopeSet = token.scopes().into_iter().filter_map(|scope| scope.parse().ok()).collect();
+    let Some(id) = token.subject().and_then(|subject| subject.parse().ok()) else {
+        return Err(unknown);
+    };
+    let user = store::user::by_id(&cx.app.store, id)
+        .await
+        .map_err(Internal::new)?;
+    let Some(user) = user.filter(|user| user.realm == realm.name && !user.disabled) else {
+        return Err(unknown);
+    };
+    let scope: ScopeSet = token
+        .scopes()
+        .into_iter()
+        .filter_map(|scope| scope.parse().ok())
+        .collect();
     Ok(claims::user_info(realm, &user, &scope))
 }
 
 /// Only in the header: tokens in queries and bodies are not looked for (RFC 6750 §2.1, RS-9).
 fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
     let value = headers.get(header::AUTHORIZATION).ok_or(Refused::NoToken)?;
-    let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or(Refused::NoToken)?;
-    if scheme.eq_ignore_ascii_case("bearer") { Ok(token.trim()) } else { Err(Refused::NoToken) }
+    let (scheme, token) = value
+        .to_str()
+        .ok()
+        .and_then(|value| value.split_once(' '))
+        .ok_or(Refused::NoToken)?;
+    if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(token.trim())
+    } else {
+        Err(Refused::NoToken)
+    }
 }

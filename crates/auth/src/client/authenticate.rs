@@ -15,6 +15,7 @@ use oauth::jose::jwt::{AbsentType, AcceptedTypes, JwtError, PLAIN, VerifiedJwt};
 
 use crate::answer::Refusal;
 use crate::client::credentials::{self, Presented};
+use crate::client::refusal::ClientRefusal;
 use crate::client::{FindError, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
@@ -62,18 +63,25 @@ pub(crate) enum AssertionRefusal {
 
 impl From<AssertionRefusal> for Refusal {
     fn from(refusal: AssertionRefusal) -> Self {
-        Self::Oauth(OauthError::new(ErrorCode::InvalidClient, format!("`client_assertion`: {refusal}")))
+        Self::Oauth(OauthError::new(
+            ErrorCode::InvalidClient,
+            format!("`client_assertion`: {refusal}"),
+        ))
     }
 }
 
 /// Finds the client that sends this request, and makes sure of it.
-pub(crate) async fn authenticate(cx: &Cx, headers: &HeaderMap, form: &Form) -> Result<Client, Refusal> {
+pub(crate) async fn authenticate(
+    cx: &Cx,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<Client, Refusal> {
     let credentials = credentials::read(headers, form)?;
     let client = match super::find(cx, &credentials.client_id, Purpose::Token).await {
         Ok(known) => known.client,
         Err(FindError::Refused(refusal)) => {
             tracing::info!(client.id = %credentials.client_id, error = %refusal, "client refused");
-            return Err(OauthError::new(refusal.code(), refusal.to_string()).into());
+            return Err(OauthError::new(code_of(&refusal), refusal.to_string()).into());
         }
         Err(FindError::Internal(internal)) => return Err(internal.into()),
     };
@@ -85,12 +93,27 @@ pub(crate) async fn authenticate(cx: &Cx, headers: &HeaderMap, form: &Form) -> R
         Presented::Nothing => {}
         Presented::Basic(secret) | Presented::Post(secret) => {
             if !client.authentication.secret_matches(secret.expose()) {
-                return Err(OauthError::new(ErrorCode::InvalidClient, "the client secret is wrong").into());
+                return Err(OauthError::new(
+                    ErrorCode::InvalidClient,
+                    "the client secret is wrong",
+                )
+                .into());
             }
         }
         Presented::Assertion(assertion) => check_assertion(cx, &client, assertion.expose()).await?,
     }
     Ok(client)
+}
+
+/// A document that cannot be had at the moment says nothing about the client: it shall try again, and keep its tokens.
+fn code_of(refusal: &ClientRefusal) -> ErrorCode {
+    match refusal {
+        ClientRefusal::Unreachable(_) => ErrorCode::TemporarilyUnavailable,
+        ClientRefusal::Status(status) if status.is_server_error() => {
+            ErrorCode::TemporarilyUnavailable
+        }
+        refusal => refusal.code(),
+    }
 }
 
 const fn method_of(presented: &Presented) -> AuthMethod {
@@ -103,7 +126,13 @@ const fn method_of(presented: &Presented) -> AuthMethod {
 }
 
 fn not_permitted(client: &Client, method: AuthMethod) -> OauthError {
-    let permitted = client.authentication.methods.iter().map(|method| method.as_str()).collect::<Vec<_>>().join("`, `");
+    let permitted = client
+        .authentication
+        .methods
+        .iter()
+        .map(|method| method.as_str())
+        .collect::<Vec<_>>()
+        .join("`, `");
     OauthError::new(
         ErrorCode::InvalidClient,
         format!("the client may not authenticate by `{method}`; hint: use `{permitted}`"),
@@ -111,30 +140,61 @@ fn not_permitted(client: &Client, method: AuthMethod) -> OauthError {
 }
 
 async fn check_assertion(cx: &Cx, client: &Client, assertion: &str) -> Result<(), Refusal> {
-    let source = client.authentication.keys.as_ref().ok_or(AssertionRefusal::NoKeys)?;
+    let source = client
+        .authentication
+        .keys
+        .as_ref()
+        .ok_or(AssertionRefusal::NoKeys)?;
     let verified = verify(cx, client, source, assertion).await?;
     let issuer = &cx.realm.config.issuer;
     let ours = [issuer.as_str().to_owned(), issuer.join("/token")];
     let single_use = decide(verified.claims(), &client.client_id, &ours, cx.now)?;
-    let first = store::assertion::use_once(&cx.app.store, &client.client_id, &single_use.token_id, single_use.until)
-        .await
-        .map_err(Internal::new)?;
-    if first { Ok(()) } else { Err(AssertionRefusal::Replayed.into()) }
+    let first = store::assertion::use_once(
+        &cx.app.store,
+        &client.client_id,
+        &single_use.token_id,
+        single_use.until,
+    )
+    .await
+    .map_err(Internal::new)?;
+    if first {
+        Ok(())
+    } else {
+        Err(AssertionRefusal::Replayed.into())
+    }
 }
 
 /// Verifies with the client's keys; an unknown `kid` makes them be fetched once more (SEC-44).
-async fn verify(cx: &Cx, client: &Client, source: &KeySource, assertion: &str) -> Result<VerifiedJwt, Refusal> {
-    let check = |keys: &JwkSet| VerifiedJwt::verify(assertion, keys, AlgSet::ALL, ASSERTION_TYPES).map_err(AssertionRefusal::Jwt);
+async fn verify(
+    cx: &Cx,
+    client: &Client,
+    source: &KeySource,
+    assertion: &str,
+) -> Result<VerifiedJwt, Refusal> {
+    let check = |keys: &JwkSet| {
+        VerifiedJwt::verify(assertion, keys, AlgSet::ALL, ASSERTION_TYPES)
+            .map_err(AssertionRefusal::Jwt)
+    };
     match source {
         KeySource::Inline(text) => {
             let keys = JwkSet::parse(text.as_bytes()).map_err(Internal::new)?;
             Ok(check(&keys)?)
         }
         KeySource::Uri(url) => {
-            let keys = cx.realm.key_sets.get(client, url, cx.peer.address).await.ok_or(AssertionRefusal::NoKeys)?;
+            let keys = cx
+                .realm
+                .key_sets
+                .get(client, url, cx.peer.address)
+                .await
+                .ok_or(AssertionRefusal::NoKeys)?;
             match check(&keys) {
                 Err(AssertionRefusal::Jwt(JwtError::Signature(JwsError::UnknownKey))) => {
-                    let keys = cx.realm.key_sets.refresh(client, url, cx.peer.address).await.ok_or(AssertionRefusal::NoKeys)?;
+                    let keys = cx
+                        .realm
+                        .key_sets
+                        .refresh(client, url, cx.peer.address)
+                        .await
+                        .ok_or(AssertionRefusal::NoKeys)?;
                     Ok(check(&keys)?)
                 }
                 outcome => Ok(outcome?),
@@ -151,24 +211,42 @@ struct SingleUse {
 }
 
 /// The rules of RFC 7523 §3 about the claims of an assertion whose signature is good.
-fn decide(claims: &Claims, client_id: &ClientId, ours: &[String], now: Timestamp) -> Result<SingleUse, AssertionRefusal> {
+fn decide(
+    claims: &Claims,
+    client_id: &ClientId,
+    ours: &[String],
+    now: Timestamp,
+) -> Result<SingleUse, AssertionRefusal> {
     if claims.issuer() != Some(client_id.as_str()) || claims.subject() != Some(client_id.as_str()) {
         return Err(AssertionRefusal::OtherClient);
     }
     // A second audience could replay it here, or we there.
-    if claims.audience().is_empty() || !claims.audience().iter().all(|audience| ours.contains(audience)) {
+    if claims.audience().is_empty()
+        || !claims
+            .audience()
+            .iter()
+            .all(|audience| ours.contains(audience))
+    {
         return Err(AssertionRefusal::OtherAudience);
     }
     claims.check_dates(now.seconds(), LEEWAY)?;
-    let expires_at = claims.expires_at().ok_or(ClaimsError::Missing { claim: "exp" })?;
+    let expires_at = claims
+        .expires_at()
+        .ok_or(ClaimsError::Missing { claim: "exp" })?;
     if expires_at > now.seconds().saturating_add(MAX_AHEAD + LEEWAY) {
         return Err(AssertionRefusal::TooLong);
     }
-    let token_id = claims.token_id().filter(|id| !id.is_empty()).ok_or(ClaimsError::Missing { claim: "jti" })?;
+    let token_id = claims
+        .token_id()
+        .filter(|id| !id.is_empty())
+        .ok_or(ClaimsError::Missing { claim: "jti" })?;
     if token_id.len() > MAX_JTI {
         return Err(AssertionRefusal::LongTokenId);
     }
-    Ok(SingleUse { token_id: token_id.to_owned(), until: Timestamp::from_seconds(expires_at.saturating_add(LEEWAY + 1)) })
+    Ok(SingleUse {
+        token_id: token_id.to_owned(),
+        until: Timestamp::from_seconds(expires_at.saturating_add(LEEWAY + 1)),
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +260,9 @@ mod tests {
     /// A good assertion with these claims put over it; `null` takes one away.
     fn decided(over: Value) -> Result<SingleUse, AssertionRefusal> {
         let mut claims = json!({ "iss": "c", "sub": "c", "aud": "https://as.example", "exp": NOW + 60, "iat": NOW, "jti": "1" });
-        let Value::Object(over) = over else { panic!("claims are an object") };
+        let Value::Object(over) = over else {
+            panic!("claims are an object")
+        };
         for (name, value) in over {
             if value.is_null() {
                 claims.as_object_mut().unwrap().remove(&name);
@@ -190,15 +270,27 @@ mod tests {
                 claims[name] = value;
             }
         }
-        let ours = ["https://as.example".to_owned(), "https://as.example/token".to_owned()];
+        let ours = [
+            "https://as.example".to_owned(),
+            "https://as.example/token".to_owned(),
+        ];
         let claims = Claims::parse(claims.to_string().as_bytes()).unwrap();
-        decide(&claims, &"c".parse().unwrap(), &ours, Timestamp::from_seconds(NOW))
+        decide(
+            &claims,
+            &"c".parse().unwrap(),
+            &ours,
+            Timestamp::from_seconds(NOW),
+        )
     }
 
     // SEC-52
     #[test]
     fn issuer_and_token_endpoint_are_both_audiences() {
-        for audience in [json!("https://as.example"), json!("https://as.example/token"), json!(["https://as.example", "https://as.example/token"])] {
+        for audience in [
+            json!("https://as.example"),
+            json!("https://as.example/token"),
+            json!(["https://as.example", "https://as.example/token"]),
+        ] {
             assert!(decided(json!({ "aud": audience })).is_ok(), "{audience}");
         }
     }
@@ -206,35 +298,80 @@ mod tests {
     // SEC-52
     #[test]
     fn another_audience_is_refused_even_beside_ours() {
-        for audience in [json!("https://other.example"), json!(["https://as.example", "https://other.example"]), json!([]), json!("https://as.example/"), Value::Null] {
-            assert_eq!(decided(json!({ "aud": audience })), Err(AssertionRefusal::OtherAudience));
+        for audience in [
+            json!("https://other.example"),
+            json!(["https://as.example", "https://other.example"]),
+            json!([]),
+            json!("https://as.example/"),
+            Value::Null,
+        ] {
+            assert_eq!(
+                decided(json!({ "aud": audience })),
+                Err(AssertionRefusal::OtherAudience)
+            );
         }
     }
 
     // SEC-52
     #[test]
     fn an_assertion_about_another_client_is_refused() {
-        assert_eq!(decided(json!({ "iss": "d" })), Err(AssertionRefusal::OtherClient));
-        assert_eq!(decided(json!({ "sub": "d" })), Err(AssertionRefusal::OtherClient));
-        assert_eq!(decided(json!({ "iss": null })), Err(AssertionRefusal::OtherClient));
+        assert_eq!(
+            decided(json!({ "iss": "d" })),
+            Err(AssertionRefusal::OtherClient)
+        );
+        assert_eq!(
+            decided(json!({ "sub": "d" })),
+            Err(AssertionRefusal::OtherClient)
+        );
+        assert_eq!(
+            decided(json!({ "iss": null })),
+            Err(AssertionRefusal::OtherClient)
+        );
     }
 
     // SEC-52
     #[test]
     fn an_assertion_lives_at_most_five_minutes() {
         assert!(decided(json!({ "exp": NOW + 300 })).is_ok());
-        assert_eq!(decided(json!({ "exp": NOW + 3600 })), Err(AssertionRefusal::TooLong));
-        assert_eq!(decided(json!({ "exp": NOW - 60 })), Err(AssertionRefusal::Claims(ClaimsError::Expired)));
-        assert_eq!(decided(json!({ "exp": null })), Err(AssertionRefusal::Claims(ClaimsError::Missing { claim: "exp" })));
-        assert_eq!(decided(json!({ "nbf": NOW + 120 })), Err(AssertionRefusal::Claims(ClaimsError::NotYetValid)));
+        assert_eq!(
+            decided(json!({ "exp": NOW + 3600 })),
+            Err(AssertionRefusal::TooLong)
+        );
+        assert_eq!(
+            decided(json!({ "exp": NOW - 60 })),
+            Err(AssertionRefusal::Claims(ClaimsError::Expired))
+        );
+        assert_eq!(
+            decided(json!({ "exp": null })),
+            Err(AssertionRefusal::Claims(ClaimsError::Missing {
+                claim: "exp"
+            }))
+        );
+        assert_eq!(
+            decided(json!({ "nbf": NOW + 120 })),
+            Err(AssertionRefusal::Claims(ClaimsError::NotYetValid))
+        );
     }
 
     // SEC-52
     #[test]
     fn an_assertion_needs_an_id_that_is_remembered_until_it_expires() {
-        assert_eq!(decided(json!({ "jti": null })), Err(AssertionRefusal::Claims(ClaimsError::Missing { claim: "jti" })));
-        assert_eq!(decided(json!({ "jti": "" })), Err(AssertionRefusal::Claims(ClaimsError::Missing { claim: "jti" })));
-        assert_eq!(decided(json!({ "jti": "x".repeat(MAX_JTI + 1) })), Err(AssertionRefusal::LongTokenId));
+        assert_eq!(
+            decided(json!({ "jti": null })),
+            Err(AssertionRefusal::Claims(ClaimsError::Missing {
+                claim: "jti"
+            }))
+        );
+        assert_eq!(
+            decided(json!({ "jti": "" })),
+            Err(AssertionRefusal::Claims(ClaimsError::Missing {
+                claim: "jti"
+            }))
+        );
+        assert_eq!(
+            decided(json!({ "jti": "x".repeat(MAX_JTI + 1) })),
+            Err(AssertionRefusal::LongTokenId)
+        );
         assert!(decided(json!({})).unwrap().until > Timestamp::from_seconds(NOW + 60 + LEEWAY));
     }
 }

@@ -41,26 +41,40 @@ pub(crate) fn tried_basic(headers: &HeaderMap) -> bool {
 
 /// Reads the credentials of a request. More than one kind of them is refused (OAuth 2.1 §2.4).
 pub(crate) fn read(headers: &HeaderMap, form: &Form) -> Result<Credentials, OauthError> {
-    let invalid = |description: &'static str| OauthError::new(ErrorCode::InvalidRequest, description);
+    let invalid =
+        |description: &'static str| OauthError::new(ErrorCode::InvalidRequest, description);
     let named = form.get("client_id").map(|text| {
-        text.parse::<ClientId>()
-            .map_err(|error| OauthError::new(ErrorCode::InvalidRequest, format!("`client_id`: {error}")))
+        text.parse::<ClientId>().map_err(|error| {
+            OauthError::new(ErrorCode::InvalidRequest, format!("`client_id`: {error}"))
+        })
     });
     let named = named.transpose()?;
     let basic = basic(headers)?;
     let (post, assertion) = (form.get("client_secret"), form.get("client_assertion"));
-    if [basic.is_some(), post.is_some(), assertion.is_some()].iter().filter(|there| **there).count() > 1 {
+    if [basic.is_some(), post.is_some(), assertion.is_some()]
+        .iter()
+        .filter(|there| **there)
+        .count()
+        > 1
+    {
         return Err(invalid("the client is authenticated in more than one way"));
     }
 
     let (client_id, presented) = if let Some((client_id, secret)) = basic {
-        let presented = if secret.expose().is_empty() { Presented::Nothing } else { Presented::Basic(secret) };
+        let presented = if secret.expose().is_empty() {
+            Presented::Nothing
+        } else {
+            Presented::Basic(secret)
+        };
         (Some(client_id), presented)
     } else if let Some(assertion) = assertion {
         if form.get("client_assertion_type") != Some(JWT_BEARER) {
             return Err(invalid("`client_assertion_type` is not that of RFC 7523"));
         }
-        (Some(subject(assertion)?), Presented::Assertion(Secret::new(assertion.to_owned())))
+        (
+            Some(subject(assertion)?),
+            Presented::Assertion(Secret::new(assertion.to_owned())),
+        )
     } else if let Some(secret) = post {
         (None, Presented::Post(Secret::new(secret.to_owned())))
     } else {
@@ -71,43 +85,74 @@ pub(crate) fn read(headers: &HeaderMap, form: &Form) -> Result<Credentials, Oaut
             return Err(invalid("`client_id` is not the client that authenticates"));
         }
         (Some(client_id), _) | (None, Some(client_id)) => client_id,
-        (None, None) => return Err(OauthError::new(ErrorCode::InvalidClient, "the request names no client")),
+        (None, None) => {
+            return Err(OauthError::new(
+                ErrorCode::InvalidClient,
+                "the request names no client",
+            ));
+        }
     };
-    Ok(Credentials { client_id, presented })
+    Ok(Credentials {
+        client_id,
+        presented,
+    })
 }
 
 /// `Authorization: Basic`, whose two halves are form-encoded (RFC 6749 §2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Option<(ClientId, Secret<String>)>, OauthError> {
-    let refused = |description: &'static str| OauthError::new(ErrorCode::InvalidClient, description);
+    let refused =
+        |description: &'static str| OauthError::new(ErrorCode::InvalidClient, description);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
     if values.next().is_some() {
-        return Err(OauthError::new(ErrorCode::InvalidRequest, "the request has more than one `Authorization` header"));
+        return Err(OauthError::new(
+            ErrorCode::InvalidRequest,
+            "the request has more than one `Authorization` header",
+        ));
     }
-    let value = value.to_str().map_err(|_| refused("the `Authorization` header is not text"))?;
+    let value = value
+        .to_str()
+        .map_err(|_| refused("the `Authorization` header is not text"))?;
     let (scheme, encoded) = value.split_once(' ').unwrap_or((value, ""));
     if !scheme.eq_ignore_ascii_case("basic") {
-        return Err(refused("clients authenticate with `Basic`, in the body, or not at all"));
+        return Err(refused(
+            "clients authenticate with `Basic`, in the body, or not at all",
+        ));
     }
-    let decoded = STANDARD.decode(encoded.trim()).map_err(|_| refused("the `Authorization` header is not base64"))?;
+    let decoded = STANDARD
+        .decode(encoded.trim())
+        .map_err(|_| refused("the `Authorization` header is not base64"))?;
     let decoded = Secret::new(decoded);
     let mut halves = decoded.expose().splitn(2, |byte| *byte == b':');
     let (Some(id), Some(secret)) = (halves.next(), halves.next()) else {
-        return Err(refused("the `Authorization` header has no colon after the client id"));
+        return Err(refused(
+            "the `Authorization` header has no colon after the client id",
+        ));
     };
     let malformed = |_| refused("client id and secret in `Authorization` are not form-encoded");
     let client_id = form::decode(id).map_err(malformed)?;
     let secret = Secret::new(form::decode(secret).map_err(malformed)?);
-    let client_id = client_id.parse().map_err(|_| refused("the client id in `Authorization` is malformed"))?;
+    let client_id = client_id
+        .parse()
+        .map_err(|_| refused("the client id in `Authorization` is malformed"))?;
     Ok(Some((client_id, secret)))
 }
 
 /// Whom an assertion claims to speak of (RFC 7523 §3).
 fn subject(assertion: &str) -> Result<ClientId, OauthError> {
-    let refused = |description: &'static str| OauthError::new(ErrorCode::InvalidClient, description);
-    let unverified_jwt = UnverifiedJwt::parse(assertion).map_err(|_| refused("`client_assertion` is not a JWT"))?;
-    let subject = unverified_jwt.unverified_claims().subject().ok_or_else(|| refused("`client_assertion` has no `sub`"))?;
-    subject.parse().map_err(|_| refused("the `sub` of `client_assertion` is malformed"))
+    let refused =
+        |description: &'static str| OauthError::new(ErrorCode::InvalidClient, description);
+    let unverified_jwt =
+        UnverifiedJwt::parse(assertion).map_err(|_| refused("`client_assertion` is not a JWT"))?;
+    let subject = unverified_jwt
+        .unverified_claims()
+        .subject()
+        .ok_or_else(|| refused("`client_assertion` has no `sub`"))?;
+    subject
+        .parse()
+        .map_err(|_| refused("the `sub` of `client_assertion` is malformed"))
 }
 
 #[cfg(test)]
@@ -120,13 +165,20 @@ mod tests {
     fn headers(authorization: &str) -> HeaderMap {
         let mut headers = HeaderMap::new();
         if !authorization.is_empty() {
-            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(authorization).unwrap());
+            headers.insert(
+                header::AUTHORIZATION,
+                HeaderValue::from_str(authorization).unwrap(),
+            );
         }
         headers
     }
 
     fn read_parts(authorization: &str, pairs: &[(&str, &str)]) -> Result<Credentials, ErrorCode> {
-        read(&headers(authorization), &Form::from_pairs(pairs.iter().copied())).map_err(|error| error.code())
+        read(
+            &headers(authorization),
+            &Form::from_pairs(pairs.iter().copied()),
+        )
+        .map_err(|error| error.code())
     }
 
     fn basic_header(id: &str, secret: &str) -> String {
@@ -143,33 +195,60 @@ mod tests {
     // RFC 6749 §2.3.1: both halves are form-encoded.
     #[test]
     fn basic_credentials_are_decoded() {
-        let read = read_parts(&basic_header("https%3A%2F%2Fc.example%2Fm", "a%25b+c"), &[]).unwrap();
+        let read =
+            read_parts(&basic_header("https%3A%2F%2Fc.example%2Fm", "a%25b+c"), &[]).unwrap();
         assert_eq!(read.client_id.as_str(), "https://c.example/m");
         assert!(matches!(&read.presented, Presented::Basic(secret) if secret.expose() == "a%b c"));
     }
 
     #[test]
     fn an_empty_secret_is_none() {
-        assert!(matches!(read_parts(&basic_header("c", ""), &[]).unwrap().presented, Presented::Nothing));
-        assert!(matches!(read_parts("", &[("client_id", "c"), ("client_secret", "")]).unwrap().presented, Presented::Nothing));
+        assert!(matches!(
+            read_parts(&basic_header("c", ""), &[]).unwrap().presented,
+            Presented::Nothing
+        ));
+        assert!(matches!(
+            read_parts("", &[("client_id", "c"), ("client_secret", "")])
+                .unwrap()
+                .presented,
+            Presented::Nothing
+        ));
     }
 
     #[test]
     fn malformed_headers_are_refused() {
-        for bad in ["Basic", "Basic !", "Basic YWJj", "Bearer abc", "Basic JTo=", &basic_header("%zz", "x"), &basic_header("", "x")] {
-            assert_eq!(read_parts(bad, &[]).unwrap_err(), ErrorCode::InvalidClient, "{bad}");
+        for bad in [
+            "Basic",
+            "Basic !",
+            "Basic YWJj",
+            "Bearer abc",
+            "Basic JTo=",
+            &basic_header("%zz", "x"),
+            &basic_header("", "x"),
+        ] {
+            assert_eq!(
+                read_parts(bad, &[]).unwrap_err(),
+                ErrorCode::InvalidClient,
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn a_request_without_client_is_refused() {
-        assert_eq!(read_parts("", &[("client_secret", "x")]).unwrap_err(), ErrorCode::InvalidClient);
+        assert_eq!(
+            read_parts("", &[("client_secret", "x")]).unwrap_err(),
+            ErrorCode::InvalidClient
+        );
     }
 
     // OAuth 2.1 §2.4
     #[test]
     fn two_ways_of_authentication_are_refused() {
-        let two = read_parts(&basic_header("c", "s"), &[("client_id", "c"), ("client_secret", "s")]);
+        let two = read_parts(
+            &basic_header("c", "s"),
+            &[("client_id", "c"), ("client_secret", "s")],
+        );
         assert_eq!(two.unwrap_err(), ErrorCode::InvalidRequest);
         let two = read_parts("", &[("client_secret", "s"), ("client_assertion", "a")]);
         assert_eq!(two.unwrap_err(), ErrorCode::InvalidRequest);
@@ -178,7 +257,10 @@ mod tests {
     // SEC-10
     #[test]
     fn two_different_clients_are_refused() {
-        assert_eq!(read_parts(&basic_header("a", "s"), &[("client_id", "b")]).unwrap_err(), ErrorCode::InvalidRequest);
+        assert_eq!(
+            read_parts(&basic_header("a", "s"), &[("client_id", "b")]).unwrap_err(),
+            ErrorCode::InvalidRequest
+        );
         assert!(read_parts(&basic_header("a", "s"), &[("client_id", "a")]).is_ok());
     }
 
@@ -187,19 +269,45 @@ mod tests {
     fn an_assertion_needs_its_type() {
         // {"alg":"ES256"} . {"sub":"c"}
         let assertion = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJjIn0.AA";
-        let read = read_parts("", &[("client_assertion", assertion), ("client_assertion_type", JWT_BEARER)]).unwrap();
+        let read = read_parts(
+            "",
+            &[
+                ("client_assertion", assertion),
+                ("client_assertion_type", JWT_BEARER),
+            ],
+        )
+        .unwrap();
         assert_eq!(read.client_id.as_str(), "c");
-        assert_eq!(read_parts("", &[("client_assertion", assertion)]).unwrap_err(), ErrorCode::InvalidRequest);
-        let foreign = [("client_assertion", assertion), ("client_assertion_type", JWT_BEARER), ("client_id", "d")];
-        assert_eq!(read_parts("", &foreign).unwrap_err(), ErrorCode::InvalidRequest);
-        let garbage = [("client_assertion", "x"), ("client_assertion_type", JWT_BEARER)];
-        assert_eq!(read_parts("", &garbage).unwrap_err(), ErrorCode::InvalidClient);
+        assert_eq!(
+            read_parts("", &[("client_assertion", assertion)]).unwrap_err(),
+            ErrorCode::InvalidRequest
+        );
+        let foreign = [
+            ("client_assertion", assertion),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_id", "d"),
+        ];
+        assert_eq!(
+            read_parts("", &foreign).unwrap_err(),
+            ErrorCode::InvalidRequest
+        );
+        let garbage = [
+            ("client_assertion", "x"),
+            ("client_assertion_type", JWT_BEARER),
+        ];
+        assert_eq!(
+            read_parts("", &garbage).unwrap_err(),
+            ErrorCode::InvalidClient
+        );
     }
 
     // SEC-70
     #[test]
     fn secrets_are_not_shown() {
-        let shown = format!("{:?}", read_parts(&basic_header("c", "hush-hush"), &[]).unwrap());
+        let shown = format!(
+            "{:?}",
+            read_parts(&basic_header("c", "hush-hush"), &[]).unwrap()
+        );
         assert!(!shown.contains("hush"), "{shown}");
     }
 

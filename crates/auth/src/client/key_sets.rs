@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use model::client::{Client, Provenance};
 use model::client_policy::CimdPolicy;
+use net::egress::budget::Budgets;
 use net::egress::client::{self as egress, Fetched};
 use net::egress::connect::Connector;
-use net::egress::budget::Budgets;
 use net::egress::documents::{self, DocumentError, Documents, WallClock};
 use net::egress::rules::Rules;
 use oauth::jose::jwk::{JwkSet, JwkSetError};
@@ -30,7 +30,13 @@ impl fmt::Debug for KeySets {
 
 impl KeySets {
     /// Empty caches. `budgets` are shared by all realms.
-    pub(crate) fn new(policy: &CimdPolicy, operators: &Rules, connector: &Arc<Connector>, budgets: &Arc<Budgets>, wall: &WallClock) -> Self {
+    pub(crate) fn new(
+        policy: &CimdPolicy,
+        operators: &Rules,
+        connector: &Arc<Connector>,
+        budgets: &Arc<Budgets>,
+        wall: &WallClock,
+    ) -> Self {
         let strangers = Rules {
             allow_networks: policy.danger_allow_networks.clone(),
             allow_http: policy.allow_http,
@@ -38,9 +44,17 @@ impl KeySets {
         };
         let cache = |rules: Rules| {
             let client = egress::Client::new(Arc::clone(connector), rules);
-            Documents::new(client, documents::Settings::SERVER_METADATA, Arc::clone(budgets), Arc::clone(wall))
+            Documents::new(
+                client,
+                documents::Settings::SERVER_METADATA,
+                Arc::clone(budgets),
+                Arc::clone(wall),
+            )
         };
-        Self { strangers: cache(strangers), operators: cache(operators.clone()) }
+        Self {
+            strangers: cache(strangers),
+            operators: cache(operators.clone()),
+        }
     }
 
     /// Fetches nothing that a test would notice.
@@ -49,20 +63,39 @@ impl KeySets {
         use net::egress::connect::ExtraRoots;
         use net::egress::resolve::SystemResolver;
 
-        let connector = Arc::new(Connector::new(Arc::new(SystemResolver), ExtraRoots::default()));
+        let connector = Arc::new(Connector::new(
+            Arc::new(SystemResolver),
+            ExtraRoots::default(),
+        ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
         let wall: WallClock = Arc::new(|| std::time::UNIX_EPOCH);
-        Self::new(&CimdPolicy::default(), &Rules::default(), &connector, &budgets, &wall)
+        Self::new(
+            &CimdPolicy::default(),
+            &Rules::default(),
+            &connector,
+            &budgets,
+            &wall,
+        )
     }
 
     /// The keys at an address, from the cache while they are fresh.
-    pub(crate) async fn get(&self, client: &Client, url: &Url, source: IpAddr) -> Option<Arc<JwkSet>> {
+    pub(crate) async fn get(
+        &self,
+        client: &Client,
+        url: &Url,
+        source: IpAddr,
+    ) -> Option<Arc<JwkSet>> {
         let outcome = self.of(client).get(url, Some(source), parse).await;
         accept(client, outcome.map(|document| document.value))
     }
 
     /// The keys at an address, fetched again unless that happened just now (SEC-44).
-    pub(crate) async fn refresh(&self, client: &Client, url: &Url, source: IpAddr) -> Option<Arc<JwkSet>> {
+    pub(crate) async fn refresh(
+        &self,
+        client: &Client,
+        url: &Url,
+        source: IpAddr,
+    ) -> Option<Arc<JwkSet>> {
         let outcome = self.of(client).refresh(url, Some(source), parse).await;
         accept(client, outcome.map(|document| document.value))
     }
@@ -79,7 +112,10 @@ fn parse(fetched: &Fetched) -> Result<JwkSet, JwkSetError> {
     JwkSet::parse(&fetched.body)
 }
 
-fn accept(client: &Client, outcome: Result<Arc<JwkSet>, DocumentError<JwkSetError>>) -> Option<Arc<JwkSet>> {
+fn accept(
+    client: &Client,
+    outcome: Result<Arc<JwkSet>, DocumentError<JwkSetError>>,
+) -> Option<Arc<JwkSet>> {
     outcome
         .inspect_err(|error| tracing::info!(client.id = %client.client_id, %error, "key set of a client could not be had"))
         .ok()

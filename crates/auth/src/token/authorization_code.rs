@@ -16,8 +16,16 @@ use crate::failure::Internal;
 use crate::token::{self, issue};
 
 /// Redeems a code for a client that was authenticated.
-pub(super) async fn redeem(cx: &Cx, client: &Client, request: &CodeRequest) -> Result<TokenResponse, Refusal> {
-    let redirect_uri = request.redirect_uri.as_deref().map(read_redirect_uri).transpose()?;
+pub(super) async fn redeem(
+    cx: &Cx,
+    client: &Client,
+    request: &CodeRequest,
+) -> Result<TokenResponse, Refusal> {
+    let redirect_uri = request
+        .redirect_uri
+        .as_deref()
+        .map(read_redirect_uri)
+        .transpose()?;
     let redemption = CodeRedemption {
         client_id: &client.client_id,
         redirect_uri: redirect_uri.as_ref(),
@@ -27,8 +35,12 @@ pub(super) async fn redeem(cx: &Cx, client: &Client, request: &CodeRequest) -> R
 
     let code = TokenHash::of(&request.code);
     let store = &cx.app.store;
-    let loaded = store::grant::load(store, code).await.map_err(Internal::new)?;
-    let grant = loaded.filter(|grant| grant.realm == cx.realm.config.name).ok_or_else(token::unknown_code)?;
+    let loaded = store::grant::load(store, code)
+        .await
+        .map_err(Internal::new)?;
+    let grant = loaded
+        .filter(|grant| grant.realm == cx.realm.config.name)
+        .ok_or_else(token::unknown_code)?;
 
     let redeemed = match grant::decide(&grant, &redemption, cx.now) {
         Ok(redeemed) => redeemed,
@@ -52,12 +64,20 @@ pub(super) async fn redeem(cx: &Cx, client: &Client, request: &CodeRequest) -> R
             scope: &family.scope,
             resources: &redeemed.resources,
             nonce: grant.nonce.as_deref(),
-            refresh_token: family.may_refresh.then(|| family.token(store.refresh_key(), family.position).expose().clone()),
+            refresh_token: family.may_refresh.then(|| {
+                family
+                    .token(store.refresh_key(), family.position)
+                    .expose()
+                    .clone()
+            }),
         },
     )
     .await?;
 
-    match store::grant::redeem(store, code, &family, cx.now).await.map_err(Internal::new)? {
+    match store::grant::redeem(store, code, &family, cx.now)
+        .await
+        .map_err(Internal::new)?
+    {
         Redemption::First => {}
         Redemption::Gone => return Err(token::unknown_code().into()),
         // Somebody redeemed it between our reading and our writing: a replay all the same (SEC-3).
@@ -76,14 +96,21 @@ pub(super) async fn redeem(cx: &Cx, client: &Client, request: &CodeRequest) -> R
 
 /// As in the authorization request, any scheme that was registered passes; comparing decides.
 fn read_redirect_uri(text: &str) -> Result<RedirectUri, Refusal> {
-    RedirectUri::parse_requested(text).map_err(|_| token::code_refused(&grant::Refusal::OtherRedirectUri).into())
+    RedirectUri::parse_requested(text)
+        .map_err(|_| token::code_refused(&grant::Refusal::OtherRedirectUri).into())
 }
 
 /// The family of everything that comes of this code; also one without refresh tokens has access tokens to revoke.
 fn found_family(cx: &Cx, client: &Client, grant: &Grant) -> Result<Family, Internal> {
     let lifetimes = &cx.realm.config.lifetimes;
     let may_refresh = grant.may_refresh && client.may_refresh;
-    let lives = |lifetime| if may_refresh { cx.now + lifetime } else { cx.now };
+    let lives = |lifetime| {
+        if may_refresh {
+            cx.now + lifetime
+        } else {
+            cx.now
+        }
+    };
     Ok(Family {
         id: Id::new(cx.now, cx.random()?),
         realm: grant.realm.clone(),

@@ -36,8 +36,11 @@ pub(super) struct Order<'a> {
 
 /// The user of a grant, as long as they may have tokens.
 pub(super) async fn user(cx: &Cx, id: Id<User>) -> Result<User, Refusal> {
-    let user = store::user::by_id(&cx.app.store, id).await.map_err(Internal::new)?;
-    user.filter(|user| !user.disabled).ok_or_else(|| token::invalid_grant("the user may not log in any more").into())
+    let user = store::user::by_id(&cx.app.store, id)
+        .await
+        .map_err(Internal::new)?;
+    user.filter(|user| !user.disabled)
+        .ok_or_else(|| token::invalid_grant("the user may not log in any more").into())
 }
 
 /// Makes and signs.
@@ -54,10 +57,17 @@ pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, 
     };
     let token_id = claims::token_id(order.family.id, &cx.random()?);
     let access_token = claims::access_token(&subject, order.resources, &token_id, cx.now);
-    let access_token = keys.active().sign_jwt(ACCESS_TOKEN, &access_token).map_err(Internal::new)?;
+    let access_token = keys
+        .active()
+        .sign_jwt(ACCESS_TOKEN, &access_token)
+        .map_err(Internal::new)?;
     let id_token = if order.family.id_token {
         let id_token = claims::id_token(&subject, order.nonce, cx.now);
-        Some(keys.active().sign_jwt(ID_TOKEN, &id_token).map_err(Internal::new)?)
+        Some(
+            keys.active()
+                .sign_jwt(ID_TOKEN, &id_token)
+                .map_err(Internal::new)?,
+        )
     } else {
         None
     };

@@ -34,19 +34,30 @@ pub(crate) async fn post_token(cx: Cx, headers: HeaderMap, uri: Uri, body: Body)
             if let Refusal::Oauth(error) = &refusal {
                 tracing::info!(%error, "token request refused");
             }
-            let tried = if credentials::tried_basic(&headers) { Tried::Basic } else { Tried::Otherwise };
+            let tried = if credentials::tried_basic(&headers) {
+                Tried::Basic
+            } else {
+                Tried::Otherwise
+            };
             answer::refuse(&cx, &refusal, tried)
         }
     }
 }
 
-async fn exchange(cx: &Cx, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<TokenResponse, Refusal> {
+async fn exchange(
+    cx: &Cx,
+    headers: &HeaderMap,
+    uri: &Uri,
+    body: Body,
+) -> Result<TokenResponse, Refusal> {
     refuse_query(uri)?;
     let form = request_body::read_form(headers, body).await?;
     let request = TokenRequest::parse(&form)?;
     let client = authenticate::authenticate(cx, headers, &form).await?;
     match request {
-        TokenRequest::AuthorizationCode(request) => authorization_code::redeem(cx, &client, &request).await,
+        TokenRequest::AuthorizationCode(request) => {
+            authorization_code::redeem(cx, &client, &request).await
+        }
         TokenRequest::RefreshToken(request) => refresh_token::refresh(cx, &client, &request).await,
     }
 }
@@ -55,16 +66,25 @@ async fn exchange(cx: &Cx, headers: &HeaderMap, uri: &Uri, body: Body) -> Result
 pub(crate) fn refuse_query(uri: &Uri) -> Result<(), OauthError> {
     match uri.query() {
         None | Some("") => Ok(()),
-        Some(_) => Err(OauthError::new(ErrorCode::InvalidRequest, "parameters belong into the body, not into the query")),
+        Some(_) => Err(OauthError::new(
+            ErrorCode::InvalidRequest,
+            "parameters belong into the body, not into the query",
+        )),
     }
 }
 
 /// Ends a family for good: its refresh tokens, and within a second on every node its access tokens (SEC-3, SEC-46).
-pub(crate) async fn revoke_family(cx: &Cx, family: Id<Family>, reason: &'static str) -> Result<(), Internal> {
+pub(crate) async fn revoke_family(
+    cx: &Cx,
+    family: Id<Family>,
+    reason: &'static str,
+) -> Result<(), Internal> {
     tracing::warn!(family.id = %family, reason, "grant revoked");
     cx.app.metrics.families_revoked.inc();
     let lifetimes = &cx.realm.config.lifetimes;
-    store::family::revoke(&cx.app.store, family, lifetimes, cx.now).await.map_err(Internal::new)?;
+    store::family::revoke(&cx.app.store, family, lifetimes, cx.now)
+        .await
+        .map_err(Internal::new)?;
     Ok(())
 }
 
@@ -94,7 +114,9 @@ fn unknown_code() -> OauthError {
 fn refresh_refused(refusal: refresh::Refusal) -> OauthError {
     match refusal {
         refresh::Refusal::OtherClient => unknown_refresh_token(),
-        refresh::Refusal::Revoked | refresh::Refusal::Expired | refresh::Refusal::Reused => invalid_grant(refusal.to_string()),
+        refresh::Refusal::Revoked | refresh::Refusal::Expired | refresh::Refusal::Reused => {
+            invalid_grant(refusal.to_string())
+        }
     }
 }
 
@@ -105,10 +127,12 @@ fn unknown_refresh_token() -> OauthError {
 /// A scope or resource beyond what was granted (RFC 6749 §6, RFC 8707 §2.2).
 fn beyond_grant(refusal: &scope_grant::Refusal) -> OauthError {
     let code = match refusal {
-        scope_grant::Refusal::UnknownScope(_) | scope_grant::Refusal::ScopeNotGranted(_) => ErrorCode::InvalidScope,
-        scope_grant::Refusal::UnknownResource(_) | scope_grant::Refusal::ResourceNotGranted(_) | scope_grant::Refusal::ResourceAmbiguous => {
-            ErrorCode::InvalidTarget
+        scope_grant::Refusal::UnknownScope(_) | scope_grant::Refusal::ScopeNotGranted(_) => {
+            ErrorCode::InvalidScope
         }
+        scope_grant::Refusal::UnknownResource(_)
+        | scope_grant::Refusal::ResourceNotGranted(_)
+        | scope_grant::Refusal::ResourceAmbiguous => ErrorCode::InvalidTarget,
     };
     OauthError::new(code, refusal.to_string())
 }

@@ -14,27 +14,42 @@ use crate::failure::Internal;
 use crate::token::{self, issue};
 
 /// Refreshes for a client that was authenticated.
-pub(super) async fn refresh(cx: &Cx, client: &Client, request: &RefreshRequest) -> Result<TokenResponse, Refusal> {
+pub(super) async fn refresh(
+    cx: &Cx,
+    client: &Client,
+    request: &RefreshRequest,
+) -> Result<TokenResponse, Refusal> {
     if !client.may_refresh {
-        return Err(OauthError::new(ErrorCode::UnauthorizedClient, "the client does not have the grant type `refresh_token`").into());
+        return Err(OauthError::new(
+            ErrorCode::UnauthorizedClient,
+            "the client does not have the grant type `refresh_token`",
+        )
+        .into());
     }
     let (store, lifetimes) = (&cx.app.store, &cx.realm.config.lifetimes);
-    let loaded = store::family::by_token(store, &request.refresh_token).await.map_err(Internal::new)?;
-    let (family, presented) =
-        loaded.filter(|(family, _)| family.realm == cx.realm.config.name).ok_or_else(token::unknown_refresh_token)?;
+    let loaded = store::family::by_token(store, &request.refresh_token)
+        .await
+        .map_err(Internal::new)?;
+    let (family, presented) = loaded
+        .filter(|(family, _)| family.realm == cx.realm.config.name)
+        .ok_or_else(token::unknown_refresh_token)?;
 
     // What would pass must also ask for no more than was granted, before anything moves: a request for too much does
     // not cost the client its token (SEC-38). What would not pass goes on to where a replay has its consequences.
     let mut narrowed = None;
     if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
         let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
-        let scope = scope_grant::narrow_scopes(&family.scope, request.scope.as_ref()).map_err(beyond)?;
-        let resources = scope_grant::narrow_resources(&family.resources, &request.resources).map_err(beyond)?;
+        let scope =
+            scope_grant::narrow_scopes(&family.scope, request.scope.as_ref()).map_err(beyond)?;
+        let resources =
+            scope_grant::narrow_resources(&family.resources, &request.resources).map_err(beyond)?;
         let user = issue::user(cx, family.user).await?;
         narrowed = Some((scope, resources, user));
     }
 
-    let rotated = store::family::rotate(store, &presented, &client.client_id, lifetimes, cx.now).await.map_err(Internal::new)?;
+    let rotated = store::family::rotate(store, &presented, &client.client_id, lifetimes, cx.now)
+        .await
+        .map_err(Internal::new)?;
     let (refreshed, (scope, resources, user)) = match (rotated, narrowed) {
         (Ok(refreshed), Some(narrowed)) => (refreshed, narrowed),
         (Err(refusal), _) => {
@@ -70,7 +85,11 @@ fn count(cx: &Cx, refreshed: &Refreshed) {
     match refreshed.rule {
         Rule::Rotate => tracing::debug!(family.id = %family, "refresh token rotated"),
         Rule::Repeat => tracing::info!(family.id = %family, "refresh repeated within the grace"),
-        Rule::Branch => tracing::info!(family.id = %family, "refresh answer was lost; successor replaced"),
-        Rule::FastForward => tracing::warn!(family.id = %family, "refresh token is ahead of the store: a write was lost"),
+        Rule::Branch => {
+            tracing::info!(family.id = %family, "refresh answer was lost; successor replaced");
+        }
+        Rule::FastForward => {
+            tracing::warn!(family.id = %family, "refresh token is ahead of the store: a write was lost");
+        }
     }
 }

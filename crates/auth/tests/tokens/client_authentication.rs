@@ -1,7 +1,9 @@
 //! How clients prove who they are at the token endpoint.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use model::client::KeySource;
 use oauth::jose::alg::Alg;
 use oauth::jose::signing::SigningKey;
 use serde_json::{Value, json};
@@ -12,26 +14,48 @@ use crate::world::{Answer, Code, ISSUER, SECRET, START, World, basic, refresh_fo
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 fn assert_refused(answer: &Answer) {
-    assert_eq!(answer.error(), (401, "invalid_client".to_owned()), "{answer:?}");
+    assert_eq!(
+        answer.error(),
+        (401, "invalid_client".to_owned()),
+        "{answer:?}"
+    );
 }
 
-async fn redeem(world: &World, client_id: &str, headers: &[(&str, &str)], over: &[(&str, &str)]) -> Answer {
+async fn redeem(
+    world: &World,
+    client_id: &str,
+    headers: &[(&str, &str)],
+    over: &[(&str, &str)],
+) -> Answer {
     let code = world.code_for(client_id).await;
-    world.post("/token", headers, &with(code.form(client_id), over)).await
+    world
+        .post("/token", headers, &with(code.form(client_id), over))
+        .await
 }
 
 #[tokio::test]
 async fn a_secret_in_the_header_is_accepted() {
     let world = World::new().await;
     let header = basic("keeper", SECRET);
-    let answer = redeem(&world, "keeper", &[("authorization", &header)], &[("client_id", "")]).await;
+    let answer = redeem(
+        &world,
+        "keeper",
+        &[("authorization", &header)],
+        &[("client_id", "")],
+    )
+    .await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 #[tokio::test]
 async fn a_secret_in_the_body_is_accepted() {
     let world = World::new().await;
-    assert_eq!(redeem(&world, "keeper", &[], &[("client_secret", SECRET)]).await.status, 200);
+    assert_eq!(
+        redeem(&world, "keeper", &[], &[("client_secret", SECRET)])
+            .await
+            .status,
+        200
+    );
 }
 
 // RFC 6749 §5.2
@@ -41,7 +65,10 @@ async fn a_wrong_secret_in_the_header_is_answered_with_a_challenge() {
     let header = basic("keeper", "wrong");
     let answer = redeem(&world, "keeper", &[("authorization", &header)], &[]).await;
     assert_refused(&answer);
-    assert_eq!(answer.header("www-authenticate"), format!("Basic realm=\"{ISSUER}\""));
+    assert_eq!(
+        answer.header("www-authenticate"),
+        format!("Basic realm=\"{ISSUER}\"")
+    );
 }
 
 // A browser would ask its user for a password otherwise.
@@ -80,7 +107,13 @@ async fn an_unknown_client_is_refused() {
 async fn two_ways_at_once_are_refused() {
     let world = World::new().await;
     let header = basic("keeper", SECRET);
-    let answer = redeem(&world, "keeper", &[("authorization", &header)], &[("client_secret", SECRET)]).await;
+    let answer = redeem(
+        &world,
+        "keeper",
+        &[("authorization", &header)],
+        &[("client_secret", SECRET)],
+    )
+    .await;
     assert_eq!(answer.error(), (400, "invalid_request".to_owned()));
 }
 
@@ -96,7 +129,16 @@ fn assertion(key: &SigningKey, over: &Value) -> String {
 }
 
 async fn redeem_with_assertion(world: &World, assertion: &str) -> Answer {
-    redeem(world, "signer", &[], &[("client_assertion", assertion), ("client_assertion_type", ASSERTION_TYPE)]).await
+    redeem(
+        world,
+        "signer",
+        &[],
+        &[
+            ("client_assertion", assertion),
+            ("client_assertion_type", ASSERTION_TYPE),
+        ],
+    )
+    .await
 }
 
 // SEC-52
@@ -124,8 +166,13 @@ async fn an_assertion_works_once() {
 async fn an_assertion_works_once_even_for_many_at_once() {
     let world = World::new().await;
     let assertion = assertion(&world.signer, &json!({}));
-    let answers = futures_util::future::join_all((0..10).map(|_| redeem_with_assertion(&world, &assertion))).await;
-    assert_eq!(answers.iter().filter(|answer| answer.status == 200).count(), 1);
+    let answers =
+        futures_util::future::join_all((0..10).map(|_| redeem_with_assertion(&world, &assertion)))
+            .await;
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 200).count(),
+        1
+    );
 }
 
 // SEC-52
@@ -137,7 +184,10 @@ async fn assertions_that_break_a_rule_are_refused() {
     for assertion in [
         assertion(&foreign, &json!({})),
         assertion(&world.signer, &json!({ "aud": "https://other.example" })),
-        assertion(&world.signer, &json!({ "aud": [ISSUER, "https://other.example"] })),
+        assertion(
+            &world.signer,
+            &json!({ "aud": [ISSUER, "https://other.example"] }),
+        ),
         assertion(&world.signer, &json!({ "iss": "app" })),
         assertion(&world.signer, &json!({ "exp": now + 3600 })),
         assertion(&world.signer, &json!({ "exp": now - 60 })),
@@ -165,7 +215,10 @@ struct Stranger {
 
 impl Stranger {
     /// `document` gets the origin of the host, and returns what the document says beside the usual.
-    async fn new(document: impl Fn(&str) -> Value + Send + Sync + 'static, keys: Arc<SigningKey>) -> Self {
+    async fn new(
+        document: impl Fn(&str) -> Value + Send + Sync + 'static,
+        keys: Arc<SigningKey>,
+    ) -> Self {
         let host = FakeHttp::start(move |seen| {
             let origin = format!("http://{}", seen.header("host").unwrap_or_default());
             if seen.target == "/jwks" {
@@ -187,7 +240,11 @@ impl Stranger {
             realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         })
         .await;
-        Self { world, host, client_id }
+        Self {
+            world,
+            host,
+            client_id,
+        }
     }
 
     async fn code(&self) -> Code {
@@ -202,10 +259,23 @@ fn some_key() -> Arc<SigningKey> {
 // AS-9, CI-14
 #[tokio::test]
 async fn a_client_known_by_its_document_redeems_as_a_public_client() {
-    let stranger = Stranger::new(|_| json!({ "grant_types": ["authorization_code", "refresh_token"] }), some_key()).await;
-    let answer = stranger.world.token(&stranger.code().await.form(&stranger.client_id)).await;
+    let stranger = Stranger::new(
+        |_| json!({ "grant_types": ["authorization_code", "refresh_token"] }),
+        some_key(),
+    )
+    .await;
+    let answer = stranger
+        .world
+        .token(&stranger.code().await.form(&stranger.client_id))
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    let refreshed = stranger.world.token(&refresh_form(&stranger.client_id, &answer.text("refresh_token"))).await;
+    let refreshed = stranger
+        .world
+        .token(&refresh_form(
+            &stranger.client_id,
+            &answer.text("refresh_token"),
+        ))
+        .await;
     assert_eq!(refreshed.status, 200, "{refreshed:?}");
     assert_eq!(stranger.host.seen().len(), 1, "the document is cached");
 }
@@ -224,9 +294,25 @@ async fn a_document_with_private_key_jwt_is_held_to_it() {
     let own = json!({ "iss": stranger.client_id, "sub": stranger.client_id });
     let foreign = assertion(&some_key(), &own);
     let good = assertion(&key, &own);
-    let over = |assertion| [("client_assertion", assertion), ("client_assertion_type", ASSERTION_TYPE)];
-    assert_refused(&stranger.world.token(&with(code.form(&stranger.client_id), &over(foreign.as_str()))).await);
-    let answer = stranger.world.token(&with(code.form(&stranger.client_id), &over(good.as_str()))).await;
+    let over = |assertion| {
+        [
+            ("client_assertion", assertion),
+            ("client_assertion_type", ASSERTION_TYPE),
+        ]
+    };
+    assert_refused(
+        &stranger
+            .world
+            .token(&with(
+                code.form(&stranger.client_id),
+                &over(foreign.as_str()),
+            ))
+            .await,
+    );
+    let answer = stranger
+        .world
+        .token(&with(code.form(&stranger.client_id), &over(good.as_str())))
+        .await;
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
@@ -246,10 +332,30 @@ async fn a_document_that_lists_none_beside_private_key_jwt_may_use_either() {
     )
     .await;
     let (first, second) = (stranger.code().await, stranger.code().await);
-    assert_eq!(stranger.world.token(&first.form(&stranger.client_id)).await.status, 200);
-    let assertion = assertion(&key, &json!({ "iss": stranger.client_id, "sub": stranger.client_id }));
-    let over = [("client_assertion", assertion.as_str()), ("client_assertion_type", ASSERTION_TYPE)];
-    assert_eq!(stranger.world.token(&with(second.form(&stranger.client_id), &over)).await.status, 200);
+    assert_eq!(
+        stranger
+            .world
+            .token(&first.form(&stranger.client_id))
+            .await
+            .status,
+        200
+    );
+    let assertion = assertion(
+        &key,
+        &json!({ "iss": stranger.client_id, "sub": stranger.client_id }),
+    );
+    let over = [
+        ("client_assertion", assertion.as_str()),
+        ("client_assertion_type", ASSERTION_TYPE),
+    ];
+    assert_eq!(
+        stranger
+            .world
+            .token(&with(second.form(&stranger.client_id), &over))
+            .await
+            .status,
+        200
+    );
 }
 
 // CI-15
@@ -260,7 +366,105 @@ async fn keys_on_an_address_that_strangers_may_not_name_are_not_fetched() {
         some_key(),
     )
     .await;
-    let assertion = assertion(&some_key(), &json!({ "iss": stranger.client_id, "sub": stranger.client_id }));
-    let over = [("client_assertion", assertion.as_str()), ("client_assertion_type", ASSERTION_TYPE)];
-    assert_refused(&stranger.world.token(&with(stranger.code().await.form(&stranger.client_id), &over)).await);
+    let assertion = assertion(
+        &some_key(),
+        &json!({ "iss": stranger.client_id, "sub": stranger.client_id }),
+    );
+    let over = [
+        ("client_assertion", assertion.as_str()),
+        ("client_assertion_type", ASSERTION_TYPE),
+    ];
+    assert_refused(
+        &stranger
+            .world
+            .token(&with(
+                stranger.code().await.form(&stranger.client_id),
+                &over,
+            ))
+            .await,
+    );
+}
+
+/// A configured client whose keys are at an address of its operator, and what that address answers.
+async fn registered_with_key_url(
+    keys: impl Fn() -> Vec<Value> + Send + Sync + 'static,
+) -> (World, FakeHttp) {
+    let host = FakeHttp::start(move |_| Reply::json(json!({ "keys": keys() }).to_string()))
+        .await
+        .unwrap();
+    let url = format!("http://{}/jwks", host.address()).parse().unwrap();
+    let world = World::with(|realm| {
+        let client = realm
+            .clients
+            .iter_mut()
+            .find(|client| client.client_id.as_str() == "signer")
+            .unwrap();
+        client.authentication.keys = Some(KeySource::Uri(url));
+    })
+    .await;
+    (world, host)
+}
+
+// SEC-35
+#[tokio::test]
+async fn keys_at_an_address_that_the_operator_named_are_fetched_once() {
+    let key = some_key();
+    let published = key.public().to_value();
+    let (world, host) = registered_with_key_url(move || vec![published.clone()]).await;
+    for id in ["1", "2", "3"] {
+        assert_eq!(
+            redeem_with_assertion(&world, &assertion(&key, &json!({ "jti": id })))
+                .await
+                .status,
+            200
+        );
+    }
+    assert_eq!(host.seen().len(), 1);
+}
+
+// SEC-44: a new key is found at once, and a stranger's key does not make us fetch again and again.
+#[tokio::test]
+async fn an_unknown_key_makes_the_keys_be_fetched_once_more() {
+    let (old, new) = (some_key(), some_key());
+    let rotated = Arc::new(AtomicBool::new(false));
+    let published = [old.public().to_value(), new.public().to_value()];
+    let now = Arc::clone(&rotated);
+    let (world, host) = registered_with_key_url(move || {
+        vec![published[usize::from(now.load(Ordering::SeqCst))].clone()]
+    })
+    .await;
+    assert_eq!(
+        redeem_with_assertion(&world, &assertion(&old, &json!({ "jti": "1" })))
+            .await
+            .status,
+        200
+    );
+    rotated.store(true, Ordering::SeqCst);
+    assert_eq!(
+        redeem_with_assertion(&world, &assertion(&new, &json!({ "jti": "2" })))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(host.seen().len(), 2);
+    for _ in 0..5 {
+        assert_refused(&redeem_with_assertion(&world, &assertion(&some_key(), &json!({}))).await);
+    }
+    assert_eq!(host.seen().len(), 2);
+}
+
+// A host that is down for a moment must not cost its clients their tokens.
+#[tokio::test]
+async fn a_document_that_cannot_be_had_now_is_asked_for_later() {
+    let world = World::with(|realm| {
+        realm.cimd.allow_http = true;
+        realm.cimd.ports = vec![1];
+        realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let answer = world
+        .token(&refresh_form("http://127.0.0.1:1/client.json", "x"))
+        .await;
+    assert_eq!(answer.error(), (503, "temporarily_unavailable".to_owned()));
+    assert_eq!(answer.header("retry-after"), "30");
 }

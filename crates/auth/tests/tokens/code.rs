@@ -9,7 +9,9 @@ use oauth::jose::jwk::JwkSet;
 use oauth::jose::jwt::{ACCESS_TOKEN, AbsentType, AcceptedTypes, VerifiedJwt};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, World, claims, with};
+use crate::world::{
+    Answer, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, World, claims, with,
+};
 
 fn assert_refused(answer: &Answer, code: &str) {
     let status = if code == "invalid_client" { 401 } else { 400 };
@@ -37,7 +39,10 @@ async fn the_access_token_says_what_resources_need_to_know() {
     let world = World::new().await;
     let token = world.tokens().await.text("access_token");
     let keys = JwkSet::parse(world.get("/jwks", &[]).await.body.as_bytes()).unwrap();
-    let types = AcceptedTypes { named: &[ACCESS_TOKEN], absent: AbsentType::Refused };
+    let types = AcceptedTypes {
+        named: &[ACCESS_TOKEN],
+        absent: AbsentType::Refused,
+    };
     let verified = VerifiedJwt::verify(&token, &keys, AlgSet::of(&[Alg::Es256]), types).unwrap();
     let mut said: BTreeMap<_, _> = verified.claims().members().clone().into_iter().collect();
     let token_id = said.remove("jti").unwrap();
@@ -74,7 +79,10 @@ async fn without_openid_there_is_no_id_token() {
     let (code, mut grant) = world.grant("app");
     grant.id_token = false;
     world.store_code(&code, &grant).await;
-    assert_eq!(world.token(&code.form("app")).await.json()["id_token"], Value::Null);
+    assert_eq!(
+        world.token(&code.form("app")).await.json()["id_token"],
+        Value::Null
+    );
 }
 
 #[tokio::test]
@@ -82,7 +90,10 @@ async fn a_client_without_the_grant_type_gets_no_refresh_token() {
     let world = World::new().await;
     let code = world.code_for("brief").await;
     let answer = world.token(&code.form("brief")).await;
-    assert_eq!((answer.status, &answer.json()["refresh_token"]), (200, &Value::Null));
+    assert_eq!(
+        (answer.status, &answer.json()["refresh_token"]),
+        (200, &Value::Null)
+    );
 }
 
 // SEC-3
@@ -97,7 +108,9 @@ async fn a_replayed_code_revokes_everything_that_came_of_it() {
     assert_refused(&world.token(&code.form("app")).await, "invalid_grant");
     assert!(world.is_revoked(&first.text("access_token")));
     let refresh_token = first.text("refresh_token");
-    let refreshed = world.token(&crate::world::refresh_form("app", &refresh_token)).await;
+    let refreshed = world
+        .token(&crate::world::refresh_form("app", &refresh_token))
+        .await;
     assert_refused(&refreshed, "invalid_grant");
 }
 
@@ -113,7 +126,10 @@ async fn of_fifty_who_redeem_at_once_exactly_one_succeeds() {
     for answer in lost {
         assert_refused(answer, "invalid_grant");
     }
-    assert!(world.is_revoked(&won[0].text("access_token")), "a replay revokes what the winner got");
+    assert!(
+        world.is_revoked(&won[0].text("access_token")),
+        "a replay revokes what the winner got"
+    );
 }
 
 // SEC-3
@@ -159,15 +175,28 @@ async fn a_missing_verifier_is_refused_and_costs_nothing() {
 // SEC-4, SEC-38, AS-29
 #[tokio::test]
 async fn a_resource_that_was_not_granted_is_refused_and_costs_nothing() {
-    refused_without_harm(&[("resource", "http://127.0.0.1:8480/elsewhere")], "invalid_target").await;
+    refused_without_harm(
+        &[("resource", "http://127.0.0.1:8480/elsewhere")],
+        "invalid_target",
+    )
+    .await;
     refused_without_harm(&[("resource", "not a uri")], "invalid_target").await;
-    refused_without_harm(&[("resource", "http://127.0.0.1:8480/mcp#x")], "invalid_target").await;
+    refused_without_harm(
+        &[("resource", "http://127.0.0.1:8480/mcp#x")],
+        "invalid_target",
+    )
+    .await;
 }
 
 // SEC-4, SEC-5
 #[tokio::test]
 async fn another_redirect_uri_is_refused_and_costs_nothing() {
-    for other in ["http://127.0.0.1:6275/oauth/callback", "http://localhost:6274/oauth/callback", "nonsense", "javascript:x"] {
+    for other in [
+        "http://127.0.0.1:6275/oauth/callback",
+        "http://localhost:6274/oauth/callback",
+        "nonsense",
+        "javascript:x",
+    ] {
         refused_without_harm(&[("redirect_uri", other)], "invalid_grant").await;
     }
 }
@@ -180,7 +209,9 @@ async fn another_client_learns_nothing_and_costs_nothing() {
     let world = World::new().await;
     let code = world.code().await;
     let foreign = world.token(&code.form("other")).await;
-    let unknown = world.token(&with(code.form("other"), &[("code", "unknown")])).await;
+    let unknown = world
+        .token(&with(code.form("other"), &[("code", "unknown")]))
+        .await;
     assert_eq!(foreign.body, unknown.body);
 }
 
@@ -200,7 +231,8 @@ async fn a_request_that_could_not_redeem_the_code_still_replays_it() {
     let world = World::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
-    let replay = with(code.form("app"), &[("code_verifier", &"a".repeat(43))]);
+    let wrong = "a".repeat(43);
+    let replay = with(code.form("app"), &[("code_verifier", &wrong)]);
     assert_refused(&world.token(&replay).await, "invalid_grant");
     assert!(world.is_revoked(&first.text("access_token")));
 }
@@ -213,9 +245,17 @@ async fn a_verifier_for_a_code_without_challenge_is_refused() {
     grant.challenge = None;
     world.store_code(&code, &grant).await;
     let secret = [("client_secret", crate::world::SECRET)];
-    assert_refused(&world.token(&with(code.form("keeper"), &secret)).await, "invalid_grant");
+    assert_refused(
+        &world.token(&with(code.form("keeper"), &secret)).await,
+        "invalid_grant",
+    );
     let without = with(with(code.form("keeper"), &secret), &[("code_verifier", "")]);
-    assert_refused(&world.token(&with(without.clone(), &[("redirect_uri", "")])).await, "invalid_grant");
+    assert_refused(
+        &world
+            .token(&with(without.clone(), &[("redirect_uri", "")]))
+            .await,
+        "invalid_grant",
+    );
     assert_eq!(world.token(&without).await.status, 200);
 }
 
@@ -224,15 +264,25 @@ async fn a_verifier_for_a_code_without_challenge_is_refused() {
 async fn a_resource_narrows_the_audience() {
     let world = World::new().await;
     let code = world.code().await;
-    let answer = world.token(&with(code.form("app"), &[("resource", "HTTP://127.0.0.1:8480/other/")])).await;
-    assert_eq!(claims(&answer.text("access_token")).audience(), [OTHER_RESOURCE, "mcp-gateway-demo"]);
+    let answer = world
+        .token(&with(
+            code.form("app"),
+            &[("resource", "HTTP://127.0.0.1:8480/other/")],
+        ))
+        .await;
+    assert_eq!(
+        claims(&answer.text("access_token")).audience(),
+        [OTHER_RESOURCE, "mcp-gateway-demo"]
+    );
 }
 
 #[tokio::test]
 async fn a_disabled_user_gets_nothing() {
     let world = World::new().await;
     let code = world.code().await;
-    store::user::set_disabled(&world.store, world.user.id, true).await.unwrap();
+    store::user::set_disabled(&world.store, world.user.id, true)
+        .await
+        .unwrap();
     assert_refused(&world.token(&code.form("app")).await, "invalid_grant");
 }
 
@@ -249,10 +299,23 @@ async fn a_code_of_another_realm_is_unknown() {
 #[tokio::test]
 async fn other_grant_types_do_not_exist() {
     let world = World::new().await;
-    for grant_type in ["password", "client_credentials", "implicit", "urn:ietf:params:oauth:grant-type:jwt-bearer"] {
-        assert_refused(&world.token(&[("grant_type", grant_type), ("client_id", "app")]).await, "unsupported_grant_type");
+    for grant_type in [
+        "password",
+        "client_credentials",
+        "implicit",
+        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    ] {
+        assert_refused(
+            &world
+                .token(&[("grant_type", grant_type), ("client_id", "app")])
+                .await,
+            "unsupported_grant_type",
+        );
     }
-    assert_refused(&world.token(&[("client_id", "app")]).await, "invalid_request");
+    assert_refused(
+        &world.token(&[("client_id", "app")]).await,
+        "invalid_request",
+    );
 }
 
 // SEC-10
@@ -270,7 +333,12 @@ async fn a_repeated_parameter_is_refused() {
 async fn parameters_in_the_query_are_refused() {
     let world = World::new().await;
     let code = world.code().await;
-    assert_refused(&world.post("/token?client_id=app", &[], &code.form("app")).await, "invalid_request");
+    assert_refused(
+        &world
+            .post("/token?client_id=app", &[], &code.form("app"))
+            .await,
+        "invalid_request",
+    );
     assert_eq!(world.token(&code.form("app")).await.status, 200);
 }
 
@@ -279,9 +347,22 @@ async fn parameters_in_the_query_are_refused() {
 async fn other_media_types_are_refused() {
     let world = World::new().await;
     let code = world.code().await;
-    let json = json!({ "grant_type": "authorization_code", "code": code.code, "client_id": "app" }).to_string();
-    for content_type in ["application/json", "application/json, application/x-www-form-urlencoded", "multipart/form-data", ""] {
-        let answer = world.send(Method::POST, "/token", &[("content-type", content_type)], &json).await;
+    let json = json!({ "grant_type": "authorization_code", "code": code.code, "client_id": "app" })
+        .to_string();
+    for content_type in [
+        "application/json",
+        "application/json, application/x-www-form-urlencoded",
+        "multipart/form-data",
+        "",
+    ] {
+        let answer = world
+            .send(
+                Method::POST,
+                "/token",
+                &[("content-type", content_type)],
+                &json,
+            )
+            .await;
         assert_refused(&answer, "invalid_request");
     }
 }
@@ -290,7 +371,10 @@ async fn other_media_types_are_refused() {
 async fn a_body_that_is_too_large_is_refused() {
     let world = World::new().await;
     let large = "x".repeat(100_000);
-    assert_refused(&world.token(&[("grant_type", &large)]).await, "invalid_request");
+    assert_refused(
+        &world.token(&[("grant_type", &large)]).await,
+        "invalid_request",
+    );
 }
 
 #[tokio::test]
@@ -308,13 +392,28 @@ async fn a_failure_of_ours_is_told_as_a_reference_and_nothing_else() {
     let answer = world.token(&code.form("app")).await;
     assert_eq!(answer.error(), (500, "server_error".to_owned()));
     let description = answer.text("error_description");
-    assert!(description.starts_with("internal error, reference ") && description.len() < 60, "{description}");
+    assert!(
+        description.starts_with("internal error, reference ") && description.len() < 60,
+        "{description}"
+    );
 }
 
 #[tokio::test]
 async fn the_redirect_uri_need_not_be_repeated_with_pkce() {
     let world = World::new().await;
     let code = world.code().await;
-    assert_eq!(world.token(&with(code.form("app"), &[("redirect_uri", "")])).await.status, 200);
-    assert_eq!(REDIRECT.parse::<oauth::redirect_uri::RedirectUri>().unwrap().display_host(), "127.0.0.1");
+    assert_eq!(
+        world
+            .token(&with(code.form("app"), &[("redirect_uri", "")]))
+            .await
+            .status,
+        200
+    );
+    assert_eq!(
+        REDIRECT
+            .parse::<oauth::redirect_uri::RedirectUri>()
+            .unwrap()
+            .display_host(),
+        "127.0.0.1"
+    );
 }

@@ -22,13 +22,25 @@ async fn a_preflight_is_answered_without_authentication() {
         let headers = [
             ("origin", "https://app.example"),
             ("access-control-request-method", "POST"),
-            ("access-control-request-headers", "authorization, mcp-protocol-version, x-custom"),
+            (
+                "access-control-request-headers",
+                "authorization, mcp-protocol-version, x-custom",
+            ),
         ];
         let answer = world.send(Method::OPTIONS, path, &headers, "").await;
         assert_eq!(answer.status, 204, "{path}");
         assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
-        assert!(answer.header("access-control-allow-headers").contains("authorization"), "{path}");
-        assert_eq!(answer.header("access-control-allow-credentials"), "", "{path}");
+        assert!(
+            answer
+                .header("access-control-allow-headers")
+                .contains("authorization"),
+            "{path}"
+        );
+        assert_eq!(
+            answer.header("access-control-allow-credentials"),
+            "",
+            "{path}"
+        );
     }
 }
 
@@ -36,11 +48,35 @@ async fn a_preflight_is_answered_without_authentication() {
 #[tokio::test]
 async fn errors_can_be_read_by_scripts_too() {
     let world = World::new().await;
-    let refused = world.post("/token", &[("origin", "https://app.example")], &[("grant_type", "x")]).await;
-    assert_eq!((refused.status, refused.header("access-control-allow-origin")), (400, "*"));
-    let challenged = world.get("/userinfo", &[("origin", "https://app.example")]).await;
-    assert_eq!((challenged.status, challenged.header("access-control-allow-origin")), (401, "*"));
-    assert!(challenged.header("access-control-expose-headers").contains("WWW-Authenticate"));
+    let refused = world
+        .post(
+            "/token",
+            &[("origin", "https://app.example")],
+            &[("grant_type", "x")],
+        )
+        .await;
+    assert_eq!(
+        (
+            refused.status,
+            refused.header("access-control-allow-origin")
+        ),
+        (400, "*")
+    );
+    let challenged = world
+        .get("/userinfo", &[("origin", "https://app.example")])
+        .await;
+    assert_eq!(
+        (
+            challenged.status,
+            challenged.header("access-control-allow-origin")
+        ),
+        (401, "*")
+    );
+    assert!(
+        challenged
+            .header("access-control-expose-headers")
+            .contains("WWW-Authenticate")
+    );
 }
 
 // SEC-74

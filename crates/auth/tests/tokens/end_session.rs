@@ -15,7 +15,12 @@ async fn id_token(world: &World, session: &model::session::Session) -> String {
 }
 
 async fn logout(world: &World, cookie: &str, query: &[(&str, &str)]) -> Answer {
-    world.get(&format!("/logout?{}", form::encode(query.iter().copied())), &[("cookie", cookie)]).await
+    world
+        .get(
+            &format!("/logout?{}", form::encode(query.iter().copied())),
+            &[("cookie", cookie)],
+        )
+        .await
 }
 
 /// Whether the cookie still belongs to somebody: otherwise there is nothing to ask.
@@ -24,8 +29,17 @@ async fn is_signed_in(world: &World, cookie: &str) -> bool {
 }
 
 fn field(page: &str, name: &str) -> String {
-    let tag = page.split("<input ").find(|tag| tag.contains(&format!("name=\"{name}\""))).unwrap();
-    tag.split("value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned()
+    let tag = page
+        .split("<input ")
+        .find(|tag| tag.contains(&format!("name=\"{name}\"")))
+        .unwrap();
+    tag.split("value=\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned()
 }
 
 #[tokio::test]
@@ -33,7 +47,16 @@ async fn an_id_token_of_the_session_ends_it_and_returns_to_the_client() {
     let world = World::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
-    let answer = logout(&world, &cookie, &[("id_token_hint", &hint), ("post_logout_redirect_uri", BYE), ("state", "a b")]).await;
+    let answer = logout(
+        &world,
+        &cookie,
+        &[
+            ("id_token_hint", &hint),
+            ("post_logout_redirect_uri", BYE),
+            ("state", "a b"),
+        ],
+    )
+    .await;
     assert_eq!(answer.status, 303, "{answer:?}");
     assert_eq!(answer.header("location"), format!("{BYE}?state=a+b"));
     assert!(answer.header("set-cookie").contains("Max-Age=0"));
@@ -57,7 +80,16 @@ async fn an_expired_id_token_is_as_good() {
 async fn without_an_id_token_the_user_is_asked_first() {
     let world = World::new().await;
     let (_, cookie) = world.session().await;
-    let page = logout(&world, &cookie, &[("client_id", "app"), ("post_logout_redirect_uri", BYE), ("state", "s")]).await;
+    let page = logout(
+        &world,
+        &cookie,
+        &[
+            ("client_id", "app"),
+            ("post_logout_redirect_uri", BYE),
+            ("state", "s"),
+        ],
+    )
+    .await;
     assert_eq!(page.status, 200);
     assert_eq!(page.header("x-frame-options"), "DENY");
     assert!(is_signed_in(&world, &cookie).await);
@@ -65,13 +97,28 @@ async fn without_an_id_token_the_user_is_asked_first() {
     let form = [
         ("csrf", field(&page.body, "csrf")),
         ("client_id", field(&page.body, "client_id")),
-        ("post_logout_redirect_uri", field(&page.body, "post_logout_redirect_uri")),
+        (
+            "post_logout_redirect_uri",
+            field(&page.body, "post_logout_redirect_uri"),
+        ),
         ("state", field(&page.body, "state")),
         ("decision", "logout".to_owned()),
     ];
-    let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    let answer = world.post("/logout", &[("cookie", &cookie), ("origin", "http://127.0.0.1:8480")], &form).await;
-    assert_eq!((answer.status, answer.header("location")), (303, &*format!("{BYE}?state=s")));
+    let form: Vec<_> = form
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    let answer = world
+        .post(
+            "/logout",
+            &[("cookie", &cookie), ("origin", "http://127.0.0.1:8480")],
+            &form,
+        )
+        .await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (303, &*format!("{BYE}?state=s"))
+    );
     assert!(!is_signed_in(&world, &cookie).await);
 }
 
@@ -82,12 +129,23 @@ async fn a_form_of_another_site_is_refused() {
     let (_, cookie) = world.session().await;
     let page = logout(&world, &cookie, &[]).await;
     let token = field(&page.body, "csrf");
-    for (origin, token) in [("https://evil.example", token.as_str()), ("http://127.0.0.1:8480", "forged")] {
-        let answer = world.post("/logout", &[("cookie", &cookie), ("origin", origin)], &[("csrf", token), ("decision", "logout")]).await;
+    for (origin, token) in [
+        ("https://evil.example", token.as_str()),
+        ("http://127.0.0.1:8480", "forged"),
+    ] {
+        let answer = world
+            .post(
+                "/logout",
+                &[("cookie", &cookie), ("origin", origin)],
+                &[("csrf", token), ("decision", "logout")],
+            )
+            .await;
         assert_eq!(answer.status, 403, "{answer:?}");
     }
     // Without its token it is a request to ask, not an answer.
-    let asked = world.post("/logout", &[("cookie", &cookie)], &[("decision", "logout")]).await;
+    let asked = world
+        .post("/logout", &[("cookie", &cookie)], &[("decision", "logout")])
+        .await;
     assert_eq!(asked.status, 200);
     assert!(is_signed_in(&world, &cookie).await);
 }
@@ -123,8 +181,14 @@ async fn the_browser_is_sent_only_where_the_client_registered() {
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
     for (query, address) in [
-        (vec![("id_token_hint", hint.as_str())], "https://evil.example/"),
-        (vec![("client_id", "app")], "http://127.0.0.1:6274/oauth/callback"),
+        (
+            vec![("id_token_hint", hint.as_str())],
+            "https://evil.example/",
+        ),
+        (
+            vec![("client_id", "app")],
+            "http://127.0.0.1:6274/oauth/callback",
+        ),
         (vec![("client_id", "app")], "javascript:alert(1)"),
         (vec![("client_id", "nobody")], BYE),
         (vec![], BYE),
@@ -132,7 +196,11 @@ async fn the_browser_is_sent_only_where_the_client_registered() {
         let mut query = query.clone();
         query.push(("post_logout_redirect_uri", address));
         let answer = logout(&world, &cookie, &query).await;
-        assert_eq!((answer.status, answer.header("location")), (400, ""), "{query:?}");
+        assert_eq!(
+            (answer.status, answer.header("location")),
+            (400, ""),
+            "{query:?}"
+        );
     }
     assert!(is_signed_in(&world, &cookie).await);
 }
@@ -142,7 +210,12 @@ async fn a_client_cannot_speak_for_another() {
     let world = World::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
-    let answer = logout(&world, &cookie, &[("id_token_hint", &hint), ("client_id", "other")]).await;
+    let answer = logout(
+        &world,
+        &cookie,
+        &[("id_token_hint", &hint), ("client_id", "other")],
+    )
+    .await;
     assert_eq!(answer.status, 400);
 }
 
@@ -152,6 +225,11 @@ async fn who_is_not_signed_in_is_signed_out_already() {
     let answer = logout(&world, "", &[]).await;
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains("Signed out"));
-    let answer = logout(&world, "", &[("client_id", "app"), ("post_logout_redirect_uri", BYE)]).await;
+    let answer = logout(
+        &world,
+        "",
+        &[("client_id", "app"), ("post_logout_redirect_uri", BYE)],
+    )
+    .await;
     assert_eq!((answer.status, answer.header("location")), (303, BYE));
 }

@@ -16,7 +16,12 @@ async fn published(world: &World) -> JwkSet {
 
 async fn signing_kid(world: &World) -> String {
     let token = world.tokens().await.text("access_token");
-    UnverifiedJws::parse(&token).unwrap().header().kid.clone().unwrap()
+    UnverifiedJws::parse(&token)
+        .unwrap()
+        .header()
+        .kid
+        .clone()
+        .unwrap()
 }
 
 // SEC-42
@@ -26,7 +31,12 @@ async fn only_public_halves_are_published() {
     let answer = world.get("/jwks", &[]).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let keys = answer.json();
-    let members: Vec<_> = keys["keys"][0].as_object().unwrap().keys().map(String::as_str).collect();
+    let members: Vec<_> = keys["keys"][0]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
 }
 
@@ -41,7 +51,11 @@ async fn every_algorithm_signs_tokens_that_verify() {
         let token = world.tokens().await.text("access_token");
         let unverified = UnverifiedJws::parse(&token).unwrap();
         assert_eq!(unverified.header().alg, alg.as_str());
-        assert!(unverified.verify(&published(&world).await, AlgSet::of(&[alg])).is_ok());
+        assert!(
+            unverified
+                .verify(&published(&world).await, AlgSet::of(&[alg]))
+                .is_ok()
+        );
     }
 }
 
@@ -55,12 +69,20 @@ async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
     world.clock.advance(day * 89);
     let keys = published(&world).await;
     assert_eq!(keys.keys().len(), 2, "the next key is published");
-    let new = keys.keys().iter().find_map(|key| key.kid().filter(|kid| *kid != old)).unwrap().to_owned();
+    let new = keys
+        .keys()
+        .iter()
+        .find_map(|key| key.kid().filter(|kid| *kid != old))
+        .unwrap()
+        .to_owned();
     assert_eq!(signing_kid(&world).await, old);
 
     world.clock.advance(day);
     assert_eq!(signing_kid(&world).await, new);
-    assert!(published(&world).await.contains(&old), "tokens of the old key still verify");
+    assert!(
+        published(&world).await.contains(&old),
+        "tokens of the old key still verify"
+    );
 
     world.clock.advance(day);
     assert!(!published(&world).await.contains(&old));

@@ -17,4 +17,5 @@ mod end_session;
 mod jwks;
 mod refresh;
 mod revoke;
+mod two_nodes;
 mod userinfo;

@@ -31,8 +31,19 @@ async fn every_refresh_rotates_the_token() {
         assert_eq!(answer.text("scope"), "openid profile email mcp:tools");
         assert_ne!(answer.text("refresh_token"), token);
         token = answer.text("refresh_token");
-        let family = |token: &str| claims(token).token_id().unwrap().split('.').next().unwrap().to_owned();
-        assert_eq!(family(&answer.text("access_token")), family(&first.text("access_token")));
+        let family = |token: &str| {
+            claims(token)
+                .token_id()
+                .unwrap()
+                .split('.')
+                .next()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            family(&answer.text("access_token")),
+            family(&first.text("access_token"))
+        );
     }
 }
 
@@ -42,10 +53,19 @@ async fn concurrent_refreshes_get_the_same_successor() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
     let answers = join_all((0..20).map(|_| refresh(&world, &token))).await;
-    let successors: Vec<_> = answers.iter().map(|answer| answer.text("refresh_token")).collect();
-    assert!(successors.windows(2).all(|pair| pair[0] == pair[1]), "{successors:?}");
+    let successors: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.text("refresh_token"))
+        .collect();
+    assert!(
+        successors.windows(2).all(|pair| pair[0] == pair[1]),
+        "{successors:?}"
+    );
     assert_ne!(successors[0], token);
-    let mut access_tokens: Vec<_> = answers.iter().map(|answer| answer.text("access_token")).collect();
+    let mut access_tokens: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.text("access_token"))
+        .collect();
     access_tokens.dedup();
     assert_eq!(access_tokens.len(), 20, "access tokens are never shared");
 }
@@ -57,7 +77,10 @@ async fn the_previous_token_gives_the_same_successor_within_the_grace() {
     let token = world.tokens().await.text("refresh_token");
     let successor = refresh(&world, &token).await.text("refresh_token");
     world.advance(GRACE - 1);
-    assert_eq!(refresh(&world, &token).await.text("refresh_token"), successor);
+    assert_eq!(
+        refresh(&world, &token).await.text("refresh_token"),
+        successor
+    );
     assert_eq!(refresh(&world, &successor).await.status, 200);
 }
 
@@ -73,7 +96,10 @@ async fn a_lost_answer_costs_nothing() {
     assert_ne!(recovered.text("refresh_token"), lost);
     // Who presents the lost one now is not the client.
     assert_refused(&refresh(&world, &lost).await, "invalid_grant");
-    assert_refused(&refresh(&world, &recovered.text("refresh_token")).await, "invalid_grant");
+    assert_refused(
+        &refresh(&world, &recovered.text("refresh_token")).await,
+        "invalid_grant",
+    );
 }
 
 // SEC-48
@@ -84,8 +110,14 @@ async fn a_stolen_token_ends_the_grant_for_both() {
     let second = refresh(&world, &first.text("refresh_token")).await;
     let third = refresh(&world, &second.text("refresh_token")).await;
     world.advance(GRACE);
-    assert_refused(&refresh(&world, &first.text("refresh_token")).await, "invalid_grant");
-    assert_refused(&refresh(&world, &third.text("refresh_token")).await, "invalid_grant");
+    assert_refused(
+        &refresh(&world, &first.text("refresh_token")).await,
+        "invalid_grant",
+    );
+    assert_refused(
+        &refresh(&world, &third.text("refresh_token")).await,
+        "invalid_grant",
+    );
     for answer in [first, second, third] {
         assert!(world.is_revoked(&answer.text("access_token")));
     }
@@ -99,7 +131,10 @@ async fn another_client_is_refused_and_changes_nothing() {
     let foreign = world.token(&refresh_form("other", &token)).await;
     assert_refused(&foreign, "invalid_grant");
     let garbage = world.token(&refresh_form("other", &"A".repeat(75))).await;
-    assert_eq!(foreign.body, garbage.body, "somebody else's token looks like none");
+    assert_eq!(
+        foreign.body, garbage.body,
+        "somebody else's token looks like none"
+    );
     assert_eq!(refresh(&world, &token).await.status, 200);
 }
 
@@ -110,7 +145,10 @@ async fn another_client_cannot_revoke_with_an_old_token() {
     let first = world.tokens().await.text("refresh_token");
     let second = refresh(&world, &first).await.text("refresh_token");
     let third = refresh(&world, &second).await.text("refresh_token");
-    assert_refused(&world.token(&refresh_form("other", &first)).await, "invalid_grant");
+    assert_refused(
+        &world.token(&refresh_form("other", &first)).await,
+        "invalid_grant",
+    );
     assert_eq!(refresh(&world, &third).await.status, 200);
 }
 
@@ -127,8 +165,16 @@ async fn what_is_no_refresh_token_is_refused() {
 async fn a_resource_narrows_this_access_token_only() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
-    let narrow = world.token(&with(refresh_form("app", &token), &[("resource", OTHER_RESOURCE)])).await;
-    assert_eq!(claims(&narrow.text("access_token")).audience(), [OTHER_RESOURCE, "mcp-gateway-demo"]);
+    let narrow = world
+        .token(&with(
+            refresh_form("app", &token),
+            &[("resource", OTHER_RESOURCE)],
+        ))
+        .await;
+    assert_eq!(
+        claims(&narrow.text("access_token")).audience(),
+        [OTHER_RESOURCE, "mcp-gateway-demo"]
+    );
     let wide = refresh(&world, &narrow.text("refresh_token")).await;
     assert_eq!(claims(&wide.text("access_token")).audience().len(), 3);
 }
@@ -138,7 +184,10 @@ async fn a_resource_narrows_this_access_token_only() {
 async fn a_resource_beyond_the_grant_is_refused_and_costs_nothing() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
-    let wide = with(refresh_form("app", &token), &[("resource", "http://127.0.0.1:8480/elsewhere")]);
+    let wide = with(
+        refresh_form("app", &token),
+        &[("resource", "http://127.0.0.1:8480/elsewhere")],
+    );
     assert_refused(&world.token(&wide).await, "invalid_target");
     let answer = refresh(&world, &token).await;
     assert_eq!(answer.status, 200);
@@ -150,10 +199,23 @@ async fn a_scope_narrows_and_never_widens() {
     let token = world.tokens().await.text("refresh_token");
     let wide = with(refresh_form("app", &token), &[("scope", "mcp:tools admin")]);
     assert_refused(&world.token(&wide).await, "invalid_scope");
-    let narrow = world.token(&with(refresh_form("app", &token), &[("scope", "openid mcp:tools")])).await;
+    let narrow = world
+        .token(&with(
+            refresh_form("app", &token),
+            &[("scope", "openid mcp:tools")],
+        ))
+        .await;
     assert_eq!(narrow.text("scope"), "openid mcp:tools");
-    assert_eq!(claims(&narrow.text("access_token")).scopes(), ["openid", "mcp:tools"]);
-    assert_eq!(refresh(&world, &narrow.text("refresh_token")).await.text("scope"), "openid profile email mcp:tools");
+    assert_eq!(
+        claims(&narrow.text("access_token")).scopes(),
+        ["openid", "mcp:tools"]
+    );
+    assert_eq!(
+        refresh(&world, &narrow.text("refresh_token"))
+            .await
+            .text("scope"),
+        "openid profile email mcp:tools"
+    );
 }
 
 // SEC-48: a replay is a replay, whatever else is wrong with it.
@@ -197,7 +259,10 @@ async fn a_refresh_renews_the_id_token_without_the_nonce() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
     let id_token = claims(&refresh(&world, &token).await.text("id_token"));
-    assert_eq!((id_token.audience(), id_token.get("nonce")), (["app".to_owned()].as_slice(), None::<&Value>));
+    assert_eq!(
+        (id_token.audience(), id_token.get("nonce")),
+        (["app".to_owned()].as_slice(), None::<&Value>)
+    );
 }
 
 #[tokio::test]
@@ -211,8 +276,12 @@ async fn a_client_that_lost_the_grant_type_cannot_refresh() {
 async fn a_disabled_user_gets_no_more_tokens() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
-    store::user::set_disabled(&world.store, world.user.id, true).await.unwrap();
+    store::user::set_disabled(&world.store, world.user.id, true)
+        .await
+        .unwrap();
     assert_refused(&refresh(&world, &token).await, "invalid_grant");
-    store::user::set_disabled(&world.store, world.user.id, false).await.unwrap();
+    store::user::set_disabled(&world.store, world.user.id, false)
+        .await
+        .unwrap();
     assert_eq!(refresh(&world, &token).await.status, 200);
 }

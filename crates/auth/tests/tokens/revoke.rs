@@ -3,7 +3,13 @@
 use crate::world::{Answer, SECRET, World, basic, refresh_form};
 
 async fn revoke(world: &World, client_id: &str, token: &str) -> Answer {
-    world.post("/revoke", &[], &[("client_id", client_id), ("token", token)]).await
+    world
+        .post(
+            "/revoke",
+            &[],
+            &[("client_id", client_id), ("token", token)],
+        )
+        .await
 }
 
 #[tokio::test]
@@ -14,7 +20,9 @@ async fn a_refresh_token_takes_its_whole_grant_with_it() {
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     assert_eq!(answer.header("cache-control"), "no-store");
     assert!(world.is_revoked(&tokens.text("access_token")));
-    let refreshed = world.token(&refresh_form("app", &tokens.text("refresh_token"))).await;
+    let refreshed = world
+        .token(&refresh_form("app", &tokens.text("refresh_token")))
+        .await;
     assert_eq!(refreshed.error(), (400, "invalid_grant".to_owned()));
 }
 
@@ -22,7 +30,9 @@ async fn a_refresh_token_takes_its_whole_grant_with_it() {
 async fn an_old_refresh_token_revokes_too() {
     let world = World::new().await;
     let first = world.tokens().await;
-    let second = world.token(&refresh_form("app", &first.text("refresh_token"))).await;
+    let second = world
+        .token(&refresh_form("app", &first.text("refresh_token")))
+        .await;
     revoke(&world, "app", &first.text("refresh_token")).await;
     assert!(world.is_revoked(&second.text("access_token")));
 }
@@ -31,11 +41,24 @@ async fn an_old_refresh_token_revokes_too() {
 async fn an_access_token_takes_only_itself() {
     let world = World::new().await;
     let first = world.tokens().await;
-    let second = world.token(&refresh_form("app", &first.text("refresh_token"))).await;
-    assert_eq!(revoke(&world, "app", &first.text("access_token")).await.status, 200);
+    let second = world
+        .token(&refresh_form("app", &first.text("refresh_token")))
+        .await;
+    assert_eq!(
+        revoke(&world, "app", &first.text("access_token"))
+            .await
+            .status,
+        200
+    );
     assert!(world.is_revoked(&first.text("access_token")));
     assert!(!world.is_revoked(&second.text("access_token")));
-    assert_eq!(world.token(&refresh_form("app", &second.text("refresh_token"))).await.status, 200);
+    assert_eq!(
+        world
+            .token(&refresh_form("app", &second.text("refresh_token")))
+            .await
+            .status,
+        200
+    );
 }
 
 // RFC 7009 §2.1: and it isn't told whether there was one.
@@ -44,10 +67,19 @@ async fn a_token_of_another_client_stays_and_nothing_is_told() {
     let world = World::new().await;
     let tokens = world.tokens().await;
     for kind in ["refresh_token", "access_token"] {
-        assert_eq!(revoke(&world, "other", &tokens.text(kind)).await.status, 200);
+        assert_eq!(
+            revoke(&world, "other", &tokens.text(kind)).await.status,
+            200
+        );
     }
     assert!(!world.is_revoked(&tokens.text("access_token")));
-    assert_eq!(world.token(&refresh_form("app", &tokens.text("refresh_token"))).await.status, 200);
+    assert_eq!(
+        world
+            .token(&refresh_form("app", &tokens.text("refresh_token")))
+            .await
+            .status,
+        200
+    );
 }
 
 // RFC 7009 §2.2
@@ -63,10 +95,22 @@ async fn what_is_no_token_is_as_good_as_revoked() {
 #[tokio::test]
 async fn the_client_must_authenticate() {
     let world = World::new().await;
-    assert_eq!(revoke(&world, "keeper", "x").await.error(), (401, "invalid_client".to_owned()));
-    assert_eq!(revoke(&world, "nobody", "x").await.error(), (401, "invalid_client".to_owned()));
+    assert_eq!(
+        revoke(&world, "keeper", "x").await.error(),
+        (401, "invalid_client".to_owned())
+    );
+    assert_eq!(
+        revoke(&world, "nobody", "x").await.error(),
+        (401, "invalid_client".to_owned())
+    );
     let header = basic("keeper", SECRET);
-    assert_eq!(world.post("/revoke", &[("authorization", &header)], &[("token", "x")]).await.status, 200);
+    assert_eq!(
+        world
+            .post("/revoke", &[("authorization", &header)], &[("token", "x")])
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
@@ -80,6 +124,12 @@ async fn a_request_without_token_is_refused() {
 #[tokio::test]
 async fn a_token_in_the_query_is_refused() {
     let world = World::new().await;
-    let answer = world.post("/revoke?token=x", &[], &[("client_id", "app"), ("token", "x")]).await;
+    let answer = world
+        .post(
+            "/revoke?token=x",
+            &[],
+            &[("client_id", "app"), ("token", "x")],
+        )
+        .await;
     assert_eq!(answer.error(), (400, "invalid_request".to_owned()));
 }

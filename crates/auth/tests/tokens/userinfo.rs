@@ -6,7 +6,12 @@ use serde_json::json;
 use crate::world::{Answer, World, refresh_form, with};
 
 async fn userinfo(world: &World, token: &str) -> Answer {
-    world.get("/userinfo", &[("authorization", &format!("Bearer {token}"))]).await
+    world
+        .get(
+            "/userinfo",
+            &[("authorization", &format!("Bearer {token}"))],
+        )
+        .await
 }
 
 #[tokio::test]
@@ -23,7 +28,14 @@ async fn the_holder_of_a_token_learns_about_its_user() {
         })
     );
     assert_eq!(answer.header("cache-control"), "no-store");
-    let posted = world.send(Method::POST, "/userinfo", &[("authorization", &format!("bearer {token}"))], "").await;
+    let posted = world
+        .send(
+            Method::POST,
+            "/userinfo",
+            &[("authorization", &format!("bearer {token}"))],
+            "",
+        )
+        .await;
     assert_eq!(posted.status, 200);
 }
 
@@ -31,7 +43,12 @@ async fn the_holder_of_a_token_learns_about_its_user() {
 async fn a_narrower_token_says_less() {
     let world = World::new().await;
     let refresh_token = world.tokens().await.text("refresh_token");
-    let narrow = world.token(&with(refresh_form("app", &refresh_token), &[("scope", "openid email")])).await;
+    let narrow = world
+        .token(&with(
+            refresh_form("app", &refresh_token),
+            &[("scope", "openid email")],
+        ))
+        .await;
     let answer = userinfo(&world, &narrow.text("access_token")).await;
     assert_eq!(answer.json()["name"], json!(null));
     assert_eq!(answer.json()["email"], "alice@example.org");
@@ -43,15 +60,30 @@ async fn without_a_token_there_is_a_challenge_without_error() {
     let world = World::new().await;
     let answer = world.get("/userinfo", &[]).await;
     assert_eq!(answer.status, 401);
-    assert!(answer.header("www-authenticate").starts_with("Bearer realm="));
+    assert!(
+        answer
+            .header("www-authenticate")
+            .starts_with("Bearer realm=")
+    );
     // Tokens in the query are not looked for.
     let token = world.tokens().await.text("access_token");
-    assert_eq!(world.get(&format!("/userinfo?access_token={token}"), &[]).await.status, 401);
+    assert_eq!(
+        world
+            .get(&format!("/userinfo?access_token={token}"), &[])
+            .await
+            .status,
+        401
+    );
 }
 
 fn assert_invalid(answer: &Answer) {
     assert_eq!(answer.status, 401, "{answer:?}");
-    assert!(answer.header("www-authenticate").starts_with("Bearer error=\"invalid_token\""), "{answer:?}");
+    assert!(
+        answer
+            .header("www-authenticate")
+            .starts_with("Bearer error=\"invalid_token\""),
+        "{answer:?}"
+    );
 }
 
 // SEC-40
@@ -86,7 +118,16 @@ async fn an_expired_token_is_refused() {
 async fn a_revoked_token_is_refused_at_once() {
     let world = World::new().await;
     let tokens = world.tokens().await;
-    world.post("/revoke", &[], &[("client_id", "app"), ("token", &tokens.text("refresh_token"))]).await;
+    world
+        .post(
+            "/revoke",
+            &[],
+            &[
+                ("client_id", "app"),
+                ("token", &tokens.text("refresh_token")),
+            ],
+        )
+        .await;
     assert_invalid(&userinfo(&world, &tokens.text("access_token")).await);
 }
 
@@ -94,7 +135,9 @@ async fn a_revoked_token_is_refused_at_once() {
 async fn a_disabled_user_is_nobody() {
     let world = World::new().await;
     let token = world.tokens().await.text("access_token");
-    store::user::set_disabled(&world.store, world.user.id, true).await.unwrap();
+    store::user::set_disabled(&world.store, world.user.id, true)
+        .await
+        .unwrap();
     assert_invalid(&userinfo(&world, &token).await);
 }
 
@@ -103,8 +146,17 @@ async fn a_disabled_user_is_nobody() {
 async fn a_token_without_openid_is_not_enough() {
     let world = World::new().await;
     let refresh_token = world.tokens().await.text("refresh_token");
-    let narrow = world.token(&with(refresh_form("app", &refresh_token), &[("scope", "mcp:tools")])).await;
+    let narrow = world
+        .token(&with(
+            refresh_form("app", &refresh_token),
+            &[("scope", "mcp:tools")],
+        ))
+        .await;
     let answer = userinfo(&world, &narrow.text("access_token")).await;
     assert_eq!(answer.status, 403);
-    assert!(answer.header("www-authenticate").contains("error=\"insufficient_scope\""));
+    assert!(
+        answer
+            .header("www-authenticate")
+            .contains("error=\"insufficient_scope\"")
+    );
 }

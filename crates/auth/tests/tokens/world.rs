@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
 use model::claims::Mapper;
 use model::client::{Authentication, Client, KeySource, Provenance};
-use model::clock::{Clock as _, TestClock, Timestamp};
+use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};
 use model::id::Id;
 use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind};
@@ -21,12 +21,13 @@ use net::body::{self, Body};
 use net::edge::{Peer, Site as _};
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::resolve::SystemResolver;
+use net::egress::rules::Rules;
 use oauth::form;
 use oauth::jose::alg::Alg;
-use oauth::jose::jwk::JwkSet;
-use oauth::jose::signing::SigningKey;
 use oauth::jose::claims::Claims;
+use oauth::jose::jwk::JwkSet;
 use oauth::jose::jws::UnverifiedJws;
+use oauth::jose::signing::SigningKey;
 use oauth::pkce::CodeVerifier;
 use serde_json::Value;
 use store::Store;
@@ -63,7 +64,10 @@ impl Answer {
 
     /// A member of the JSON body that must be a string.
     pub(crate) fn text(&self, member: &str) -> String {
-        self.json()[member].as_str().unwrap_or_else(|| panic!("no `{member}` in {self:?}")).to_owned()
+        self.json()[member]
+            .as_str()
+            .unwrap_or_else(|| panic!("no `{member}` in {self:?}"))
+            .to_owned()
     }
 
     /// Status and error code.
@@ -72,7 +76,9 @@ impl Answer {
     }
 
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -97,7 +103,10 @@ impl Code {
 }
 
 /// Puts values over a form; an empty one takes a parameter away.
-pub(crate) fn with<'a>(mut form: Vec<(&'a str, &'a str)>, over: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn with<'a>(
+    mut form: Vec<(&'a str, &'a str)>,
+    over: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
     form.retain(|(name, _)| over.iter().all(|(other, _)| other != name));
     form.extend(over.iter().copied().filter(|(_, value)| !value.is_empty()));
     form
@@ -105,12 +114,23 @@ pub(crate) fn with<'a>(mut form: Vec<(&'a str, &'a str)>, over: &[(&'a str, &'a 
 
 /// The form that refreshes for a public client.
 pub(crate) fn refresh_form<'a>(client_id: &'a str, token: &'a str) -> Vec<(&'a str, &'a str)> {
-    vec![("grant_type", "refresh_token"), ("client_id", client_id), ("refresh_token", token)]
+    vec![
+        ("grant_type", "refresh_token"),
+        ("client_id", client_id),
+        ("refresh_token", token),
+    ]
 }
 
 pub(crate) fn basic(id: &str, secret: &str) -> String {
-    let encode = |text: &str| form::encode([("", text)]).trim_start_matches('=').to_owned();
-    format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(id), encode(secret))))
+    let encode = |text: &str| {
+        form::encode([("", text)])
+            .trim_start_matches('=')
+            .to_owned()
+    };
+    format!(
+        "Basic {}",
+        STANDARD.encode(format!("{}:{}", encode(id), encode(secret)))
+    )
 }
 
 /// The claims of a token, without asking whether they are true.
@@ -138,18 +158,63 @@ fn realm(signer: &SigningKey) -> Realm {
     tools.audiences = vec!["mcp-gateway-demo".to_owned()];
     realm.scopes.push(tools);
     for uri in [RESOURCE, OTHER_RESOURCE] {
-        realm.resources.push(ResourceServer { uri: uri.parse().unwrap(), default_scopes: "mcp:tools".parse().unwrap() });
+        realm.resources.push(ResourceServer {
+            uri: uri.parse().unwrap(),
+            default_scopes: "mcp:tools".parse().unwrap(),
+        });
     }
-    let keys = JwkSet::new(vec![signer.public().clone()]).to_value().to_string();
+    let keys = JwkSet::new(vec![signer.public().clone()])
+        .to_value()
+        .to_string();
     realm.clients = vec![
         client("app", Authentication::none()),
         client("other", Authentication::none()),
-        Client { may_refresh: false, ..client("brief", Authentication::none()) },
-        client("keeper", Authentication::secret(&Secret::new(SECRET.to_owned()))),
-        client("signer", Authentication::private_key_jwt(KeySource::Inline(keys))),
+        Client {
+            may_refresh: false,
+            ..client("brief", Authentication::none())
+        },
+        client(
+            "keeper",
+            Authentication::secret(&Secret::new(SECRET.to_owned())),
+        ),
+        client(
+            "signer",
+            Authentication::private_key_jwt(KeySource::Inline(keys)),
+        ),
     ];
-    assert!(realm.scopes.iter().any(|scope| scope.claims.contains(&Mapper::Profile)));
+    assert!(
+        realm
+            .scopes
+            .iter()
+            .any(|scope| scope.claims.contains(&Mapper::Profile))
+    );
     realm
+}
+
+/// A server of this realm over this store. What the operator configured may be on this machine.
+fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
+    let parts = Parts {
+        store: store.clone(),
+        clock: Arc::clone(clock) as Arc<dyn Clock>,
+        connector: Arc::new(Connector::new(
+            Arc::new(SystemResolver),
+            ExtraRoots::default(),
+        )),
+        wall: Arc::new(|| SystemTime::UNIX_EPOCH),
+        metrics: Metrics::default(),
+    };
+    let operators_rules = Rules {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_http: true,
+        ports: None,
+    };
+    AuthServer::new(
+        parts,
+        Settings {
+            operators_rules,
+            ..Settings::new(vec![realm])
+        },
+    )
 }
 
 impl World {
@@ -160,27 +225,54 @@ impl World {
     /// A world whose realm was changed.
     pub(crate) async fn with(change: impl FnOnce(&mut Realm)) -> Self {
         let store = store::testing::open().await;
-        let clock = Arc::new(TestClock::at(START));
         let signer = SigningKey::generate(Alg::Es256).unwrap();
         let mut realm = realm(&signer);
         change(&mut realm);
-        let mut user = User::new(Id::from_bytes([7; 16]), realm.name.clone(), "alice".parse().unwrap(), START);
+        let clock = Arc::new(TestClock::at(START));
+        let mut user = User::new(
+            Id::from_bytes([7; 16]),
+            realm.name.clone(),
+            "alice".parse().unwrap(),
+            START,
+        );
         user.name = Some("Alice".to_owned());
         user.email = Some("alice@example.org".to_owned());
         store::user::insert(&store, &user).await.unwrap();
-        let server = AuthServer::new(
-            Parts {
-                store: store.clone(),
-                clock: clock.clone(),
-                connector: Arc::new(Connector::new(Arc::new(SystemResolver), ExtraRoots::default()).unwrap()),
-                wall: Arc::new(|| SystemTime::UNIX_EPOCH),
-                metrics: Metrics::default(),
-            },
-            Settings::new(vec![realm]),
+        let server = node(&store, &clock, realm);
+        server.prepare().await.unwrap();
+        Self {
+            server,
+            store,
+            clock,
+            user,
+            signer,
+        }
+    }
+
+    /// Two nodes over one database, neither of which has done anything yet.
+    pub(crate) async fn two_nodes() -> (Self, Self) {
+        let (first, second) = store::testing::open_twice().await;
+        let signer = SigningKey::generate(Alg::Es256).unwrap();
+        let pkcs8 = signer.to_pkcs8().unwrap();
+        let clock = Arc::new(TestClock::at(START));
+        let user = User::new(
+            Id::from_bytes([7; 16]),
+            "mcp-demo".parse().unwrap(),
+            "alice".parse().unwrap(),
+            START,
+        );
+        store::user::insert(&first, &user).await.unwrap();
+        let world = |store: Store, signer: SigningKey| Self {
+            server: node(&store, &clock, realm(&signer)),
+            store,
+            clock: Arc::clone(&clock),
+            user: user.clone(),
+            signer,
+        };
+        (
+            world(first, signer),
+            world(second, SigningKey::from_pkcs8(Alg::Es256, &pkcs8).unwrap()),
         )
-        .await
-        .unwrap();
-        Self { server, store, clock, user, signer }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -192,8 +284,17 @@ impl World {
     }
 
     /// Any request below the issuer.
-    pub(crate) async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let mut request = Request::builder().method(method).uri(format!("/realms/mcp-demo{path}")).header("host", "127.0.0.1:8480");
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/realms/mcp-demo{path}"))
+            .header("host", "127.0.0.1:8480");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -206,7 +307,9 @@ impl World {
         };
         let response = self.server.call(request, &peer).await;
         let (parts, body) = response.into_parts();
-        let bytes = body::read_bounded(body, 1 << 20, Duration::from_secs(5)).await.unwrap();
+        let bytes = body::read_bounded(body, 1 << 20, Duration::from_secs(5))
+            .await
+            .unwrap();
         Answer {
             status: parts.status.as_u16(),
             headers: parts.headers,
@@ -219,10 +322,21 @@ impl World {
     }
 
     /// Posts a form.
-    pub(crate) async fn post(&self, path: &str, headers: &[(&str, &str)], form: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        headers: &[(&str, &str)],
+        form: &[(&str, &str)],
+    ) -> Answer {
         let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
         all.extend(headers);
-        self.send(Method::POST, path, &all, &form::encode(form.iter().copied())).await
+        self.send(
+            Method::POST,
+            path,
+            &all,
+            &form::encode(form.iter().copied()),
+        )
+        .await
     }
 
     /// Posts a form to the token endpoint.
@@ -236,7 +350,9 @@ impl World {
         aws_lc_rs::rand::fill(&mut random).unwrap();
         let (first, second) = random.split_at(32);
         let verifier = CodeVerifier::from_bytes(first.try_into().unwrap());
-        let code = model::secret::token(second.try_into().unwrap()).expose().clone();
+        let code = model::secret::token(second.try_into().unwrap())
+            .expose()
+            .clone();
         let now = self.now();
         let grant = Grant {
             realm: "mcp-demo".parse().unwrap(),
@@ -255,7 +371,13 @@ impl World {
             expires_at: now + Duration::from_mins(1),
             stage: Stage::Issued,
         };
-        (Code { code, verifier: verifier.as_str().to_owned() }, grant)
+        (
+            Code {
+                code,
+                verifier: verifier.as_str().to_owned(),
+            },
+            grant,
+        )
     }
 
     /// A code that was issued to this client.
@@ -271,7 +393,9 @@ impl World {
     }
 
     pub(crate) async fn store_code(&self, code: &Code, grant: &Grant) {
-        store::grant::insert(&self.store, TokenHash::of(&code.code), grant).await.unwrap();
+        store::grant::insert(&self.store, TokenHash::of(&code.code), grant)
+            .await
+            .unwrap();
     }
 
     /// The tokens of a fresh grant to `app`.
@@ -285,14 +409,23 @@ impl World {
     /// A login session of the user, and the cookie that holds it.
     pub(crate) async fn session(&self) -> (Session, String) {
         let token = "t".repeat(43);
-        let session = Session::begin(Id::from_bytes([8; 16]), "mcp-demo".parse().unwrap(), self.user.id, self.now());
+        let session = Session::begin(
+            Id::from_bytes([8; 16]),
+            "mcp-demo".parse().unwrap(),
+            self.user.id,
+            self.now(),
+        );
         let expires_at = self.now() + Duration::from_hours(10);
-        store::session::insert(&self.store, TokenHash::of(&token), &session, expires_at).await.unwrap();
+        store::session::insert(&self.store, TokenHash::of(&token), &session, expires_at)
+            .await
+            .unwrap();
         (session, format!("sekisho-session-mcp-demo={token}"))
     }
 
     /// Whether the gateway would still believe this access token.
     pub(crate) fn is_revoked(&self, access_token: &str) -> bool {
-        self.store.revocations().is_revoked(claims(access_token).token_id().unwrap())
+        self.store
+            .revocations()
+            .is_revoked(claims(access_token).token_id().unwrap())
     }
 }
