@@ -6,15 +6,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use net::edge::proxy::Proxy;
 use net::egress::pool::{Pool, Settings};
+use tokio_util::task::TaskTracker;
 
 use crate::fake_http::{FakeHttp, Reply};
 use crate::support::{Served, connector, local_rules, serve, url};
 
 async fn proxy_to(base: &str) -> Served {
-    let settings = Settings {
-        header_timeout: Duration::from_millis(300),
-        ..Settings::default()
-    };
+    proxy_within(base, Settings::default()).await
+}
+
+async fn proxy_within(base: &str, settings: Settings) -> Served {
     let pool = Pool::new(connector(), local_rules(), settings);
     serve(Arc::new(Proxy::new(pool.upstream(&url(base)).unwrap()))).await
 }
@@ -108,7 +109,14 @@ async fn an_upstream_that_talks_garbage_is_a_bad_gateway() {
 
 #[tokio::test]
 async fn an_upstream_that_hangs_is_a_gateway_timeout() {
-    assert!(status_of(Reply::hang()).await.starts_with("HTTP/1.1 504 "));
+    let origin = FakeHttp::start(|_| Reply::hang()).await.unwrap();
+    let settings = Settings {
+        header_timeout: Duration::from_millis(100),
+        ..Settings::default()
+    };
+    let served = proxy_within(&origin.url("/"), settings).await;
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    assert!(served.exchange(request).await.starts_with("HTTP/1.1 504 "));
 }
 
 #[tokio::test]
@@ -134,4 +142,66 @@ async fn an_upstream_that_closes_in_mid_stream_does_not_look_complete() {
         head.is_empty() || head.contains("content-length: 1000"),
         "{answer}"
     );
+}
+
+/// The body inside its chunks, which must have their end.
+fn joined(mut chunks: &str) -> String {
+    let mut body = String::new();
+    loop {
+        let (size, rest) = chunks.split_once("\r\n").unwrap();
+        let size = usize::from_str_radix(size, 16).unwrap();
+        let (chunk, rest) = rest.split_at(size);
+        body.push_str(chunk);
+        chunks = rest.strip_prefix("\r\n").unwrap();
+        if size == 0 {
+            return body;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_answer_is_lost_or_mixed_up_between_threads() {
+    let origin = FakeHttp::start(|seen| {
+        let halves = seen.body.len() / 2;
+        match seen.target.as_str() {
+            "/whole" => Reply::json(seen.body.clone()),
+            "/chunked" => Reply::chunked([seen.body.slice(..halves), seen.body.slice(halves..)]),
+            _ => Reply::stream([
+                (Duration::ZERO, seen.body.slice(..halves)),
+                (Duration::from_millis(1), seen.body.slice(halves..)),
+            ]),
+        }
+    })
+    .await
+    .unwrap();
+    let served = Arc::new(proxy_to(&origin.url("/")).await);
+    let tasks = TaskTracker::new();
+    let clients = (0..32).map(|client| {
+        let served = Arc::clone(&served);
+        tasks.spawn(async move {
+            for round in 0..30 {
+                let path = ["whole", "chunked", "stream"][round % 3];
+                let body = format!("[{client},{round}]").repeat(1 + 200 * (round % 5));
+                let length = body.len();
+                let request = format!(
+                    "POST /{path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\
+                     content-length: {length}\r\n\r\n{body}"
+                );
+                let answer = served.exchange(&request).await;
+                assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+                let (_, answered) = answer.split_once("\r\n\r\n").unwrap();
+                let whole = if path == "whole" {
+                    answered.to_owned()
+                } else {
+                    joined(answered)
+                };
+                assert_eq!(whole, body);
+            }
+        })
+    });
+    for client in futures_util::future::join_all(clients).await {
+        client.unwrap();
+    }
+    assert_eq!(origin.count(), 32 * 30);
+    assert!(origin.connections() < 32 * 30, "connections are kept");
 }
