@@ -74,7 +74,7 @@ pub(crate) fn make_private_directory(path: &Path) -> Result<(), Unwritable> {
 }
 
 /// The operating system's words without the number in parentheses.
-fn reason(error: &io::Error) -> String {
+pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = words.chars();

@@ -34,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::config::{Invalid, Loaded};
 use crate::demo::mcp_server::DemoMcpServer;
+use crate::files;
 use crate::management::Management;
 use crate::wire::foundation::Foundation;
 use crate::wire::generation::Generation;
@@ -163,7 +164,8 @@ impl Sockets {
 
 async fn bind(settings: listen::Settings) -> anyhow::Result<listen::Listener> {
     let (name, address) = (Arc::clone(&settings.name), settings.address);
-    listen::Listener::bind(settings).await.with_context(|| format!("the listener `{name}` can't listen on {address}"))
+    let bound = listen::Listener::bind(settings).await;
+    bound.map_err(|error| anyhow::anyhow!("the listener `{name}` can't listen on {address}: {}", files::reason(&error)))
 }
 
 /// A listener of our own, beside those of the configuration.

@@ -82,10 +82,11 @@ async fn run_the_flow(program: &Program) -> Vec<(&'static str, String)> {
     let code = answer.redirect_parameter("code").unwrap_or_else(|| panic!("{} {}", answer.status, answer.text()));
     secrets.extend(alice.browser.cookies().iter().filter(|cookie| cookie.value.len() > 15).map(|cookie| ("cookie", cookie.value.clone())));
 
+    let redirect_uri = alice.redirect_uri.clone();
     let fields = [
         ("grant_type", "authorization_code"),
         ("code", code.as_str()),
-        ("redirect_uri", alice.redirect_uri.as_str()),
+        ("redirect_uri", redirect_uri.as_str()),
         ("code_verifier", VERIFIER),
     ];
     let first = token_request(&mut alice, &metadata, &fields).await;

@@ -7,33 +7,71 @@ use program::{Folder, run};
 #[test]
 fn without_a_command_the_commands_are_listed() {
     let folder = Folder::new();
-    insta::assert_snapshot!(run(&folder, &[], ""), @"");
+    insta::assert_snapshot!(run(&folder, &[], ""), @"
+    exit code: 2
+    --- stdout
+    --- stderr
+    An MCP gateway and an OAuth 2.1 authorization server in one program
+
+    Usage: sekisho <COMMAND>
+
+    Commands:
+      demo     Bring up everything on this machine: authorization server, gateway, an MCP server behind it
+      serve    Run a configuration
+      init     Write a small commented configuration to start from
+      verify   Walk the authorization flow of any MCP endpoint, good and bad cases, and explain what was seen
+      config   Check a configuration, show it, or print its schema
+      migrate  Bring the database to the version of this program
+      user     Add users and set their passwords
+
+    Options:
+      -h, --help     Print help
+      -V, --version  Print version
+    ");
 }
 
 #[test]
 fn an_unknown_command_is_a_wrong_command_line() {
     let folder = Folder::new();
-    insta::assert_snapshot!(run(&folder, &["serv"], ""), @"");
+    insta::assert_snapshot!(run(&folder, &["serv"], ""), @"
+    exit code: 2
+    --- stdout
+    --- stderr
+    error: unrecognized subcommand 'serv'
+
+      tip: some similar subcommands exist: 'user', 'serve'
+
+    Usage: sekisho <COMMAND>
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn demo_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["demo", "--help"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["demo", "-h"], ""), @"");
 }
 
 #[test]
 fn serve_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["serve", "--help"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["serve", "-h"], ""), @"");
 }
 
 #[test]
 fn verify_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["verify", "--help"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["verify", "-h"], ""), @"");
 }
 
 #[test]
 fn serve_without_a_configuration_says_how_to_get_one() {
-    insta::assert_snapshot!(run(&Folder::new(), &["serve"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["serve"], ""), @"
+    exit code: 64
+    --- stdout
+    --- stderr
+    sekisho.yaml: no such file or directory
+      hint: `sekisho init` writes one to start from
+    1 problem in the configuration
+    ");
 }
 
 #[test]
@@ -61,7 +99,24 @@ gateways:
     resource_policy: { Version: "2012-10-17", Statement: [ { Effect: Alow, Principal: "*", Action: "*", Resource: "*" } ] }
 "#,
     );
-    insta::assert_snapshot!(run(&folder, &["config", "check", "wrong.yaml"], ""), @"");
+    insta::assert_snapshot!(run(&folder, &["config", "check", "wrong.yaml"], ""), @"
+    exit code: 64
+    --- stdout
+    --- stderr
+    wrong.yaml:6: realms[0].scopes[0].name: `two words` can't be used: a scope contains a character that RFC 6749 §3.3 does not permit
+    wrong.yaml:7: realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set
+    wrong.yaml:7: realms[0].users[1].password: the file `nowhere` can't be read: no such file or directory
+    wrong.yaml:9: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
+    wrong.yaml:9: realms[0].clients[0].redirect_uris[1]: `not a url` can't be used: the redirect URI contains a space, a control character or a character outside ASCII
+    wrong.yaml:12: documents[0].document: the client metadata document lacks the property `redirect_uris`
+    wrong.yaml:16: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
+      hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
+    wrong.yaml:17: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
+      hint: write scheme, host and port as a browser does: https://app.example.com
+    wrong.yaml:18: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
+    wrong.yaml:18: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
+    10 problems in the configuration
+    ");
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
 }
@@ -69,9 +124,30 @@ gateways:
 #[test]
 fn init_writes_a_configuration_that_is_valid_and_says_which_urls_matter() {
     let folder = Folder::new();
-    insta::assert_snapshot!(run(&folder, &["init"], ""), @"");
-    insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"");
-    insta::assert_snapshot!(run(&folder, &["init"], ""), @"");
+    insta::assert_snapshot!(run(&folder, &["init"], ""), @"
+    exit code: 0
+    --- stdout
+    MCP endpoint    http://127.0.0.1:8480/mcp
+    Issuer          http://127.0.0.1:8480/realms/main
+    Health, metrics http://127.0.0.1:9480/metrics
+    --- stderr
+    wrote sekisho.yaml; next:
+      sekisho user add alice --config sekisho.yaml     (asks for the password on standard input)
+      sekisho serve --config sekisho.yaml
+    ");
+    insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    warning: egress.allow_networks: URLs of this configuration may lead to these networks
+    sekisho.yaml is valid
+    ");
+    insta::assert_snapshot!(run(&folder, &["init"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: the file `sekisho.yaml` can't be written: file exists
+    ");
 }
 
 #[test]
@@ -88,7 +164,57 @@ realms:
       - { client_id: a, redirect_uris: [ "http://localhost/cb" ], authentication: client_secret_post, secret: { danger_literal: hush } }
 "#,
     );
-    insta::assert_snapshot!(run(&folder, &["config", "show", "small.yaml"], ""), @"");
+    insta::assert_snapshot!(run(&folder, &["config", "show", "small.yaml"], ""), @r#"
+    exit code: 0
+    --- stdout
+    listeners:
+    - name: main
+      address: 127.0.0.1:8480
+    management:
+      address: 127.0.0.1:9480
+    data_directory: sekisho-data
+    store: {}
+    egress: {}
+    realms:
+    - name: demo
+      url: http://127.0.0.1:8480/realms/demo
+      signing_algorithm: ES256
+      lifetimes:
+        code: 1m
+        access_token: 10m
+        refresh_idle: 14d
+        refresh_absolute: 90d
+        refresh_grace: 2m
+        session_idle: 30m
+        session_absolute: 10h
+      scopes: []
+      resources: []
+      users:
+      - username: alice
+        password:
+          danger_literal: …
+      clients:
+      - client_id: a
+        redirect_uris:
+        - http://localhost/cb
+        authentication: client_secret_post
+        secret:
+          danger_literal: …
+      cimd:
+        mode: "off"
+        restrict_same_domain: false
+        required_properties:
+        - client_id
+        - client_name
+        - redirect_uris
+        only_confidential: false
+        ports:
+        - 443
+        cache:
+          min: 1m
+          max: 1d
+    --- stderr
+    "#);
 }
 
 #[test]
@@ -96,8 +222,80 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
     let folder = Folder::new();
     let shown = run(&folder, &["config", "show", "--demo"], "");
     folder.write("demo.yaml", &shown.stdout);
-    insta::assert_snapshot!(shown, @"");
-    insta::assert_snapshot!(run(&folder, &["config", "check", "demo.yaml"], ""), @"");
+    insta::assert_snapshot!(shown, @r#"
+    exit code: 0
+    --- stdout
+    # The demonstration as an ordinary configuration: `sekisho serve --config FILE` runs it.
+    # `sekisho config schema` describes every key.
+
+    listeners:
+      - name: main
+        address: "127.0.0.1:8480"
+
+    # Health and metrics, on a free port that is printed at start-up.
+    management: { address: "127.0.0.1:0" }
+
+    store: { url: "sqlite::memory:" }   # ends with the process
+    egress:
+      allow_networks: [ 127.0.0.0/8, "::1/128" ]   # issuer and MCP server are on this machine
+
+    realms:
+      - name: mcp-demo
+        url: "http://127.0.0.1:8480/realms/mcp-demo"
+        scopes:
+          - { name: profile, kind: default }
+          - { name: email, kind: default }
+          - name: mcp:tools
+            kind: optional
+            consent_text: Use the tools of the MCP server
+            audiences: [mcp-gateway-demo]   # what the gateway asks for in a token
+        resources:
+          - { uri: "http://127.0.0.1:8480/mcp", default_scopes: [mcp:tools] }
+        users:
+          - { username: alice, password: { danger_literal: alice }, name: Alice Example, email: alice@example.com }
+        cimd:
+          mode: open   # anybody's client; the user decides on the consent page
+          allow_http: true   # a real deployment insists on https
+          danger_any_port: true
+          danger_allow_networks: [ 127.0.0.0/8, "::1/128" ]   # documents are fetched from this machine
+
+    # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
+    documents:
+      - url: "http://127.0.0.1:8480/oauth/client-metadata.json"
+        document:
+          client_name: MCP Inspector AWS CIMD Client
+          grant_types: [authorization_code, refresh_token]
+          response_types: [code]
+          token_endpoint_auth_method: none
+          redirect_uris:
+            - http://localhost:6274/oauth/callback
+            - http://127.0.0.1:6274/oauth/callback
+
+    gateways:
+      - name: demo
+        url: "http://127.0.0.1:8480/mcp"
+        authorizer:
+          discovery_url: "http://127.0.0.1:8480/realms/mcp-demo/.well-known/openid-configuration"
+          allowed_audiences: [mcp-gateway-demo]
+          allowed_scopes: [mcp:tools]
+        targets:
+          - { name: my-mcp-server, mcp: { url: "http://127.0.0.1:8481/mcp" } }
+
+    # The MCP server behind the gateway: add_numbers, multiply_numbers, greet_user.
+    demo_mcp_server: { address: "127.0.0.1:8481" }
+    --- stderr
+    "#);
+    insta::assert_snapshot!(run(&folder, &["config", "check", "demo.yaml"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    warning: egress.allow_networks: URLs of this configuration may lead to these networks
+    warning: realms[0].users[0].password.danger_literal: a secret stands in the configuration itself
+    warning: realms[0].cimd.allow_http: client identifiers may be plain http
+    warning: realms[0].cimd.danger_any_port: client metadata is fetched from any port
+    warning: realms[0].cimd.danger_allow_networks: strangers can make this program call these networks
+    demo.yaml is valid
+    ");
 }
 
 #[test]
@@ -105,7 +303,74 @@ fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
     let folder = Folder::new();
     let shown = run(&folder, &["config", "show", "--demo", "--tls", "--domain", "example.test", "--data", "/var/lib/sekisho"], "");
     folder.write("demo.yaml", &shown.stdout);
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r#"
+    exit code: 0
+    --- stdout
+    # The demonstration as an ordinary configuration: `sekisho serve --config FILE` runs it.
+    # `sekisho config schema` describes every key.
+
+    listeners:
+      - name: main
+        address: "127.0.0.1:8443"
+        tls: { local_ca: true }   # certificates for all host names below, from a CA in the data directory
+
+    # Health and metrics, on a free port that is printed at start-up.
+    management: { address: "127.0.0.1:0" }
+
+    data_directory: "/var/lib/sekisho"
+    egress:
+      allow_networks: [ 127.0.0.0/8, "::1/128" ]   # issuer and MCP server are on this machine
+      hosts:   # instead of DNS
+        auth.example.test: "127.0.0.1:8443"
+        cimd.example.test: "127.0.0.1:8443"
+        mcp-server.example.test: "127.0.0.1:8443"
+        gateway.example.test: "127.0.0.1:8443"
+
+    realms:
+      - name: mcp-demo
+        url: "https://auth.example.test:8443/realms/mcp-demo"
+        scopes:
+          - { name: profile, kind: default }
+          - { name: email, kind: default }
+          - name: mcp:tools
+            kind: optional
+            consent_text: Use the tools of the MCP server
+            audiences: [mcp-gateway-demo]   # what the gateway asks for in a token
+        resources:
+          - { uri: "https://gateway.example.test:8443/mcp", default_scopes: [mcp:tools] }
+        users:
+          - { username: alice, password: { danger_literal: alice }, name: Alice Example, email: alice@example.com }
+        cimd:
+          mode: open   # anybody's client; the user decides on the consent page
+          ports: [ 443, 8443 ]
+          danger_allow_networks: [ 127.0.0.0/8, "::1/128" ]   # documents are fetched from this machine
+
+    # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
+    documents:
+      - url: "https://cimd.example.test:8443/oauth/client-metadata.json"
+        document:
+          client_name: MCP Inspector AWS CIMD Client
+          grant_types: [authorization_code, refresh_token]
+          response_types: [code]
+          token_endpoint_auth_method: none
+          redirect_uris:
+            - http://localhost:6274/oauth/callback
+            - http://127.0.0.1:6274/oauth/callback
+
+    gateways:
+      - name: demo
+        url: "https://gateway.example.test:8443/mcp"
+        authorizer:
+          discovery_url: "https://auth.example.test:8443/realms/mcp-demo/.well-known/openid-configuration"
+          allowed_audiences: [mcp-gateway-demo]
+          allowed_scopes: [mcp:tools]
+        targets:
+          - { name: my-mcp-server, mcp: { url: "https://mcp-server.example.test:8443/mcp" } }
+
+    # The MCP server behind the gateway: add_numbers, multiply_numbers, greet_user.
+    demo_mcp_server: { url: "https://mcp-server.example.test:8443/mcp" }
+    --- stderr
+    "#);
     assert_eq!(run(&folder, &["config", "check", "demo.yaml"], "").status.code(), Some(0));
 }
 
@@ -128,8 +393,18 @@ realms:
 fn migrate_makes_the_database_and_can_be_repeated() {
     let folder = Folder::new();
     folder.write("sekisho.yaml", ON_DISK);
-    insta::assert_snapshot!(run(&folder, &["migrate"], ""), @"");
-    insta::assert_snapshot!(run(&folder, &["migrate"], ""), @"");
+    insta::assert_snapshot!(run(&folder, &["migrate"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    sqlite:sekisho-data/sekisho.db is up to date
+    ");
+    insta::assert_snapshot!(run(&folder, &["migrate"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    sqlite:sekisho-data/sekisho.db is up to date
+    ");
 }
 
 #[test]
@@ -137,19 +412,54 @@ fn users_are_added_and_given_passwords_from_standard_input_or_a_file() {
     let folder = Folder::new();
     folder.write("sekisho.yaml", ON_DISK);
     let file = folder.write("password", "from-a-file\n");
-    insta::assert_snapshot!(run(&folder, &["user", "add", "alice", "--name", "Alice Example"], "from-standard-input\n"), @"");
-    insta::assert_snapshot!(run(&folder, &["user", "add", "alice"], "again"), @"");
-    insta::assert_snapshot!(run(&folder, &["user", "passwd", "alice", "--password-file", &file.to_string_lossy()], ""), @"");
-    insta::assert_snapshot!(run(&folder, &["user", "passwd", "nobody"], "x"), @"");
-    insta::assert_snapshot!(run(&folder, &["user", "passwd", "alice"], ""), @"");
-    insta::assert_snapshot!(run(&folder, &["user", "add", "bob", "--realm", "other"], "x"), @"");
+    insta::assert_snapshot!(run(&folder, &["user", "add", "alice", "--name", "Alice Example"], "from-standard-input\n"), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    realm `demo` has a new user `alice`
+    ");
+    insta::assert_snapshot!(run(&folder, &["user", "add", "alice"], "again"), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: realm `demo` has a user `alice` already; hint: `sekisho user passwd alice`
+    ");
+    insta::assert_snapshot!(run(&folder, &["user", "passwd", "alice", "--password-file", &file.to_string_lossy()], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    the password of `alice` in realm `demo` was changed
+    ");
+    insta::assert_snapshot!(run(&folder, &["user", "passwd", "nobody"], "x"), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: realm `demo` has no user `nobody`; hint: `sekisho user add nobody`
+    ");
+    insta::assert_snapshot!(run(&folder, &["user", "passwd", "alice"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: `-` holds no password
+    ");
+    insta::assert_snapshot!(run(&folder, &["user", "add", "bob", "--realm", "other"], "x"), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: there is no such realm; there are `demo`
+    ");
 }
 
 #[test]
 fn a_database_in_memory_has_no_users_to_add_to() {
     let folder = Folder::new();
     folder.write("sekisho.yaml", &format!("{ON_DISK}store: {{ url: \"sqlite::memory:\" }}\n"));
-    insta::assert_snapshot!(run(&folder, &["user", "add", "alice"], "x"), @"");
+    insta::assert_snapshot!(run(&folder, &["user", "add", "alice"], "x"), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: the database is in memory, where no other process can add users
+    ");
 }
 
 #[test]
@@ -166,6 +476,17 @@ fn a_port_that_is_taken_is_named() {
     let ended = run(&Folder::new(), &["demo", "--listen", &address, "--mcp-listen", "127.0.0.1:0"], "");
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains(&address) && ended.stderr.contains("address already in use"), "{ended}");
+}
+
+#[test]
+fn a_database_that_a_running_program_has_open_is_left_alone() {
+    let folder = Folder::new();
+    let path = folder.path().to_path_buf();
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let configuration = ON_DISK.replace("8480", &free().to_string()) + "management: { address: \"127.0.0.1:0\" }\n";
+    let served = program::Program::serve(folder, &configuration);
+    insta::assert_snapshot!(run(&served.folder, &["user", "add", "alice"], "x"), @"");
+    assert!(path.join("sekisho-data/sekisho.db").exists());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::json;
 async fn a_client_that_nobody_registered_logs_alice_in_and_calls_the_tools() {
     let demo = Program::demo(&[]);
     let mut alice = Person::alice(&demo);
+    assert_eq!(alice.discover().await["client_id_metadata_document_supported"], true);
     let tokens = alice.log_in().await;
     let claims = claims(&tokens.access);
     assert_eq!(claims["iss"], demo.place("issuer"));

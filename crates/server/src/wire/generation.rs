@@ -67,7 +67,9 @@ impl Generation {
                 metrics: foundation.auth.clone(),
             };
             let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
-            let site: Arc<dyn Site> = Arc::new(AuthServer::new(parts, auth::Settings::new(realms)));
+            let server = AuthServer::new(parts, auth::Settings::new(realms));
+            server.prepare().await.context("the signing keys can't be had")?;
+            let site: Arc<dyn Site> = Arc::new(server);
             for realm in &loaded.config.realms {
                 services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
             }
