@@ -118,6 +118,10 @@ fn direction(from: &str, to: &str, kind: Kind, allowed: Option<&[&str]>) -> Opti
             format!("{from} -> testkit; hint: it may stand only under [dev-dependencies]")
         });
     }
+    // A crate's own tests may switch on a feature of it.
+    if from == to && kind == Kind::Development {
+        return None;
+    }
     if from == SERVER {
         return (to == "xtask").then(|| format!("{from} -> {to}"));
     }
