@@ -59,18 +59,25 @@ struct Acknowledged {
 }
 
 async fn kill_again_and_again(url: &str) {
-    let mut said = Acknowledged::default();
+    let mut all = Acknowledged::default();
     for round in 0..ROUNDS {
         // Death comes at another point of its work each time, and sometimes very early.
+        let mut said = Acknowledged::default();
         live_and_die(url, round, 1 + 6 * round, &mut said);
         let store = testing::open_url(&url.parse().unwrap()).await;
         check(&store, &said).await;
         store.close().await;
+        all.issued.extend(said.issued);
+        all.redeemed.extend(said.redeemed);
+        all.refreshed.extend(said.refreshed);
     }
     assert!(
-        said.redeemed.len() > ROUNDS && said.refreshed.len() > ROUNDS,
+        all.redeemed.len() > ROUNDS && all.refreshed.len() > ROUNDS,
         "the victims did too little"
     );
+    // What survived one death survived the later ones too.
+    let store = testing::open_url(&url.parse().unwrap()).await;
+    check(&store, &all).await;
 }
 
 /// Starts a victim, waits for so many acknowledgements, kills it, and writes down all it said.
