@@ -14,9 +14,18 @@ pub(crate) async fn get_about(cx: Cx) -> Response {
         frame: cx.frame(),
         issuer: issuer.to_string(),
         links: vec![
-            Fact { name: "RFC 8414", value: issuer.join("/.well-known/oauth-authorization-server") },
-            Fact { name: "OpenID", value: issuer.join("/.well-known/openid-configuration") },
-            Fact { name: "keys", value: issuer.join("/jwks") },
+            Fact {
+                name: "RFC 8414",
+                value: issuer.join("/.well-known/oauth-authorization-server"),
+            },
+            Fact {
+                name: "OpenID",
+                value: issuer.join("/.well-known/openid-configuration"),
+            },
+            Fact {
+                name: "keys",
+                value: issuer.join("/jwks"),
+            },
         ],
     };
     pages::html(StatusCode::OK, &page, &FormAction::None)

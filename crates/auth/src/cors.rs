@@ -22,17 +22,32 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         let mut response = headers::bare(StatusCode::NO_CONTENT, String::new());
         let allowed = requested_headers(request.headers());
         let headers = response.headers_mut();
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, OPTIONS"),
+        );
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
-        headers.insert(header::VARY, HeaderValue::from_static("access-control-request-headers"));
+        headers.insert(
+            header::ACCESS_CONTROL_MAX_AGE,
+            HeaderValue::from_static("7200"),
+        );
+        headers.insert(
+            header::VARY,
+            HeaderValue::from_static("access-control-request-headers"),
+        );
         response
     } else {
         next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static(EXPOSED),
+    );
     response
 }
 
@@ -41,7 +56,12 @@ fn requested_headers(headers: &HeaderMap) -> HeaderValue {
     headers
         .get(header::ACCESS_CONTROL_REQUEST_HEADERS)
         .filter(|value| value.len() <= 1024)
-        .filter(|value| value.as_bytes().iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte)))
+        .filter(|value| {
+            value
+                .as_bytes()
+                .iter()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_, ".contains(byte))
+        })
         .cloned()
         .unwrap_or_else(|| HeaderValue::from_static(DEFAULT_HEADERS))
 }

@@ -9,8 +9,8 @@ use http::header;
 use http::request;
 use model::clock::{Clock, Timestamp};
 use net::edge::Peer;
-use net::egress::connect::Connector;
 use net::egress::budget::Budgets;
+use net::egress::connect::Connector;
 use net::egress::documents::WallClock;
 use net::egress::rules::Rules;
 
@@ -41,7 +41,9 @@ pub(crate) struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("realms", &self.realms.load()).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("realms", &self.realms.load())
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,9 +69,19 @@ impl App {
     /// Serves other realms from now on; requests under way keep theirs.
     pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>) {
         let served = realms.into_iter().map(|realm| {
-            let documents =
-                cimd::Documents::new(&realm.cimd, Arc::clone(&self.connector), Arc::clone(&self.budgets), Arc::clone(&self.wall));
-            let key_sets = KeySets::new(&realm.cimd, &self.operators_rules, &self.connector, &self.budgets, &self.wall);
+            let documents = cimd::Documents::new(
+                &realm.cimd,
+                Arc::clone(&self.connector),
+                Arc::clone(&self.budgets),
+                Arc::clone(&self.wall),
+            );
+            let key_sets = KeySets::new(
+                &realm.cimd,
+                &self.operators_rules,
+                &self.connector,
+                &self.budgets,
+                &self.wall,
+            );
             ServedRealm::new(realm, documents, key_sets)
         });
         self.realms.store(Arc::new(Realms::new(served)));
@@ -97,10 +109,23 @@ pub(crate) struct Cx {
 
 impl Cx {
     /// The context of a request that has arrived.
-    pub(crate) fn new(app: Arc<App>, realm: Arc<ServedRealm>, peer: Peer, headers: &http::HeaderMap) -> Self {
-        let accepted = headers.get(header::ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok());
+    pub(crate) fn new(
+        app: Arc<App>,
+        realm: Arc<ServedRealm>,
+        peer: Peer,
+        headers: &http::HeaderMap,
+    ) -> Self {
+        let accepted = headers
+            .get(header::ACCEPT_LANGUAGE)
+            .and_then(|value| value.to_str().ok());
         let now = app.clock.now();
-        Self { app, realm, peer, now, language: Language::from_accept_language(accepted) }
+        Self {
+            app,
+            realm,
+            peer,
+            now,
+            language: Language::from_accept_language(accepted),
+        }
     }
 
     /// What every page of this request has around its content.
@@ -109,7 +134,10 @@ impl Cx {
     }
 
     /// Random bytes.
-    #[expect(clippy::unused_self, reason = "randomness is reached through the context, like time")]
+    #[expect(
+        clippy::unused_self,
+        reason = "randomness is reached through the context, like time"
+    )]
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], Internal> {
         let mut bytes = [0; N];
         aws_lc_rs::rand::fill(&mut bytes).map_err(Internal::new)?;
@@ -121,7 +149,14 @@ impl Cx {
 impl<S: Sync> FromRequestParts<S> for Cx {
     type Rejection = http::StatusCode;
 
-    async fn from_request_parts(parts: &mut request::Parts, _: &S) -> Result<Self, http::StatusCode> {
-        parts.extensions.get::<Self>().cloned().ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)
+    async fn from_request_parts(
+        parts: &mut request::Parts,
+        _: &S,
+    ) -> Result<Self, http::StatusCode> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or(http::StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

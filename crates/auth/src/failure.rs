@@ -3,6 +3,9 @@
 use std::error::Error;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// Something of ours broke. What it was is in its sources.
 #[derive(Debug)]
 pub struct Internal(Box<dyn Error + Send + Sync>);
@@ -36,7 +39,7 @@ impl Internal {
         let mut random = [0; 6];
         // Without randomness the reference is less useful, and everything else has failed already.
         let _ = aws_lc_rs::rand::fill(&mut random);
-        let reference: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let reference = URL_SAFE_NO_PAD.encode(random);
         let mut causes = self.0.to_string();
         let mut cause = self.0.source();
         while let Some(next) = cause {

@@ -55,14 +55,22 @@ pub(crate) fn page(status: StatusCode, html: String, form_action: &FormAction) -
     );
     let mut response = bare(status, html);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::try_from(policy).unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+        HeaderValue::try_from(policy).unwrap_or_else(|_| {
+            HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")
+        }),
     );
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin-allow-popups"));
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin-allow-popups"),
+    );
     headers.insert(
         "permissions-policy",
         HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=()"),
@@ -88,15 +96,24 @@ pub(crate) fn bare(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }
 
 /// A JSON document.
 pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = bare(status, body);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
@@ -109,20 +126,37 @@ mod tests {
     fn a_form_may_lead_to_what_the_redirect_uri_needs_and_no_further() {
         let cases = [
             ("https://chatgpt.com/connector/oauth/x", "'self' https:"),
-            ("http://localhost:6274/oauth/callback", "'self' https: http://localhost:* http://127.0.0.1:*"),
-            ("http://127.0.0.1/callback", "'self' https: http://localhost:* http://127.0.0.1:*"),
+            (
+                "http://localhost:6274/oauth/callback",
+                "'self' https: http://localhost:* http://127.0.0.1:*",
+            ),
+            (
+                "http://127.0.0.1/callback",
+                "'self' https: http://localhost:* http://127.0.0.1:*",
+            ),
             ("http://[::1]:8080/callback", "'self' https: http:"),
-            ("com.example.app:/callback", "'self' https: com.example.app:"),
+            (
+                "com.example.app:/callback",
+                "'self' https: com.example.app:",
+            ),
         ];
         for (redirect, directive) in cases {
-            assert_eq!(FormAction::to_client(&redirect.parse().unwrap()).directive(), directive, "{redirect}");
+            assert_eq!(
+                FormAction::to_client(&redirect.parse().unwrap()).directive(),
+                directive,
+                "{redirect}"
+            );
         }
     }
 
     // SEC-12, SEC-16, SEC-17
     #[test]
     fn pages_are_neither_framed_nor_cached_nor_named_to_others() {
-        let page = page(StatusCode::OK, "<!doctype html>".to_owned(), &FormAction::Here);
+        let page = page(
+            StatusCode::OK,
+            "<!doctype html>".to_owned(),
+            &FormAction::Here,
+        );
         let headers = page.headers();
         assert_eq!(headers["x-frame-options"], "DENY");
         assert_eq!(headers["cache-control"], "no-store");

@@ -16,35 +16,35 @@
 //! Invariants: nothing is sent to a client without a `VerifiedRedirect`; nothing is stored for a client that nobody has
 //! consented to; no page loads anything from elsewhere or needs a script.
 
-mod realm;
 mod cx;
 mod failure;
 mod metrics;
+mod realm;
 
-mod metadata;
+mod cors;
 mod jwks;
 mod keys;
-mod cors;
+mod metadata;
 
 mod authorize;
 mod client;
 
-mod interaction;
-mod cookies;
-mod request_body;
-mod password_pool;
-mod pages;
-mod texts;
-mod headers;
-mod stylesheet;
 mod about;
+mod cookies;
+mod headers;
+mod interaction;
+mod pages;
+mod password_pool;
+mod request_body;
+mod stylesheet;
+mod texts;
 
-mod token;
 mod access_token;
 mod answer;
-mod revoke;
-mod userinfo;
 mod end_session;
+mod revoke;
+mod token;
+mod userinfo;
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,15 +61,15 @@ use model::realm::Realm;
 use net::body::Body;
 use net::edge::hosts::host_of;
 use net::edge::{Peer, Site};
-use net::egress::connect::Connector;
 use net::egress::budget;
+use net::egress::connect::Connector;
 use net::egress::documents::WallClock;
 use net::egress::rules::Rules;
 use tower::ServiceExt as _;
 
 use crate::cx::{App, Cx};
-use crate::interaction::error_page::PageRefusal;
 pub use crate::failure::Internal;
+use crate::interaction::error_page::PageRefusal;
 pub use crate::metrics::Metrics;
 
 /// What is configured about the authorization server.
@@ -88,7 +88,12 @@ pub struct Settings {
 impl Settings {
     /// These realms, and the defaults of everything else.
     pub fn new(realms: Vec<Realm>) -> Self {
-        Self { realms, operators_rules: Rules::default(), budgets: budget::Settings::default(), password_memory: 256 * 1024 * 1024 }
+        Self {
+            realms,
+            operators_rules: Rules::default(),
+            budgets: budget::Settings::default(),
+            password_memory: 256 * 1024 * 1024,
+        }
     }
 }
 
@@ -115,19 +120,40 @@ impl fmt::Debug for Parts {
 /// Every URL of the authorization server, below the issuer of a realm.
 fn router() -> Router {
     let for_scripts = Router::new()
-        .route("/.well-known/oauth-authorization-server", get(metadata::get_metadata))
-        .route("/.well-known/openid-configuration", get(metadata::get_metadata))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::get_metadata),
+        )
+        .route(
+            "/.well-known/openid-configuration",
+            get(metadata::get_metadata),
+        )
         .route("/jwks", get(jwks::get_jwks))
         .route("/token", post(token::post_token))
         .route("/revoke", post(revoke::post_revoke))
-        .route("/userinfo", get(userinfo::get_userinfo).post(userinfo::get_userinfo))
+        .route(
+            "/userinfo",
+            get(userinfo::get_userinfo).post(userinfo::get_userinfo),
+        )
         .layer(from_fn(cors::layer));
     let for_people = Router::new()
         .route("/", get(about::get_about))
-        .route("/authorize", get(authorize::get_authorize).post(authorize::post_authorize))
-        .route("/login", get(interaction::login::get_login).post(interaction::login::post_login))
-        .route("/consent", get(interaction::consent::get_consent).post(interaction::consent::post_consent))
-        .route("/logout", get(end_session::get_logout).post(end_session::post_logout))
+        .route(
+            "/authorize",
+            get(authorize::get_authorize).post(authorize::post_authorize),
+        )
+        .route(
+            "/login",
+            get(interaction::login::get_login).post(interaction::login::post_login),
+        )
+        .route(
+            "/consent",
+            get(interaction::consent::get_consent).post(interaction::consent::post_consent),
+        )
+        .route(
+            "/logout",
+            get(end_session::get_logout).post(end_session::post_logout),
+        )
         .route(stylesheet::ROUTE, get(stylesheet::get_stylesheet));
     for_scripts.merge(for_people).fallback(not_found)
 }
@@ -147,14 +173,20 @@ pub struct AuthServer {
 impl AuthServer {
     /// Puts the server together.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self { app: Arc::new(App::new(parts, settings)), router: router() }
+        Self {
+            app: Arc::new(App::new(parts, settings)),
+            router: router(),
+        }
     }
 
     /// Makes the signing keys of all realms, or reads them. Without it, the first request that needs a key does so.
     pub async fn prepare(&self) -> Result<(), Internal> {
         let now = self.app.clock.now();
         for realm in self.app.realms().iter() {
-            self.app.keys.of(&self.app.store, &realm.config, now).await?;
+            self.app
+                .keys
+                .of(&self.app.store, &realm.config, now)
+                .await?;
         }
         Ok(())
     }
@@ -179,7 +211,9 @@ impl AuthServer {
         let located = {
             let probe = http::Request::from_parts(parts.clone(), ());
             let port = port_of(&parts);
-            host_of(&probe).ok().and_then(|host| self.app.realms().find(&host, port, &parts.uri))
+            host_of(&probe)
+                .ok()
+                .and_then(|host| self.app.realms().find(&host, port, &parts.uri))
         };
         let Some(located) = located else {
             return headers::bare(StatusCode::NOT_FOUND, "not found\n").map(Body::new);
@@ -197,8 +231,15 @@ impl AuthServer {
 
 /// The port that the request was sent to, as the client wrote it.
 fn port_of(parts: &http::request::Parts) -> Option<u16> {
-    let stated = parts.headers.get(http::header::HOST).and_then(|value| value.to_str().ok());
-    let authority = parts.uri.authority().map(http::uri::Authority::as_str).or(stated)?;
+    let stated = parts
+        .headers
+        .get(http::header::HOST)
+        .and_then(|value| value.to_str().ok());
+    let authority = parts
+        .uri
+        .authority()
+        .map(http::uri::Authority::as_str)
+        .or(stated)?;
     authority.parse::<http::uri::Authority>().ok()?.port_u16()
 }
 

@@ -21,7 +21,10 @@ pub(crate) async fn get_metadata(cx: Cx) -> Response {
     match serde_json::to_vec(&of(&cx.realm.config)) {
         Ok(document) => {
             let mut response = headers::json(StatusCode::OK, document);
-            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            response.headers_mut().insert(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("public, max-age=300"),
+            );
             response
         }
         Err(error) => {
@@ -49,21 +52,42 @@ pub(crate) fn of(realm: &Realm) -> ServerMetadata {
         grant_types_supported: GrantType::ALL.iter().map(ToString::to_string).collect(),
         // `none` comes first: some clients take the first one (mcp.md §8-17).
         token_endpoint_auth_methods_supported: methods.clone(),
-        token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS.map(str::to_owned).to_vec(),
+        token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS
+            .map(str::to_owned)
+            .to_vec(),
         revocation_endpoint_auth_methods_supported: methods,
         code_challenge_methods_supported: vec![pkce::METHOD.to_owned()],
         subject_types_supported: vec!["public".to_owned()],
         id_token_signing_alg_values_supported: vec![realm.signing_algorithm.to_string()],
-        claims_supported: ["iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "sid", "name", "preferred_username", "email", "email_verified"]
+        claims_supported: [
+            "iss",
+            "sub",
+            "aud",
+            "exp",
+            "iat",
+            "auth_time",
+            "nonce",
+            "sid",
+            "name",
+            "preferred_username",
+            "email",
+            "email_verified",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        prompt_values_supported: ["none", "login", "consent", "select_account"]
             .map(str::to_owned)
             .to_vec(),
-        prompt_values_supported: ["none", "login", "consent", "select_account"].map(str::to_owned).to_vec(),
         ui_locales_supported: vec!["en".to_owned(), "ja".to_owned()],
         authorization_response_iss_parameter_supported: true,
         client_id_metadata_document_supported: realm.cimd.mode != Mode::Off,
         request_uri_parameter_supported: false,
         request_parameter_supported: false,
-        protected_resources: realm.resources.iter().map(|resource| resource.uri.as_str().to_owned()).collect(),
+        protected_resources: realm
+            .resources
+            .iter()
+            .map(|resource| resource.uri.as_str().to_owned())
+            .collect(),
         ..ServerMetadata::default()
     }
 }

@@ -34,16 +34,44 @@ impl Metrics {
     /// Makes the counters known.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("auth");
-        registry.register("authorizations", "Authorization requests", self.authorizations.clone());
+        registry.register(
+            "authorizations",
+            "Authorization requests",
+            self.authorizations.clone(),
+        );
         registry.register("codes", "Authorization codes issued", self.codes.clone());
-        registry.register("refusals", "Authorization requests refused by redirect", self.refusals.clone());
+        registry.register(
+            "refusals",
+            "Authorization requests refused by redirect",
+            self.refusals.clone(),
+        );
         registry.register("logins", "Successful logins", self.logins.clone());
         registry.register("logins_failed", "Failed logins", self.logins_failed.clone());
-        registry.register("logins_delayed", "Logins refused after too many failures", self.logins_delayed.clone());
+        registry.register(
+            "logins_delayed",
+            "Logins refused after too many failures",
+            self.logins_delayed.clone(),
+        );
         registry.register("consents", "Consents given", self.consents.clone());
-        registry.register("codes_redeemed", "Authorization codes redeemed", self.codes_redeemed.clone());
-        registry.register("refreshes", "Refreshes that gave tokens", self.refreshes.clone());
-        registry.register("token_refusals", "Token requests refused", self.token_refusals.clone());
-        registry.register("families_revoked", "Grants revoked", self.families_revoked.clone());
+        registry.register(
+            "codes_redeemed",
+            "Authorization codes redeemed",
+            self.codes_redeemed.clone(),
+        );
+        registry.register(
+            "refreshes",
+            "Refreshes that gave tokens",
+            self.refreshes.clone(),
+        );
+        registry.register(
+            "token_refusals",
+            "Token requests refused",
+            self.token_refusals.clone(),
+        );
+        registry.register(
+            "families_revoked",
+            "Grants revoked",
+            self.families_revoked.clone(),
+        );
     }
 }

@@ -60,6 +60,18 @@ pub(crate) enum LoginProblem {
     Busy,
 }
 
+impl LoginProblem {
+    /// The sentence for it.
+    pub(crate) fn sentence(self, texts: &Texts) -> &'static str {
+        match self {
+            Self::Wrong => texts.login_wrong,
+            Self::Wait => texts.login_wait,
+            Self::Again => texts.login_again,
+            Self::Busy => texts.login_busy,
+        }
+    }
+}
+
 /// Asks for user name and password.
 #[derive(Debug, Clone, Template)]
 #[template(path = "login.html")]
@@ -194,12 +206,20 @@ pub(crate) struct AboutPage {
 }
 
 /// Renders a page with the headers that every page has.
-pub(crate) fn html(status: StatusCode, page: &impl Template, form_action: &headers::FormAction) -> axum::response::Response {
+pub(crate) fn html(
+    status: StatusCode,
+    page: &impl Template,
+    form_action: &headers::FormAction,
+) -> axum::response::Response {
     match page.render() {
         Ok(text) => headers::page(status, text, form_action),
         Err(error) => {
             tracing::error!(%error, "page could not be rendered");
-            headers::page(StatusCode::INTERNAL_SERVER_ERROR, String::new(), form_action)
+            headers::page(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                String::new(),
+                form_action,
+            )
         }
     }
 }
@@ -246,7 +266,13 @@ mod tests {
             username: "ali\"ce".to_owned(),
             problem,
         };
-        let problems = [None, Some(LoginProblem::Wrong), Some(LoginProblem::Wait), Some(LoginProblem::Again), Some(LoginProblem::Busy)];
+        let problems = [
+            None,
+            Some(LoginProblem::Wrong),
+            Some(LoginProblem::Wait),
+            Some(LoginProblem::Again),
+            Some(LoginProblem::Busy),
+        ];
         askers()
             .into_iter()
             .map(Some)
@@ -257,9 +283,15 @@ mod tests {
 
     fn consent_samples(frame: &Frame) -> Vec<ConsentPage> {
         let destinations = [
-            ReturnsTo::Site { host: "chatgpt.com".to_owned() },
-            ReturnsTo::ThisDevice { host: "127.0.0.1:33418".to_owned() },
-            ReturnsTo::Application { scheme: "com.example.app".to_owned() },
+            ReturnsTo::Site {
+                host: "chatgpt.com".to_owned(),
+            },
+            ReturnsTo::ThisDevice {
+                host: "127.0.0.1:33418".to_owned(),
+            },
+            ReturnsTo::Application {
+                scheme: "com.example.app".to_owned(),
+            },
         ];
         askers()
             .into_iter()
@@ -271,7 +303,10 @@ mod tests {
                 asker,
                 returns_to,
                 resources: vec!["https://gateway.example/mcp".to_owned()],
-                scopes: vec![ScopeLine { name: "mcp:tools".to_owned(), text: "Call tools".to_owned() }],
+                scopes: vec![ScopeLine {
+                    name: "mcp:tools".to_owned(),
+                    text: "Call tools".to_owned(),
+                }],
                 user: "alice".to_owned(),
                 action: "/realms/mcp-demo/consent".to_owned(),
                 flow: "flow".to_owned(),
@@ -286,20 +321,27 @@ mod tests {
             rule: "the document's `client_id` is its own URL".to_owned(),
             section: "CIMD draft §4.1",
             error: "invalid_client",
-            facts: vec![Fact { name: "client_id", value: "https://a.example/<b>".to_owned() }],
+            facts: vec![Fact {
+                name: "client_id",
+                value: "https://a.example/<b>".to_owned(),
+            }],
             hint: "write the URL into the document exactly".to_owned(),
         };
-        [(Some(developer), None), (None, Some("01J".to_owned())), (None, None)]
-            .map(|(developer, reference)| RefusalPage {
-                frame: frame.clone(),
-                tone: "danger",
-                title: frame.texts.refused_title,
-                sentence: frame.texts.refused_application,
-                what_now: frame.texts.refused_what_now,
-                developer,
-                reference,
-            })
-            .into()
+        [
+            (Some(developer), None),
+            (None, Some("01J".to_owned())),
+            (None, None),
+        ]
+        .map(|(developer, reference)| RefusalPage {
+            frame: frame.clone(),
+            tone: "danger",
+            title: frame.texts.refused_title,
+            sentence: frame.texts.refused_application,
+            what_now: frame.texts.refused_what_now,
+            developer,
+            reference,
+        })
+        .into()
     }
 
     fn other_samples(frame: &Frame) -> Vec<String> {
@@ -308,23 +350,47 @@ mod tests {
             user: "alice".to_owned(),
             action: "/realms/mcp-demo/logout".to_owned(),
             csrf: "csrf".to_owned(),
-            carried: vec![CarriedField { name: "state", value: "\"><b>".to_owned() }],
+            carried: vec![CarriedField {
+                name: "state",
+                value: "\"><b>".to_owned(),
+            }],
         };
-        let logged_out = LoggedOutPage { frame: frame.clone() };
+        let logged_out = LoggedOutPage {
+            frame: frame.clone(),
+        };
         let about = AboutPage {
             frame: frame.clone(),
             issuer: "https://auth.example".to_owned(),
-            links: vec![Fact { name: "metadata", value: "https://auth.example/.well-known/oauth-authorization-server".to_owned() }],
+            links: vec![Fact {
+                name: "metadata",
+                value: "https://auth.example/.well-known/oauth-authorization-server".to_owned(),
+            }],
         };
-        vec![logout.render().unwrap(), logged_out.render().unwrap(), about.render().unwrap()]
+        vec![
+            logout.render().unwrap(),
+            logged_out.render().unwrap(),
+            about.render().unwrap(),
+        ]
     }
 
     fn all() -> Vec<String> {
         let mut pages = Vec::new();
         for frame in frames() {
-            pages.extend(login_samples(&frame).iter().map(|page| page.render().unwrap()));
-            pages.extend(consent_samples(&frame).iter().map(|page| page.render().unwrap()));
-            pages.extend(refusal_samples(&frame).iter().map(|page| page.render().unwrap()));
+            pages.extend(
+                login_samples(&frame)
+                    .iter()
+                    .map(|page| page.render().unwrap()),
+            );
+            pages.extend(
+                consent_samples(&frame)
+                    .iter()
+                    .map(|page| page.render().unwrap()),
+            );
+            pages.extend(
+                refusal_samples(&frame)
+                    .iter()
+                    .map(|page| page.render().unwrap()),
+            );
             pages.extend(other_samples(&frame));
         }
         pages
@@ -336,9 +402,15 @@ mod tests {
         for page in all() {
             assert!(!page.contains("<script"), "{page}");
             assert!(!page.contains("<b>"), "{page}");
-            assert!(!page.contains(" style="), "inline styles are forbidden by the policy: {page}");
+            assert!(
+                !page.contains(" style="),
+                "inline styles are forbidden by the policy: {page}"
+            );
             let is_handler = |word: &str| word.starts_with("on") && word.contains('=');
-            assert!(!page.split_whitespace().any(is_handler), "inline handlers are forbidden by the policy: {page}");
+            assert!(
+                !page.split_whitespace().any(is_handler),
+                "inline handlers are forbidden by the policy: {page}"
+            );
         }
     }
 
@@ -360,7 +432,13 @@ mod tests {
                 if tag.contains("type=\"hidden\"") {
                     continue;
                 }
-                let id = tag.split("id=\"").nth(1).unwrap().split('"').next().unwrap();
+                let id = tag
+                    .split("id=\"")
+                    .nth(1)
+                    .unwrap()
+                    .split('"')
+                    .next()
+                    .unwrap();
                 assert!(page.contains(&format!("<label for=\"{id}\">")), "{id}");
             }
         }

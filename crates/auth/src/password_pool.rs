@@ -39,23 +39,37 @@ impl PasswordPool {
     pub(crate) fn new(memory: u64) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let by_memory = usize::try_from(memory / BYTES_PER_CHECK).unwrap_or(usize::MAX);
-        Self { turns: Arc::new(Semaphore::new(by_memory.clamp(1, cores + 1))) }
+        Self {
+            turns: Arc::new(Semaphore::new(by_memory.clamp(1, cores + 1))),
+        }
     }
 
     /// Whether this is the password. Takes as long for a wrong one as for a right one (SEC-54).
-    pub(crate) async fn verify(&self, password: Secret<String>, hash: PasswordHash) -> Result<bool, PoolError> {
-        self.run(move || password::verify(password.expose(), &hash)).await
+    pub(crate) async fn verify(
+        &self,
+        password: Secret<String>,
+        hash: PasswordHash,
+    ) -> Result<bool, PoolError> {
+        self.run(move || password::verify(password.expose(), &hash))
+            .await
     }
 
     /// Hashes a password anew.
-    pub(crate) async fn hash(&self, password: Secret<String>, salt: [u8; 16]) -> Result<PasswordHash, PoolError> {
-        self.run(move || password::hash(password.expose(), &salt)).await
+    pub(crate) async fn hash(
+        &self,
+        password: Secret<String>,
+        salt: [u8; 16],
+    ) -> Result<PasswordHash, PoolError> {
+        self.run(move || password::hash(password.expose(), &salt))
+            .await
     }
 
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static) -> Result<T, PoolError> {
-        let turn = match timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await {
-            Ok(Ok(turn)) => turn,
-            Ok(Err(_)) | Err(_) => return Err(PoolError::Busy),
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PasswordError> + Send + 'static,
+    ) -> Result<T, PoolError> {
+        let Ok(Ok(turn)) = timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await else {
+            return Err(PoolError::Busy);
         };
         // The turn goes with the work: a client that hangs up must not free it early.
         let done = tokio::task::spawn_blocking(move || {
@@ -74,16 +88,33 @@ mod tests {
     #[tokio::test]
     async fn the_right_password_passes_and_the_wrong_one_does_not() {
         let pool = PasswordPool::new(64 * 1024 * 1024);
-        let hash = pool.hash(Secret::new("alice".to_owned()), [7; 16]).await.unwrap();
-        assert!(pool.verify(Secret::new("alice".to_owned()), hash.clone()).await.unwrap());
-        assert!(!pool.verify(Secret::new("bob".to_owned()), hash).await.unwrap());
+        let hash = pool
+            .hash(Secret::new("alice".to_owned()), [7; 16])
+            .await
+            .unwrap();
+        assert!(
+            pool.verify(Secret::new("alice".to_owned()), hash.clone())
+                .await
+                .unwrap()
+        );
+        assert!(
+            !pool
+                .verify(Secret::new("bob".to_owned()), hash)
+                .await
+                .unwrap()
+        );
     }
 
     // SEC-53, SEC-79
     #[test]
     fn memory_bounds_the_number_of_checks() {
         assert_eq!(PasswordPool::new(0).turns.available_permits(), 1);
-        assert_eq!(PasswordPool::new(21 * 1024 * 1024).turns.available_permits(), 1);
+        assert_eq!(
+            PasswordPool::new(21 * 1024 * 1024)
+                .turns
+                .available_permits(),
+            1
+        );
         assert!(PasswordPool::new(u64::MAX).turns.available_permits() >= 2);
     }
 }

@@ -25,7 +25,9 @@ pub(crate) struct ServedRealm {
 
 impl fmt::Debug for ServedRealm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServedRealm").field("issuer", &self.config.issuer).finish_non_exhaustive()
+        f.debug_struct("ServedRealm")
+            .field("issuer", &self.config.issuer)
+            .finish_non_exhaustive()
     }
 }
 
@@ -39,7 +41,13 @@ impl ServedRealm {
             None => String::new(),
         };
         let port = url.port_or_known_default();
-        Self { config, documents, key_sets, host, port }
+        Self {
+            config,
+            documents,
+            key_sets,
+            host,
+            port,
+        }
     }
 
     /// The path below which everything of the realm lives; empty at the root.
@@ -64,7 +72,11 @@ impl ServedRealm {
 
     /// How cookies are named and sent.
     pub(crate) fn cookies(&self) -> Transport {
-        if self.config.issuer.is_https() { Transport::Https } else { Transport::PlainHttp }
+        if self.config.issuer.is_https() {
+            Transport::Https
+        } else {
+            Transport::PlainHttp
+        }
     }
 
     /// The path within the realm that a request path stands for.
@@ -76,7 +88,11 @@ impl ServedRealm {
         if let Some(rest) = path.strip_prefix(base)
             && (rest.is_empty() || rest.starts_with('/'))
         {
-            return Some(if rest.is_empty() { "/".into() } else { rest.into() });
+            return Some(if rest.is_empty() {
+                "/".into()
+            } else {
+                rest.into()
+            });
         }
         let (kind, rest) = path.strip_prefix("/.well-known/")?.split_once('/')?;
         (rest == base.trim_start_matches('/')).then(|| format!("/.well-known/{kind}").into())
@@ -109,6 +125,11 @@ impl Realms {
         hosts
     }
 
+    /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedRealm> {
+        self.0.iter().map(|realm| &**realm)
+    }
+
     /// The realm that a request is for. Several realms may share a host; among those whose paths fit, the port
     /// decides and then the longest path.
     pub(crate) fn find(&self, host: &str, port: Option<u16>, uri: &Uri) -> Option<Located> {
@@ -117,12 +138,20 @@ impl Realms {
             .iter()
             .filter(|realm| realm.host == host)
             .filter_map(|realm| Some((realm, realm.within(uri.path())?)))
-            .max_by_key(|(realm, _)| (port.is_some() && realm.port == port, realm.base_path().len()))?;
+            .max_by_key(|(realm, _)| {
+                (
+                    port.is_some() && realm.port == port,
+                    realm.base_path().len(),
+                )
+            })?;
         let target = match uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.into_owned(),
         };
-        Some(Located { realm: Arc::clone(realm), target: target.parse().ok()? })
+        Some(Located {
+            realm: Arc::clone(realm),
+            target: target.parse().ok()?,
+        })
     }
 }
 
@@ -132,7 +161,11 @@ mod tests {
 
     fn realms() -> Realms {
         let realm = |name: &str, issuer: &str| {
-            ServedRealm::new(Realm::new(name.parse().unwrap(), issuer.parse().unwrap()), cimd::Documents::for_tests(), KeySets::for_tests())
+            ServedRealm::new(
+                Realm::new(name.parse().unwrap(), issuer.parse().unwrap()),
+                cimd::Documents::for_tests(),
+                KeySets::for_tests(),
+            )
         };
         Realms::new([
             realm("a", "https://auth.example/realms/a"),
@@ -148,6 +181,10 @@ mod tests {
         Some((located.realm.title().to_owned(), located.target.to_string()))
     }
 
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "it is compared with what may be missing"
+    )]
     fn found(realm: &str, target: &str) -> Option<(String, String)> {
         Some((realm.to_owned(), target.to_owned()))
     }
@@ -157,18 +194,44 @@ mod tests {
     fn discovery_has_four_names() {
         for kind in ["oauth-authorization-server", "openid-configuration"] {
             let inside = format!("/.well-known/{kind}");
-            assert_eq!(find("auth.example", None, &format!("/.well-known/{kind}/realms/a")), found("a", &inside));
-            assert_eq!(find("auth.example", None, &format!("/realms/a/.well-known/{kind}")), found("a", &inside));
-            assert_eq!(find("login.example", None, &inside), found("bound", &inside));
+            assert_eq!(
+                find(
+                    "auth.example",
+                    None,
+                    &format!("/.well-known/{kind}/realms/a")
+                ),
+                found("a", &inside)
+            );
+            assert_eq!(
+                find(
+                    "auth.example",
+                    None,
+                    &format!("/realms/a/.well-known/{kind}")
+                ),
+                found("a", &inside)
+            );
+            assert_eq!(
+                find("login.example", None, &inside),
+                found("bound", &inside)
+            );
         }
     }
 
     #[test]
     fn a_realm_is_found_by_host_and_whole_path_segments() {
-        assert_eq!(find("auth.example", None, "/realms/a/authorize?x=1"), found("a", "/authorize?x=1"));
-        assert_eq!(find("auth.example", None, "/realms/ab/authorize"), found("ab", "/authorize"));
+        assert_eq!(
+            find("auth.example", None, "/realms/a/authorize?x=1"),
+            found("a", "/authorize?x=1")
+        );
+        assert_eq!(
+            find("auth.example", None, "/realms/ab/authorize"),
+            found("ab", "/authorize")
+        );
         assert_eq!(find("auth.example", None, "/realms/a"), found("a", "/"));
-        assert_eq!(find("login.example", None, "/authorize"), found("bound", "/authorize"));
+        assert_eq!(
+            find("login.example", None, "/authorize"),
+            found("bound", "/authorize")
+        );
         assert_eq!(find("auth.example", None, "/authorize"), None);
         assert_eq!(find("auth.example", None, "/realms/abc/authorize"), None);
         assert_eq!(find("evil.example", None, "/realms/a/authorize"), None);
@@ -176,7 +239,13 @@ mod tests {
 
     #[test]
     fn the_port_decides_between_realms_of_one_host() {
-        assert_eq!(find("127.0.0.1", Some(8480), "/realms/dev/token"), found("dev", "/token"));
-        assert_eq!(find("127.0.0.1", Some(9999), "/realms/dev/token"), found("other", "/token"));
+        assert_eq!(
+            find("127.0.0.1", Some(8480), "/realms/dev/token"),
+            found("dev", "/token")
+        );
+        assert_eq!(
+            find("127.0.0.1", Some(9999), "/realms/dev/token"),
+            found("other", "/token")
+        );
     }
 }

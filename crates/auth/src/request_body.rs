@@ -8,19 +8,24 @@ use oauth::form::{self, Form};
 
 /// Reads a form of bounded size; any other media type is refused without reading.
 pub(crate) async fn read_form(headers: &HeaderMap, body: Body) -> Result<Form, OauthError> {
-    let invalid = |description: &'static str| OauthError::new(ErrorCode::InvalidRequest, description);
+    let invalid =
+        |description: &'static str| OauthError::new(ErrorCode::InvalidRequest, description);
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_form = types
         .next()
         .and_then(|value| value.to_str().ok())
         .is_some_and(form::is_form_media_type);
     if !is_form || types.next().is_some() {
-        return Err(invalid("the body must be `application/x-www-form-urlencoded`"));
+        return Err(invalid(
+            "the body must be `application/x-www-form-urlencoded`",
+        ));
     }
-    let bytes = body::read_bounded(body, form::MAX_BYTES, body::DEFAULT_IDLE).await.map_err(|error| match error {
-        BodyError::TooLarge { .. } => invalid("the body is too large"),
-        BodyError::Stalled => invalid("the body did not arrive in time"),
-        BodyError::Interrupted(_) => invalid("the body is not complete"),
-    })?;
+    let bytes = body::read_bounded(body, form::MAX_BYTES, body::DEFAULT_IDLE)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge { .. } => invalid("the body is too large"),
+            BodyError::Stalled => invalid("the body did not arrive in time"),
+            BodyError::Interrupted(_) => invalid("the body is not complete"),
+        })?;
     Ok(Form::parse(&bytes)?)
 }

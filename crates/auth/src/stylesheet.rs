@@ -3,6 +3,8 @@
 use std::sync::LazyLock;
 
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::headers;
@@ -14,7 +16,7 @@ pub(crate) const ROUTE: &str = "/assets/{file}";
 
 static PATH: LazyLock<String> = LazyLock::new(|| {
     let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, TEXT.as_bytes());
-    let tag: String = hash.as_ref().iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let tag = URL_SAFE_NO_PAD.encode(hash.as_ref().get(..6).unwrap_or_default());
     format!("/assets/style-{tag}.css")
 });
 
@@ -27,7 +29,13 @@ pub(crate) fn path() -> &'static str {
 pub(crate) async fn get_stylesheet() -> Response {
     let mut response = headers::bare(StatusCode::OK, TEXT.to_owned());
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/css; charset=utf-8"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=86400, immutable"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/css; charset=utf-8"),
+    );
+    headers.insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=86400, immutable"),
+    );
     response
 }

@@ -3,8 +3,6 @@
 //! [`Texts`] has one field per sentence and both languages fill all of them, so a missing translation does not compile.
 //! What is meant for the developer of a client stays in English: it names rules of English specifications.
 
-use crate::pages::LoginProblem;
-
 /// A language the pages speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -126,16 +124,6 @@ pub(crate) struct Texts {
 }
 
 impl Texts {
-    /// The sentence for a login that did not succeed.
-    pub(crate) fn login_problem(&self, problem: &LoginProblem) -> &'static str {
-        match problem {
-            LoginProblem::Wrong => self.login_wrong,
-            LoginProblem::Wait => self.login_wait,
-            LoginProblem::Again => self.login_again,
-            LoginProblem::Busy => self.login_busy,
-        }
-    }
-
     /// What a scope lets the application do, unless the configuration says it in its own words.
     pub(crate) fn scope(&self, name: &str) -> &'static str {
         match name {
@@ -318,7 +306,11 @@ mod tests {
             (Some("ja;q=nonsense"), Language::English),
         ];
         for (header, language) in cases {
-            assert_eq!(Language::from_accept_language(header), language, "{header:?}");
+            assert_eq!(
+                Language::from_accept_language(header),
+                language,
+                "{header:?}"
+            );
         }
     }
 }

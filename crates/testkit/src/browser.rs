@@ -41,7 +41,9 @@ pub struct Browser {
 
 impl std::fmt::Debug for Browser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Browser").field("cookies", &self.cookies).finish_non_exhaustive()
+        f.debug_struct("Browser")
+            .field("cookies", &self.cookies)
+            .finish_non_exhaustive()
     }
 }
 
@@ -116,7 +118,9 @@ impl Browser {
 
     /// Puts a cookie in, as if it had been set before.
     pub fn put_cookie(&mut self, cookie: Cookie) {
-        self.cookies.retain(|other| (&other.name, &other.host, &other.path) != (&cookie.name, &cookie.host, &cookie.path));
+        self.cookies.retain(|other| {
+            (&other.name, &other.host, &other.path) != (&cookie.name, &cookie.host, &cookie.path)
+        });
         self.cookies.push(cookie);
     }
 
@@ -128,21 +132,41 @@ impl Browser {
 
     /// One GET, no redirects.
     pub async fn get(&mut self, url: &str) -> anyhow::Result<Page> {
-        let request = Request::get(url).header("sec-fetch-site", "none").body(Bytes::new())?;
+        let request = Request::get(url)
+            .header("sec-fetch-site", "none")
+            .body(Bytes::new())?;
         self.send(request).await
     }
 
     /// Submits the first form of a page: its hidden fields, `fill` over them, and the button whose value is `button`.
     /// Follows redirects within the origin.
-    pub async fn submit(&mut self, page: &Page, fill: &[(&str, &str)], button: &str) -> anyhow::Result<Page> {
+    pub async fn submit(
+        &mut self,
+        page: &Page,
+        fill: &[(&str, &str)],
+        button: &str,
+    ) -> anyhow::Result<Page> {
         let answer = self.submit_once(page, fill, button).await?;
         self.follow(answer).await
     }
 
     /// Like [`Self::submit`], but gives the very answer to the form.
-    pub async fn submit_once(&mut self, page: &Page, fill: &[(&str, &str)], button: &str) -> anyhow::Result<Page> {
-        let form = page.forms().into_iter().next().with_context(|| format!("no form on {}: {}", page.url, page.text()))?;
-        let mut fields: Vec<(String, String)> = form.fields.iter().map(|field| (field.name.clone(), field.value.clone())).collect();
+    pub async fn submit_once(
+        &mut self,
+        page: &Page,
+        fill: &[(&str, &str)],
+        button: &str,
+    ) -> anyhow::Result<Page> {
+        let form = page
+            .forms()
+            .into_iter()
+            .next()
+            .with_context(|| format!("no form on {}: {}", page.url, page.text()))?;
+        let mut fields: Vec<(String, String)> = form
+            .fields
+            .iter()
+            .map(|field| (field.name.clone(), field.value.clone()))
+            .collect();
         for (name, value) in fill {
             match fields.iter_mut().find(|(existing, _)| existing == name) {
                 Some((_, existing)) => (*value).clone_into(existing),
@@ -156,19 +180,31 @@ impl Browser {
             .with_context(|| format!("no button `{button}` on {}", page.url))?;
         fields.push((pressed.name.clone(), pressed.value.clone()));
         let action = page.url.join(&form.action)?;
-        let pairs: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         self.post_form(action.as_str(), &pairs).await
     }
 
     /// One POST of a form from the same origin, no redirects.
     pub async fn post_form(&mut self, url: &str, fields: &[(&str, &str)]) -> anyhow::Result<Page> {
         let origin = Url::parse(url)?.origin().ascii_serialization();
-        self.post_form_from(url, fields, &origin, "same-origin").await
+        self.post_form_from(url, fields, &origin, "same-origin")
+            .await
     }
 
     /// One POST of a form that a page of another origin holds.
-    pub async fn post_form_from(&mut self, url: &str, fields: &[(&str, &str)], origin: &str, site: &str) -> anyhow::Result<Page> {
-        let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    pub async fn post_form_from(
+        &mut self,
+        url: &str,
+        fields: &[(&str, &str)],
+        origin: &str,
+        site: &str,
+    ) -> anyhow::Result<Page> {
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(fields)
+            .finish();
         let request = Request::post(url)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ORIGIN, origin)
@@ -186,7 +222,9 @@ impl Browser {
             if next.origin() != page.url.origin() {
                 return Ok(page);
             }
-            let request = Request::get(next.as_str()).header("sec-fetch-site", "same-origin").body(Bytes::new())?;
+            let request = Request::get(next.as_str())
+                .header("sec-fetch-site", "same-origin")
+                .body(Bytes::new())?;
             page = self.send(request).await?;
         }
         bail!("too many redirects, the last one from {}", page.url)
@@ -200,14 +238,21 @@ impl Browser {
             parts.headers.entry(name).or_insert_with(|| value.clone());
         }
         if let Some(cookies) = self.cookie_header(&url) {
-            parts.headers.insert(header::COOKIE, HeaderValue::try_from(cookies)?);
+            parts
+                .headers
+                .insert(header::COOKIE, HeaderValue::try_from(cookies)?);
         }
         let page = match self.transport.clone() {
             Transport::Site(site) => {
                 let authority = host_and_port(&url)?;
-                parts.headers.entry(header::HOST).or_insert(HeaderValue::try_from(authority)?);
+                parts
+                    .headers
+                    .entry(header::HOST)
+                    .or_insert(HeaderValue::try_from(authority)?);
                 if parts.method != Method::GET {
-                    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+                    parts
+                        .headers
+                        .insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
                 }
                 let target = match url.query() {
                     Some(query) => format!("{}?{query}", url.path()),
@@ -218,7 +263,9 @@ impl Browser {
                     tls: url.scheme() == "https",
                     ..self.peer.clone()
                 };
-                let response = site.call(Request::from_parts(parts, Body::full(body)), &peer).await;
+                let response = site
+                    .call(Request::from_parts(parts, Body::full(body)), &peer)
+                    .await;
                 let (parts, body) = response.into_parts();
                 let body = match body.collect().await {
                     Ok(collected) => collected.to_bytes(),
@@ -232,7 +279,9 @@ impl Browser {
                 }
             }
             Transport::Http(client) => {
-                let fetched = client.fetch(&url, Request::from_parts(parts, body), LIMITS).await?;
+                let fetched = client
+                    .fetch(&url, Request::from_parts(parts, body), LIMITS)
+                    .await?;
                 Page {
                     url,
                     status: fetched.status,
@@ -261,10 +310,17 @@ impl Browser {
 
     fn keep_cookies(&mut self, page: &Page) {
         for value in page.headers.get_all(header::SET_COOKIE) {
-            let Some(cookie) = value.to_str().ok().and_then(|text| parse_cookie(text, &page.url)) else {
+            let Some(cookie) = value
+                .to_str()
+                .ok()
+                .and_then(|text| parse_cookie(text, &page.url))
+            else {
                 continue;
             };
-            self.cookies.retain(|other| (&other.name, &other.host, &other.path) != (&cookie.name, &cookie.host, &cookie.path));
+            self.cookies.retain(|other| {
+                (&other.name, &other.host, &other.path)
+                    != (&cookie.name, &cookie.host, &cookie.path)
+            });
             if cookie.attributes.get("max-age").map(String::as_str) != Some("0") {
                 self.cookies.push(cookie);
             }
@@ -299,7 +355,10 @@ fn parse_cookie(text: &str, url: &Url) -> Option<Cookie> {
         })
         .collect();
     let secure = attributes.contains_key("secure");
-    let path = attributes.get("path").cloned().unwrap_or_else(|| "/".to_owned());
+    let path = attributes
+        .get("path")
+        .cloned()
+        .unwrap_or_else(|| "/".to_owned());
     let allowed = if name.starts_with("__Host-") {
         secure && path == "/" && !attributes.contains_key("domain") && url.scheme() == "https"
     } else {
@@ -379,7 +438,10 @@ impl Page {
     /// A parameter of the redirect's query; `None` when it is not there exactly once.
     pub fn redirect_parameter(&self, name: &str) -> Option<String> {
         let target = self.redirect()?;
-        let mut values = target.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+        let mut values = target
+            .query_pairs()
+            .filter(|(key, _)| key == name)
+            .map(|(_, value)| value.into_owned());
         let value = values.next()?;
         values.next().is_none().then_some(value)
     }

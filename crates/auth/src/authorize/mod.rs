@@ -46,12 +46,20 @@ async fn answer(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) ->
     }
 }
 
-async fn start(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) -> Result<Response, PageRefusal> {
+async fn start(
+    cx: &Cx,
+    headers: &HeaderMap,
+    form: Result<Form, OauthError>,
+) -> Result<Response, PageRefusal> {
     let form = form.map_err(PageRefusal::Request)?;
     let addressing = Addressing::parse(&form).map_err(PageRefusal::Request)?;
-    let known = client::find(cx, &addressing.client_id, Purpose::Authorize(addressing.redirect_uri.as_ref()))
-        .await
-        .map_err(|error| PageRefusal::client(error, addressing.client_id.as_str()))?;
+    let known = client::find(
+        cx,
+        &addressing.client_id,
+        Purpose::Authorize(addressing.redirect_uri.as_ref()),
+    )
+    .await
+    .map_err(|error| PageRefusal::client(error, addressing.client_id.as_str()))?;
     let redirect = verify_redirect(&known, &addressing)?;
     match begin(cx, &form, &known, &redirect) {
         Ok(interaction) => interaction::enter(cx, headers, interaction?, known, redirect).await,
@@ -59,20 +67,38 @@ async fn start(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) -> 
     }
 }
 
-fn verify_redirect(known: &KnownClient, addressing: &Addressing) -> Result<VerifiedRedirect, PageRefusal> {
+fn verify_redirect(
+    known: &KnownClient,
+    addressing: &Addressing,
+) -> Result<VerifiedRedirect, PageRefusal> {
     let requested = addressing.redirect_uri.as_ref();
-    VerifiedRedirect::check(&known.client, requested, addressing.state.clone()).map_err(|refusal| PageRefusal::Redirect {
-        refusal,
-        client_id: addressing.client_id.to_string(),
-        requested: requested.map(ToString::to_string),
-        registered: known.client.redirect_uris.iter().map(ToString::to_string).collect(),
+    VerifiedRedirect::check(&known.client, requested, addressing.state.clone()).map_err(|refusal| {
+        PageRefusal::Redirect {
+            refusal,
+            client_id: addressing.client_id.to_string(),
+            requested: requested.map(ToString::to_string),
+            registered: known
+                .client
+                .redirect_uris
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        }
     })
 }
 
 /// Applies the rules, and writes down what was asked for. The outer error is the client's fault, the inner one ours.
-fn begin(cx: &Cx, form: &Form, known: &KnownClient, redirect: &VerifiedRedirect) -> Result<Result<Interaction, Internal>, OauthError> {
+fn begin(
+    cx: &Cx,
+    form: &Form,
+    known: &KnownClient,
+    redirect: &VerifiedRedirect,
+) -> Result<Result<Interaction, Internal>, OauthError> {
     let request = AuthorizationRequest::parse(form)?;
-    let loaded = Loaded { realm: &cx.realm.config, client: &known.client };
+    let loaded = Loaded {
+        realm: &cx.realm.config,
+        client: &known.client,
+    };
     let grantable = rules::apply(&request, &loaded)?;
     let made = || {
         Ok(Interaction {

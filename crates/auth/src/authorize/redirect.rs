@@ -31,10 +31,14 @@ impl RedirectRefusal {
     pub(crate) const fn hint(&self) -> &'static str {
         match self {
             Self::Missing => "send redirect_uri",
-            Self::NotRegistered { other_loopback_name: true } => {
+            Self::NotRegistered {
+                other_loopback_name: true,
+            } => {
                 "`localhost`, `127.0.0.1` and `[::1]` are different hosts: register the one that is sent, or send the one that is registered"
             }
-            Self::NotRegistered { other_loopback_name: false } => {
+            Self::NotRegistered {
+                other_loopback_name: false,
+            } => {
                 "the comparison is character by character; only the port may differ, and only with http on localhost, 127.0.0.1 or [::1]"
             }
         }
@@ -43,16 +47,25 @@ impl RedirectRefusal {
 
 impl VerifiedRedirect {
     /// Checks that answers of this client may go there.
-    pub(crate) fn check(client: &Client, requested: Option<&RedirectUri>, state: Option<State>) -> Result<Self, RedirectRefusal> {
+    pub(crate) fn check(
+        client: &Client,
+        requested: Option<&RedirectUri>,
+        state: Option<State>,
+    ) -> Result<Self, RedirectRefusal> {
         let uri = match (requested, client.redirect_uris.as_slice()) {
             (Some(requested), _) => requested,
             (None, [only]) => only,
             (None, _) => return Err(RedirectRefusal::Missing),
         };
         if !client.may_redirect_to(uri) {
-            return Err(RedirectRefusal::NotRegistered { other_loopback_name: has_other_loopback_name(client, uri) });
+            return Err(RedirectRefusal::NotRegistered {
+                other_loopback_name: has_other_loopback_name(client, uri),
+            });
         }
-        Ok(Self { uri: uri.clone(), state })
+        Ok(Self {
+            uri: uri.clone(),
+            state,
+        })
     }
 
     /// Where answers go.
@@ -100,7 +113,8 @@ mod tests {
 
     fn check(registered: &[&str], requested: Option<&str>) -> Result<String, RedirectRefusal> {
         let requested = requested.map(|uri| uri.parse::<RedirectUri>().unwrap());
-        VerifiedRedirect::check(&client(registered), requested.as_ref(), None).map(|verified| verified.uri().to_string())
+        VerifiedRedirect::check(&client(registered), requested.as_ref(), None)
+            .map(|verified| verified.uri().to_string())
     }
 
     // AS-22, SEC-6: what Claude Code registers and what it then uses.
@@ -114,21 +128,41 @@ mod tests {
     // SEC-6
     #[test]
     fn another_uri_is_refused() {
-        let other = RedirectRefusal::NotRegistered { other_loopback_name: false };
-        assert_eq!(check(&["https://a.example/cb"], Some("https://a.example/cb2")), Err(other.clone()));
-        assert_eq!(check(&["http://localhost/cb"], Some("http://localhost:1/cb/")), Err(other));
+        let other = RedirectRefusal::NotRegistered {
+            other_loopback_name: false,
+        };
+        assert_eq!(
+            check(&["https://a.example/cb"], Some("https://a.example/cb2")),
+            Err(other.clone())
+        );
+        assert_eq!(
+            check(&["http://localhost/cb"], Some("http://localhost:1/cb/")),
+            Err(other)
+        );
     }
 
     // AS-22
     #[test]
     fn a_mismatch_of_loopback_names_is_named() {
-        let refusal = check(&["http://localhost/cb"], Some("http://127.0.0.1:3000/cb")).unwrap_err();
-        assert_eq!(refusal, RedirectRefusal::NotRegistered { other_loopback_name: true });
+        let refusal =
+            check(&["http://localhost/cb"], Some("http://127.0.0.1:3000/cb")).unwrap_err();
+        assert_eq!(
+            refusal,
+            RedirectRefusal::NotRegistered {
+                other_loopback_name: true
+            }
+        );
     }
 
     #[test]
     fn a_missing_uri_stands_for_the_only_one() {
-        assert_eq!(check(&["https://a.example/cb"], None).unwrap(), "https://a.example/cb");
-        assert_eq!(check(&["https://a.example/1", "https://a.example/2"], None), Err(RedirectRefusal::Missing));
+        assert_eq!(
+            check(&["https://a.example/cb"], None).unwrap(),
+            "https://a.example/cb"
+        );
+        assert_eq!(
+            check(&["https://a.example/1", "https://a.example/2"], None),
+            Err(RedirectRefusal::Missing)
+        );
     }
 }

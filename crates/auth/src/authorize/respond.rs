@@ -48,6 +48,10 @@ pub(crate) fn refuse(cx: &Cx, redirect: &VerifiedRedirect, error: &OauthError) -
 }
 
 fn send(cx: &Cx, redirect: &VerifiedRedirect, outcome: Outcome<'_>) -> Response {
-    let response = AuthorizationResponse { issuer: &cx.realm.config.issuer, state: redirect.state(), outcome };
+    let response = AuthorizationResponse {
+        issuer: &cx.realm.config.issuer,
+        state: redirect.state(),
+        outcome,
+    };
     headers::see_other(&response.redirect_url(redirect.uri()))
 }

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy::{self, Admission, CimdPolicy};
 use model::secret::TokenHash;
+use net::egress::budget::Budgets;
 use net::egress::client::{self as egress, Fetched};
 use net::egress::connect::Connector;
-use net::egress::budget::Budgets;
 use net::egress::documents::{self, WallClock};
 use net::egress::rules::{self, Rules};
 use oauth::auth_method::AuthMethod;
@@ -23,8 +23,8 @@ use oauth::redirect_uri::RedirectUri;
 use store::approval::{self, Verdict};
 use url::Url;
 
-use crate::client::{FindError, Purpose};
 use crate::client::refusal::{ClientRefusal, DocumentFault};
+use crate::client::{FindError, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
 
@@ -50,7 +50,12 @@ pub(crate) struct ClientDocument {
 
 impl Documents {
     /// An empty cache under this policy. `budgets` are shared by all realms.
-    pub(crate) fn new(policy: &CimdPolicy, connector: Arc<Connector>, budgets: Arc<Budgets>, wall: WallClock) -> Self {
+    pub(crate) fn new(
+        policy: &CimdPolicy,
+        connector: Arc<Connector>,
+        budgets: Arc<Budgets>,
+        wall: WallClock,
+    ) -> Self {
         let rules = Rules {
             allow_networks: policy.danger_allow_networks.clone(),
             allow_http: policy.allow_http,
@@ -62,7 +67,11 @@ impl Documents {
             ..documents::Settings::CLIENT_METADATA
         };
         let client = egress::Client::new(connector, rules.clone());
-        Self { cache: documents::Documents::new(client, settings, budgets, wall), rules, policy: policy.clone() }
+        Self {
+            cache: documents::Documents::new(client, settings, budgets, wall),
+            rules,
+            policy: policy.clone(),
+        }
     }
 
     /// A cache for tests that fetch nothing.
@@ -71,14 +80,26 @@ impl Documents {
         use net::egress::connect::ExtraRoots;
         use net::egress::resolve::SystemResolver;
 
-        let connector = Arc::new(Connector::new(Arc::new(SystemResolver), ExtraRoots::default()));
+        let connector = Arc::new(Connector::new(
+            Arc::new(SystemResolver),
+            ExtraRoots::default(),
+        ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
-        Self::new(&CimdPolicy::default(), connector, budgets, Arc::new(|| std::time::UNIX_EPOCH))
+        Self::new(
+            &CimdPolicy::default(),
+            connector,
+            budgets,
+            Arc::new(|| std::time::UNIX_EPOCH),
+        )
     }
 
-    async fn get(&self, url: &ClientIdUrl, source: IpAddr) -> Result<Arc<ClientDocument>, ClientRefusal> {
+    async fn get(
+        &self,
+        url: &ClientIdUrl,
+        source: IpAddr,
+    ) -> Result<Arc<ClientDocument>, ClientRefusal> {
         let parse = |fetched: &Fetched| self.parse(fetched, url);
-        let document = self.cache.get(url.url(), Some(source), parse).await.map_err(|error| self.explain(error, url))?.value;
+        let document = self.cache.get(url.url(), Some(source), parse).await?.value;
         if document.client_id.as_str() != url.as_str() {
             return Err(ClientMetadataError::ClientIdMismatch.into());
         }
@@ -87,14 +108,23 @@ impl Documents {
 
     /// Reads a document as that of the client id it claims, provided that this one is served from the same address. So
     /// what is remembered does not depend on which of several spellings was asked for first.
-    fn parse(&self, fetched: &Fetched, asked: &ClientIdUrl) -> Result<ClientDocument, DocumentFault> {
+    fn parse(
+        &self,
+        fetched: &Fetched,
+        asked: &ClientIdUrl,
+    ) -> Result<ClientDocument, DocumentFault> {
         if !egress::is_json(&fetched.headers) {
             return Err(DocumentFault::MediaType);
         }
         let client_id = claimed_client_id(&fetched.body, self.policy.plain_http())
             .filter(|claimed| claimed.url() == asked.url())
             .unwrap_or_else(|| asked.clone());
-        let required: Vec<&str> = self.policy.required_properties.iter().map(String::as_str).collect();
+        let required: Vec<&str> = self
+            .policy
+            .required_properties
+            .iter()
+            .map(String::as_str)
+            .collect();
         let metadata = ClientMetadata::parse(
             &fetched.body,
             &client_id,
@@ -106,15 +136,13 @@ impl Documents {
             },
         )?;
         for (member, url) in contained_urls(&metadata) {
-            check_contained(&self.rules, member, url).map_err(|refusal| DocumentFault::ContainedUrl { member, refusal })?;
+            check_contained(&self.rules, member, url)
+                .map_err(|refusal| DocumentFault::ContainedUrl { member, refusal })?;
         }
-        Ok(ClientDocument { client_id, metadata })
-    }
-
-    fn explain(&self, error: documents::DocumentError<DocumentFault>, url: &ClientIdUrl) -> ClientRefusal {
-        let refusal = ClientRefusal::from(error);
-        tracing::info!(client.id = %url, error = %refusal, "client metadata document refused");
-        refusal
+        Ok(ClientDocument {
+            client_id,
+            metadata,
+        })
     }
 }
 
@@ -148,8 +176,15 @@ fn contained_urls(document: &ClientMetadata) -> impl Iterator<Item = (&'static s
 /// CI-15. What can be known without resolving is refused here; `jwks_uri` is fetched under the same rules and its
 /// address checked then; the others are never fetched, and never put into a page.
 fn check_contained(rules: &Rules, member: &str, url: &Url) -> Result<(), rules::Refusal> {
-    let any_port = Rules { ports: None, ..rules.clone() };
-    let rules = if member == "jwks_uri" { rules } else { &any_port };
+    let any_port = Rules {
+        ports: None,
+        ..rules.clone()
+    };
+    let rules = if member == "jwks_uri" {
+        rules
+    } else {
+        &any_port
+    };
     let destination = rules.check_url(url)?;
     if destination.host.as_ref() == "localhost" || destination.host.ends_with(".localhost") {
         rules.check_address(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
@@ -159,9 +194,17 @@ fn check_contained(rules: &Rules, member: &str, url: &Url) -> Result<(), rules::
 
 /// The rules that need no document, and an administrator's decision where the realm wants one (SEC-34).
 pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindError> {
-    let admission = cx.realm.config.cimd.check_client_id(url).map_err(ClientRefusal::Policy)?;
+    let admission = cx
+        .realm
+        .config
+        .cimd
+        .check_client_id(url)
+        .map_err(ClientRefusal::Policy)?;
     if admission == Admission::NeedsApproval {
-        match approval::ask(&cx.app.store, &cx.realm.config.name, url.host(), cx.now).await.map_err(Internal::from)? {
+        match approval::ask(&cx.app.store, &cx.realm.config.name, url.host(), cx.now)
+            .await
+            .map_err(Internal::from)?
+        {
             Verdict::Approved => {}
             Verdict::Pending => return Err(ClientRefusal::AwaitsApproval.into()),
             Verdict::Denied => return Err(ClientRefusal::HostRefused.into()),
@@ -171,10 +214,16 @@ pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindE
 }
 
 /// Loads a client by its document.
-pub(crate) async fn load(cx: &Cx, url: &ClientIdUrl, purpose: Purpose<'_>) -> Result<Client, ClientRefusal> {
+pub(crate) async fn load(
+    cx: &Cx,
+    url: &ClientIdUrl,
+    purpose: Purpose<'_>,
+) -> Result<Client, ClientRefusal> {
     let document = cx.realm.documents.get(url, cx.peer.address).await?;
     let requested = match purpose {
-        Purpose::Authorize(requested) => requested.or_else(|| document.metadata.redirect_uris.first()),
+        Purpose::Authorize(requested) => {
+            requested.or_else(|| document.metadata.redirect_uris.first())
+        }
         Purpose::Token => None,
     };
     if let Some(requested) = requested {
@@ -183,10 +232,18 @@ pub(crate) async fn load(cx: &Cx, url: &ClientIdUrl, purpose: Purpose<'_>) -> Re
     Ok(client_of(&document))
 }
 
-fn check_policy(policy: &CimdPolicy, document: &ClientDocument, requested: &RedirectUri) -> Result<(), client_policy::Refusal> {
+fn check_policy(
+    policy: &CimdPolicy,
+    document: &ClientDocument,
+    requested: &RedirectUri,
+) -> Result<(), client_policy::Refusal> {
     let metadata = &document.metadata;
     // Their presence was checked when the document was read.
-    let properties: Vec<&str> = policy.required_properties.iter().map(String::as_str).collect();
+    let properties: Vec<&str> = policy
+        .required_properties
+        .iter()
+        .map(String::as_str)
+        .collect();
     let uris: Vec<(&'static str, &Url)> = contained_urls(metadata).collect();
     policy.check_document(
         &document.client_id,
@@ -213,8 +270,15 @@ fn client_of(document: &ClientDocument) -> Client {
     Client {
         client_id: document.client_id.client_id(),
         name: metadata.client_name.as_ref().map(ToString::to_string),
-        provenance: Provenance::Document { url: document.client_id.clone(), hash: TokenHash::from_bytes(metadata.fingerprint()) },
-        authentication: Authentication { methods: metadata.auth_methods.clone(), secret: None, keys },
+        provenance: Provenance::Document {
+            url: document.client_id.clone(),
+            hash: TokenHash::from_bytes(metadata.fingerprint()),
+        },
+        authentication: Authentication {
+            methods: metadata.auth_methods.clone(),
+            secret: None,
+            keys,
+        },
         redirect_uris: metadata.redirect_uris.clone(),
         post_logout_redirect_uris: metadata.post_logout_redirect_uris.clone(),
         may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),

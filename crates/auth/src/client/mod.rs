@@ -32,17 +32,28 @@ pub(crate) enum Purpose<'a> {
 }
 
 /// Finds a client. A registered one comes first, so that no document can stand in for it (SEC-30).
-pub(crate) async fn find(cx: &Cx, id: &ClientId, purpose: Purpose<'_>) -> Result<KnownClient, FindError> {
+pub(crate) async fn find(
+    cx: &Cx,
+    id: &ClientId,
+    purpose: Purpose<'_>,
+) -> Result<KnownClient, FindError> {
     if let Some(client) = cx.realm.config.client(id) {
-        return Ok(KnownClient { client: client.clone(), trusted: true });
+        return Ok(KnownClient {
+            client: client.clone(),
+            trusted: true,
+        });
     }
     if !id.looks_like_url() {
         return Err(ClientRefusal::Unknown.into());
     }
-    let url = ClientIdUrl::parse(id, cx.realm.config.cimd.plain_http()).map_err(ClientRefusal::Url)?;
+    let url =
+        ClientIdUrl::parse(id, cx.realm.config.cimd.plain_http()).map_err(ClientRefusal::Url)?;
     let admission = cimd::admit(cx, &url).await?;
     let client = cimd::load(cx, &url, purpose).await?;
-    Ok(KnownClient { client, trusted: admission != Admission::Unknown })
+    Ok(KnownClient {
+        client,
+        trusted: admission != Admission::Unknown,
+    })
 }
 
 /// Why a client was not found.

@@ -2,9 +2,9 @@
 
 use http::StatusCode;
 use model::client_policy;
+use net::egress::budget::BudgetRefusal;
 use net::egress::client::FetchError;
 use net::egress::connect::ConnectError;
-use net::egress::budget::BudgetRefusal;
 use net::egress::documents::DocumentError;
 use net::egress::rules;
 use oauth::client_id::ClientIdUrlError;
@@ -112,7 +112,10 @@ impl From<DocumentError<DocumentFault>> for ClientRefusal {
             DocumentError::Invalid(fault) => match &*fault {
                 DocumentFault::MediaType => Self::MediaType,
                 DocumentFault::Metadata(fault) => Self::Document(fault.clone()),
-                DocumentFault::ContainedUrl { member, refusal } => Self::ContainedUrl { member, refusal: refusal.clone() },
+                DocumentFault::ContainedUrl { member, refusal } => Self::ContainedUrl {
+                    member,
+                    refusal: refusal.clone(),
+                },
             },
             DocumentError::Budget(refusal) => Self::Budget(refusal),
         }
@@ -122,11 +125,19 @@ impl From<DocumentError<DocumentFault>> for ClientRefusal {
 impl From<&FetchError> for ClientRefusal {
     fn from(error: &FetchError) -> Self {
         match error {
-            FetchError::Connect(ConnectError::Refused(refusal)) => Self::Destination(refusal.clone()),
-            FetchError::Connect(ConnectError::NotResolved(_) | ConnectError::NoAddresses) => Self::Unreachable(Unreachable::Name),
-            FetchError::Connect(ConnectError::Unreachable(_)) => Self::Unreachable(Unreachable::Connection),
+            FetchError::Connect(ConnectError::Refused(refusal)) => {
+                Self::Destination(refusal.clone())
+            }
+            FetchError::Connect(ConnectError::NotResolved(_) | ConnectError::NoAddresses) => {
+                Self::Unreachable(Unreachable::Name)
+            }
+            FetchError::Connect(ConnectError::Unreachable(_)) => {
+                Self::Unreachable(Unreachable::Connection)
+            }
             FetchError::Connect(ConnectError::Tls(_)) => Self::Unreachable(Unreachable::Tls),
-            FetchError::Connect(ConnectError::TimedOut) | FetchError::TimedOut => Self::Unreachable(Unreachable::TimedOut),
+            FetchError::Connect(ConnectError::TimedOut) | FetchError::TimedOut => {
+                Self::Unreachable(Unreachable::TimedOut)
+            }
             FetchError::TooLarge { limit } => Self::TooLarge(*limit),
             FetchError::Encoded => Self::Encoded,
             FetchError::Protocol(_) => Self::Unreachable(Unreachable::Protocol),
@@ -146,9 +157,10 @@ impl ClientRefusal {
     /// The error code of OAuth that says the same (AS-16).
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Document(ClientMetadataError::NoCommonMethod) | Self::HostRefused | Self::AwaitsApproval | Self::Policy(_) => {
-                ErrorCode::UnauthorizedClient
-            }
+            Self::Document(ClientMetadataError::NoCommonMethod)
+            | Self::HostRefused
+            | Self::AwaitsApproval
+            | Self::Policy(_) => ErrorCode::UnauthorizedClient,
             Self::Budget(_) => ErrorCode::TemporarilyUnavailable,
             _ => ErrorCode::InvalidClient,
         }
@@ -161,15 +173,26 @@ impl ClientRefusal {
             Self::Url(_) => CIMD_ID,
             Self::AwaitsApproval | Self::HostRefused | Self::Policy(_) => TRUST,
             Self::Destination(_) | Self::ContainedUrl { .. } => CIMD_SSRF,
-            Self::Status(_) | Self::MediaType | Self::Unreachable(_) | Self::Budget(_) | Self::Encoded => CIMD_FETCH,
-            Self::TooLarge(_) | Self::Document(ClientMetadataError::TooLong | ClientMetadataError::TooDeep) => CIMD_SIZE,
+            Self::Status(_)
+            | Self::MediaType
+            | Self::Unreachable(_)
+            | Self::Budget(_)
+            | Self::Encoded => CIMD_FETCH,
+            Self::TooLarge(_)
+            | Self::Document(ClientMetadataError::TooLong | ClientMetadataError::TooDeep) => {
+                CIMD_SIZE
+            }
             Self::Document(fault) => match fault {
                 ClientMetadataError::ClientIdMismatch
                 | ClientMetadataError::ClientSecret
                 | ClientMetadataError::SharedSecretMethod
                 | ClientMetadataError::PrivateKey => CIMD_DOCUMENT,
-                ClientMetadataError::MissingProperty { .. } => "MCP authorization, Client ID Metadata Documents",
-                ClientMetadataError::RedirectUri { .. } | ClientMetadataError::NoRedirectUris => "OAuth 2.1 §2.3, RFC 8252 §7",
+                ClientMetadataError::MissingProperty { .. } => {
+                    "MCP authorization, Client ID Metadata Documents"
+                }
+                ClientMetadataError::RedirectUri { .. } | ClientMetadataError::NoRedirectUris => {
+                    "OAuth 2.1 §2.3, RFC 8252 §7"
+                }
                 _ => "RFC 7591 §2",
             },
         }
@@ -178,21 +201,41 @@ impl ClientRefusal {
     /// What the developer of the client can do about it.
     pub(crate) fn hint(&self) -> &'static str {
         match self {
-            Self::Unknown => "use the https URL of a client metadata document as client_id, or have the client registered by the administrator",
-            Self::Url(ClientIdUrlError::PlainHttp | ClientIdUrlError::Scheme) => "serve the document under an https URL and use exactly that URL as client_id",
-            Self::Url(ClientIdUrlError::NoPath) => "give the document a path, as in https://app.example.com/oauth/client.json",
-            Self::Url(_) => "write the URL as a browser would show it: lower-case host, no user, no fragment, no `.` or `..` segments",
-            Self::HostRefused => "ask the administrator of this server to trust the host of the client_id",
-            Self::AwaitsApproval => "wait until the administrator of this server has approved the host of the client_id",
+            Self::Unknown => {
+                "use the https URL of a client metadata document as client_id, or have the client registered by the administrator"
+            }
+            Self::Url(ClientIdUrlError::PlainHttp | ClientIdUrlError::Scheme) => {
+                "serve the document under an https URL and use exactly that URL as client_id"
+            }
+            Self::Url(ClientIdUrlError::NoPath) => {
+                "give the document a path, as in https://app.example.com/oauth/client.json"
+            }
+            Self::Url(_) => {
+                "write the URL as a browser would show it: lower-case host, no user, no fragment, no `.` or `..` segments"
+            }
+            Self::HostRefused => {
+                "ask the administrator of this server to trust the host of the client_id"
+            }
+            Self::AwaitsApproval => {
+                "wait until the administrator of this server has approved the host of the client_id"
+            }
             Self::Destination(rules::Refusal::SpecialUse { .. }) => {
                 "serve the document from a public address; private, loopback and other special-use addresses are never fetched"
             }
             Self::Destination(_) => "serve the document with https on port 443",
-            Self::ContainedUrl { .. } => "let every URL in the document point to a public https address",
+            Self::ContainedUrl { .. } => {
+                "let every URL in the document point to a public https address"
+            }
             Self::Unreachable(Unreachable::Name) => "check the DNS entry of the host",
-            Self::Unreachable(Unreachable::Tls) => "use a certificate of a public certification authority, with its whole chain",
-            Self::Unreachable(_) => "check that the document can be fetched from the internet within five seconds",
-            Self::Status(status) if status.is_redirection() => "answer with 200 at the client_id itself; redirects are not followed",
+            Self::Unreachable(Unreachable::Tls) => {
+                "use a certificate of a public certification authority, with its whole chain"
+            }
+            Self::Unreachable(_) => {
+                "check that the document can be fetched from the internet within five seconds"
+            }
+            Self::Status(status) if status.is_redirection() => {
+                "answer with 200 at the client_id itself; redirects are not followed"
+            }
             Self::Status(_) => "answer a plain GET of the client_id with 200",
             Self::TooLarge(_) => "keep the document below 5 KB",
             Self::Encoded => "answer without Content-Encoding when Accept-Encoding is identity",
@@ -218,22 +261,40 @@ fn document_hint(fault: &ClientMetadataError) -> &'static str {
     match fault {
         ClientMetadataError::TooLong => "keep the document below 5 KB",
         ClientMetadataError::TooDeep => "nest the document less deeply",
-        ClientMetadataError::NotObject | ClientMetadataError::DuplicateMember | ClientMetadataError::WrongType { .. } => {
+        ClientMetadataError::NotObject
+        | ClientMetadataError::DuplicateMember
+        | ClientMetadataError::WrongType { .. } => {
             "serve one JSON object with the members and types of RFC 7591"
         }
-        ClientMetadataError::MissingProperty { .. } => "client_id, client_name and redirect_uris must be there; the administrator may demand more",
-        ClientMetadataError::ClientIdMismatch => "write the URL from which the document is served into its client_id, character by character",
+        ClientMetadataError::MissingProperty { .. } => {
+            "client_id, client_name and redirect_uris must be there; the administrator may demand more"
+        }
+        ClientMetadataError::ClientIdMismatch => {
+            "write the URL from which the document is served into its client_id, character by character"
+        }
         ClientMetadataError::NameNotVisible => "give the client a name that can be read",
-        ClientMetadataError::ClientSecret => "remove client_secret and client_secret_expires_at: the document is public",
-        ClientMetadataError::SharedSecretMethod => "use `none` or `private_key_jwt` as token_endpoint_auth_method",
-        ClientMetadataError::PrivateKey => "publish public keys only, and replace the key that was published",
-        ClientMetadataError::RedirectUri { .. } | ClientMetadataError::TooManyRedirectUris | ClientMetadataError::NoRedirectUris => {
+        ClientMetadataError::ClientSecret => {
+            "remove client_secret and client_secret_expires_at: the document is public"
+        }
+        ClientMetadataError::SharedSecretMethod => {
+            "use `none` or `private_key_jwt` as token_endpoint_auth_method"
+        }
+        ClientMetadataError::PrivateKey => {
+            "publish public keys only, and replace the key that was published"
+        }
+        ClientMetadataError::RedirectUri { .. }
+        | ClientMetadataError::TooManyRedirectUris
+        | ClientMetadataError::NoRedirectUris => {
             "use https, http on localhost, 127.0.0.1 or [::1], or a private-use scheme with a dot"
         }
         ClientMetadataError::BadUrl { .. } => "use an absolute https URL without user information",
         ClientMetadataError::JwksTwice => "use either jwks or jwks_uri",
-        ClientMetadataError::Jwks(_) => "publish a JWK set with public EC P-256, RSA (2048 bits or more) or Ed25519 keys",
-        ClientMetadataError::MethodNotListed | ClientMetadataError::NoCommonMethod => "list `none` or `private_key_jwt` in token_endpoint_auth_methods_supported",
+        ClientMetadataError::Jwks(_) => {
+            "publish a JWK set with public EC P-256, RSA (2048 bits or more) or Ed25519 keys"
+        }
+        ClientMetadataError::MethodNotListed | ClientMetadataError::NoCommonMethod => {
+            "list `none` or `private_key_jwt` in token_endpoint_auth_methods_supported"
+        }
         ClientMetadataError::NoKeys => "add jwks or jwks_uri, or use `none`",
     }
 }
@@ -244,13 +305,19 @@ fn policy_hint(refusal: &client_policy::Refusal) -> &'static str {
     match refusal {
         Refusal::Off => "have the client registered by the administrator of this server",
         Refusal::Port(_) => "serve the document on port 443",
-        Refusal::DomainNotTrusted => "ask the administrator of this server to trust the host of the client_id",
+        Refusal::DomainNotTrusted => {
+            "ask the administrator of this server to trust the host of the client_id"
+        }
         Refusal::RedirectNotTrusted | Refusal::PropertyNotTrusted(_) => {
             "let every redirect URI and every URL in the document lie in domains that the administrator trusts"
         }
         Refusal::PropertyPlainHttp(_) => "use https for every URL in the document",
-        Refusal::RedirectOtherDomain | Refusal::PropertyOtherDomain(_) => "let every URL lie in the domain of the client_id",
-        Refusal::PropertyMissing(_) => "add the property to the document; the administrator demands it",
+        Refusal::RedirectOtherDomain | Refusal::PropertyOtherDomain(_) => {
+            "let every URL lie in the domain of the client_id"
+        }
+        Refusal::PropertyMissing(_) => {
+            "add the property to the document; the administrator demands it"
+        }
         Refusal::NotConfidential => "authenticate with `private_key_jwt`, and list no other method",
         Refusal::KeysUnclear => "give the document either jwks or jwks_uri",
     }
@@ -276,12 +343,23 @@ mod tests {
             ClientRefusal::MediaType,
             ClientRefusal::Budget(BudgetRefusal::SourceRate),
             ClientRefusal::Document(ClientMetadataError::ClientIdMismatch),
-            ClientRefusal::ContainedUrl { member: "jwks_uri", refusal: rules::Refusal::NoHost },
+            ClientRefusal::ContainedUrl {
+                member: "jwks_uri",
+                refusal: rules::Refusal::NoHost,
+            },
             ClientRefusal::Policy(client_policy::Refusal::NotConfidential),
         ];
         let table = refusals
             .iter()
-            .map(|refusal| format!("{}: {} [{}] hint: {}", refusal.code(), refusal, refusal.section(), refusal.hint()))
+            .map(|refusal| {
+                format!(
+                    "{}: {} [{}] hint: {}",
+                    refusal.code(),
+                    refusal,
+                    refusal.section(),
+                    refusal.hint()
+                )
+            })
             .collect::<Vec<_>>()
             .join("\n");
         insta::assert_snapshot!(table);

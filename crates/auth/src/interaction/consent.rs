@@ -45,8 +45,14 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
     let page = ConsentPage {
         asker: interaction::asker(cx, &visit.known).await?,
         returns_to: returns_to(&visit.interaction.redirect_uri),
-        only_this_device: visit.interaction.redirect_uri.is_loopback() && visit.known.client.document().is_some(),
-        resources: visit.interaction.resources.iter().map(ToString::to_string).collect(),
+        only_this_device: visit.interaction.redirect_uri.is_loopback()
+            && visit.known.client.document().is_some(),
+        resources: visit
+            .interaction
+            .resources
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         scopes: scope_lines(cx, &visit.interaction.scope, frame.texts),
         changed: reason == ConsentReason::Missing(Missing::Document),
         user: user.username.to_string(),
@@ -56,7 +62,11 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
         seen: seen(&visit, session),
         frame,
     };
-    Ok(pages::html(StatusCode::OK, &page, &FormAction::to_client(&visit.interaction.redirect_uri)))
+    Ok(pages::html(
+        StatusCode::OK,
+        &page,
+        &FormAction::to_client(&visit.interaction.redirect_uri),
+    ))
 }
 
 /// `POST /consent`
@@ -68,7 +78,9 @@ pub(crate) async fn post_consent(cx: Cx, headers: HeaderMap, body: Body) -> Resp
 }
 
 async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
-    let form = request_body::read_form(headers, body).await.map_err(PageRefusal::Request)?;
+    let form = request_body::read_form(headers, body)
+        .await
+        .map_err(PageRefusal::Request)?;
     let (mut visit, _) = interaction::visit(cx, headers, form.get(FLOW)).await?;
     forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
     let (Step::Consent(_), Some(session)) = (visit.step(cx), visit.session.clone()) else {
@@ -76,14 +88,23 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
     };
     match form.get("decision") {
         // Somebody else is signed in by now, or the client's document has changed: ask again.
-        Some("allow") if form.get(SEEN) != Some(seen(&visit, &session).as_str()) => interaction::proceed(cx, headers, visit).await,
+        Some("allow") if form.get(SEEN) != Some(seen(&visit, &session).as_str()) => {
+            interaction::proceed(cx, headers, visit).await
+        }
         Some("allow") => {
             let document_hash = visit.known.client.document_hash();
-            let agreed = visit.interaction.ask(document_hash).agree(session.user, cx.now);
-            store::consent::save(&cx.app.store, &agreed).await.map_err(Internal::from)?;
+            let agreed = visit
+                .interaction
+                .ask(document_hash)
+                .agree(session.user, cx.now);
+            store::consent::save(&cx.app.store, &agreed)
+                .await
+                .map_err(Internal::from)?;
             cx.app.metrics.consents.inc();
             tracing::info!(client.id = %visit.interaction.client_id, user.id = %session.user, scope = %visit.interaction.scope, "user consented");
-            visit.interaction = visit.interaction.after(Event::Consented(session.id, document_hash));
+            visit.interaction = visit
+                .interaction
+                .after(Event::Consented(session.id, document_hash));
             interaction::proceed(cx, headers, visit).await
         }
         Some("switch") => {
@@ -92,14 +113,28 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             visit.interaction.stage = Stage::Started;
             interaction::proceed(cx, headers, visit).await
         }
-        _ => Ok(interaction::refuse(cx, &visit, ErrorCode::AccessDenied, "the user did not consent")),
+        _ => Ok(interaction::refuse(
+            cx,
+            &visit,
+            ErrorCode::AccessDenied,
+            "the user did not consent",
+        )),
     }
 }
 
 /// Stands for what the page showed: a decision counts only for that.
 fn seen(visit: &Visit, session: &Session) -> String {
-    let document = visit.known.client.document_hash().map(|hash| hash.to_string()).unwrap_or_default();
-    TokenHash::of(format!("{} {} {document}", visit.interaction.id, session.id)).to_string()
+    let document = visit
+        .known
+        .client
+        .document_hash()
+        .map(|hash| hash.to_string())
+        .unwrap_or_default();
+    TokenHash::of(format!(
+        "{} {} {document}",
+        visit.interaction.id, session.id
+    ))
+    .to_string()
 }
 
 fn returns_to(uri: &RedirectUri) -> ReturnsTo {
@@ -118,7 +153,11 @@ fn scope_lines(cx: &Cx, scope: &ScopeSet, texts: &'static Texts) -> Vec<ScopeLin
     scope
         .iter()
         .map(|scope| {
-            let configured = cx.realm.config.scope(scope.as_str()).and_then(|scope| scope.consent_text.clone());
+            let configured = cx
+                .realm
+                .config
+                .scope(scope.as_str())
+                .and_then(|scope| scope.consent_text.clone());
             ScopeLine {
                 name: scope.as_str().to_owned(),
                 text: configured.unwrap_or_else(|| texts.scope(scope.as_str()).to_owned()),

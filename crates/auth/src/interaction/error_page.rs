@@ -56,7 +56,10 @@ impl PageRefusal {
     /// From a client that was not found.
     pub(crate) fn client(error: FindError, client_id: &str) -> Self {
         match error {
-            FindError::Refused(refusal) => Self::Client { refusal, client_id: client_id.to_owned() },
+            FindError::Refused(refusal) => Self::Client {
+                refusal,
+                client_id: client_id.to_owned(),
+            },
             FindError::Internal(internal) => Self::Internal(internal),
         }
     }
@@ -72,18 +75,37 @@ impl PageRefusal {
                 let page = RefusalPage {
                     frame,
                     tone: if awaits { "notice" } else { "danger" },
-                    title: if awaits { texts.approval_title } else { texts.refused_title },
+                    title: if awaits {
+                        texts.approval_title
+                    } else {
+                        texts.refused_title
+                    },
                     sentence: refusal.sentence(texts),
-                    what_now: if awaits { texts.approval_what_now } else { texts.refused_what_now },
+                    what_now: if awaits {
+                        texts.approval_what_now
+                    } else {
+                        texts.refused_what_now
+                    },
                     developer: Some(client_developer(&refusal, client_id)),
                     reference: None,
                 };
                 (client_status(&refusal), page)
             }
-            Self::Redirect { refusal, client_id, requested, registered } => {
+            Self::Redirect {
+                refusal,
+                client_id,
+                requested,
+                registered,
+            } => {
                 tracing::info!(client.id = client_id, error = %refusal, "redirect URI refused");
                 let developer = redirect_developer(&refusal, client_id, requested, registered);
-                (StatusCode::BAD_REQUEST, RefusalPage { developer: Some(developer), ..plain(frame, texts.refused_application) })
+                (
+                    StatusCode::BAD_REQUEST,
+                    RefusalPage {
+                        developer: Some(developer),
+                        ..plain(frame, texts.refused_application)
+                    },
+                )
             }
             Self::Request(error) => {
                 tracing::info!(%error, "authorization request refused with a page");
@@ -94,25 +116,53 @@ impl PageRefusal {
                     facts: Vec::new(),
                     hint: "send each parameter once, in its proper form".to_owned(),
                 };
-                (StatusCode::BAD_REQUEST, RefusalPage { developer: Some(developer), ..plain(frame, texts.refused_request) })
+                (
+                    StatusCode::BAD_REQUEST,
+                    RefusalPage {
+                        developer: Some(developer),
+                        ..plain(frame, texts.refused_request)
+                    },
+                )
             }
             Self::FlowLost => (
                 StatusCode::BAD_REQUEST,
-                RefusalPage { tone: "notice", title: texts.flow_lost_title, what_now: texts.flow_lost_what_now, ..plain(frame, texts.flow_lost) },
+                RefusalPage {
+                    tone: "notice",
+                    title: texts.flow_lost_title,
+                    what_now: texts.flow_lost_what_now,
+                    ..plain(frame, texts.flow_lost)
+                },
             ),
             Self::Forged => {
                 tracing::warn!(peer = %cx.peer.address, "form from elsewhere refused");
-                (StatusCode::FORBIDDEN, RefusalPage { title: texts.forged_title, what_now: texts.flow_lost_what_now, ..plain(frame, texts.forged) })
+                (
+                    StatusCode::FORBIDDEN,
+                    RefusalPage {
+                        title: texts.forged_title,
+                        what_now: texts.flow_lost_what_now,
+                        ..plain(frame, texts.forged)
+                    },
+                )
             }
             Self::NotFound => (
                 StatusCode::NOT_FOUND,
-                RefusalPage { tone: "notice", title: texts.not_found_title, what_now: texts.flow_lost_what_now, ..plain(frame, texts.not_found) },
+                RefusalPage {
+                    tone: "notice",
+                    title: texts.not_found_title,
+                    what_now: texts.flow_lost_what_now,
+                    ..plain(frame, texts.not_found)
+                },
             ),
             Self::Internal(internal) => {
                 let reference = Some(internal.log());
                 (
                     StatusCode::INTERNAL_SERVER_ERROR,
-                    RefusalPage { title: texts.our_fault_title, what_now: texts.our_fault_what_now, reference, ..plain(frame, texts.our_fault) },
+                    RefusalPage {
+                        title: texts.our_fault_title,
+                        what_now: texts.our_fault_what_now,
+                        reference,
+                        ..plain(frame, texts.our_fault)
+                    },
                 )
             }
         };
@@ -135,7 +185,9 @@ fn plain(frame: pages::Frame, sentence: &'static str) -> RefusalPage {
 
 fn client_status(refusal: &ClientRefusal) -> StatusCode {
     match refusal {
-        ClientRefusal::Policy(_) | ClientRefusal::AwaitsApproval | ClientRefusal::HostRefused => StatusCode::FORBIDDEN,
+        ClientRefusal::Policy(_) | ClientRefusal::AwaitsApproval | ClientRefusal::HostRefused => {
+            StatusCode::FORBIDDEN
+        }
         ClientRefusal::Budget(_) => StatusCode::TOO_MANY_REQUESTS,
         _ => StatusCode::BAD_REQUEST,
     }
@@ -146,15 +198,32 @@ fn client_developer(refusal: &ClientRefusal, client_id: String) -> Developer {
         rule: refusal.to_string(),
         section: refusal.section(),
         error: refusal.code().as_str(),
-        facts: vec![Fact { name: "client_id", value: client_id }],
+        facts: vec![Fact {
+            name: "client_id",
+            value: client_id,
+        }],
         hint: refusal.hint().to_owned(),
     }
 }
 
-fn redirect_developer(refusal: &RedirectRefusal, client_id: String, requested: Option<String>, registered: Vec<String>) -> Developer {
-    let mut facts = vec![Fact { name: "client_id", value: client_id }];
-    facts.extend(requested.map(|value| Fact { name: "redirect_uri", value }));
-    facts.extend(registered.into_iter().take(10).map(|value| Fact { name: "registered", value }));
+fn redirect_developer(
+    refusal: &RedirectRefusal,
+    client_id: String,
+    requested: Option<String>,
+    registered: Vec<String>,
+) -> Developer {
+    let mut facts = vec![Fact {
+        name: "client_id",
+        value: client_id,
+    }];
+    facts.extend(requested.map(|value| Fact {
+        name: "redirect_uri",
+        value,
+    }));
+    facts.extend(registered.into_iter().take(10).map(|value| Fact {
+        name: "registered",
+        value,
+    }));
     Developer {
         rule: refusal.to_string(),
         section: "OAuth 2.1 §2.3.1 and §8.4.2",

@@ -35,15 +35,38 @@ pub(crate) enum KeepError {
 /// Opens the flow with this id. What is not ours, not of this realm, or named otherwise, is lost.
 pub(crate) fn open(cx: &Cx, headers: &HeaderMap, id: &str) -> Result<Interaction, PageRefusal> {
     let id: Id<Interaction> = id.parse().map_err(|_| PageRefusal::FlowLost)?;
-    let value = cx.realm.cookies().get(headers, &format!("{PREFIX}{id}")).ok_or(PageRefusal::FlowLost)?;
-    let plain = cx.app.store.sealer().open_text(PURPOSE, value).map_err(|_| PageRefusal::FlowLost)?;
+    let value = cx
+        .realm
+        .cookies()
+        .get(headers, &format!("{PREFIX}{id}"))
+        .ok_or(PageRefusal::FlowLost)?;
+    let plain = cx
+        .app
+        .store
+        .sealer()
+        .open_text(PURPOSE, value)
+        .map_err(|_| PageRefusal::FlowLost)?;
     let interaction = Interaction::decode(plain.expose()).map_err(|_| PageRefusal::FlowLost)?;
-    if interaction.id == id && interaction.realm == cx.realm.config.name { Ok(interaction) } else { Err(PageRefusal::FlowLost) }
+    if interaction.id == id && interaction.realm == cx.realm.config.name {
+        Ok(interaction)
+    } else {
+        Err(PageRefusal::FlowLost)
+    }
 }
 
 /// Sets the cookie of a flow, and drops the oldest ones when there are too many.
-pub(crate) fn keep(cx: &Cx, headers: &HeaderMap, response: &mut Response, interaction: &Interaction) -> Result<(), KeepError> {
-    let value = cx.app.store.sealer().seal_text(PURPOSE, &interaction.encode()).map_err(Internal::new)?;
+pub(crate) fn keep(
+    cx: &Cx,
+    headers: &HeaderMap,
+    response: &mut Response,
+    interaction: &Interaction,
+) -> Result<(), KeepError> {
+    let value = cx
+        .app
+        .store
+        .sealer()
+        .seal_text(PURPOSE, &interaction.encode())
+        .map_err(Internal::new)?;
     if value.len() > MAX_VALUE {
         return Err(KeepError::TooLong);
     }
@@ -53,18 +76,27 @@ pub(crate) fn keep(cx: &Cx, headers: &HeaderMap, response: &mut Response, intera
         cookies.clear(response, &format!("{PREFIX}{id}"));
     }
     let lifetime = cx.realm.config.lifetimes.interaction.as_secs();
-    cookies.set(response, &format!("{PREFIX}{own}"), &value, Some(i64::try_from(lifetime).unwrap_or(i64::MAX)));
+    cookies.set(
+        response,
+        &format!("{PREFIX}{own}"),
+        &value,
+        Some(i64::try_from(lifetime).unwrap_or(i64::MAX)),
+    );
     Ok(())
 }
 
 /// Removes the cookie of a flow that has come to its end.
 pub(crate) fn end(cx: &Cx, response: &mut Response, interaction: &Interaction) {
-    cx.realm.cookies().clear(response, &format!("{PREFIX}{}", interaction.id));
+    cx.realm
+        .cookies()
+        .clear(response, &format!("{PREFIX}{}", interaction.id));
 }
 
 /// The flows that must go so that one more of this size fits. Their ids begin with their time.
 fn superfluous<'a>(mut flows: Vec<(&'a str, &'a str)>, own: &str, size: usize) -> Vec<&'a str> {
-    flows.retain(|(id, _)| *id != own && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+    flows.retain(|(id, _)| {
+        *id != own && id.len() <= 32 && id.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    });
     flows.sort_by(|(a, _), (b, _)| b.cmp(a));
     let (mut count, mut total) = (1, size);
     flows
@@ -83,7 +115,14 @@ mod tests {
 
     #[test]
     fn the_oldest_flows_are_dropped_first() {
-        let flows: Vec<(&str, &str)> = vec![("C", "x"), ("A", "x"), ("E", "x"), ("B", "x"), ("D", "x"), ("own", "x")];
+        let flows: Vec<(&str, &str)> = vec![
+            ("C", "x"),
+            ("A", "x"),
+            ("E", "x"),
+            ("B", "x"),
+            ("D", "x"),
+            ("own", "x"),
+        ];
         assert_eq!(superfluous(flows, "own", 10), ["A"]);
         let big = "x".repeat(3000);
         let flows: Vec<(&str, &str)> = vec![("A", &big), ("B", &big), ("C", &big)];

@@ -18,10 +18,19 @@ pub(crate) fn token(interaction: &Interaction) -> String {
 }
 
 /// Accepts a form of a flow: sent by a page of our own origin, with the token of this very flow.
-pub(crate) fn check(headers: &HeaderMap, own_origin: &str, form: &Form, interaction: &Interaction) -> Result<(), PageRefusal> {
+pub(crate) fn check(
+    headers: &HeaderMap,
+    own_origin: &str,
+    form: &Form,
+    interaction: &Interaction,
+) -> Result<(), PageRefusal> {
     check_sender(headers, own_origin)?;
     let sent = form.get(FIELD).unwrap_or_default();
-    aws_lc_rs::constant_time::verify_slices_are_equal(sent.as_bytes(), token(interaction).as_bytes()).map_err(|_| PageRefusal::Forged)
+    aws_lc_rs::constant_time::verify_slices_are_equal(
+        sent.as_bytes(),
+        token(interaction).as_bytes(),
+    )
+    .map_err(|_| PageRefusal::Forged)
 }
 
 /// Accepts a request whose headers do not say that another origin sent it. Browsers send `Origin: null` from our own

@@ -40,7 +40,12 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
     render(cx, &visit, username, None).await
 }
 
-async fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem>) -> Result<Response, PageRefusal> {
+async fn render(
+    cx: &Cx,
+    visit: &Visit,
+    username: String,
+    problem: Option<LoginProblem>,
+) -> Result<Response, PageRefusal> {
     let status = match problem {
         None => StatusCode::OK,
         Some(LoginProblem::Wrong | LoginProblem::Again) => StatusCode::UNAUTHORIZED,
@@ -56,7 +61,11 @@ async fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginP
         username,
         problem,
     };
-    Ok(pages::html(status, &page, &FormAction::to_client(&visit.interaction.redirect_uri)))
+    Ok(pages::html(
+        status,
+        &page,
+        &FormAction::to_client(&visit.interaction.redirect_uri),
+    ))
 }
 
 /// `POST /login`
@@ -68,11 +77,18 @@ pub(crate) async fn post_login(cx: Cx, headers: HeaderMap, body: Body) -> Respon
 }
 
 async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
-    let form = request_body::read_form(headers, body).await.map_err(PageRefusal::Request)?;
+    let form = request_body::read_form(headers, body)
+        .await
+        .map_err(PageRefusal::Request)?;
     let (visit, browser) = interaction::visit(cx, headers, form.get(FLOW)).await?;
     forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
     if form.get("decision") == Some("cancel") {
-        return Ok(interaction::refuse(cx, &visit, ErrorCode::AccessDenied, "the user did not sign in"));
+        return Ok(interaction::refuse(
+            cx,
+            &visit,
+            ErrorCode::AccessDenied,
+            "the user did not sign in",
+        ));
     }
     if !matches!(visit.step(cx), Step::Login(_)) {
         return interaction::proceed(cx, headers, visit).await;
@@ -99,18 +115,29 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
 
 /// Who has this name and password. Unknown users, users without a password and disabled users cost and answer the same
 /// as a wrong password (SEC-54).
-async fn check(cx: &Cx, username: &Username, password: Secret<String>) -> Result<Result<User, LoginProblem>, Internal> {
+async fn check(
+    cx: &Cx,
+    username: &Username,
+    password: Secret<String>,
+) -> Result<Result<User, LoginProblem>, Internal> {
     let attempt = Attempt::of(cx, username);
     if attempt.begin(cx).await?.is_err() {
         cx.app.metrics.logins_delayed.inc();
         tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
         return Ok(Err(LoginProblem::Wait));
     }
-    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username).await?.filter(|user| !user.disabled);
+    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
+        .await?
+        .filter(|user| !user.disabled);
     let hash = user.as_ref().and_then(|user| user.password.clone());
     let known = hash.is_some();
     let hash = hash.unwrap_or_else(PasswordHash::dummy);
-    let verified = match cx.app.passwords.verify(password.clone(), hash.clone()).await {
+    let verified = match cx
+        .app
+        .passwords
+        .verify(password.clone(), hash.clone())
+        .await
+    {
         Ok(verified) => verified && known,
         Err(PoolError::Busy) => return Ok(Err(LoginProblem::Busy)),
         Err(error) => return Err(Internal::new(error)),
@@ -171,7 +198,13 @@ impl Attempt {
         if let Err(refused) = LoginDelay::ACCOUNT.admit(before.n, before.last_at, cx.now) {
             return Ok(Err(refused));
         }
-        let counted = counter::add(&cx.app.store, &self.account, LoginDelay::ACCOUNT.window, cx.now).await?;
+        let counted = counter::add(
+            &cx.app.store,
+            &self.account,
+            LoginDelay::ACCOUNT.window,
+            cx.now,
+        )
+        .await?;
         let failures = counted.n.saturating_sub(1);
         if failures > before.n {
             // Others were faster: their attempts count as failures of this very moment.
@@ -186,7 +219,13 @@ impl Attempt {
     }
 
     async fn failed(&self, cx: &Cx) -> Result<(), Internal> {
-        counter::add(&cx.app.store, &self.source, LoginDelay::SOURCE.window, cx.now).await?;
+        counter::add(
+            &cx.app.store,
+            &self.source,
+            LoginDelay::SOURCE.window,
+            cx.now,
+        )
+        .await?;
         Ok(())
     }
 }

@@ -51,13 +51,25 @@ impl Visit {
             document_hash: self.known.client.document_hash(),
             skip_consent: self.known.client.skip_consent,
         };
-        next_step(&self.interaction, &facts, &cx.realm.config.lifetimes, cx.now)
+        next_step(
+            &self.interaction,
+            &facts,
+            &cx.realm.config.lifetimes,
+            cx.now,
+        )
     }
 
     /// Takes up a session, with what its user agreed to before.
-    pub(crate) async fn with_session(mut self, cx: &Cx, session: Option<Session>) -> Result<Self, Internal> {
+    pub(crate) async fn with_session(
+        mut self,
+        cx: &Cx,
+        session: Option<Session>,
+    ) -> Result<Self, Internal> {
         self.consents = match &session {
-            Some(session) => store::consent::list(&cx.app.store, session.user, &self.interaction.client_id).await?,
+            Some(session) => {
+                store::consent::list(&cx.app.store, session.user, &self.interaction.client_id)
+                    .await?
+            }
             None => Vec::new(),
         };
         self.session = session;
@@ -74,48 +86,95 @@ pub(crate) async fn enter(
     redirect: VerifiedRedirect,
 ) -> Result<Response, PageRefusal> {
     let browser = session::of_browser(cx, headers).await?;
-    let visit = Visit { interaction, known, redirect, session: None, consents: Vec::new() };
-    let visit = visit.with_session(cx, browser.map(|browser| browser.session)).await?;
+    let visit = Visit {
+        interaction,
+        known,
+        redirect,
+        session: None,
+        consents: Vec::new(),
+    };
+    let visit = visit
+        .with_session(cx, browser.map(|browser| browser.session))
+        .await?;
     proceed(cx, headers, visit).await
 }
 
 /// Finds the flow that a page or form names, and everything its next step depends on. The client is asked for again:
 /// its document may have changed, its host may have been refused.
-pub(crate) async fn visit(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<(Visit, Option<Browser>), PageRefusal> {
+pub(crate) async fn visit(
+    cx: &Cx,
+    headers: &HeaderMap,
+    flow: Option<&str>,
+) -> Result<(Visit, Option<Browser>), PageRefusal> {
     let interaction = flow::open(cx, headers, flow.ok_or(PageRefusal::FlowLost)?)?;
-    let known = client::find(cx, &interaction.client_id, Purpose::Authorize(Some(&interaction.redirect_uri)))
-        .await
-        .map_err(|error| PageRefusal::client(error, interaction.client_id.as_str()))?;
-    let redirect = VerifiedRedirect::check(&known.client, Some(&interaction.redirect_uri), interaction.state.clone()).map_err(|refusal| {
-        PageRefusal::Redirect {
-            refusal,
-            client_id: interaction.client_id.to_string(),
-            requested: Some(interaction.redirect_uri.to_string()),
-            registered: known.client.redirect_uris.iter().map(ToString::to_string).collect(),
-        }
+    let known = client::find(
+        cx,
+        &interaction.client_id,
+        Purpose::Authorize(Some(&interaction.redirect_uri)),
+    )
+    .await
+    .map_err(|error| PageRefusal::client(error, interaction.client_id.as_str()))?;
+    let redirect = VerifiedRedirect::check(
+        &known.client,
+        Some(&interaction.redirect_uri),
+        interaction.state.clone(),
+    )
+    .map_err(|refusal| PageRefusal::Redirect {
+        refusal,
+        client_id: interaction.client_id.to_string(),
+        requested: Some(interaction.redirect_uri.to_string()),
+        registered: known
+            .client
+            .redirect_uris
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
     })?;
     let browser = session::of_browser(cx, headers).await?;
-    let visit = Visit { interaction, known, redirect, session: None, consents: Vec::new() };
+    let visit = Visit {
+        interaction,
+        known,
+        redirect,
+        session: None,
+        consents: Vec::new(),
+    };
     let session = browser.as_ref().map(|browser| browser.session.clone());
     Ok((visit.with_session(cx, session).await?, browser))
 }
 
 /// The flow that the query of a page names.
 pub(crate) fn flow_of(uri: &Uri) -> Option<String> {
-    Form::parse_query(uri.query()).ok()?.get(FLOW).map(str::to_owned)
+    Form::parse_query(uri.query())
+        .ok()?
+        .get(FLOW)
+        .map(str::to_owned)
 }
 
 /// Goes to the next step: a page of ours, or back to the client.
-pub(crate) async fn proceed(cx: &Cx, headers: &HeaderMap, visit: Visit) -> Result<Response, PageRefusal> {
+pub(crate) async fn proceed(
+    cx: &Cx,
+    headers: &HeaderMap,
+    visit: Visit,
+) -> Result<Response, PageRefusal> {
     let page = match visit.step(cx) {
         Step::Expired => return Err(PageRefusal::FlowLost),
         Step::Login(_) => "/login",
         Step::Consent(_) => "/consent",
         Step::LoginRequired => {
-            return Ok(refuse(cx, &visit, ErrorCode::LoginRequired, "the user is not signed in"));
+            return Ok(refuse(
+                cx,
+                &visit,
+                ErrorCode::LoginRequired,
+                "the user is not signed in",
+            ));
         }
         Step::ConsentRequired => {
-            return Ok(refuse(cx, &visit, ErrorCode::ConsentRequired, "the user has not consented to this"));
+            return Ok(refuse(
+                cx,
+                &visit,
+                ErrorCode::ConsentRequired,
+                "the user has not consented to this",
+            ));
         }
         Step::Done => {
             let Some(session) = &visit.session else {
@@ -126,16 +185,30 @@ pub(crate) async fn proceed(cx: &Cx, headers: &HeaderMap, visit: Visit) -> Resul
             return Ok(response);
         }
     };
-    let mut response = headers::see_other(&format!("{}?{FLOW}={}", cx.realm.path(page), visit.interaction.id));
+    let mut response = headers::see_other(&format!(
+        "{}?{FLOW}={}",
+        cx.realm.path(page),
+        visit.interaction.id
+    ));
     match flow::keep(cx, headers, &mut response, &visit.interaction) {
         Ok(()) => Ok(response),
-        Err(KeepError::TooLong) => Ok(refuse(cx, &visit, ErrorCode::InvalidRequest, "the request is too long; hint: shorten `state`")),
+        Err(KeepError::TooLong) => Ok(refuse(
+            cx,
+            &visit,
+            ErrorCode::InvalidRequest,
+            "the request is too long; hint: shorten `state`",
+        )),
         Err(KeepError::Internal(internal)) => Err(internal.into()),
     }
 }
 
 /// Ends a flow with an error for the client.
-pub(crate) fn refuse(cx: &Cx, visit: &Visit, code: ErrorCode, description: &'static str) -> Response {
+pub(crate) fn refuse(
+    cx: &Cx,
+    visit: &Visit,
+    code: ErrorCode,
+    description: &'static str,
+) -> Response {
     let mut response = respond::refuse(cx, &visit.redirect, &OauthError::new(code, description));
     flow::end(cx, &mut response, &visit.interaction);
     response
@@ -144,12 +217,16 @@ pub(crate) fn refuse(cx: &Cx, visit: &Visit, code: ErrorCode, description: &'sta
 /// Who asks, as the pages show it (SEC-18, CI-18).
 pub(crate) async fn asker(cx: &Cx, known: &KnownClient) -> Result<Asker, Internal> {
     let client = &known.client;
-    let name = client.name.clone().unwrap_or_else(|| client.client_id.to_string());
+    let name = client
+        .name
+        .clone()
+        .unwrap_or_else(|| client.client_id.to_string());
     Ok(match client.document() {
         Some(url) => Asker::Verified {
             host: url.host().to_owned(),
             claimed_name: name,
-            first_seen: !known.trusted && !store::consent::knows_client(&cx.app.store, &client.client_id).await?,
+            first_seen: !known.trusted
+                && !store::consent::knows_client(&cx.app.store, &client.client_id).await?,
         },
         None => Asker::Registered { name },
     })

@@ -43,23 +43,52 @@ pub(crate) async fn of_browser(cx: &Cx, headers: &HeaderMap) -> Result<Option<Br
     let hash = TokenHash::of(token);
     let lifetimes = &cx.realm.config.lifetimes;
     let found = store::session::load(&cx.app.store, hash).await?;
-    let Some(mut session) = found.filter(|session| session.realm == cx.realm.config.name && session.check(lifetimes, cx.now).is_ok()) else {
+    let Some(mut session) = found.filter(|session| {
+        session.realm == cx.realm.config.name && session.check(lifetimes, cx.now).is_ok()
+    }) else {
         return Ok(None);
     };
     if session.needs_touch(lifetimes, cx.now) {
         session.last_seen_at = cx.now;
-        store::session::touch(&cx.app.store, session.id, cx.now, session.expires_at(lifetimes)).await?;
+        store::session::touch(
+            &cx.app.store,
+            session.id,
+            cx.now,
+            session.expires_at(lifetimes),
+        )
+        .await?;
     }
-    let user = store::user::by_id(&cx.app.store, session.user).await?.filter(|user| !user.disabled);
-    Ok(user.map(|user| Browser { hash, session, user }))
+    let user = store::user::by_id(&cx.app.store, session.user)
+        .await?
+        .filter(|user| !user.disabled);
+    Ok(user.map(|user| Browser {
+        hash,
+        session,
+        user,
+    }))
 }
 
 /// Begins a session under a new name, and ends the one that the browser had before (SEC-55).
-pub(crate) async fn begin(cx: &Cx, user: &User, before: Option<Browser>) -> Result<Begun, Internal> {
+pub(crate) async fn begin(
+    cx: &Cx,
+    user: &User,
+    before: Option<Browser>,
+) -> Result<Begun, Internal> {
     let token = secret::token(&cx.random()?);
-    let session = Session::begin(Id::new(cx.now, cx.random()?), cx.realm.config.name.clone(), user.id, cx.now);
+    let session = Session::begin(
+        Id::new(cx.now, cx.random()?),
+        cx.realm.config.name.clone(),
+        user.id,
+        cx.now,
+    );
     let expires_at = session.expires_at(&cx.realm.config.lifetimes);
-    store::session::insert(&cx.app.store, TokenHash::of(token.expose()), &session, expires_at).await?;
+    store::session::insert(
+        &cx.app.store,
+        TokenHash::of(token.expose()),
+        &session,
+        expires_at,
+    )
+    .await?;
     if let Some(before) = before {
         store::session::delete(&cx.app.store, before.hash).await?;
     }
@@ -68,7 +97,9 @@ pub(crate) async fn begin(cx: &Cx, user: &User, before: Option<Browser>) -> Resu
 
 /// Gives the browser the secret of its new session. The cookie ends with the browser; the session ends by its times.
 pub(crate) fn set_cookie(cx: &Cx, response: &mut Response, begun: &Begun) {
-    cx.realm.cookies().set(response, &cookie_name(cx), begun.token.expose(), None);
+    cx.realm
+        .cookies()
+        .set(response, &cookie_name(cx), begun.token.expose(), None);
 }
 
 /// Takes the cookie away.

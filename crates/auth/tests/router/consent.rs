@@ -2,12 +2,21 @@
 
 use testkit::browser::{Browser, Page};
 
-use crate::world::{CALLBACK, ISSUER, RESOURCE, World, code_of, document, error_of, realm, registered};
+use crate::world::{
+    CALLBACK, ISSUER, RESOURCE, World, code_of, document, error_of, realm, registered,
+};
 
 async fn consent_page(world: &World, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
     let login = browser.open(&world.authorize(changes)).await.unwrap();
     let page = if login.url.path().ends_with("/login") {
-        browser.submit(&login, &[("username", "alice"), ("password", "alice")], "login").await.unwrap()
+        browser
+            .submit(
+                &login,
+                &[("username", "alice"), ("password", "alice")],
+                "login",
+            )
+            .await
+            .unwrap()
     } else {
         login
     };
@@ -21,7 +30,14 @@ async fn the_page_says_who_asks_for_what_and_where_it_leads() {
     let page = consent_page(&world, &mut world.browser(), &[]).await;
     let text = page.text();
     assert_eq!(page.status, 200);
-    for expected in ["The App", "app.example", RESOURCE, "Call tools through the gateway", "read your name", "alice"] {
+    for expected in [
+        "The App",
+        "app.example",
+        RESOURCE,
+        "Call tools through the gateway",
+        "read your name",
+        "alice",
+    ] {
         assert!(text.contains(expected), "{expected}");
     }
     assert!(!text.contains("Did you start this yourself?"));
@@ -34,12 +50,24 @@ async fn a_client_with_a_document_is_shown_by_its_host_with_all_warnings() {
     let world = World::new().await;
     let id = "https://client.example/oauth/client.json";
     world.web.publish(&document(id));
-    let changes = [("client_id", id), ("redirect_uri", "http://localhost:6274/oauth/callback")];
+    let changes = [
+        ("client_id", id),
+        ("redirect_uri", "http://localhost:6274/oauth/callback"),
+    ];
     let page = consent_page(&world, &mut world.browser(), &changes).await;
     let text = page.text();
     let host = text.find("client.example").unwrap();
-    assert!(host < text.find("Some Client").unwrap(), "the verified host comes first");
-    for expected in ["not verified", "First time here", "localhost", "this device", "Did you start this yourself?"] {
+    assert!(
+        host < text.find("Some Client").unwrap(),
+        "the verified host comes first"
+    );
+    for expected in [
+        "not verified",
+        "First time here",
+        "localhost",
+        "this device",
+        "Did you start this yourself?",
+    ] {
         assert!(text.contains(expected), "{expected}");
     }
 }
@@ -51,12 +79,21 @@ async fn a_client_that_somebody_allowed_before_is_not_called_new() {
     world.add_user("bob", "bob").await;
     let id = "https://client.example/oauth/client.json";
     world.web.publish(&document(id));
-    let changes = [("client_id", id), ("redirect_uri", "http://localhost:6274/oauth/callback")];
+    let changes = [
+        ("client_id", id),
+        ("redirect_uri", "http://localhost:6274/oauth/callback"),
+    ];
     code_of(&world.log_in(&mut world.browser(), &changes).await, ISSUER);
     let mut bob = world.browser();
     let page = bob.open(&world.authorize(&changes)).await.unwrap();
-    let page = bob.submit(&page, &[("username", "bob"), ("password", "bob")], "login").await.unwrap();
-    assert!(page.url.path().ends_with("/consent"), "one user's consent is not another's");
+    let page = bob
+        .submit(&page, &[("username", "bob"), ("password", "bob")], "login")
+        .await
+        .unwrap();
+    assert!(
+        page.url.path().ends_with("/consent"),
+        "one user's consent is not another's"
+    );
     assert!(!page.text().contains("First time here"));
 }
 
@@ -66,16 +103,25 @@ async fn hostile_names_are_only_text() {
     let world = World::new().await;
     let id = "https://client.example/oauth/client.json";
     let mut hostile = document(id);
-    hostile["client_name"] = "\u{202e}<script>alert(1)</script>\u{0007} <img src=x onerror=alert(1)>".into();
+    hostile["client_name"] =
+        "\u{202e}<script>alert(1)</script>\u{0007} <img src=x onerror=alert(1)>".into();
     hostile["logo_uri"] = "https://client.example/logo.png".into();
     hostile["client_uri"] = "https://client.example/".into();
     world.web.publish(&hostile);
-    let changes = [("client_id", id), ("redirect_uri", "http://localhost:6274/oauth/callback")];
-    let text = consent_page(&world, &mut world.browser(), &changes).await.text();
+    let changes = [
+        ("client_id", id),
+        ("redirect_uri", "http://localhost:6274/oauth/callback"),
+    ];
+    let text = consent_page(&world, &mut world.browser(), &changes)
+        .await
+        .text();
     assert!(!text.contains("<script"));
     assert!(!text.contains("<img"));
     assert!(!text.contains('\u{202e}'));
-    assert!(!text.contains("logo.png"), "logos are not hot-linked (CI-17)");
+    assert!(
+        !text.contains("logo.png"),
+        "logos are not hot-linked (CI-17)"
+    );
 }
 
 #[tokio::test]
@@ -97,7 +143,14 @@ async fn an_agreement_is_remembered() {
     code_of(&browser.get(&world.authorize(&[])).await.unwrap(), ISSUER);
     let mut later = world.browser();
     let page = later.open(&world.authorize(&[])).await.unwrap();
-    let page = later.submit(&page, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let page = later
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     code_of(&page, ISSUER);
 }
 
@@ -105,21 +158,35 @@ async fn an_agreement_is_remembered() {
 #[tokio::test]
 async fn an_agreement_with_one_client_is_none_with_another() {
     let mut realm = realm();
-    realm.clients.push(registered("other", "https://other.example/cb"));
+    realm
+        .clients
+        .push(registered("other", "https://other.example/cb"));
     let world = World::with(realm).await;
     let mut browser = world.browser();
     code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
-    let changes = [("client_id", "other"), ("redirect_uri", "https://other.example/cb")];
+    let changes = [
+        ("client_id", "other"),
+        ("redirect_uri", "https://other.example/cb"),
+    ];
     consent_page(&world, &mut browser, &changes).await;
     let silent = [changes[0], changes[1], ("prompt", "none")];
-    assert_eq!(error_of(&browser.get(&world.authorize(&silent)).await.unwrap(), ISSUER), "consent_required");
+    assert_eq!(
+        error_of(
+            &browser.get(&world.authorize(&silent)).await.unwrap(),
+            ISSUER
+        ),
+        "consent_required"
+    );
 }
 
 // SEC-14, SEC-19
 #[tokio::test]
 async fn more_scopes_or_another_resource_are_asked_for_again() {
     let mut realm = realm();
-    realm.scopes.push(model::realm::ClientScope::new("mcp:admin".parse().unwrap(), model::realm::ScopeKind::Optional));
+    realm.scopes.push(model::realm::ClientScope::new(
+        "mcp:admin".parse().unwrap(),
+        model::realm::ScopeKind::Optional,
+    ));
     realm.resources.push(model::realm::ResourceServer {
         uri: "https://other.example/mcp".parse().unwrap(),
         default_scopes: "mcp:tools".parse().unwrap(),
@@ -128,19 +195,37 @@ async fn more_scopes_or_another_resource_are_asked_for_again() {
     let mut browser = world.browser();
     code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
     consent_page(&world, &mut browser, &[("scope", "mcp:tools mcp:admin")]).await;
-    consent_page(&world, &mut browser, &[("resource", "https://other.example/mcp")]).await;
-    code_of(&browser.get(&world.authorize(&[("scope", "openid")])).await.unwrap(), ISSUER);
+    consent_page(
+        &world,
+        &mut browser,
+        &[("resource", "https://other.example/mcp")],
+    )
+    .await;
+    code_of(
+        &browser
+            .get(&world.authorize(&[("scope", "openid")]))
+            .await
+            .unwrap(),
+        ISSUER,
+    );
 }
 
 // SEC-14
 #[tokio::test]
 async fn an_agreement_is_bound_to_where_the_browser_goes() {
     let mut realm = realm();
-    realm.clients[0].redirect_uris.push("https://elsewhere.example/callback".parse().unwrap());
+    realm.clients[0]
+        .redirect_uris
+        .push("https://elsewhere.example/callback".parse().unwrap());
     let world = World::with(realm).await;
     let mut browser = world.browser();
     code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
-    consent_page(&world, &mut browser, &[("redirect_uri", "https://elsewhere.example/callback")]).await;
+    consent_page(
+        &world,
+        &mut browser,
+        &[("redirect_uri", "https://elsewhere.example/callback")],
+    )
+    .await;
 }
 
 // SEC-15
@@ -156,7 +241,10 @@ async fn a_decision_needs_the_token_of_its_page() {
         .map(|field| (field.name.as_str(), field.value.as_str()))
         .chain([("decision", "allow")])
         .collect();
-    let answer = browser.post_form(&world.url("/consent"), &without).await.unwrap();
+    let answer = browser
+        .post_form(&world.url("/consent"), &without)
+        .await
+        .unwrap();
     assert_eq!(answer.status, 403);
     assert_eq!(answer.header("location"), None);
 }
@@ -169,10 +257,20 @@ async fn a_decision_counts_only_for_what_was_on_the_page() {
     let mut browser = world.browser();
     let shown_to_alice = consent_page(&world, &mut browser, &[]).await;
     // In another tab, bob signs in.
-    let page = browser.open(&world.authorize(&[("prompt", "login")])).await.unwrap();
-    browser.submit(&page, &[("username", "bob"), ("password", "bob")], "login").await.unwrap();
+    let page = browser
+        .open(&world.authorize(&[("prompt", "login")]))
+        .await
+        .unwrap();
+    browser
+        .submit(&page, &[("username", "bob"), ("password", "bob")], "login")
+        .await
+        .unwrap();
     let answer = browser.submit(&shown_to_alice, &[], "allow").await.unwrap();
-    assert!(answer.url.path().ends_with("/consent"), "asked again, as bob: {}", answer.text());
+    assert!(
+        answer.url.path().ends_with("/consent"),
+        "asked again, as bob: {}",
+        answer.text()
+    );
     assert!(answer.text().contains("bob"));
 }
 
@@ -194,7 +292,10 @@ async fn another_account_can_be_chosen() {
     let page = consent_page(&world, &mut browser, &[]).await;
     let page = browser.submit(&page, &[], "switch").await.unwrap();
     assert!(page.url.path().ends_with("/login"), "{}", page.text());
-    let page = browser.submit(&page, &[("username", "bob"), ("password", "bob")], "login").await.unwrap();
+    let page = browser
+        .submit(&page, &[("username", "bob"), ("password", "bob")], "login")
+        .await
+        .unwrap();
     assert!(page.text().contains("bob"));
     code_of(&browser.submit(&page, &[], "allow").await.unwrap(), ISSUER);
 }
@@ -215,7 +316,14 @@ async fn the_operators_own_client_does_not_ask() {
     let world = World::with(realm).await;
     let mut browser = world.browser();
     let page = browser.open(&world.authorize(&[])).await.unwrap();
-    let page = browser.submit(&page, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let page = browser
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     code_of(&page, ISSUER);
 }
 

@@ -11,11 +11,19 @@ use crate::world::{CALLBACK, CHALLENGE, ISSUER, RESOURCE, World, code_of, realm_
 #[tokio::test]
 async fn a_code_stands_for_what_was_asked_and_agreed_to() {
     let world = World::new().await;
-    let answer = world.log_in(&mut world.browser(), &[("nonce", "n-1"), ("scope", "openid mcp:tools")]).await;
+    let answer = world
+        .log_in(
+            &mut world.browser(),
+            &[("nonce", "n-1"), ("scope", "openid mcp:tools")],
+        )
+        .await;
     assert!(answer.redirect().unwrap().as_str().starts_with(CALLBACK));
     let code = code_of(&answer, ISSUER);
     assert_eq!(code.len(), 43, "256 bits");
-    let grant = store::grant::load(&world.store, TokenHash::of(&code)).await.unwrap().unwrap();
+    let grant = store::grant::load(&world.store, TokenHash::of(&code))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(grant.client_id.as_str(), "app");
     assert_eq!(grant.redirect_uri.as_str(), CALLBACK);
     assert_eq!(grant.challenge.unwrap().to_string(), CHALLENGE);
@@ -32,8 +40,16 @@ async fn a_code_stands_for_what_was_asked_and_agreed_to() {
 #[tokio::test]
 async fn default_scopes_are_added_and_no_id_token_without_openid() {
     let world = World::new().await;
-    let code = code_of(&world.log_in(&mut world.browser(), &[("scope", "mcp:tools")]).await, ISSUER);
-    let grant = store::grant::load(&world.store, TokenHash::of(&code)).await.unwrap().unwrap();
+    let code = code_of(
+        &world
+            .log_in(&mut world.browser(), &[("scope", "mcp:tools")])
+            .await,
+        ISSUER,
+    );
+    let grant = store::grant::load(&world.store, TokenHash::of(&code))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(grant.scope.to_string(), "openid profile email mcp:tools");
     assert!(!grant.id_token);
 }
@@ -42,15 +58,26 @@ async fn default_scopes_are_added_and_no_id_token_without_openid() {
 #[tokio::test]
 async fn a_request_without_scope_and_resource_gets_the_defaults() {
     let world = World::new().await;
-    let code = code_of(&world.log_in(&mut world.browser(), &[("scope", ""), ("resource", "")]).await, ISSUER);
-    let grant = store::grant::load(&world.store, TokenHash::of(&code)).await.unwrap().unwrap();
+    let code = code_of(
+        &world
+            .log_in(&mut world.browser(), &[("scope", ""), ("resource", "")])
+            .await,
+        ISSUER,
+    );
+    let grant = store::grant::load(&world.store, TokenHash::of(&code))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(grant.scope.to_string(), "openid profile email mcp:tools");
     assert_eq!(grant.resources, [RESOURCE.parse().unwrap()]);
 }
 
 #[tokio::test]
 async fn the_flow_works_at_the_root_of_a_host_and_over_https() {
-    for issuer in ["https://login.example", "https://auth.example:8443/realms/mcp-demo"] {
+    for issuer in [
+        "https://login.example",
+        "https://auth.example:8443/realms/mcp-demo",
+    ] {
         let world = World::with(realm_at(issuer)).await;
         code_of(&world.log_in(&mut world.browser(), &[]).await, issuer);
     }
@@ -62,7 +89,15 @@ async fn a_request_that_is_posted_from_the_client_uses_the_session_that_is_there
     let mut browser = world.browser();
     code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
     let parameters = crate::world::parameters(&[]);
-    let page = browser.post_form_from(&world.url("/authorize"), &parameters, "https://app.example", "cross-site").await.unwrap();
+    let page = browser
+        .post_form_from(
+            &world.url("/authorize"),
+            &parameters,
+            "https://app.example",
+            "cross-site",
+        )
+        .await
+        .unwrap();
     code_of(&browser.follow(page).await.unwrap(), ISSUER);
 }
 
@@ -70,15 +105,31 @@ async fn a_request_that_is_posted_from_the_client_uses_the_session_that_is_there
 async fn several_flows_in_one_browser_do_not_disturb_each_other() {
     let world = World::new().await;
     let mut browser = world.browser();
-    let first = browser.open(&world.authorize(&[("nonce", "first")])).await.unwrap();
+    let first = browser
+        .open(&world.authorize(&[("nonce", "first")]))
+        .await
+        .unwrap();
     world.clock.advance(Duration::from_millis(1));
-    let second = browser.open(&world.authorize(&[("nonce", "second")])).await.unwrap();
-    let page = browser.submit(&first, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let second = browser
+        .open(&world.authorize(&[("nonce", "second")]))
+        .await
+        .unwrap();
+    let page = browser
+        .submit(
+            &first,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     let one = code_of(&browser.submit(&page, &[], "allow").await.unwrap(), ISSUER);
     let page = browser.open(second.url.as_str()).await.unwrap();
     let two = code_of(&page, ISSUER);
     for (code, nonce) in [(one, "first"), (two, "second")] {
-        let grant = store::grant::load(&world.store, TokenHash::of(&code)).await.unwrap().unwrap();
+        let grant = store::grant::load(&world.store, TokenHash::of(&code))
+            .await
+            .unwrap()
+            .unwrap();
         assert_eq!(grant.nonce.as_deref(), Some(nonce));
     }
 }
@@ -89,8 +140,13 @@ async fn whoever_is_disabled_gets_no_more_codes() {
     let world = World::new().await;
     let mut browser = world.browser();
     let code = code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
-    let grant = store::grant::load(&world.store, TokenHash::of(&code)).await.unwrap().unwrap();
-    store::user::set_disabled(&world.store, grant.user, true).await.unwrap();
+    let grant = store::grant::load(&world.store, TokenHash::of(&code))
+        .await
+        .unwrap()
+        .unwrap();
+    store::user::set_disabled(&world.store, grant.user, true)
+        .await
+        .unwrap();
     let page = browser.open(&world.authorize(&[])).await.unwrap();
     assert!(page.url.path().ends_with("/login"));
 }

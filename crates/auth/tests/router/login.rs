@@ -15,11 +15,22 @@ async fn login_page(world: &World, browser: &mut Browser) -> Page {
 
 async fn try_password(world: &World, browser: &mut Browser, name: &str, password: &str) -> Page {
     let page = login_page(world, browser).await;
-    browser.submit(&page, &[("username", name), ("password", password)], "login").await.unwrap()
+    browser
+        .submit(
+            &page,
+            &[("username", name), ("password", password)],
+            "login",
+        )
+        .await
+        .unwrap()
 }
 
 fn session_cookie(browser: &Browser) -> Option<String> {
-    browser.cookies().iter().find(|cookie| cookie.name.contains("session")).map(|cookie| cookie.value.clone())
+    browser
+        .cookies()
+        .iter()
+        .find(|cookie| cookie.name.contains("session"))
+        .map(|cookie| cookie.value.clone())
 }
 
 #[tokio::test]
@@ -46,7 +57,13 @@ async fn unknown_users_and_wrong_passwords_look_alike() {
     let mut unknown = world.browser();
     let a = try_password(&world, &mut wrong, "alice", "wrong").await;
     let b = try_password(&world, &mut unknown, "nobody", "wrong").await;
-    assert_eq!((a.status, b.status), (http::StatusCode::UNAUTHORIZED, http::StatusCode::UNAUTHORIZED));
+    assert_eq!(
+        (a.status, b.status),
+        (
+            http::StatusCode::UNAUTHORIZED,
+            http::StatusCode::UNAUTHORIZED
+        )
+    );
     let shape = |page: &Page, name: &str| {
         let form = page.forms().remove(0);
         let mut text = page.text().replace(name, "NAME");
@@ -65,7 +82,9 @@ async fn unknown_users_and_wrong_passwords_look_alike() {
 async fn disabled_users_and_users_without_password_look_like_unknown_ones() {
     let world = World::new().await;
     let bob = world.add_user("bob", "bob").await;
-    store::user::set_disabled(&world.store, bob.id, true).await.unwrap();
+    store::user::set_disabled(&world.store, bob.id, true)
+        .await
+        .unwrap();
     let page = try_password(&world, &mut world.browser(), "bob", "bob").await;
     assert_eq!(page.status, 401);
     assert!(page.text().contains("User name or password is not right"));
@@ -93,12 +112,24 @@ async fn guessing_an_account_is_slowed_down_and_its_owner_is_not_locked_out() {
         }
         assert_eq!(page.status, 401);
     }
-    assert_eq!(delayed, Some(6), "five failures are free, the sixth has a consequence");
+    assert_eq!(
+        delayed,
+        Some(6),
+        "five failures are free, the sixth has a consequence"
+    );
     let mut alice = world.browser().at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
-    assert_eq!(try_password(&world, &mut alice, "alice", "alice").await.status, 429);
+    assert_eq!(
+        try_password(&world, &mut alice, "alice", "alice")
+            .await
+            .status,
+        429
+    );
     world.clock.advance(Duration::from_secs(61));
     let page = try_password(&world, &mut alice, "alice", "alice").await;
-    assert!(page.url.path().ends_with("/consent"), "after the delay the right password is accepted");
+    assert!(
+        page.url.path().ends_with("/consent"),
+        "after the delay the right password is accepted"
+    );
 }
 
 // SEC-53
@@ -118,7 +149,12 @@ async fn guessing_many_accounts_from_one_network_is_slowed_down() {
     }
     assert!(delayed);
     let mut elsewhere = world.browser().at("2001:db8:1:3::1".parse().unwrap());
-    assert_eq!(try_password(&world, &mut elsewhere, "someone", "guess").await.status, 401);
+    assert_eq!(
+        try_password(&world, &mut elsewhere, "someone", "guess")
+            .await
+            .status,
+        401
+    );
 }
 
 // SEC-53, SEC-54
@@ -128,7 +164,12 @@ async fn unknown_accounts_are_slowed_down_like_known_ones() {
     let mut browser = world.browser();
     let mut statuses = Vec::new();
     for _ in 0..7 {
-        statuses.push(try_password(&world, &mut browser, "nobody", "guess").await.status.as_u16());
+        statuses.push(
+            try_password(&world, &mut browser, "nobody", "guess")
+                .await
+                .status
+                .as_u16(),
+        );
     }
     assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 429]);
 }
@@ -138,7 +179,12 @@ async fn a_success_forgives_the_failures_of_the_account() {
     let world = World::new().await;
     for _ in 0..3 {
         for _ in 0..4 {
-            assert_eq!(try_password(&world, &mut world.browser(), "alice", "typo").await.status, 401);
+            assert_eq!(
+                try_password(&world, &mut world.browser(), "alice", "typo")
+                    .await
+                    .status,
+                401
+            );
         }
         let page = try_password(&world, &mut world.browser(), "alice", "alice").await;
         assert!(page.url.path().ends_with("/consent"));
@@ -153,12 +199,26 @@ async fn every_login_begins_a_new_session_and_ends_the_old_one() {
     world.log_in(&mut browser, &[]).await;
     let first = session_cookie(&browser).unwrap();
     let old = browser.clone();
-    let page = browser.open(&world.authorize(&[("prompt", "login")])).await.unwrap();
-    let page = browser.submit(&page, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let page = browser
+        .open(&world.authorize(&[("prompt", "login")]))
+        .await
+        .unwrap();
+    let page = browser
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     code_of(&page, ISSUER);
     assert_ne!(session_cookie(&browser).unwrap(), first);
     // Whoever has the old cookie has nothing.
-    let page = old.clone().get(&world.authorize(&[("prompt", "none")])).await.unwrap();
+    let page = old
+        .clone()
+        .get(&world.authorize(&[("prompt", "none")]))
+        .await
+        .unwrap();
     assert_eq!(error_of(&page, ISSUER), "login_required");
 }
 
@@ -168,7 +228,12 @@ async fn cookies_are_hidden_and_bound_to_the_host() {
     let world = World::with(realm_at("https://auth.example/realms/mcp-demo")).await;
     let mut browser = world.browser();
     world.log_in(&mut browser, &[]).await;
-    let cookie = browser.cookies().iter().find(|cookie| cookie.name.contains("session")).unwrap().clone();
+    let cookie = browser
+        .cookies()
+        .iter()
+        .find(|cookie| cookie.name.contains("session"))
+        .unwrap()
+        .clone();
     assert!(cookie.name.starts_with("__Host-"));
     assert!(cookie.attributes.contains_key("httponly"));
     assert!(cookie.attributes.contains_key("secure"));
@@ -183,11 +248,26 @@ async fn an_idle_session_ends() {
     let mut browser = world.browser();
     world.log_in(&mut browser, &[]).await;
     world.clock.advance(Duration::from_secs(29 * 60));
-    code_of(&browser.get(&world.authorize(&[("prompt", "none")])).await.unwrap(), ISSUER);
+    code_of(
+        &browser
+            .get(&world.authorize(&[("prompt", "none")]))
+            .await
+            .unwrap(),
+        ISSUER,
+    );
     world.clock.advance(Duration::from_secs(29 * 60));
-    code_of(&browser.get(&world.authorize(&[("prompt", "none")])).await.unwrap(), ISSUER);
+    code_of(
+        &browser
+            .get(&world.authorize(&[("prompt", "none")]))
+            .await
+            .unwrap(),
+        ISSUER,
+    );
     world.clock.advance(Duration::from_secs(31 * 60));
-    let page = browser.get(&world.authorize(&[("prompt", "none")])).await.unwrap();
+    let page = browser
+        .get(&world.authorize(&[("prompt", "none")]))
+        .await
+        .unwrap();
     assert_eq!(error_of(&page, ISSUER), "login_required");
 }
 
@@ -199,16 +279,32 @@ async fn a_cancelled_login_tells_the_client() {
     let answer = browser.submit(&page, &[], "cancel").await.unwrap();
     assert_eq!(error_of(&answer, ISSUER), "access_denied");
     assert!(answer.redirect().unwrap().as_str().starts_with(CALLBACK));
-    assert!(!browser.cookies().iter().any(|cookie| cookie.name.contains("flow")), "the flow is over");
+    assert!(
+        !browser
+            .cookies()
+            .iter()
+            .any(|cookie| cookie.name.contains("flow")),
+        "the flow is over"
+    );
 }
 
 #[tokio::test]
 async fn a_login_hint_fills_in_the_name() {
     let world = World::new().await;
     let mut browser = world.browser();
-    let page = browser.open(&world.authorize(&[("login_hint", "alice")])).await.unwrap();
+    let page = browser
+        .open(&world.authorize(&[("login_hint", "alice")]))
+        .await
+        .unwrap();
     let form = page.forms().remove(0);
-    assert_eq!(form.fields.iter().find(|field| field.name == "username").unwrap().value, "alice");
+    assert_eq!(
+        form.fields
+            .iter()
+            .find(|field| field.name == "username")
+            .unwrap()
+            .value,
+        "alice"
+    );
 }
 
 // OpenID Connect Core §3.1.2.1
@@ -218,11 +314,24 @@ async fn an_old_login_is_repeated_when_the_client_wants_a_fresh_one() {
     let mut browser = world.browser();
     world.log_in(&mut browser, &[]).await;
     world.clock.advance(Duration::from_secs(120));
-    let page = browser.open(&world.authorize(&[("max_age", "60")])).await.unwrap();
+    let page = browser
+        .open(&world.authorize(&[("max_age", "60")]))
+        .await
+        .unwrap();
     assert!(page.url.path().ends_with("/login"));
-    let page = browser.submit(&page, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let page = browser
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     code_of(&page, ISSUER);
-    let page = browser.get(&world.authorize(&[("max_age", "60")])).await.unwrap();
+    let page = browser
+        .get(&world.authorize(&[("max_age", "60")]))
+        .await
+        .unwrap();
     code_of(&page, ISSUER);
 }
 
@@ -231,7 +340,12 @@ mod forgery {
 
     async fn fields(world: &World, browser: &mut Browser) -> Vec<(String, String)> {
         let page = login_page(world, browser).await;
-        page.forms().remove(0).fields.into_iter().map(|field| (field.name, field.value)).collect()
+        page.forms()
+            .remove(0)
+            .fields
+            .into_iter()
+            .map(|field| (field.name, field.value))
+            .collect()
     }
 
     fn filled(fields: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -251,8 +365,18 @@ mod forgery {
         let world = World::new().await;
         let mut browser = world.browser();
         let fields = fields(&world, &mut browser).await;
-        let without: Vec<_> = filled(&fields).into_iter().filter(|(name, _)| *name != "csrf").collect();
-        assert_eq!(browser.post_form(&world.url("/login"), &without).await.unwrap().status, 403);
+        let without: Vec<_> = filled(&fields)
+            .into_iter()
+            .filter(|(name, _)| *name != "csrf")
+            .collect();
+        assert_eq!(
+            browser
+                .post_form(&world.url("/login"), &without)
+                .await
+                .unwrap()
+                .status,
+            403
+        );
     }
 
     // SEC-15
@@ -265,7 +389,10 @@ mod forgery {
         let token = theirs.into_iter().find(|(name, _)| name == "csrf").unwrap();
         mine.retain(|(name, _)| name != "csrf");
         mine.push(token);
-        let page = browser.post_form(&world.url("/login"), &filled(&mine)).await.unwrap();
+        let page = browser
+            .post_form(&world.url("/login"), &filled(&mine))
+            .await
+            .unwrap();
         assert_eq!(page.status, 403);
         assert!(session_cookie(&browser).is_none());
     }
@@ -277,12 +404,22 @@ mod forgery {
         let mut browser = world.browser();
         let fields = fields(&world, &mut browser).await;
         let form = filled(&fields);
-        for (origin, site) in [("https://evil.example", "cross-site"), ("null", "cross-site"), ("http://127.0.0.1:9999", "same-site")] {
-            let page = browser.post_form_from(&world.url("/login"), &form, origin, site).await.unwrap();
+        for (origin, site) in [
+            ("https://evil.example", "cross-site"),
+            ("null", "cross-site"),
+            ("http://127.0.0.1:9999", "same-site"),
+        ] {
+            let page = browser
+                .post_form_from(&world.url("/login"), &form, origin, site)
+                .await
+                .unwrap();
             assert_eq!(page.status, 403, "{origin} {site}");
         }
         // What Chromium sends for a page that may not name its address.
-        let page = browser.post_form_from(&world.url("/login"), &form, "null", "same-origin").await.unwrap();
+        let page = browser
+            .post_form_from(&world.url("/login"), &form, "null", "same-origin")
+            .await
+            .unwrap();
         assert_eq!(page.status, 303);
     }
 
@@ -292,7 +429,11 @@ mod forgery {
         let world = World::new().await;
         let mut theirs = world.browser();
         let fields = fields(&world, &mut theirs).await;
-        let page = world.browser().post_form(&world.url("/login"), &filled(&fields)).await.unwrap();
+        let page = world
+            .browser()
+            .post_form(&world.url("/login"), &filled(&fields))
+            .await
+            .unwrap();
         assert_eq!(page.status, 400);
         assert!(page.text().contains("Please start again"));
     }
@@ -303,9 +444,18 @@ mod forgery {
         let world = World::new().await;
         let mut browser = world.browser();
         let page = login_page(&world, &mut browser).await;
-        let mut cookie = browser.cookies().iter().find(|cookie| cookie.name.contains("flow")).unwrap().clone();
+        let mut cookie = browser
+            .cookies()
+            .iter()
+            .find(|cookie| cookie.name.contains("flow"))
+            .unwrap()
+            .clone();
         let middle = cookie.value.len() / 2;
-        let other = if cookie.value.as_bytes()[middle] == b'A' { "B" } else { "A" };
+        let other = if cookie.value.as_bytes()[middle] == b'A' {
+            "B"
+        } else {
+            "A"
+        };
         cookie.value.replace_range(middle..=middle, other);
         browser.put_cookie(cookie);
         assert_eq!(browser.get(page.url.as_str()).await.unwrap().status, 400);
@@ -318,7 +468,14 @@ async fn a_flow_ends_after_its_time() {
     let mut browser = world.browser();
     let page = login_page(&world, &mut browser).await;
     world.clock.advance(Duration::from_secs(31 * 60));
-    let page = browser.submit(&page, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let page = browser
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     assert_eq!(page.status, 400);
     assert!(page.text().contains("Please start again"));
 }
@@ -331,7 +488,11 @@ async fn abandoned_flows_do_not_pile_up() {
         login_page(&world, &mut browser).await;
         world.clock.advance(Duration::from_millis(5));
     }
-    let flows = browser.cookies().iter().filter(|cookie| cookie.name.contains("flow")).count();
+    let flows = browser
+        .cookies()
+        .iter()
+        .filter(|cookie| cookie.name.contains("flow"))
+        .count();
     assert!(flows <= 5, "{flows}");
     // The newest one still works.
     let page = try_password(&world, &mut browser, "alice", "alice").await;
@@ -343,11 +504,22 @@ async fn a_session_of_one_realm_is_none_in_another() {
     let world = World::new().await;
     let mut browser = world.browser();
     world.log_in(&mut browser, &[]).await;
-    let cookie = browser.cookies().iter().find(|cookie| cookie.name.contains("session")).unwrap().clone();
+    let cookie = browser
+        .cookies()
+        .iter()
+        .find(|cookie| cookie.name.contains("session"))
+        .unwrap()
+        .clone();
     let mut other = realm();
     other.name = "other".parse().unwrap();
     world.reload(other);
-    browser.put_cookie(testkit::browser::Cookie { name: cookie.name.replace("mcp-demo", "other"), ..cookie });
-    let page = browser.get(&world.authorize(&[("prompt", "none")])).await.unwrap();
+    browser.put_cookie(testkit::browser::Cookie {
+        name: cookie.name.replace("mcp-demo", "other"),
+        ..cookie
+    });
+    let page = browser
+        .get(&world.authorize(&[("prompt", "none")]))
+        .await
+        .unwrap();
     assert_eq!(error_of(&page, ISSUER), "login_required");
 }

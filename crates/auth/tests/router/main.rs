@@ -1,10 +1,30 @@
 //! The authorization server through its router, without sockets: one file per endpoint, and the flows.
 
+#![expect(
+    clippy::duration_suboptimal_units,
+    reason = "moments and windows are in the unit of what they test"
+)]
+
+#[cfg(test)]
 mod world;
 
+#[cfg(test)]
 mod authorize;
+#[cfg(test)]
+mod cimd_document;
+#[cfg(test)]
+mod cimd_policy;
+#[cfg(test)]
+mod cimd_url;
+#[cfg(test)]
 mod consent;
+#[cfg(test)]
+mod flow_cimd;
+#[cfg(test)]
 mod flow_code;
+#[cfg(test)]
 mod login;
+#[cfg(test)]
 mod metadata;
+#[cfg(test)]
 mod pages;

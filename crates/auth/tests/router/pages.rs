@@ -8,13 +8,18 @@ fn assert_page_headers(page: &Page, form_action: &str) {
     let policy = page.header("content-security-policy").unwrap();
     assert_eq!(
         policy,
-        format!("default-src 'none'; style-src 'self'; img-src data:; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'")
+        format!(
+            "default-src 'none'; style-src 'self'; img-src data:; form-action {form_action}; frame-ancestors 'none'; base-uri 'none'"
+        )
     );
     assert_eq!(page.header("x-frame-options"), Some("DENY"));
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
     assert_eq!(page.header("referrer-policy"), Some("no-referrer"));
     assert_eq!(page.header("cache-control"), Some("no-store"));
-    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+    assert_eq!(
+        page.header("content-type"),
+        Some("text/html; charset=utf-8")
+    );
 }
 
 // SEC-12, SEC-16, SEC-17
@@ -23,11 +28,24 @@ async fn every_page_is_sealed_off() {
     let world = World::new().await;
     let mut browser = world.browser();
     assert_page_headers(&browser.get(&world.url("/")).await.unwrap(), "'none'");
-    assert_page_headers(&browser.get(&world.url("/authorize")).await.unwrap(), "'none'");
-    assert_page_headers(&browser.get(&world.url("/nothing")).await.unwrap(), "'none'");
+    assert_page_headers(
+        &browser.get(&world.url("/authorize")).await.unwrap(),
+        "'none'",
+    );
+    assert_page_headers(
+        &browser.get(&world.url("/nothing")).await.unwrap(),
+        "'none'",
+    );
     let login = browser.open(&world.authorize(&[])).await.unwrap();
     assert_page_headers(&login, "'self' https:");
-    let consent = browser.submit(&login, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+    let consent = browser
+        .submit(
+            &login,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
     assert_page_headers(&consent, "'self' https:");
 }
 
@@ -37,15 +55,23 @@ async fn the_form_may_lead_to_a_program_on_this_machine() {
     let world = World::new().await;
     let id = "https://client.example/oauth/client.json";
     world.web.publish(&document(id));
-    let url = world.authorize(&[("client_id", id), ("redirect_uri", "http://localhost:6274/oauth/callback")]);
+    let url = world.authorize(&[
+        ("client_id", id),
+        ("redirect_uri", "http://localhost:6274/oauth/callback"),
+    ]);
     let login = world.browser().open(&url).await.unwrap();
-    assert_page_headers(&login, "'self' https: http://localhost:* http://127.0.0.1:*");
+    assert_page_headers(
+        &login,
+        "'self' https: http://localhost:* http://127.0.0.1:*",
+    );
 }
 
 #[tokio::test]
 async fn pages_speak_the_language_of_the_browser() {
     let world = World::new().await;
-    let mut japanese = world.browser().with_header("accept-language", "ja,en;q=0.5");
+    let mut japanese = world
+        .browser()
+        .with_header("accept-language", "ja,en;q=0.5");
     let page = japanese.open(&world.authorize(&[])).await.unwrap();
     assert!(page.text().contains("<html lang=\"ja\">"));
     assert!(page.text().contains("パスワード"));
@@ -55,15 +81,30 @@ async fn pages_speak_the_language_of_the_browser() {
 
 #[tokio::test]
 async fn the_stylesheet_is_served_from_here_and_kept() {
-    for issuer in ["http://127.0.0.1:8480/realms/mcp-demo", "https://login.example"] {
+    for issuer in [
+        "http://127.0.0.1:8480/realms/mcp-demo",
+        "https://login.example",
+    ] {
         let world = World::with(realm_at(issuer)).await;
         let mut browser = world.browser();
         let page = browser.get(&world.url("/")).await.unwrap();
         let text = page.text();
-        let href = text.split("rel=\"stylesheet\" href=\"").nth(1).unwrap().split('"').next().unwrap();
-        let sheet = browser.get(page.url.join(href).unwrap().as_str()).await.unwrap();
+        let href = text
+            .split("rel=\"stylesheet\" href=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        let sheet = browser
+            .get(page.url.join(href).unwrap().as_str())
+            .await
+            .unwrap();
         assert_eq!(sheet.status, 200, "{href}");
-        assert_eq!(sheet.header("content-type"), Some("text/css; charset=utf-8"));
+        assert_eq!(
+            sheet.header("content-type"),
+            Some("text/css; charset=utf-8")
+        );
         assert!(sheet.header("cache-control").unwrap().contains("immutable"));
         assert!(!sheet.text().contains("http"), "nothing from elsewhere");
     }

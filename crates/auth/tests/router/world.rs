@@ -1,19 +1,19 @@
 //! A world for the tests: an authorization server reached through its router, and the web that its clients publish on.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use auth::{AuthServer, Metrics, Parts, Settings};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::client::{Authentication, Client, Provenance};
-use model::clock::{TestClock, Timestamp};
+use model::clock::{Clock as _, SystemClock, TestClock, Timestamp};
 use model::id::Id;
+use model::password::PasswordHash;
 use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind};
 use model::user::User;
 use net::edge::local_ca::LocalCa;
@@ -25,41 +25,49 @@ use serde_json::{Value, json};
 use store::Store;
 use testkit::browser::{Browser, Page};
 use testkit::fake_http::{FakeHttp, Reply};
+use tokio::sync::OnceCell;
 
 /// The issuer of most tests.
-pub const ISSUER: &str = "http://127.0.0.1:8480/realms/mcp-demo";
+pub(crate) const ISSUER: &str = "http://127.0.0.1:8480/realms/mcp-demo";
 /// The resource of the realm.
-pub const RESOURCE: &str = "http://127.0.0.1:8480/mcp";
+pub(crate) const RESOURCE: &str = "http://127.0.0.1:8480/mcp";
 /// The challenge of RFC 7636, appendix B.
-pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// The verifier that belongs to it.
 #[expect(dead_code, reason = "for the tests of the token endpoint")]
-pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 /// Where the registered client of the tests gets its answers.
-pub const CALLBACK: &str = "https://app.example/callback";
+pub(crate) const CALLBACK: &str = "https://app.example/callback";
 /// The registered public client of the tests.
-pub const APP: &str = "app";
+pub(crate) const APP: &str = "app";
 
 /// The moment at which every test begins.
-pub const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
 /// Hosts that the web of the tests has certificates for.
-const HOSTS: [&str; 7] =
-    ["claude.ai", "vscode.dev", "chatgpt.com", "opencode.ai", "client.example", "other.example", "www.client.example"];
+const HOSTS: [&str; 7] = [
+    "claude.ai",
+    "vscode.dev",
+    "chatgpt.com",
+    "opencode.ai",
+    "client.example",
+    "other.example",
+    "www.client.example",
+];
 
 /// Everything a test needs.
-pub struct World {
-    pub server: Arc<AuthServer>,
-    pub store: Store,
-    pub clock: Arc<TestClock>,
+pub(crate) struct World {
+    pub(crate) server: Arc<AuthServer>,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<TestClock>,
     /// What the web answers, by URL.
-    pub web: Web,
-    pub realm: Realm,
+    pub(crate) web: Web,
+    pub(crate) realm: Realm,
 }
 
 /// The web that clients publish on: HTTPS by name, served from loopback.
 #[derive(Clone)]
-pub struct Web {
+pub(crate) struct Web {
     pages: Arc<Mutex<HashMap<String, Reply>>>,
     answers: Arc<Answers>,
     origin: Arc<FakeHttp>,
@@ -72,85 +80,143 @@ struct Answers {
 }
 
 impl Resolver for Answers {
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         let answer = match self.others.lock().get(host) {
-            Some(addresses) => addresses.iter().map(|address| SocketAddr::new(*address, port)).collect(),
+            Some(addresses) => addresses
+                .iter()
+                .map(|address| SocketAddr::new(*address, port))
+                .collect(),
             None => vec![self.origin],
         };
         std::future::ready(Ok(answer)).boxed()
     }
 }
 
+/// A CA and a certificate for all hosts, made once for all tests.
+static CERTIFICATES: OnceCell<(String, Tls)> = OnceCell::const_new();
+
+async fn certificates() -> (String, Tls) {
+    let folder: PathBuf = [
+        env!("CARGO_TARGET_TMPDIR"),
+        &format!("web-{}", std::process::id()),
+    ]
+    .iter()
+    .collect();
+    let now = SystemClock.now();
+    let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(now.millis()).unwrap());
+    let ca = LocalCa::open(&folder, now).await.unwrap();
+    let certificate = ca.issue(&HOSTS.map(str::to_owned), now).unwrap();
+    let tls = Tls::new(Certificates::new(vec![certificate])).unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    (ca.certificate_pem().to_owned(), tls)
+}
+
+/// Hashing is slow on purpose, so each password is hashed once.
+fn hashed(password: &str) -> PasswordHash {
+    static HASHES: Mutex<BTreeMap<String, PasswordHash>> = Mutex::new(BTreeMap::new());
+    let mut hashes = HASHES.lock();
+    hashes
+        .entry(password.to_owned())
+        .or_insert_with(|| model::password::hash(password, &[7; 16]).unwrap())
+        .clone()
+}
+
 impl Web {
     async fn start() -> (Self, Arc<Connector>) {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let folder: PathBuf = [
-            env!("CARGO_TARGET_TMPDIR"),
-            &format!("web-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)),
-        ]
-        .iter()
-        .collect();
-        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(model::clock::Clock::now(&model::clock::SystemClock).millis()).unwrap());
-        let ca = LocalCa::open(&folder, now).await.unwrap();
-        let certificate = ca.issue(&HOSTS.map(str::to_owned), now).unwrap();
-        let tls = Tls::new(Certificates::new(vec![certificate])).unwrap();
+        let (ca, tls) = CERTIFICATES.get_or_init(certificates).await.clone();
         let pages: Arc<Mutex<HashMap<String, Reply>>> = Arc::default();
         let served = Arc::clone(&pages);
         let origin = FakeHttp::start_tls(tls, move |seen| {
-            let url = format!("https://{}{}", seen.header("host").unwrap_or_default(), seen.target);
-            served.lock().get(&url).cloned().unwrap_or_else(|| Reply::status(404))
+            let url = format!(
+                "https://{}{}",
+                seen.header("host").unwrap_or_default(),
+                seen.target
+            );
+            served
+                .lock()
+                .get(&url)
+                .cloned()
+                .unwrap_or_else(|| Reply::status(404))
         })
         .await
         .unwrap();
-        let answers = Arc::new(Answers { origin: origin.address(), others: Mutex::default() });
+        let answers = Arc::new(Answers {
+            origin: origin.address(),
+            others: Mutex::default(),
+        });
         let mut roots = ExtraRoots::default();
-        roots.add_pem(ca.certificate_pem().as_bytes()).unwrap();
-        std::fs::remove_dir_all(&folder).unwrap();
-        let connector = Arc::new(Connector::new(Arc::clone(&answers) as Arc<dyn Resolver>, roots));
-        (Self { pages, answers, origin: Arc::new(origin) }, connector)
+        roots.add_pem(ca.as_bytes()).unwrap();
+        let connector = Arc::new(Connector::new(
+            Arc::clone(&answers) as Arc<dyn Resolver>,
+            roots,
+        ));
+        (
+            Self {
+                pages,
+                answers,
+                origin: Arc::new(origin),
+            },
+            connector,
+        )
     }
 
     /// Publishes an answer under a URL.
-    pub fn put(&self, url: &str, reply: Reply) {
+    pub(crate) fn put(&self, url: &str, reply: Reply) {
         self.pages.lock().insert(url.to_owned(), reply);
     }
 
     /// Publishes a client metadata document under its own client id.
-    pub fn publish(&self, document: &Value) {
-        self.put(document["client_id"].as_str().unwrap(), Reply::json(document.to_string()));
+    pub(crate) fn publish(&self, document: &Value) {
+        self.put(
+            document["client_id"].as_str().unwrap(),
+            Reply::json(document.to_string()),
+        );
     }
 
     /// Lets a name resolve to other addresses than the origin's.
-    pub fn resolve(&self, host: &str, addresses: &[&str]) {
-        self.answers.others.lock().insert(host.to_owned(), addresses.iter().map(|address| address.parse().unwrap()).collect());
+    pub(crate) fn resolve(&self, host: &str, addresses: &[&str]) {
+        self.answers.others.lock().insert(
+            host.to_owned(),
+            addresses
+                .iter()
+                .map(|address| address.parse().unwrap())
+                .collect(),
+        );
     }
 
     /// How many requests arrived.
-    pub fn fetches(&self) -> usize {
+    pub(crate) fn fetches(&self) -> usize {
         self.origin.count()
     }
 }
 
 /// The realm of the article, with one registered client.
-pub fn realm() -> Realm {
+pub(crate) fn realm() -> Realm {
     realm_at(ISSUER)
 }
 
 /// The same under another issuer.
-pub fn realm_at(issuer: &str) -> Realm {
+pub(crate) fn realm_at(issuer: &str) -> Realm {
     let mut realm = Realm::new("mcp-demo".parse().unwrap(), issuer.parse().unwrap());
     let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
     tools.consent_text = Some("Call tools through the gateway".to_owned());
     tools.audiences = vec!["mcp-gateway-demo".to_owned()];
     realm.scopes.push(tools);
-    realm.resources = vec![ResourceServer { uri: RESOURCE.parse().unwrap(), default_scopes: "mcp:tools".parse().unwrap() }];
+    realm.resources = vec![ResourceServer {
+        uri: RESOURCE.parse().unwrap(),
+        default_scopes: "mcp:tools".parse().unwrap(),
+    }];
     realm.clients = vec![registered(APP, CALLBACK)];
     realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
     realm
 }
 
 /// A public client that the administrator registered.
-pub fn registered(id: &str, callback: &str) -> Client {
+pub(crate) fn registered(id: &str, callback: &str) -> Client {
     Client {
         client_id: id.parse().unwrap(),
         name: Some("The App".to_owned()),
@@ -164,7 +230,7 @@ pub fn registered(id: &str, callback: &str) -> Client {
 }
 
 /// A document like that of the article: a client on the user's own machine.
-pub fn document(client_id: &str) -> Value {
+pub(crate) fn document(client_id: &str) -> Value {
     json!({
         "client_id": client_id,
         "client_name": "Some Client",
@@ -177,12 +243,12 @@ pub fn document(client_id: &str) -> Value {
 
 impl World {
     /// The world with the usual realm.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(realm()).await
     }
 
     /// The world with another realm, and the user `alice` with the password `alice`.
-    pub async fn with(realm: Realm) -> Self {
+    pub(crate) async fn with(realm: Realm) -> Self {
         let store = store::testing::open().await;
         let clock = Arc::new(TestClock::at(START));
         let (web, connector) = Web::start().await;
@@ -194,17 +260,31 @@ impl World {
             metrics: Metrics::default(),
         };
         let server = Arc::new(AuthServer::new(parts, Settings::new(vec![realm.clone()])));
-        let world = Self { server, store, clock, web, realm };
+        let world = Self {
+            server,
+            store,
+            clock,
+            web,
+            realm,
+        };
         world.add_user("alice", "alice").await;
         world
     }
 
     /// Adds a user.
-    pub async fn add_user(&self, name: &str, password: &str) -> User {
+    pub(crate) async fn add_user(&self, name: &str, password: &str) -> User {
         let mut random = [0; 10];
-        random.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
-        let mut user = User::new(Id::new(START, random), self.realm.name.clone(), name.parse().unwrap(), START);
-        user.password = Some(model::password::hash(password, &[7; 16]).unwrap());
+        random
+            .iter_mut()
+            .zip(name.bytes())
+            .for_each(|(to, from)| *to = from);
+        let mut user = User::new(
+            Id::new(START, random),
+            self.realm.name.clone(),
+            name.parse().unwrap(),
+            START,
+        );
+        user.password = Some(hashed(password));
         user.name = Some(format!("{name} the tester"));
         user.email = Some(format!("{name}@example.test"));
         store::user::insert(&self.store, &user).await.unwrap();
@@ -212,39 +292,51 @@ impl World {
     }
 
     /// Serves another configuration of the realm, as after a reload. Documents are fetched anew.
-    pub fn reload(&self, realm: Realm) {
+    pub(crate) fn reload(&self, realm: Realm) {
         self.server.replace_realms(vec![realm]);
     }
 
     /// A browser without cookies.
-    pub fn browser(&self) -> Browser {
+    pub(crate) fn browser(&self) -> Browser {
         Browser::over_site(Arc::clone(&self.server) as Arc<_>).with_header("accept-language", "en")
     }
 
     /// A URL of the realm.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         self.realm.issuer.join(path)
     }
 
     /// The URL of an authorization request: the usual parameters, with changes. An empty value leaves one out.
-    pub fn authorize(&self, changes: &[(&str, &str)]) -> String {
+    pub(crate) fn authorize(&self, changes: &[(&str, &str)]) -> String {
         authorize_url(&self.url("/authorize"), changes)
     }
 
     /// Goes through login and consent as alice, and gives the redirect to the client.
-    pub async fn log_in(&self, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
+    pub(crate) async fn log_in(&self, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
         let login = browser.open(&self.authorize(changes)).await.unwrap();
-        let next = browser.submit(&login, &[("username", "alice"), ("password", "alice")], "login").await.unwrap();
+        let next = browser
+            .submit(
+                &login,
+                &[("username", "alice"), ("password", "alice")],
+                "login",
+            )
+            .await
+            .unwrap();
         if next.redirect().is_some() {
             return next;
         }
-        assert_eq!(next.url.path(), self.realm.issuer.path().to_owned() + "/consent", "{}", next.text());
+        assert_eq!(
+            next.url.path(),
+            self.realm.issuer.path().to_owned() + "/consent",
+            "{}",
+            next.text()
+        );
         browser.submit(&next, &[], "allow").await.unwrap()
     }
 }
 
 /// The parameters of a usual request of the registered client, with changes.
-pub fn parameters<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn parameters<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let mut pairs = vec![
         ("client_id", APP),
         ("redirect_uri", CALLBACK),
@@ -265,26 +357,48 @@ fn authorize_url(endpoint: &str, changes: &[(&str, &str)]) -> String {
 }
 
 /// The code of an authorization response, after checking that the response is proper.
-pub fn code_of(page: &Page, issuer: &str) -> String {
+pub(crate) fn code_of(page: &Page, issuer: &str) -> String {
     assert_eq!(page.status, 303, "{}", page.text());
-    assert_eq!(page.redirect_parameter("iss").as_deref(), Some(issuer), "{:?}", page.redirect());
-    assert_eq!(page.redirect_parameter("state").as_deref(), Some("the state"));
+    assert_eq!(
+        page.redirect_parameter("iss").as_deref(),
+        Some(issuer),
+        "{:?}",
+        page.redirect()
+    );
+    assert_eq!(
+        page.redirect_parameter("state").as_deref(),
+        Some("the state")
+    );
     assert_eq!(page.redirect_parameter("error"), None);
     page.redirect_parameter("code").expect("a code")
 }
 
 /// The error of an authorization response, after checking that the response is proper.
-pub fn error_of(page: &Page, issuer: &str) -> String {
+pub(crate) fn error_of(page: &Page, issuer: &str) -> String {
     assert_eq!(page.status, 303, "{}", page.text());
-    assert_eq!(page.redirect_parameter("iss").as_deref(), Some(issuer), "{:?}", page.redirect());
+    assert_eq!(
+        page.redirect_parameter("iss").as_deref(),
+        Some(issuer),
+        "{:?}",
+        page.redirect()
+    );
     assert_eq!(page.redirect_parameter("code"), None);
     page.redirect_parameter("error").expect("an error")
 }
 
 /// Asserts that a refusal is a page for the human: no redirect, no cookie, the rule named.
-pub fn assert_refused_with_page(page: &Page, rule: &str) {
-    assert!(page.status.is_client_error(), "{}: {}", page.status, page.text());
+pub(crate) fn assert_refused_with_page(page: &Page, rule: &str) {
+    assert!(
+        page.status.is_client_error(),
+        "{}: {}",
+        page.status,
+        page.text()
+    );
     assert_eq!(page.header("location"), None);
     assert_eq!(page.header("set-cookie"), None);
-    assert!(page.text().contains(&rule.replace('\'', "&#39;")), "expected `{rule}` in {}", page.text());
+    assert!(
+        page.text().contains(&rule.replace('\'', "&#39;")),
+        "expected `{rule}` in {}",
+        page.text()
+    );
 }
