@@ -13,6 +13,7 @@ use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
 use mcp::jsonrpc::{self, Message, Notification, Request};
 use mcp::meta::{InvalidMeta, RequestMeta};
 use mcp::method::Method;
+use mcp::raw::Raw;
 use model::clock::Timestamp;
 use net::body::{Body, BodyError, read_bounded};
 use net::edge::Peer;
@@ -264,13 +265,16 @@ impl Post<'_> {
         era: &mut Era,
     ) -> Result<Response<Body>, Refusal> {
         let method = Method::parse(&request.method);
-        let raw_meta = request.params.and_then(|params| params.get("_meta"));
-        let meta = RequestMeta::of(raw_meta)
-            .map_err(|duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate)))?;
+        let twice = |duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate));
+        let [raw_meta, name, arguments] = match request.params {
+            Some(params) => params.pick(["_meta", "name", "arguments"]).map_err(twice)?,
+            None => [None; 3],
+        };
+        let meta = RequestMeta::of(raw_meta).map_err(twice)?;
         *era = self.era(method, &meta)?;
         let session = match era {
             Era::Stateless => {
-                self.check_modern(request, &meta)?;
+                self.check_modern(request, &meta, name)?;
                 None
             }
             Era::Session => {
@@ -297,6 +301,8 @@ impl Post<'_> {
                     body: self.body,
                     headers: self.headers,
                     meta,
+                    name,
+                    arguments,
                     era,
                     accepted,
                     session: session.map(|session| session.id).unwrap_or_default(),
@@ -349,7 +355,12 @@ impl Post<'_> {
     }
 
     /// The checks of a modern request, in this order: metadata (TM-8), headers against body (TM-4, TM-5), version (TM-4).
-    fn check_modern(&self, request: &Request<'_>, meta: &RequestMeta<'_>) -> Result<(), Refusal> {
+    fn check_modern(
+        &self,
+        request: &Request<'_>,
+        meta: &RequestMeta<'_>,
+        name: Option<Raw<'_>>,
+    ) -> Result<(), Refusal> {
         let stated = meta.modern().map_err(Refusal::Meta)?;
         let mirrored = Mirrored {
             protocol_version: field(self.headers, header::PROTOCOL_VERSION),
@@ -357,7 +368,11 @@ impl Post<'_> {
             name: field(self.headers, header::NAME),
         };
         let version = &stated.protocol_version;
-        let checked = header::check(&mirrored, version, &request.method, request.params);
+        // Of the methods that have a name header, only those with a `name` are served.
+        let checked = match Method::parse(&request.method).and_then(Method::mirrored_member) {
+            Some("name") => header::check_against(&mirrored, version, &request.method, name),
+            _ => header::check(&mirrored, version, &request.method, request.params),
+        };
         let served =
             ProtocolVersion::parse(version).is_some_and(|version| version.era() == Era::Stateless);
         match checked {

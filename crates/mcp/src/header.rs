@@ -165,6 +165,18 @@ pub fn check(
     method: &str,
     params: Option<Raw<'_>>,
 ) -> Result<(), Mismatch> {
+    let member = Method::parse(method).and_then(Method::mirrored_member);
+    let in_body = member.and_then(|member| params.and_then(|params| params.get(member)));
+    check_against(headers, stated, method, in_body)
+}
+
+/// The same, with the member of `params` that `Mcp-Name` mirrors ([`Method::mirrored_member`]) found already.
+pub fn check_against(
+    headers: &Mirrored<'_>,
+    stated: &str,
+    method: &str,
+    in_body: Option<Raw<'_>>,
+) -> Result<(), Mismatch> {
     match stated_version(headers.protocol_version)? {
         None => return Err(Mismatch::Missing(Header::ProtocolVersion)),
         Some(version) if version != stated => {
@@ -180,12 +192,13 @@ pub fn check(
         }
         Field::Once(_) => {}
     }
-    let Some(member) = Method::parse(method).and_then(Method::mirrored_member) else {
+    if Method::parse(method)
+        .and_then(Method::mirrored_member)
+        .is_none()
+    {
         return Ok(());
-    };
-    let in_body = params
-        .and_then(|params| params.get(member))
-        .and_then(Raw::text);
+    }
+    let in_body = in_body.and_then(Raw::text);
     let value = match headers.name {
         Field::Absent => return Err(Mismatch::Missing(Header::Name)),
         Field::Repeated => return Err(Mismatch::Repeated(Header::Name)),

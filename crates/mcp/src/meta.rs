@@ -53,7 +53,7 @@ pub struct RequestMeta<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMeta {
     /// A key twice.
-    #[error("`_meta` has a reserved key twice")]
+    #[error("`params` or `_meta` has a member twice")]
     Duplicate(DuplicateKey),
     /// No protocol version, or not a string.
     #[error("`_meta` lacks `io.modelcontextprotocol/protocolVersion`")]

@@ -77,9 +77,17 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
 /// A result of any era as a modern server sends it: `resultType` is there (TM-16), and `_meta` names us and nobody
 /// else. `server_info` is a JSON object. Everything else stays byte for byte.
 pub fn to_modern(result: Raw<'_>, server_info: &str) -> String {
-    let own_meta = meta_with(result.get("_meta"), server_info);
+    let mut own_meta = None;
+    let mut has_type = false;
+    for member in result.members().into_iter().flatten() {
+        if own_meta.is_none() && member.is("_meta") {
+            own_meta = Some(member.value);
+        }
+        has_type |= member.is("resultType");
+    }
+    let own_meta = meta_with(own_meta, server_info);
     let mut edit = ObjectEdit::or_empty(Some(result));
-    if result.get("resultType").is_none() {
+    if !has_type {
         edit.set("resultType", "\"complete\"");
     }
     edit.set("_meta", own_meta);
@@ -89,14 +97,16 @@ pub fn to_modern(result: Raw<'_>, server_info: &str) -> String {
 /// A result of any era as a legacy server sends it: what only the modern era knows is taken out. Borrowed if nothing is.
 pub fn to_legacy(result: Raw<'_>) -> Cow<'_, str> {
     const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
-    let own_meta = result.get("_meta");
+    let mut own_meta = None;
+    let mut has_modern = false;
+    for member in result.members().into_iter().flatten() {
+        if own_meta.is_none() && member.is("_meta") {
+            own_meta = Some(member.value);
+        }
+        has_modern |= MODERN.iter().any(|name| member.is(name));
+    }
     let rest = meta::without_hop_keys(own_meta);
     let meta_changes = own_meta.map(Raw::as_str) != rest.as_deref();
-    let has_modern = result
-        .members()
-        .into_iter()
-        .flatten()
-        .any(|member| MODERN.iter().any(|name| member.is(name)));
     if !meta_changes && !has_modern {
         return Cow::Borrowed(result.as_str());
     }

@@ -50,6 +50,22 @@ const fn stops_string(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
+/// How many bytes a string goes on with at least. Whole blocks are looked at without a branch per byte.
+fn string_run(bytes: &[u8]) -> Option<usize> {
+    let (blocks, rest) = bytes.as_chunks::<16>();
+    for (index, block) in blocks.iter().enumerate() {
+        if block
+            .iter()
+            .fold(false, |stops, byte| stops | stops_string(*byte))
+        {
+            let within = block.iter().position(|byte| stops_string(*byte));
+            return within.map(|within| index * 16 + within);
+        }
+    }
+    let within = rest.iter().position(|byte| stops_string(*byte));
+    within.map(|within| blocks.len() * 16 + within)
+}
+
 impl<'a> Scanner<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
@@ -164,8 +180,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         loop {
             let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let run = rest.iter().position(|byte| stops_string(*byte));
-            let Some(run) = run else {
+            let Some(run) = string_run(rest) else {
                 self.at = self.bytes.len();
                 return Err(Fault::Truncated);
             };

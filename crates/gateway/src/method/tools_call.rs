@@ -31,6 +31,9 @@ pub(crate) struct Incoming<'a> {
     pub(crate) body: &'a Bytes,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) meta: RequestMeta<'a>,
+    /// `name` and `arguments` of the parameters.
+    pub(crate) name: Option<Raw<'a>>,
+    pub(crate) arguments: Option<Raw<'a>>,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
     /// The random id of a legacy session; zeros without.
@@ -47,12 +50,9 @@ pub(crate) async fn handle(
         .request
         .params
         .ok_or(Refusal::InvalidParams("`params` is missing"))?;
-    let [name, arguments] = params
-        .pick(["name", "arguments"])
-        .map_err(|_| Refusal::InvalidParams("`params` has a member twice"))?;
-    let name = name
-        .and_then(Raw::text)
-        .ok_or(Refusal::InvalidParams("`name` must be a string"))?;
+    let name = call.name.and_then(Raw::text);
+    let name = name.ok_or(Refusal::InvalidParams("`name` must be a string"))?;
+    let arguments = call.arguments;
     if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }

@@ -240,18 +240,18 @@ async fn an_unknown_tool_is_an_error_of_its_parameters() {
 #[tokio::test]
 async fn calls_with_malformed_parameters_do_not_reach_the_target() {
     let world = world(Script::dual()).await;
-    for params in [
-        r"{}",
-        r#"{"name":1}"#,
-        r#"{"name":"my-mcp-server___echo","arguments":[]}"#,
-        r#"{"name":"my-mcp-server___echo","name":"x"}"#,
+    for (params, status) in [
+        (r"{}", 200),
+        (r#"{"name":1}"#, 200),
+        (r#"{"name":"my-mcp-server___echo","arguments":[]}"#, 200),
+        (r#"{"name":"my-mcp-server___echo","name":"x"}"#, 400),
     ] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
         let answer = world
             .alice()
             .post(&[("mcp-protocol-version", LEGACY)], body)
             .await;
-        assert_eq!(answer.refusal().await, (200, -32602), "{params}");
+        assert_eq!(answer.refusal().await, (status, -32602), "{params}");
     }
     assert!(world.upstream.seen_of("tools/call").is_empty());
 }
