@@ -120,3 +120,101 @@ async fn many_nodes_may_open_an_empty_database_at_once() {
         store.ping().await.unwrap();
     }
 }
+
+/// Counts two counters up, the second only when another job has the lock on it.
+struct Crossing {
+    names: [&'static str; 2],
+    meeting: Option<Arc<tokio::sync::Barrier>>,
+    met: std::sync::atomic::AtomicBool,
+}
+
+async fn cross(backend: &Backend, crossing: Crossing) -> Result<(), Error> {
+    backend
+        .write(crossing, |crossing, connection| {
+            Box::pin(async move {
+                let [first, second] = crossing.names;
+                for name in [first, second] {
+                    let add =
+                        sqlx::query("UPDATE counter SET n = n + 1 WHERE name = $1").bind(name);
+                    add.execute(&mut *connection).await?;
+                    let met = crossing.met.swap(true, std::sync::atomic::Ordering::SeqCst);
+                    if let (false, Some(meeting)) = (met, &crossing.meeting) {
+                        meeting.wait().await;
+                    }
+                }
+                Ok(())
+            })
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_deadlock_is_resolved_by_trying_again() {
+    let store = testing::open().await;
+    let backend = store.backend();
+    insert(backend, vec!["a".to_owned(), "b".to_owned()])
+        .await
+        .unwrap();
+    // SQLite has one writer, so that two jobs never hold locks at the same time.
+    let meeting =
+        (backend.kind() == Kind::Postgres).then(|| Arc::new(tokio::sync::Barrier::new(2)));
+    let crossing = |names| Crossing {
+        names,
+        meeting: meeting.clone(),
+        met: false.into(),
+    };
+    let (one, other) = tokio::join!(
+        cross(backend, crossing(["a", "b"])),
+        cross(backend, crossing(["b", "a"]))
+    );
+    one.unwrap();
+    other.unwrap();
+    let sum = backend.read(&(), |(), connection| {
+        Box::pin(async move {
+            use sqlx::Row as _;
+            let row = sqlx::query("SELECT COUNT(*) AS n FROM counter WHERE n = 3")
+                .fetch_one(connection)
+                .await?;
+            Ok(row.try_get::<i64, _>("n")?)
+        })
+    });
+    assert_eq!(sum.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_file_is_written_durably_and_by_the_writer_only() {
+    let directory = std::env::temp_dir().join(format!("sekisho-pragmas-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let store = testing::open_at(&directory.join("sekisho.db")).await;
+    let pragma: Job<&'static str, String> = |sql, connection| {
+        Box::pin(async move {
+            use sqlx::Row as _;
+            let row = sqlx::query(sqlx::AssertSqlSafe(*sql))
+                .fetch_one(connection)
+                .await?;
+            Ok(row
+                .try_get::<String, _>(0)
+                .or_else(|_| row.try_get::<i64, _>(0).map(|value| value.to_string()))?)
+        })
+    };
+    let backend = store.backend();
+    assert_eq!(
+        backend.write("PRAGMA journal_mode", pragma).await.unwrap(),
+        "wal"
+    );
+    // 2 is FULL.
+    assert_eq!(
+        backend.write("PRAGMA synchronous", pragma).await.unwrap(),
+        "2"
+    );
+    assert_eq!(
+        backend.write("PRAGMA foreign_keys", pragma).await.unwrap(),
+        "1"
+    );
+    assert_eq!(
+        backend.read(&"PRAGMA query_only", pragma).await.unwrap(),
+        "1"
+    );
+    store.close().await;
+    std::fs::remove_dir_all(&directory).unwrap();
+}
