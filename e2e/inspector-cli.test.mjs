@@ -28,7 +28,7 @@ async function inspect(t, place, args, home = scratch(t)) {
     NODE_OPTIONS: `--import ${join(import.meta.dirname, 'js', 'hosts.mjs')}`,
   };
   const launcher = join(modules, 'inspector-newest', 'clients', 'launcher', 'build', 'index.js');
-  const common = ['--cli', place.mcp_endpoint, '--transport', 'http', '--format', 'json', '--quiet'];
+  const common = ['--cli', '--server-url', place.mcp_endpoint, '--transport', 'http', '--format', 'json', '--quiet'];
   const oauth = ['--client-metadata-url', place.client_metadata_document, '--callback-url', `http://127.0.0.1:${callbackPort}/oauth/callback`];
   return run(node, [launcher, ...common, ...oauth, ...args], { env, cwd: home, seconds: 90 });
 }
@@ -44,7 +44,7 @@ test('the newest Inspector, with CIMD', async (t) => {
       assert.equal(listed.code, 0, `${listed.stdout}\n${listed.stderr}`);
       const tools = JSON.parse(listed.stdout);
       const names = (tools.tools ?? tools.result?.tools).map((tool) => tool.name).sort();
-      assert.deepEqual(names, ['my-mcp-server___add_numbers', 'my-mcp-server___greet_user', 'my-mcp-server___multiply_numbers']);
+      for (const tool of ['add_numbers', 'greet_user', 'multiply_numbers']) assert.ok(names.includes(`my-mcp-server___${tool}`), String(names));
 
       const call = ['--method', 'tools/call', '--tool-name', 'my-mcp-server___add_numbers', '--tool-args-json', '{"a":2,"b":3}'];
       const called = await inspect(t, place, ['--protocol-era', era, '--use-stored-auth', ...call], home);

@@ -8,7 +8,7 @@ import test from 'node:test';
 import { claims, report, surroundings } from './js/clients.mjs';
 import { Inspector } from './js/inspector.mjs';
 import { Keycloak } from './js/keycloak.mjs';
-import { accepts, artefacts, freePorts, Program, required, run, scratch } from './js/processes.mjs';
+import { accepts, afterwards, artefacts, freePorts, Program, required, run, scratch } from './js/processes.mjs';
 import { localCa, serve } from './js/sekisho.mjs';
 
 const DOMAIN = 'sekisho.test';
@@ -65,7 +65,7 @@ test('Keycloak as the authorization server', async (t) => {
   const [port, keycloakPort, mcpPort, inspectorPort] = await freePorts(4);
   const { folder } = await serve(t, configuration({ port, keycloakPort, mcpPort, inspectorPort }));
   const mcp = new Program('fastmcp1', required('SEKISHO_E2E_PYTHON_MCP1'), [join(import.meta.dirname, 'python', 'fastmcp1.py'), String(mcpPort)]);
-  t.after(() => mcp.stop());
+  afterwards(t, () => mcp.stop());
   await mcp.until('port', () => accepts(mcpPort));
   const place = {
     domain: DOMAIN,

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { report } from './js/clients.mjs';
-import { accepts, freePorts, Program, required } from './js/processes.mjs';
+import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
 import { serve } from './js/sekisho.mjs';
 
 /** A FastMCP server on a port of its own. */
@@ -12,7 +12,7 @@ async function fastmcp(t, generation) {
   const [port] = await freePorts(1);
   const script = join(import.meta.dirname, 'python', `fastmcp${generation}.py`);
   const program = new Program(`fastmcp${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port)]);
-  t.after(() => program.stop());
+  afterwards(t, () => program.stop());
   await program.until('port', () => accepts(port));
   return { program, url: `http://127.0.0.1:${port}/mcp` };
 }

@@ -5,7 +5,7 @@ import { delimiter, join } from 'node:path';
 
 import { chromium } from 'playwright-core';
 
-import { accepts, artefacts, freePorts, Program, required, run } from './processes.mjs';
+import { accepts, afterwards, artefacts, freePorts, Program, required, run } from './processes.mjs';
 
 const PATIENCE = 20_000;
 
@@ -46,7 +46,7 @@ export class Inspector {
     const start = join(modules, 'inspector-0.21', 'client', 'bin', 'start.js');
     // It ends its two halves on SIGINT only.
     const program = new Program('inspector', join(modules, '.bin', 'node'), [start], { env, signal: 'SIGINT' });
-    t.after(() => program.stop());
+    afterwards(t, () => program.stop());
     await program.until('the page', async () => (await accepts(port)) && (await accepts(serverPort)));
 
     const args = [...QUIET];
@@ -61,7 +61,7 @@ export class Inspector {
       args,
       env: { ...process.env, HOME: home },
     });
-    t.after(async () => {
+    afterwards(t, async () => {
       await browser.close();
       rmSync(home, { recursive: true, force: true });
     });

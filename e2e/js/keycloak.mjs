@@ -2,7 +2,7 @@
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { freePorts, Program, required, scratch } from './processes.mjs';
+import { afterwards, freePorts, Program, required, scratch } from './processes.mjs';
 
 const settings = join(import.meta.dirname, '..', 'keycloak');
 const admin = { username: 'admin', password: 'admin' };
@@ -32,7 +32,7 @@ export class Keycloak {
       KC_BOOTSTRAP_ADMIN_PASSWORD: admin.password,
     };
     const program = new Program('keycloak', join(home, 'bin', 'kc.sh'), args, { env, cwd: folder });
-    t.after(() => program.stop(30));
+    afterwards(t, () => program.stop(30));
     const keycloak = new Keycloak(program, `http://127.0.0.1:${httpPort}`, domain);
     const answers = async () => (await fetch(`${keycloak.origin}/realms/master`)).ok;
     await program.until('an answer of the realm `master`', answers, 240);

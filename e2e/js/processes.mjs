@@ -127,9 +127,23 @@ export function accepts(port) {
   });
 }
 
+const endings = new WeakMap();
+
+/** What to do when the test is over; what was begun last ends first. */
+export function afterwards(t, ending) {
+  if (!endings.has(t)) {
+    const stack = [];
+    endings.set(t, stack);
+    t.after(async () => {
+      while (stack.length) await stack.pop()();
+    });
+  }
+  endings.get(t).push(ending);
+}
+
 /** A folder that is gone after the test. */
 export function scratch(t, prefix = 'sekisho-e2e-') {
   const folder = mkdtempSync(join(tmpdir(), prefix));
-  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  afterwards(t, () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { freePorts, Program, required, scratch } from './processes.mjs';
+import { afterwards, freePorts, Program, required, scratch } from './processes.mjs';
 
 let started = 0;
 
@@ -28,7 +28,7 @@ async function start(t, args, folder) {
   started += 1;
   const ready = join(folder, 'ready.json');
   const program = new Program(`sekisho-${process.pid}-${started}`, required('SEKISHO_BIN'), args, { cwd: folder });
-  t.after(() => program.stop());
+  afterwards(t, () => program.stop());
   const text = await program.until('ready file', async () => existsSync(ready) && readFileSync(ready, 'utf8'), 30);
   return { program, ready: JSON.parse(text), folder };
 }
