@@ -277,47 +277,274 @@ mod tests {
         }
     }
 
-    macro_rules! refused {
-        ($($(#[$cite:meta])* $name:ident: $text:expr => $error:ident;)*) => {
-            $($(#[$cite])* #[test] fn $name() { assert_eq!(parse(&$text), Err(ClientIdUrlError::$error)); })*
-        };
+    // CI-1, SEC-29
+    #[test]
+    fn a_plain_http_url_is_refused() {
+        assert_eq!(
+            parse("http://example.com/c"),
+            Err(ClientIdUrlError::PlainHttp)
+        );
     }
 
-    // CI-1, CI-2, CI-3, SEC-29
-    refused! {
-        a_plain_http_url_is_refused: "http://example.com/c" => PlainHttp;
-        another_scheme_is_refused: "ftp://example.com/c" => Scheme;
-        an_upper_case_scheme_is_refused: "HTTPS://example.com/c" => Scheme;
-        a_url_without_authority_is_refused: "https:/example.com/c" => NotUrl;
-        an_empty_authority_is_refused: "https:///c" => NotUrl;
-        a_url_without_path_is_refused: "https://example.com" => NoPath;
-        a_query_does_not_replace_a_path: "https://example.com?a=b" => NoPath;
-        a_dot_segment_is_refused: "https://example.com/a/../c" => DotSegment;
-        a_single_dot_segment_is_refused: "https://example.com/./c" => DotSegment;
-        an_escaped_dot_segment_is_refused: "https://example.com/%2e%2E/c" => DotSegment;
-        a_half_escaped_dot_segment_is_refused: "https://example.com/.%2e/c" => DotSegment;
-        a_fragment_is_refused: "https://example.com/c#f" => Fragment;
-        an_empty_fragment_is_refused: "https://example.com/c#" => Fragment;
-        a_user_is_refused: "https://user@example.com/c" => UserInformation;
-        an_empty_user_is_refused: "https://@example.com/c" => UserInformation;
-        a_password_is_refused: "https://u:p@example.com/c" => UserInformation;
-        a_backslash_is_refused: "https://example.com\\@evil.example/c" => Backslash;
-        a_space_is_refused: "https://example.com/a b" => BadCharacter;
-        a_leading_space_is_refused: " https://example.com/c" => BadCharacter;
-        a_control_character_is_refused: "https://example.com/\tc" => BadCharacter;
-        a_letter_outside_ascii_is_refused: "https://ex\u{e4}mple.com/c" => BadCharacter;
-        a_number_for_a_host_is_refused: "https://2130706433/c" => Host;
-        a_hexadecimal_host_is_refused: "https://0x7f.1/c" => Host;
-        an_octal_host_is_refused: "https://0177.0.0.1/c" => Host;
-        an_escaped_host_is_refused: "https://ex%61mple.com/c" => Host;
-        an_uncompressed_ipv6_host_is_refused: "https://[0:0:0:0:0:0:0:1]/c" => Host;
-        an_empty_port_is_refused: "https://example.com:/c" => Port;
-        a_port_with_leading_zero_is_refused: "https://example.com:0443/c" => Port;
-        a_port_beyond_the_range_is_refused: "https://example.com:65536/c" => Port;
-        a_path_that_a_parser_rewrites_is_refused: "https://example.com/<c>" => NotCanonical;
-        a_query_that_a_parser_rewrites_is_refused: "https://example.com/c?<>" => NotCanonical;
-        a_long_url_is_refused: format!("https://example.com/{}", "a".repeat(MAX_LENGTH)) => TooLong;
-        a_plain_name_is_refused: "my-client" => NotUrl;
+    // CI-1, SEC-29
+    #[test]
+    fn another_scheme_is_refused() {
+        assert_eq!(parse("ftp://example.com/c"), Err(ClientIdUrlError::Scheme));
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn an_upper_case_scheme_is_refused() {
+        assert_eq!(
+            parse("HTTPS://example.com/c"),
+            Err(ClientIdUrlError::Scheme)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_url_without_authority_is_refused() {
+        assert_eq!(parse("https:/example.com/c"), Err(ClientIdUrlError::NotUrl));
+    }
+
+    // SEC-29
+    #[test]
+    fn an_empty_authority_is_refused() {
+        assert_eq!(parse("https:///c"), Err(ClientIdUrlError::NotUrl));
+    }
+
+    // CI-1, CI-2, SEC-29
+    #[test]
+    fn a_url_without_path_is_refused() {
+        assert_eq!(parse("https://example.com"), Err(ClientIdUrlError::NoPath));
+    }
+
+    // CI-1, CI-2, SEC-29
+    #[test]
+    fn a_query_does_not_replace_a_path() {
+        assert_eq!(
+            parse("https://example.com?a=b"),
+            Err(ClientIdUrlError::NoPath)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_dot_segment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/a/../c"),
+            Err(ClientIdUrlError::DotSegment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_single_dot_segment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/./c"),
+            Err(ClientIdUrlError::DotSegment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn an_escaped_dot_segment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/%2e%2E/c"),
+            Err(ClientIdUrlError::DotSegment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_half_escaped_dot_segment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/.%2e/c"),
+            Err(ClientIdUrlError::DotSegment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_fragment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/c#f"),
+            Err(ClientIdUrlError::Fragment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn an_empty_fragment_is_refused() {
+        assert_eq!(
+            parse("https://example.com/c#"),
+            Err(ClientIdUrlError::Fragment)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_user_is_refused() {
+        assert_eq!(
+            parse("https://user@example.com/c"),
+            Err(ClientIdUrlError::UserInformation)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn an_empty_user_is_refused() {
+        assert_eq!(
+            parse("https://@example.com/c"),
+            Err(ClientIdUrlError::UserInformation)
+        );
+    }
+
+    // CI-1, SEC-29
+    #[test]
+    fn a_password_is_refused() {
+        assert_eq!(
+            parse("https://u:p@example.com/c"),
+            Err(ClientIdUrlError::UserInformation)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_backslash_is_refused() {
+        assert_eq!(
+            parse("https://example.com\\@evil.example/c"),
+            Err(ClientIdUrlError::Backslash)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_space_is_refused() {
+        assert_eq!(
+            parse("https://example.com/a b"),
+            Err(ClientIdUrlError::BadCharacter)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_leading_space_is_refused() {
+        assert_eq!(
+            parse(" https://example.com/c"),
+            Err(ClientIdUrlError::BadCharacter)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_control_character_is_refused() {
+        assert_eq!(
+            parse("https://example.com/\tc"),
+            Err(ClientIdUrlError::BadCharacter)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_letter_outside_ascii_is_refused() {
+        assert_eq!(
+            parse("https://ex\u{e4}mple.com/c"),
+            Err(ClientIdUrlError::BadCharacter)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_number_for_a_host_is_refused() {
+        assert_eq!(parse("https://2130706433/c"), Err(ClientIdUrlError::Host));
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_hexadecimal_host_is_refused() {
+        assert_eq!(parse("https://0x7f.1/c"), Err(ClientIdUrlError::Host));
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn an_octal_host_is_refused() {
+        assert_eq!(parse("https://0177.0.0.1/c"), Err(ClientIdUrlError::Host));
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn an_escaped_host_is_refused() {
+        assert_eq!(
+            parse("https://ex%61mple.com/c"),
+            Err(ClientIdUrlError::Host)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn an_uncompressed_ipv6_host_is_refused() {
+        assert_eq!(
+            parse("https://[0:0:0:0:0:0:0:1]/c"),
+            Err(ClientIdUrlError::Host)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn an_empty_port_is_refused() {
+        assert_eq!(parse("https://example.com:/c"), Err(ClientIdUrlError::Port));
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_port_with_leading_zero_is_refused() {
+        assert_eq!(
+            parse("https://example.com:0443/c"),
+            Err(ClientIdUrlError::Port)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_port_beyond_the_range_is_refused() {
+        assert_eq!(
+            parse("https://example.com:65536/c"),
+            Err(ClientIdUrlError::Port)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_path_that_a_parser_rewrites_is_refused() {
+        assert_eq!(
+            parse("https://example.com/<c>"),
+            Err(ClientIdUrlError::NotCanonical)
+        );
+    }
+
+    // CI-3, SEC-29
+    #[test]
+    fn a_query_that_a_parser_rewrites_is_refused() {
+        assert_eq!(
+            parse("https://example.com/c?<>"),
+            Err(ClientIdUrlError::NotCanonical)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_long_url_is_refused() {
+        assert_eq!(
+            parse(&format!("https://example.com/{}", "a".repeat(MAX_LENGTH))),
+            Err(ClientIdUrlError::TooLong)
+        );
+    }
+
+    // SEC-29
+    #[test]
+    fn a_plain_name_is_refused() {
+        assert_eq!(parse("my-client"), Err(ClientIdUrlError::NotUrl));
     }
 
     // CI-1

@@ -165,52 +165,285 @@ fn a_private_scheme_that_is_not_allowed_spoils_nothing_else() {
     assert_eq!(metadata.redirect_uris.len(), 1);
 }
 
-macro_rules! refusals {
-    ($($(#[$cite:meta])* $name:ident: $members:tt => $error:expr;)*) => {
-        $(#[test] fn $name() { assert_eq!(refused(json!($members)), $error); })*
-    };
+// AS-10, CI-7
+#[test]
+fn another_client_id_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_id": "https://client.example/oauth/other.json" })),
+        ClientMetadataError::ClientIdMismatch
+    );
 }
 
-use ClientMetadataError as E;
+// AS-10, CI-7
+#[test]
+fn a_client_id_with_a_default_port_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_id": "https://client.example:443/oauth/client.json" })),
+        ClientMetadataError::ClientIdMismatch
+    );
+}
 
-// AS-10, AS-13, CI-7, CI-8, CI-9, CI-14, CI-15, SEC-7, SEC-17, SEC-31
-refusals! {
-    another_client_id_is_refused: { "client_id": "https://client.example/oauth/other.json" } => E::ClientIdMismatch;
-    a_client_id_with_a_default_port_is_refused: { "client_id": "https://client.example:443/oauth/client.json" } => E::ClientIdMismatch;
-    a_missing_client_id_is_refused: { "client_id": null } => E::ClientIdMismatch;
-    a_missing_name_is_refused: { "client_name": null } => E::MissingProperty { property: "client_name".into() };
-    an_empty_name_is_refused: { "client_name": "" } => E::MissingProperty { property: "client_name".into() };
-    an_invisible_name_is_refused: { "client_name": "\u{200b}\u{202e}" } => E::NameNotVisible;
-    missing_redirect_uris_are_refused: { "redirect_uris": null } => E::MissingProperty { property: "redirect_uris".into() };
-    empty_redirect_uris_are_refused: { "redirect_uris": [] } => E::MissingProperty { property: "redirect_uris".into() };
-    redirect_uris_of_another_type_are_refused: { "redirect_uris": "http://localhost/cb" } => E::WrongType { member: "redirect_uris" };
-    redirect_uris_that_are_all_unusable_are_refused: { "redirect_uris": ["cursor://x"] } => E::NoRedirectUris;
-    a_javascript_redirect_is_refused: { "redirect_uris": ["https://a/b", "javascript:alert(1)"] }
-        => E::RedirectUri { position: 2, error: RedirectUriError::DangerousScheme };
-    a_wildcard_redirect_is_refused: { "redirect_uris": ["https://*.a.example/b"] }
-        => E::RedirectUri { position: 1, error: RedirectUriError::Wildcard };
-    a_plain_http_redirect_is_refused: { "redirect_uris": ["http://a.example/b"] }
-        => E::RedirectUri { position: 1, error: RedirectUriError::PlainHttp };
-    a_client_secret_is_refused: { "client_secret": "x" } => E::ClientSecret;
-    an_expiry_of_a_client_secret_is_refused: { "client_secret_expires_at": 0 } => E::ClientSecret;
-    client_secret_basic_is_refused: { "token_endpoint_auth_method": "client_secret_basic" } => E::SharedSecretMethod;
-    client_secret_jwt_is_refused: { "token_endpoint_auth_method": "client_secret_jwt" } => E::SharedSecretMethod;
-    a_listed_shared_secret_method_is_refused: { "token_endpoint_auth_methods_supported": ["none", "client_secret_post"] }
-        => E::SharedSecretMethod;
-    a_private_key_is_refused: { "jwks": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA" }] } } => E::PrivateKey;
-    a_symmetric_key_is_refused: { "jwks": { "keys": [{ "kty": "oct", "k": "AA" }] } } => E::PrivateKey;
-    a_method_outside_the_list_is_refused: {
-        "token_endpoint_auth_method": "none", "token_endpoint_auth_methods_supported": ["private_key_jwt"]
-    } => E::MethodNotListed;
-    no_common_method_is_refused: { "token_endpoint_auth_method": "tls_client_auth" } => E::NoCommonMethod;
-    private_key_jwt_without_keys_is_refused: { "token_endpoint_auth_method": "private_key_jwt" } => E::NoKeys;
-    keys_by_value_and_by_reference_are_refused: {
-        "jwks": { "keys": [] }, "jwks_uri": "https://client.example/jwks"
-    } => E::JwksTwice;
-    a_plain_http_key_url_is_refused: { "jwks_uri": "http://client.example/jwks" } => E::BadUrl { member: "jwks_uri" };
-    a_file_for_a_logo_is_refused: { "logo_uri": "file:///etc/passwd" } => E::BadUrl { member: "logo_uri" };
-    script_for_a_home_page_is_refused: { "client_uri": "javascript:alert(1)" } => E::BadUrl { member: "client_uri" };
-    a_name_of_another_type_is_refused: { "client_name": 1 } => E::WrongType { member: "client_name" };
+// AS-10, CI-7
+#[test]
+fn a_missing_client_id_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_id": null })),
+        ClientMetadataError::ClientIdMismatch
+    );
+}
+
+// AS-13, CI-9
+#[test]
+fn a_missing_name_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_name": null })),
+        ClientMetadataError::MissingProperty {
+            property: "client_name".into()
+        }
+    );
+}
+
+// AS-13, CI-9
+#[test]
+fn an_empty_name_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_name": "" })),
+        ClientMetadataError::MissingProperty {
+            property: "client_name".into()
+        }
+    );
+}
+
+// SEC-17
+#[test]
+fn an_invisible_name_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_name": "\u{200b}\u{202e}" })),
+        ClientMetadataError::NameNotVisible
+    );
+}
+
+// AS-13, CI-9
+#[test]
+fn missing_redirect_uris_are_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": null })),
+        ClientMetadataError::MissingProperty {
+            property: "redirect_uris".into()
+        }
+    );
+}
+
+// AS-13, CI-9
+#[test]
+fn empty_redirect_uris_are_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": [] })),
+        ClientMetadataError::MissingProperty {
+            property: "redirect_uris".into()
+        }
+    );
+}
+
+// AS-13
+#[test]
+fn redirect_uris_of_another_type_are_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": "http://localhost/cb" })),
+        ClientMetadataError::WrongType {
+            member: "redirect_uris"
+        }
+    );
+}
+
+// CI-9, SEC-7
+#[test]
+fn redirect_uris_that_are_all_unusable_are_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": ["cursor://x"] })),
+        ClientMetadataError::NoRedirectUris
+    );
+}
+
+// CI-9, SEC-7
+#[test]
+fn a_javascript_redirect_is_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": ["https://a/b", "javascript:alert(1)"] })),
+        ClientMetadataError::RedirectUri {
+            position: 2,
+            error: RedirectUriError::DangerousScheme
+        }
+    );
+}
+
+// CI-9, SEC-7
+#[test]
+fn a_wildcard_redirect_is_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": ["https://*.a.example/b"] })),
+        ClientMetadataError::RedirectUri {
+            position: 1,
+            error: RedirectUriError::Wildcard
+        }
+    );
+}
+
+// CI-9, SEC-7
+#[test]
+fn a_plain_http_redirect_is_refused() {
+    assert_eq!(
+        refused(json!({ "redirect_uris": ["http://a.example/b"] })),
+        ClientMetadataError::RedirectUri {
+            position: 1,
+            error: RedirectUriError::PlainHttp
+        }
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn a_client_secret_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_secret": "x" })),
+        ClientMetadataError::ClientSecret
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn an_expiry_of_a_client_secret_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_secret_expires_at": 0 })),
+        ClientMetadataError::ClientSecret
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn client_secret_basic_is_refused() {
+    assert_eq!(
+        refused(json!({ "token_endpoint_auth_method": "client_secret_basic" })),
+        ClientMetadataError::SharedSecretMethod
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn client_secret_jwt_is_refused() {
+    assert_eq!(
+        refused(json!({ "token_endpoint_auth_method": "client_secret_jwt" })),
+        ClientMetadataError::SharedSecretMethod
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn a_listed_shared_secret_method_is_refused() {
+    assert_eq!(
+        refused(json!({ "token_endpoint_auth_methods_supported": ["none", "client_secret_post"] })),
+        ClientMetadataError::SharedSecretMethod
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn a_private_key_is_refused() {
+    assert_eq!(
+        refused(
+            json!({ "jwks": { "keys": [{ "kty": "OKP", "crv": "Ed25519", "x": "AA", "d": "AA" }] } })
+        ),
+        ClientMetadataError::PrivateKey
+    );
+}
+
+// CI-8, SEC-31
+#[test]
+fn a_symmetric_key_is_refused() {
+    assert_eq!(
+        refused(json!({ "jwks": { "keys": [{ "kty": "oct", "k": "AA" }] } })),
+        ClientMetadataError::PrivateKey
+    );
+}
+
+// CI-14
+#[test]
+fn a_method_outside_the_list_is_refused() {
+    assert_eq!(
+        refused(json!({
+            "token_endpoint_auth_method": "none", "token_endpoint_auth_methods_supported": ["private_key_jwt"]
+        })),
+        ClientMetadataError::MethodNotListed
+    );
+}
+
+// CI-14
+#[test]
+fn no_common_method_is_refused() {
+    assert_eq!(
+        refused(json!({ "token_endpoint_auth_method": "tls_client_auth" })),
+        ClientMetadataError::NoCommonMethod
+    );
+}
+
+// CI-14
+#[test]
+fn private_key_jwt_without_keys_is_refused() {
+    assert_eq!(
+        refused(json!({ "token_endpoint_auth_method": "private_key_jwt" })),
+        ClientMetadataError::NoKeys
+    );
+}
+
+// CI-14
+#[test]
+fn keys_by_value_and_by_reference_are_refused() {
+    assert_eq!(
+        refused(json!({
+            "jwks": { "keys": [] }, "jwks_uri": "https://client.example/jwks"
+        })),
+        ClientMetadataError::JwksTwice
+    );
+}
+
+// CI-15
+#[test]
+fn a_plain_http_key_url_is_refused() {
+    assert_eq!(
+        refused(json!({ "jwks_uri": "http://client.example/jwks" })),
+        ClientMetadataError::BadUrl { member: "jwks_uri" }
+    );
+}
+
+// CI-15
+#[test]
+fn a_file_for_a_logo_is_refused() {
+    assert_eq!(
+        refused(json!({ "logo_uri": "file:///etc/passwd" })),
+        ClientMetadataError::BadUrl { member: "logo_uri" }
+    );
+}
+
+// CI-15
+#[test]
+fn script_for_a_home_page_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_uri": "javascript:alert(1)" })),
+        ClientMetadataError::BadUrl {
+            member: "client_uri"
+        }
+    );
+}
+
+// AS-13
+#[test]
+fn a_name_of_another_type_is_refused() {
+    assert_eq!(
+        refused(json!({ "client_name": 1 })),
+        ClientMetadataError::WrongType {
+            member: "client_name"
+        }
+    );
 }
 
 // CI-8: nor may a secret hide in a software statement.
@@ -220,7 +453,7 @@ fn secrets_within_a_software_statement_are_refused() {
     let statement = "eyJhbGciOiJub25lIn0.eyJjbGllbnRfc2VjcmV0IjoieCJ9.";
     assert_eq!(
         refused(json!({ "software_statement": statement })),
-        E::ClientSecret
+        ClientMetadataError::ClientSecret
     );
 }
 
@@ -254,11 +487,11 @@ fn a_registered_private_key_jwt_is_the_only_method() {
 #[test]
 fn nothing_in_common_is_an_unauthorized_client() {
     assert_eq!(
-        OauthError::from(E::NoCommonMethod).code(),
+        OauthError::from(ClientMetadataError::NoCommonMethod).code(),
         ErrorCode::UnauthorizedClient
     );
     assert_eq!(
-        OauthError::from(E::ClientIdMismatch).code(),
+        OauthError::from(ClientMetadataError::ClientIdMismatch).code(),
         ErrorCode::InvalidClient
     );
 }
@@ -276,19 +509,25 @@ fn a_document_never_adds_a_grant_type() {
 #[test]
 fn documents_over_the_limits_are_refused() {
     let parse = |bytes: &[u8]| ClientMetadata::parse(bytes, &url(URL), &rules()).unwrap_err();
-    assert_eq!(parse(&vec![b' '; MAX_BYTES + 1]), E::TooLong);
-    assert_eq!(parse("[".repeat(MAX_BYTES).as_bytes()), E::TooDeep);
-    assert_eq!(parse(b"<html>"), E::NotObject);
+    assert_eq!(
+        parse(&vec![b' '; MAX_BYTES + 1]),
+        ClientMetadataError::TooLong
+    );
+    assert_eq!(
+        parse("[".repeat(MAX_BYTES).as_bytes()),
+        ClientMetadataError::TooDeep
+    );
+    assert_eq!(parse(b"<html>"), ClientMetadataError::NotObject);
     assert_eq!(
         parse(format!(r#"{{"client_id":"{URL}","client_id":"{URL}"}}"#).as_bytes()),
-        E::DuplicateMember
+        ClientMetadataError::DuplicateMember
     );
     let many: Vec<_> = (0..=MAX_REDIRECT_URIS)
         .map(|n| format!("http://localhost/{n}"))
         .collect();
     assert_eq!(
         refused(json!({ "redirect_uris": many })),
-        E::TooManyRedirectUris
+        ClientMetadataError::TooManyRedirectUris
     );
 }
 
