@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use crate::web::{Actor, Record};
+
 /// What the client calls itself on consent pages.
 const CLIENT_NAME: &str = "Sekisho verify";
 
@@ -26,7 +28,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// Starts serving on `address`.
-    pub(crate) async fn start(address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn start(address: SocketAddr, record: Record) -> std::io::Result<Self> {
         let listener = Listener::bind(Settings {
             name: Arc::from("verify"),
             address,
@@ -42,6 +44,7 @@ impl Host {
         let site = Arc::new(Pages {
             origin: origin.clone(),
             sender,
+            record,
         });
         let tracker = TaskTracker::new();
         tracker.spawn(listener.serve(site, stop.clone()));
@@ -78,6 +81,7 @@ impl Drop for Host {
 struct Pages {
     origin: Url,
     sender: mpsc::Sender<Vec<(String, String)>>,
+    record: Record,
 }
 
 impl Pages {
@@ -98,6 +102,10 @@ impl Pages {
         if path.starts_with("/clients/")
             && let Ok(url) = self.origin.join(path)
         {
+            let ends = (Actor::AuthorizationServer, Actor::Client);
+            let line = format!("GET {path} (client metadata document)");
+            let place = self.record.begin(ends, line);
+            self.record.end(place, StatusCode::OK.to_string());
             let document = serde_json::json!({
                 "client_id": url.as_str(),
                 "client_name": CLIENT_NAME,

@@ -43,7 +43,7 @@ pub async fn walk(options: Options, mut on_finding: impl FnMut(&Finding)) -> Rep
             }
             Err(why) => report.not_asked.push(NotAsked { id: check.id, why }),
         }
-        report.exchanges.extend(session.web.take_exchanges());
+        report.exchanges.extend(session.web.record.take());
     }
     report
 }

@@ -1,10 +1,12 @@
 //! HTTP as the walk speaks it: bounded, without redirects, and every exchange written down.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use net::egress::client::{Client, FetchError, Fetched, Limits};
+use parking_lot::Mutex;
 use url::Url;
 
 /// Who takes part in the flow, as drawn in the diagram.
@@ -63,6 +65,36 @@ pub struct Exchange {
     pub answer: String,
 }
 
+/// The exchanges of a walk in the order in which they began; the walk's own server writes into it, too.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Record(Arc<Mutex<Vec<Exchange>>>);
+
+impl Record {
+    /// Writes down that an exchange began; returns its place.
+    pub(crate) fn begin(&self, (from, to): (Actor, Actor), request: String) -> usize {
+        let mut exchanges = self.0.lock();
+        exchanges.push(Exchange {
+            from,
+            to,
+            request,
+            answer: "(no answer)".to_owned(),
+        });
+        exchanges.len() - 1
+    }
+
+    /// Writes down how the exchange at a place ended.
+    pub(crate) fn end(&self, place: usize, answer: String) {
+        if let Some(exchange) = self.0.lock().get_mut(place) {
+            exchange.answer = answer;
+        }
+    }
+
+    /// Everything written so far; the record starts anew.
+    pub(crate) fn take(&self) -> Vec<Exchange> {
+        std::mem::take(&mut *self.0.lock())
+    }
+}
+
 /// An answer with its body as text.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
@@ -98,41 +130,33 @@ const LIMITS: Limits = Limits {
 /// The HTTP client of a walk.
 pub(crate) struct Web {
     client: Client,
-    exchanges: Vec<Exchange>,
+    pub(crate) record: Record,
 }
 
 impl Web {
     pub(crate) fn new(client: Client) -> Self {
         Self {
             client,
-            exchanges: Vec::new(),
+            record: Record::default(),
         }
-    }
-
-    /// The exchanges so far; the record starts anew.
-    pub(crate) fn take_exchanges(&mut self) -> Vec<Exchange> {
-        std::mem::take(&mut self.exchanges)
     }
 
     /// Sends one request and writes the exchange down as `about`.
     pub(crate) async fn send(
-        &mut self,
-        (from, to): (Actor, Actor),
+        &self,
+        ends: (Actor, Actor),
         about: &str,
         url: &Url,
         request: Request<Bytes>,
     ) -> Result<Answer, FetchError> {
         let line = format!("{} {} {about}", request.method(), url.path());
+        let place = self.record.begin(ends, line.trim_end().to_owned());
         let outcome = self.client.fetch(url, request, LIMITS).await;
-        self.exchanges.push(Exchange {
-            from,
-            to,
-            request: line.trim_end().to_owned(),
-            answer: match &outcome {
-                Ok(fetched) => described(fetched),
-                Err(error) => error.to_string(),
-            },
-        });
+        let answer = match &outcome {
+            Ok(fetched) => described(fetched),
+            Err(error) => error.to_string(),
+        };
+        self.record.end(place, answer);
         outcome.map(|fetched| Answer {
             url: fetched.url,
             status: fetched.status,
@@ -143,7 +167,7 @@ impl Web {
 
     /// A GET of a metadata document.
     pub(crate) async fn get(
-        &mut self,
+        &self,
         ends: (Actor, Actor),
         about: &str,
         url: &Url,
@@ -158,7 +182,7 @@ impl Web {
 
     /// A POST of a form.
     pub(crate) async fn post_form(
-        &mut self,
+        &self,
         ends: (Actor, Actor),
         about: &str,
         url: &Url,

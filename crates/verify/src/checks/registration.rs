@@ -26,7 +26,7 @@ pub(super) async fn client(session: &mut Session) -> Result<Verdict, Unanswerabl
             Ok(Verdict::ok(sentence))
         }
         ClientChoice::OwnDocument(address) => {
-            let host = match Host::start(address).await {
+            let host = match Host::start(address, session.web.record.clone()).await {
                 Ok(host) => host,
                 Err(error) => {
                     return Ok(Verdict::fail(
