@@ -33,6 +33,7 @@ async fn redeem(
         .await
 }
 
+// AS-1
 #[tokio::test]
 async fn a_secret_in_the_header_is_accepted() {
     let world = World::new().await;
@@ -256,7 +257,7 @@ fn some_key() -> Arc<SigningKey> {
     Arc::new(SigningKey::generate(Alg::Es256).unwrap())
 }
 
-// AS-9, CI-14
+// AS-1, AS-9, CI-14
 #[tokio::test]
 async fn a_client_known_by_its_document_redeems_as_a_public_client() {
     let stranger = Stranger::new(
