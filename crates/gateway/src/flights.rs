@@ -20,7 +20,8 @@ pub(crate) struct Key {
 
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    calls: Mutex<HashMap<Key, Call>>,
+    /// Several of one key where a client uses an id again, or has no session to tell its windows apart.
+    calls: Mutex<HashMap<Key, Vec<Call>>>,
     serial: AtomicU64,
 }
 
@@ -40,7 +41,7 @@ pub(crate) struct Flight {
 }
 
 impl Flights {
-    /// Notes a call. If its id is in use already, the later call is the one that can be found.
+    /// Notes a call.
     pub(crate) fn begin(self: &Arc<Self>, key: Key) -> Flight {
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let cancelled = CancellationToken::new();
@@ -48,7 +49,7 @@ impl Flights {
             serial,
             cancelled: cancelled.clone(),
         };
-        self.calls.lock().insert(key.clone(), call);
+        self.calls.lock().entry(key.clone()).or_default().push(call);
         Flight {
             flights: Arc::clone(self),
             key,
@@ -57,13 +58,14 @@ impl Flights {
         }
     }
 
-    /// Cancels a call; one that is unknown or over is none of our business.
+    /// Cancels a call. One that is unknown or over is none of our business; where several may be meant, none is.
     pub(crate) fn cancel(&self, key: &Key) -> bool {
-        let call = self.calls.lock().remove(key);
-        if let Some(call) = &call {
-            call.cancelled.cancel();
-        }
-        call.is_some()
+        let calls = self.calls.lock();
+        let Some([call]) = calls.get(key).map(Vec::as_slice) else {
+            return false;
+        };
+        call.cancelled.cancel();
+        true
     }
 
     #[cfg(test)]
@@ -82,11 +84,11 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         let mut calls = self.flights.calls.lock();
-        if calls
-            .get(&self.key)
-            .is_some_and(|call| call.serial == self.serial)
-        {
-            calls.remove(&self.key);
+        if let Some(same) = calls.get_mut(&self.key) {
+            same.retain(|call| call.serial != self.serial);
+            if same.is_empty() {
+                calls.remove(&self.key);
+            }
         }
     }
 }
@@ -115,12 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn calls_that_are_over_are_forgotten() {
+    fn of_two_calls_with_one_id_none_is_cancelled_and_both_are_forgotten() {
         let flights = Arc::new(Flights::default());
         let first = flights.begin(key("alice", 1));
         let second = flights.begin(key("alice", 1));
+        assert!(!flights.cancel(&key("alice", 1)), "which one?");
         drop(first);
-        assert_eq!(flights.under_way(), 1);
+        assert!(flights.cancel(&key("alice", 1)) && second.cancelled().is_cancelled());
         drop(second);
         assert_eq!(flights.under_way(), 0);
     }

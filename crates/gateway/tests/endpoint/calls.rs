@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use testkit::fake_mcp::{Act, Script};
 
-use crate::world::{LEGACY, MODERN, modern, world};
+use crate::world::{LEGACY, MODERN, modern, world, world_with};
 
 fn with_extra(
     method: &str,
@@ -191,6 +191,52 @@ async fn a_legacy_client_that_hangs_up_does_not_cancel_the_call() {
         .unwrap();
     assert!(world.upstream.abandoned().is_empty());
     assert!(world.upstream.seen_of("notifications/cancelled").is_empty());
+}
+
+// TL-8
+#[tokio::test]
+async fn a_legacy_client_that_closes_the_stream_can_still_cancel_the_call() {
+    let drip = Act::Drip(Duration::from_millis(5));
+    let world = world(Script::legacy().on("tools/call progress", drip)).await;
+    let params =
+        json!({"name": "my-mcp-server___progress", "arguments": {}, "_meta": {"progressToken": 1}});
+    let mut events = world.alice().legacy("tools/call", params).await.stream();
+    events.next().await.unwrap();
+    drop(events);
+    assert_eq!(
+        world.alice().call(MODERN, "echo", json!({})).await.status,
+        200
+    );
+    assert!(world.upstream.abandoned().is_empty());
+    let note =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let headers = [("mcp-protocol-version", LEGACY)];
+    assert_eq!(
+        world.alice().post(&headers, note.to_string()).await.status,
+        202
+    );
+    world
+        .upstream
+        .until("the hang-up", |fake| !fake.abandoned().is_empty())
+        .await
+        .unwrap();
+}
+
+// TM-12
+#[tokio::test]
+async fn a_quiet_stream_is_kept_open_with_comments() {
+    let script = Script::modern().on("tools/call progress", Act::Drip(Duration::from_hours(1)));
+    let world = world_with(script, |settings| {
+        settings.limits.keep_alive = Duration::from_millis(20);
+    })
+    .await;
+    let params =
+        json!({"name": "my-mcp-server___progress", "arguments": {}, "_meta": {"progressToken": 1}});
+    let mut events = world.alice().modern("tools/call", params).await.stream();
+    assert!(events.next().await.unwrap().starts_with(b"event: message"));
+    for _ in 0..3 {
+        assert_eq!(events.next().await.unwrap(), mcp::sse::KEEP_ALIVE);
+    }
 }
 
 // TL-8

@@ -229,6 +229,34 @@ async fn a_subscription_is_acknowledged_and_told_of_changes() {
     assert!(events.next().await.is_none());
 }
 
+// SEC-46, RS-10
+#[tokio::test]
+async fn a_subscription_ends_with_the_token_it_was_opened_with() {
+    let world = world_with(Script::modern(), |settings| {
+        settings.limits.keep_alive = Duration::from_millis(20);
+    })
+    .await;
+    world.alice().modern("tools/list", json!({})).await;
+    for end in ["revoked", "expired"] {
+        world.revoked.lock().clear();
+        let params = json!({"notifications": {"toolsListChanged": true}});
+        let mut events = world
+            .alice()
+            .modern("subscriptions/listen", params)
+            .await
+            .stream();
+        assert!(events.next().await.unwrap().starts_with(b"event: message"));
+        assert_eq!(events.next().await.unwrap(), mcp::sse::KEEP_ALIVE);
+        match end {
+            "revoked" => world.revoked.lock().push("family".to_owned()),
+            _ => world.clock.advance(Duration::from_hours(1)),
+        }
+        let rest: Vec<_> = events.collect().await;
+        let last = String::from_utf8(rest.last().unwrap().to_vec()).unwrap();
+        assert!(last.contains(r#""resultType":"complete""#), "{end}: {last}");
+    }
+}
+
 // TL-1
 #[tokio::test]
 async fn the_stream_of_a_legacy_session_is_told_of_changes() {
