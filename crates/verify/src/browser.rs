@@ -83,12 +83,7 @@ impl Person {
     }
 
     /// Opens an authorization URL and does what the pages ask, until the browser is sent to `redirect_uri`.
-    pub(crate) async fn authorize(
-        &mut self,
-        web: &mut Web,
-        start: &Url,
-        redirect_uri: &Url,
-    ) -> Ending {
+    pub(crate) async fn authorize(&mut self, web: &Web, start: &Url, redirect_uri: &Url) -> Ending {
         let mut next = (start.clone(), None);
         let mut passwords_sent = 0_u8;
         for _ in 0..MAX_STEPS {
@@ -137,7 +132,7 @@ impl Person {
 
     async fn request(
         &mut self,
-        web: &mut Web,
+        web: &Web,
         url: &Url,
         form: Option<Vec<(String, String)>>,
     ) -> Result<Answer, FetchError> {

@@ -330,11 +330,7 @@ impl Session {
                     None => Ending::Broken("nobody came back from the browser".to_owned()),
                 }
             }
-            _ => {
-                self.person
-                    .authorize(&mut self.web, &url, &redirect_uri)
-                    .await
-            }
+            _ => self.person.authorize(&self.web, &url, &redirect_uri).await,
         };
         Ok((ending, verifier, state))
     }
@@ -353,7 +349,7 @@ impl Session {
 
     /// A token request; `changes` replace or (with an empty value) remove parameters.
     pub(crate) async fn token_request(
-        &mut self,
+        &self,
         about: &str,
         fields: &[(&str, &str)],
         changes: &[(&str, &str)],
@@ -385,7 +381,7 @@ impl Session {
 
     /// Redeems a code.
     pub(crate) async fn redeem(
-        &mut self,
+        &self,
         code: &Code,
         changes: &[(&str, &str)],
     ) -> Result<Result<Answer, String>, Unanswerable> {
@@ -417,7 +413,7 @@ impl Session {
 
     /// A POST to the MCP endpoint.
     pub(crate) async fn mcp(
-        &mut self,
+        &self,
         about: &str,
         token: Option<&str>,
         message: &Value,
@@ -429,7 +425,7 @@ impl Session {
 
     /// A POST to a URL near the MCP endpoint.
     pub(crate) async fn mcp_at(
-        &mut self,
+        &self,
         url: &Url,
         about: &str,
         token: Option<&str>,

@@ -15,7 +15,7 @@ const LEEWAY: i64 = 65;
 
 /// Sends `tools/list` with this token and expects 401.
 async fn must_refuse(
-    session: &mut Session,
+    session: &Session,
     token: &str,
     what: &str,
     hint: &str,
@@ -28,7 +28,7 @@ async fn must_refuse(
 
 /// A `tools/list` in the era that works.
 async fn list(
-    session: &mut Session,
+    session: &Session,
     token: &str,
     more: &[(&str, &str)],
 ) -> Result<Result<Answer, String>, Unanswerable> {
@@ -72,7 +72,7 @@ fn judged(answer: &Answer, expected: u16, what: &str, hint: &str) -> Verdict {
 }
 
 /// Something that is no token at all.
-pub(super) async fn garbage(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn garbage(session: &Session) -> Result<Verdict, Unanswerable> {
     must_refuse(
         session,
         "garbage",
@@ -180,7 +180,7 @@ fn audience_verdict(answer: &Answer, what: &str, hint: &str) -> Verdict {
 }
 
 /// The claims of a good token, but another issuer's name and key.
-pub(super) async fn wrong_issuer(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn wrong_issuer(session: &Session) -> Result<Verdict, Unanswerable> {
     let token = forged(session, "iss", "https://issuer.example".into())?;
     must_refuse(
         session,
@@ -192,7 +192,7 @@ pub(super) async fn wrong_issuer(session: &mut Session) -> Result<Verdict, Unans
 }
 
 /// The claims of a good token, signed with a key that the issuer never published.
-pub(super) async fn foreign_signature(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn foreign_signature(session: &Session) -> Result<Verdict, Unanswerable> {
     let subject = session
         .jwt()?
         .claims
@@ -219,7 +219,7 @@ fn forged(session: &Session, claim: &str, value: Value) -> Result<String, Unansw
 }
 
 /// `alg: none`.
-pub(super) async fn alg_none(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn alg_none(session: &Session) -> Result<Verdict, Unanswerable> {
     let token = session.jwt()?.unsigned();
     must_refuse(
         session,
@@ -231,7 +231,7 @@ pub(super) async fn alg_none(session: &mut Session) -> Result<Verdict, Unanswera
 }
 
 /// HS256 with the public key as the secret.
-pub(super) async fn public_key_as_secret(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn public_key_as_secret(session: &Session) -> Result<Verdict, Unanswerable> {
     let jwt = session.jwt()?.clone();
     let keys = session
         .jwks
@@ -257,7 +257,7 @@ pub(super) async fn public_key_as_secret(session: &mut Session) -> Result<Verdic
 }
 
 /// A good token, but in the URL.
-pub(super) async fn token_in_query(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn token_in_query(session: &Session) -> Result<Verdict, Unanswerable> {
     let token = session.tokens()?.access.clone();
     let mut url = session.options.url.clone();
     url.query_pairs_mut().append_pair("access_token", &token);
@@ -284,7 +284,7 @@ pub(super) async fn token_in_query(session: &mut Session) -> Result<Verdict, Una
 }
 
 /// A good token, but from a page of somebody else's site.
-pub(super) async fn foreign_origin(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn foreign_origin(session: &Session) -> Result<Verdict, Unanswerable> {
     let token = session.tokens()?.access.clone();
     Ok(
         match list(session, &token, &[("origin", "https://attacker.example")]).await? {
@@ -300,7 +300,7 @@ pub(super) async fn foreign_origin(session: &mut Session) -> Result<Verdict, Una
 }
 
 /// A session that never was.
-pub(super) async fn unknown_session(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn unknown_session(session: &Session) -> Result<Verdict, Unanswerable> {
     session.legacy_id.as_ref().ok_or(Unanswerable {
         missing: "a gateway with session ids",
     })?;
@@ -382,7 +382,7 @@ async fn someone_elses_token(session: &mut Session) -> Option<String> {
     Some(Session::read_tokens(&answer)?.access)
 }
 
-async fn session_request(session: &mut Session, token: &str, id: &str) -> Result<Answer, String> {
+async fn session_request(session: &Session, token: &str, id: &str) -> Result<Answer, String> {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
     let headers = [
         ("mcp-protocol-version", "2025-11-25"),
@@ -394,7 +394,7 @@ async fn session_request(session: &mut Session, token: &str, id: &str) -> Result
 }
 
 /// A token after its time: a real one if there is time to wait for it, a forged one otherwise.
-pub(super) async fn expired(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn expired(session: &Session) -> Result<Verdict, Unanswerable> {
     let jwt = session.jwt()?.clone();
     let now = (session.options.now)();
     let left = jwt

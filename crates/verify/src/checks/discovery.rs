@@ -149,7 +149,7 @@ pub(super) async fn resource_metadata(session: &mut Session) -> Result<Verdict, 
 }
 
 /// Both well-known forms, because clients try both.
-pub(super) async fn resource_metadata_urls(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn resource_metadata_urls(session: &Session) -> Result<Verdict, Unanswerable> {
     session.resource()?;
     let urls = resource_candidates(&session.options.url);
     let missing = missing(session, RESOURCE, urls).await;
@@ -227,7 +227,7 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
 }
 
 /// Every form that some client probes.
-pub(super) async fn server_metadata_urls(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn server_metadata_urls(session: &Session) -> Result<Verdict, Unanswerable> {
     let issuer = session.server()?.issuer.clone();
     let mut urls = server_candidates(&issuer).ok_or(Unanswerable {
         missing: "an issuer that is a URL",
@@ -357,7 +357,7 @@ pub(super) async fn keys(session: &mut Session) -> Result<Verdict, Unanswerable>
 }
 
 /// Of these URLs, the ones that do not answer with a JSON object.
-async fn missing(session: &mut Session, ends: (Actor, Actor), urls: Vec<Url>) -> Vec<String> {
+async fn missing(session: &Session, ends: (Actor, Actor), urls: Vec<Url>) -> Vec<String> {
     let mut gaps = Vec::new();
     for url in urls {
         let found = match session.web.get(ends, "", &url).await {

@@ -233,10 +233,7 @@ pub(super) async fn refresh(session: &mut Session) -> Result<Verdict, Unanswerab
     })
 }
 
-async fn refresh_with(
-    session: &mut Session,
-    tokens: &Tokens,
-) -> Result<Option<Answer>, Unanswerable> {
+async fn refresh_with(session: &Session, tokens: &Tokens) -> Result<Option<Answer>, Unanswerable> {
     let Some(refresh) = &tokens.refresh else {
         return Ok(None);
     };

@@ -43,7 +43,7 @@ pub(super) fn stateless_request(
 
 /// A request in the era that the gateway speaks.
 pub(super) async fn request(
-    session: &mut Session,
+    session: &Session,
     method: &str,
     params: Value,
 ) -> Result<Result<Answer, String>, Unanswerable> {
@@ -170,7 +170,7 @@ pub(super) async fn session(session: &mut Session) -> Result<Verdict, Unanswerab
 }
 
 /// The tools that this caller may see.
-pub(super) async fn tools_list(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn tools_list(session: &Session) -> Result<Verdict, Unanswerable> {
     let names = match tool_names(session).await? {
         Ok(names) => names,
         Err(why) => {
@@ -187,7 +187,7 @@ pub(super) async fn tools_list(session: &mut Session) -> Result<Verdict, Unanswe
     })
 }
 
-async fn tool_names(session: &mut Session) -> Result<Result<Vec<String>, String>, Unanswerable> {
+async fn tool_names(session: &Session) -> Result<Result<Vec<String>, String>, Unanswerable> {
     Ok(match request(session, "tools/list", json!({})).await? {
         Err(error) => Err(format!("no answer: {error}")),
         Ok(answer) => message_of(&answer)
@@ -208,7 +208,7 @@ async fn tool_names(session: &mut Session) -> Result<Result<Vec<String>, String>
 }
 
 /// A call, if there is a tool that is known to be harmless.
-pub(super) async fn tools_call(session: &mut Session) -> Result<Verdict, Unanswerable> {
+pub(super) async fn tools_call(session: &Session) -> Result<Verdict, Unanswerable> {
     let names = tool_names(session).await?.unwrap_or_default();
     let harmless = names.iter().find(|name| name.ends_with("add_numbers"));
     let Some(name) = harmless else {
