@@ -104,7 +104,7 @@ async fn duplicate_routing_fields_are_refused() {
     );
 }
 
-// SEC-64, TM-1
+// SEC-64, TM-1, TL-11
 #[tokio::test]
 async fn a_batch_is_refused() {
     let world = world(Script::dual()).await;

@@ -390,7 +390,7 @@ async fn without_keys_no_token_can_be_judged_and_later_it_can() {
     );
 }
 
-// RS-8, SEC-36
+// RS-8, SEC-36, BP-6
 #[tokio::test]
 async fn the_token_never_reaches_the_target() {
     for script in [Script::modern(), Script::legacy()] {

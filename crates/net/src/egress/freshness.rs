@@ -115,7 +115,7 @@ mod tests {
         );
     }
 
-    // CI-11
+    // CI-11, AS-11
     #[test]
     fn max_age_is_honored_less_the_age() {
         assert_eq!(
@@ -132,7 +132,7 @@ mod tests {
         );
     }
 
-    // CI-11
+    // CI-11, AS-11, CI-21
     #[test]
     fn expires_is_honored_when_there_is_no_max_age() {
         let expires = ("expires", "Sun, 22 Nov 2026 11:00:00 GMT");

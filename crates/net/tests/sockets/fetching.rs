@@ -88,7 +88,7 @@ async fn one_private_address_among_public_ones_spoils_the_name() {
     assert_eq!(origin.connections(), 0);
 }
 
-// SEC-22
+// SEC-22, BP-8, CL-18
 #[tokio::test]
 async fn the_address_that_was_checked_is_the_one_that_is_dialled() {
     let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
