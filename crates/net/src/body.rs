@@ -10,6 +10,8 @@ use futures_util::{Stream, TryStreamExt};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 
+use crate::edge::leftover::Lent;
+
 /// The error of a body that could not be read to its end.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -28,6 +30,7 @@ enum Inner {
     Empty,
     Full(Bytes),
     Incoming(hyper::body::Incoming),
+    Lent(Lent),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>),
 }
 
@@ -77,13 +80,19 @@ impl Body {
         match &self.inner {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Incoming(_) | Inner::Boxed(_) => None,
+            Inner::Incoming(_) | Inner::Lent(_) | Inner::Boxed(_) => None,
         }
     }
 
     pub(crate) fn incoming(body: hyper::body::Incoming) -> Self {
         Self {
             inner: Inner::Incoming(body),
+        }
+    }
+
+    pub(crate) fn lent(body: Lent) -> Self {
+        Self {
+            inner: Inner::Lent(body),
         }
     }
 }
@@ -117,7 +126,7 @@ impl fmt::Debug for Body {
         match &self.inner {
             Inner::Empty => f.write_str("Body(empty)"),
             Inner::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
-            Inner::Incoming(_) | Inner::Boxed(_) => f.write_str("Body(stream)"),
+            Inner::Incoming(_) | Inner::Lent(_) | Inner::Boxed(_) => f.write_str("Body(stream)"),
         }
     }
 }
@@ -138,6 +147,7 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Inner::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Inner::Lent(body) => body.poll_frame(cx).map_err(Into::into),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -147,6 +157,7 @@ impl http_body::Body for Body {
             Inner::Empty => true,
             Inner::Full(_) => false,
             Inner::Incoming(body) => body.is_end_stream(),
+            Inner::Lent(body) => body.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -156,6 +167,7 @@ impl http_body::Body for Body {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Inner::Incoming(body) => body.size_hint(),
+            Inner::Lent(body) => body.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

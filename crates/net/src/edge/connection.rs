@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::FutureExt;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body::{Frame, SizeHint};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -24,6 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::body::{Body, BoxError};
 use crate::edge::client_ip::TrustedProxies;
 use crate::edge::hosts::plain;
+use crate::edge::leftover::Leftover;
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Registered, Watch, Watched};
 use crate::edge::{Peer, Site};
@@ -67,6 +68,7 @@ struct Connection {
     shared: Arc<Shared>,
     peer: Peer,
     watch: Arc<Watch>,
+    leftover: Arc<Leftover>,
 }
 
 /// Serves the connection until it ends, is told to, or took too long.
@@ -88,6 +90,7 @@ pub(crate) async fn serve(
             shared,
             peer,
             watch,
+            leftover: Arc::default(),
         };
         return connection.run(stream).await;
     };
@@ -104,6 +107,7 @@ pub(crate) async fn serve(
                 shared: Arc::clone(&shared),
                 peer,
                 watch,
+                leftover: Arc::default(),
             };
             connection.run(stream).await;
         }
@@ -174,14 +178,36 @@ async fn answer(
         connection: Arc::clone(&connection),
     };
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    // In HTTP/2 an unread body costs its stream only.
+    let is_owed = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
+    let waits_for_continue = request.headers().contains_key(header::EXPECT);
     let mut response = if request.method() == Method::CONNECT {
         plain(
             StatusCode::METHOD_NOT_ALLOWED,
             "CONNECT is not served here.\n",
         )
     } else {
-        call(&connection, request.map(Body::incoming)).await
+        let leftover = &connection.leftover;
+        let request = request.map(|body| {
+            if is_owed {
+                Body::lent(leftover.lend(body))
+            } else {
+                Body::incoming(body)
+            }
+        });
+        call(&connection, request).await
     };
+    // Who waits for `100 Continue` has not sent the body, and is not asked for it after a refusal.
+    let can_go_on = match (is_owed, waits_for_continue) {
+        (false, _) => true,
+        (true, false) => connection.leftover.read().await,
+        (true, true) => !connection.leftover.is_unread(),
+    };
+    if !can_go_on {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if chunked {
         // A length beside the chunks would have been dropped silently, so that a proxy in front
         // of us may see other messages than we do. Nothing that follows on this connection is

@@ -3,6 +3,7 @@
 pub mod client_ip;
 mod connection;
 pub mod hosts;
+pub(crate) mod leftover;
 pub mod listen;
 pub mod local_ca;
 pub mod proxy;

@@ -65,6 +65,53 @@ async fn a_request_is_answered_over_http_2() {
     );
 }
 
+/// Sends headers, and only after the site has long answered the body and a second request.
+async fn answers_to_a_late_body(extra: &str, body: &[u8]) -> String {
+    let served = serve(says("refused")).await;
+    let mut stream = served.connect().await;
+    stream.set_nodelay(true).unwrap();
+    let head = format!("POST / HTTP/1.1\r\nhost: a\r\n{extra}\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Either may fail when the connection is gone.
+    drop(stream.write_all(body).await);
+    drop(stream.write_all(GET.as_bytes()).await);
+    read_to_end(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_leaves_the_connection_usable() {
+    let answers = answers_to_a_late_body("content-length: 5\r\n", b"hello").await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 2, "{answers}");
+}
+
+// SEC-79
+#[tokio::test]
+async fn a_large_body_that_nobody_reads_ends_the_connection_and_the_answer_says_so() {
+    let body = vec![b'x'; 100_000];
+    let answers = answers_to_a_late_body("content-length: 100000\r\n", &body).await;
+    assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 1, "{answers}");
+    assert!(answers.contains("connection: close"), "{answers}");
+}
+
+// SEC-61
+#[tokio::test]
+async fn a_body_that_never_comes_is_not_waited_for() {
+    let served = serve(says("refused")).await;
+    let request = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n";
+    let answer = served.exchange(request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_refused_client_that_waits_for_continue_is_not_asked_for_its_body() {
+    let headers = "content-length: 5\r\nexpect: 100-continue\r\n";
+    let answers = answers_to_a_late_body(headers, b"").await;
+    assert!(answers.starts_with("HTTP/1.1 200 OK"), "{answers}");
+    assert!(answers.contains("connection: close"), "{answers}");
+}
+
 // SEC-60
 #[tokio::test]
 async fn http_2_is_capped() {
