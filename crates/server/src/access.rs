@@ -37,12 +37,26 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Family::default(),
-            seconds: Histogram::new([0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            seconds: Histogram::new([
+                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ]),
             under_way: Gauge::default(),
         };
-        registry.register("http_requests", "Requests that were answered", metrics.requests.clone());
-        registry.register("http_request_seconds", "Time until the headers of an answer", metrics.seconds.clone());
-        registry.register("http_requests_under_way", "Requests that have no answer yet", metrics.under_way.clone());
+        registry.register(
+            "http_requests",
+            "Requests that were answered",
+            metrics.requests.clone(),
+        );
+        registry.register(
+            "http_request_seconds",
+            "Time until the headers of an answer",
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "http_requests_under_way",
+            "Requests that have no answer yet",
+            metrics.under_way.clone(),
+        );
         metrics
     }
 }
@@ -59,7 +73,12 @@ pub(crate) struct Access {
 impl Access {
     /// Watches over `inner`. `process` is a random number.
     pub(crate) fn new(inner: Arc<dyn Site>, metrics: Metrics, process: u32) -> Self {
-        Self { inner, metrics, process, count: AtomicU64::new(0) }
+        Self {
+            inner,
+            metrics,
+            process,
+            count: AtomicU64::new(0),
+        }
     }
 }
 
@@ -67,10 +86,17 @@ impl Site for Access {
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
         let begun = Instant::now();
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!("request", id = format_args!("{:08x}-{number}", self.process));
+        let span = tracing::info_span!(
+            "request",
+            id = format_args!("{:08x}-{number}", self.process)
+        );
         let line = tracing::enabled!(tracing::Level::INFO).then(|| Line {
             method: request.method().clone(),
-            host: request.uri().host().map(str::to_owned).or_else(|| host_header(&request)),
+            host: request
+                .uri()
+                .host()
+                .map(str::to_owned)
+                .or_else(|| host_header(&request)),
             path: request.uri().path().to_owned(),
         });
         let peer = peer.clone();
@@ -80,7 +106,13 @@ impl Site for Access {
             drop(under_way);
             let status = response.status().as_u16();
             let took = begun.elapsed();
-            self.metrics.requests.get_or_create(&Labels { listener: Arc::clone(&peer.listener), status }).inc();
+            self.metrics
+                .requests
+                .get_or_create(&Labels {
+                    listener: Arc::clone(&peer.listener),
+                    status,
+                })
+                .inc();
             self.metrics.seconds.observe(took.as_secs_f64());
             if let Some(line) = line {
                 line.write(status, took, &peer);
@@ -116,7 +148,11 @@ impl Line {
 }
 
 fn host_header(request: &Request<Body>) -> Option<String> {
-    request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    request
+        .headers()
+        .get(http::header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
 }
 
 /// Counts a request as under way until it is answered or given up.

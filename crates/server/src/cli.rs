@@ -30,6 +30,11 @@ pub(crate) enum Command {
     },
     /// Bring the database to the version of this program
     Migrate(Source),
+    /// Decide whose client metadata documents are accepted, where the mode is `approval`
+    Client {
+        #[command(subcommand)]
+        command: Client,
+    },
     /// Add users and set their passwords
     User {
         #[command(subcommand)]
@@ -41,7 +46,13 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct Source {
     /// The configuration file
-    #[arg(long, value_name = "FILE", env = "SEKISHO_CONFIG", default_value = "sekisho.yaml")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SEKISHO_CONFIG",
+        hide_env_values = true,
+        default_value = "sekisho.yaml"
+    )]
     pub(crate) config: PathBuf,
 }
 
@@ -67,7 +78,12 @@ pub(crate) struct DemoShape {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// Where the MCP server listens
-    #[arg(long, value_name = "ADDRESS", conflicts_with = "tls", default_value = "127.0.0.1:8481")]
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        conflicts_with = "tls",
+        default_value = "127.0.0.1:8481"
+    )]
     pub(crate) mcp_listen: SocketAddr,
     /// Keep data in this directory
     #[arg(long, value_name = "DIR")]
@@ -196,6 +212,35 @@ pub(crate) struct Show {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Client {
+    /// Print the hosts that were asked for, and what was decided
+    List(InRealm),
+    /// Accept the clients of a host
+    Approve(ClientHost),
+    /// Refuse the clients of a host
+    Deny(ClientHost),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClientHost {
+    #[command(flatten)]
+    pub(crate) realm: InRealm,
+    /// The host of the metadata documents
+    #[arg(value_name = "HOST")]
+    pub(crate) host: String,
+}
+
+/// A realm of a configuration.
+#[derive(Debug, Args)]
+pub(crate) struct InRealm {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// The realm; not needed where there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) realm: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum User {
     /// Add a user
     Add(UserAdd),
@@ -218,20 +263,21 @@ pub(crate) struct UserAdd {
 #[derive(Debug, Args)]
 pub(crate) struct UserPasswd {
     #[command(flatten)]
-    pub(crate) source: Source,
+    pub(crate) realm: InRealm,
     /// What is typed into the login page
     #[arg(value_name = "USERNAME")]
     pub(crate) username: String,
-    /// The realm; not needed where there is only one
-    #[arg(long, value_name = "NAME")]
-    pub(crate) realm: Option<String>,
     /// The file with the password, `-` for standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) password_file: PathBuf,
 }
 
 fn host_at(text: &str) -> Result<(String, SocketAddr), String> {
-    let (host, address) = text.split_once('=').ok_or("expected HOST=ADDRESS, such as auth.example.com=127.0.0.1:8443")?;
-    let address = address.parse().map_err(|_| format!("`{address}` is not an IP address and a port"))?;
+    let (host, address) = text
+        .split_once('=')
+        .ok_or("expected HOST=ADDRESS, such as auth.example.com=127.0.0.1:8443")?;
+    let address = address
+        .parse()
+        .map_err(|_| format!("`{address}` is not an IP address and a port"))?;
     Ok((host.to_owned(), address))
 }

@@ -97,7 +97,9 @@ impl Settings {
         };
         let ca_certificate = match &self.shape {
             Shape::Plain { .. } => None,
-            Shape::Tls { home, .. } => Some(self.data.as_deref().unwrap_or(home).join("local-ca.pem")),
+            Shape::Tls { home, .. } => {
+                Some(self.data.as_deref().unwrap_or(home).join("local-ca.pem"))
+            }
         };
         words::commands(Places {
             mcp_endpoint,
@@ -119,7 +121,9 @@ impl Settings {
         let places = self.places();
         let tls = match &self.shape {
             Shape::Plain { .. } => "",
-            Shape::Tls { .. } => "    tls: { local_ca: true }   # certificates for all host names below, from a CA in the data directory\n",
+            Shape::Tls { .. } => {
+                "    tls: { local_ca: true }   # certificates for all host names below, from a CA in the data directory\n"
+            }
         };
         let demo_mcp_server = match &self.shape {
             Shape::Plain { mcp_listen } => format!("address: {}", quoted(&mcp_listen.to_string())),
@@ -182,7 +186,10 @@ demo_mcp_server: {{ {demo_mcp_server} }}
             listen = quoted(&self.listen.to_string()),
             keeping = self.keeping(),
             outgoing = self.outgoing(),
-            discovery = quoted(&format!("{}/.well-known/openid-configuration", places.issuer)),
+            discovery = quoted(&format!(
+                "{}/.well-known/openid-configuration",
+                places.issuer
+            )),
             issuer = quoted(&places.issuer),
             endpoint = quoted(&places.mcp_endpoint),
             document = quoted(&places.client_metadata_document),
@@ -198,15 +205,23 @@ demo_mcp_server: {{ {demo_mcp_server} }}
             (None, Shape::Tls { home, .. }) => Some(home),
             (None, Shape::Plain { .. }) => None,
         };
-        let directory = directory.map(|path| format!("data_directory: {}\n", quoted(&path.to_string_lossy()))).unwrap_or_default();
-        let store = if self.data.is_none() { "store: { url: \"sqlite::memory:\" }   # ends with the process\n" } else { "" };
+        let directory = directory
+            .map(|path| format!("data_directory: {}\n", quoted(&path.to_string_lossy())))
+            .unwrap_or_default();
+        let store = if self.data.is_none() {
+            "store: { url: \"sqlite::memory:\" }   # ends with the process\n"
+        } else {
+            ""
+        };
         format!("{directory}{store}")
     }
 
     /// What the program itself may call.
     fn outgoing(&self) -> String {
         let networks = "egress:\n  allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # issuer and MCP server are on this machine\n";
-        let Shape::Tls { domain, .. } = &self.shape else { return networks.to_owned() };
+        let Shape::Tls { domain, .. } = &self.shape else {
+            return networks.to_owned();
+        };
         let address = quoted(&reachable(self.listen).to_string());
         let host = |role: &str| format!("    {role}.{domain}: {address}\n");
         let hosts = ["auth", "cimd", "mcp-server", "gateway"].map(host).concat();
@@ -220,7 +235,9 @@ demo_mcp_server: {{ {demo_mcp_server} }}
             Shape::Plain { .. } => format!(
                 "      allow_http: true   # a real deployment insists on https\n      danger_any_port: true\n{networks}"
             ),
-            Shape::Tls { .. } => format!("      ports: [ 443, {} ]\n{networks}", self.listen.port()),
+            Shape::Tls { .. } => {
+                format!("      ports: [ 443, {} ]\n{networks}", self.listen.port())
+            }
         }
     }
 }
@@ -243,7 +260,9 @@ fn quoted(text: &str) -> String {
 /// Where files of a user's own go when nobody says.
 pub(crate) fn home() -> PathBuf {
     let below = |variable: &str, rest: &str| {
-        config::environment(variable).filter(|value| Path::new(value).is_absolute()).map(|value| Path::new(&value).join(rest))
+        config::environment(variable)
+            .filter(|value| Path::new(value).is_absolute())
+            .map(|value| Path::new(&value).join(rest))
     };
     let found = if cfg!(windows) {
         below("LOCALAPPDATA", "sekisho")

@@ -20,7 +20,9 @@ pub(crate) struct Document {
 
 impl Document {
     /// A document with this content.
-    pub(crate) fn new(content: &serde_json::Map<String, serde_json::Value>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        content: &serde_json::Map<String, serde_json::Value>,
+    ) -> anyhow::Result<Self> {
         let body = Bytes::from(serde_json::to_vec_pretty(content)?);
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &body);
         let etag = HeaderValue::try_from(format!("\"{}\"", URL_SAFE_NO_PAD.encode(digest)))?;
@@ -31,7 +33,10 @@ impl Document {
         let mut response = Response::new(Body::empty());
         let out = response.headers_mut();
         // Anybody may read it, pages in browsers included.
-        out.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+        out.insert(
+            header::ACCESS_CONTROL_ALLOW_ORIGIN,
+            HeaderValue::from_static("*"),
+        );
         if !matches!(*method, Method::GET | Method::HEAD) {
             out.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
             *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -43,8 +48,14 @@ impl Document {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
-        out.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        out.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        out.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
+        out.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
         if method == Method::HEAD {
             out.insert(header::CONTENT_LENGTH, HeaderValue::from(self.body.len()));
         } else {
@@ -56,10 +67,15 @@ impl Document {
 
 /// Whether the asker has it already (RFC 9110 §13.1.2: weak comparison).
 fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
-    headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(|tag| {
-        let tag = tag.trim();
-        tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
-    })
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|tag| {
+            let tag = tag.trim();
+            tag == "*" || tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+        })
 }
 
 impl Site for Document {
@@ -73,7 +89,12 @@ mod tests {
     use super::*;
 
     fn document() -> Document {
-        Document::new(serde_json::json!({"client_id": "https://a.example/c.json"}).as_object().unwrap()).unwrap()
+        Document::new(
+            serde_json::json!({"client_id": "https://a.example/c.json"})
+                .as_object()
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -81,7 +102,10 @@ mod tests {
         let response = document().answer(&Method::GET, &HeaderMap::new());
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-        assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=300");
+        assert_eq!(
+            response.headers()[header::CACHE_CONTROL],
+            "public, max-age=300"
+        );
         assert!(response.headers().contains_key(header::ETAG));
     }
 
@@ -90,9 +114,15 @@ mod tests {
         let document = document();
         let mut headers = HeaderMap::new();
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"other\""));
-        assert_eq!(document.answer(&Method::GET, &headers).status(), StatusCode::OK);
+        assert_eq!(
+            document.answer(&Method::GET, &headers).status(),
+            StatusCode::OK
+        );
         headers.append(header::IF_NONE_MATCH, document.etag.clone());
-        assert_eq!(document.answer(&Method::GET, &headers).status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(
+            document.answer(&Method::GET, &headers).status(),
+            StatusCode::NOT_MODIFIED
+        );
     }
 
     #[test]

@@ -25,27 +25,41 @@ pub(crate) struct Unwritable {
 
 /// Reads a whole file as text.
 pub(crate) fn read_text(path: &Path) -> Result<String, Unreadable> {
-    let unreadable = |error: &io::Error| Unreadable { path: path.to_owned(), reason: reason(error) };
+    let unreadable = |error: &io::Error| Unreadable {
+        path: path.to_owned(),
+        reason: reason(error),
+    };
     let bytes = std::fs::read(path).map_err(|error| unreadable(&error))?;
-    String::from_utf8(bytes).map_err(|_| Unreadable { path: path.to_owned(), reason: "it is not UTF-8 text".to_owned() })
+    String::from_utf8(bytes).map_err(|_| Unreadable {
+        path: path.to_owned(),
+        reason: "it is not UTF-8 text".to_owned(),
+    })
 }
 
 /// Reads all of standard input as text.
 pub(crate) fn read_stdin() -> Result<String, Unreadable> {
-    io::read_to_string(io::stdin())
-        .map_err(|error| Unreadable { path: PathBuf::from("standard input"), reason: reason(&error) })
+    io::read_to_string(io::stdin()).map_err(|error| Unreadable {
+        path: PathBuf::from("standard input"),
+        reason: reason(&error),
+    })
 }
 
 /// Writes a new file; one that is there already is left alone and reported.
 pub(crate) fn write_new(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable { path: path.to_owned(), reason: reason(error) };
+    let unwritable = |error: &io::Error| Unwritable {
+        path: path.to_owned(),
+        reason: reason(error),
+    };
     let mut file = std::fs::File::create_new(path).map_err(|error| unwritable(&error))?;
     io::Write::write_all(&mut file, content.as_bytes()).map_err(|error| unwritable(&error))
 }
 
 /// Writes a file so that a reader sees all of it or nothing.
 pub(crate) fn replace(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable { path: path.to_owned(), reason: reason(error) };
+    let unwritable = |error: &io::Error| Unwritable {
+        path: path.to_owned(),
+        reason: reason(error),
+    };
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = path.with_file_name(name);
@@ -55,7 +69,10 @@ pub(crate) fn replace(path: &Path, content: &str) -> Result<(), Unwritable> {
 
 /// Writes a new file that only its owner can read.
 pub(crate) fn write_new_private(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable { path: path.to_owned(), reason: reason(error) };
+    let unwritable = |error: &io::Error| Unwritable {
+        path: path.to_owned(),
+        reason: reason(error),
+    };
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -70,7 +87,10 @@ pub(crate) fn make_private_directory(path: &Path) -> Result<(), Unwritable> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|error| Unwritable { path: path.to_owned(), reason: reason(&error) })
+    builder.create(path).map_err(|error| Unwritable {
+        path: path.to_owned(),
+        reason: reason(&error),
+    })
 }
 
 /// The operating system's words without the number in parentheses.
@@ -78,5 +98,7 @@ pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let words = text.split(" (os error").next().unwrap_or(&text);
     let mut letters = words.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
+    letters.next().map_or_else(String::new, |first| {
+        first.to_lowercase().chain(letters).collect()
+    })
 }

@@ -81,7 +81,10 @@ impl Site for Routes {
 fn nothing_here() -> Response<Body> {
     let mut response = Response::new(Body::full("Nothing is served here.\n"));
     *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
@@ -98,7 +101,12 @@ mod tests {
     }
 
     fn answer(routes: &Routes, path: &str) -> String {
-        let peer = Peer { address: [127, 0, 0, 1].into(), listener: "main".into(), tls: false, client_certificate: false };
+        let peer = Peer {
+            address: [127, 0, 0, 1].into(),
+            listener: "main".into(),
+            tls: false,
+            client_certificate: false,
+        };
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = routes.call(request, &peer).now_or_never().unwrap();
         String::from_utf8(response.into_body().as_bytes().unwrap().to_vec()).unwrap()
@@ -107,8 +115,14 @@ mod tests {
     #[test]
     fn an_exact_path_comes_before_a_prefix_and_a_prefix_before_the_rest() {
         let mut routes = Routes::default();
-        assert!(routes.claim(Claim::Below("/realms/a".to_owned()), Arc::new(Named("realm"))));
-        assert!(routes.claim(Claim::Exact("/realms/a/c.json".to_owned()), Arc::new(Named("document"))));
+        assert!(routes.claim(
+            Claim::Below("/realms/a".to_owned()),
+            Arc::new(Named("realm"))
+        ));
+        assert!(routes.claim(
+            Claim::Exact("/realms/a/c.json".to_owned()),
+            Arc::new(Named("document"))
+        ));
         assert!(routes.claim(Claim::Rest, Arc::new(Named("proxy"))));
         assert_eq!(answer(&routes, "/realms/a"), "realm");
         assert_eq!(answer(&routes, "/realms/a/token?x=/y"), "realm");
@@ -119,7 +133,10 @@ mod tests {
 
     #[test]
     fn what_nobody_wants_is_not_found() {
-        assert_eq!(answer(&Routes::default(), "/x"), "Nothing is served here.\n");
+        assert_eq!(
+            answer(&Routes::default(), "/x"),
+            "Nothing is served here.\n"
+        );
     }
 
     #[test]

@@ -23,16 +23,23 @@ const DEFAULT: &str = "info";
 /// When `RUST_LOG` can't be understood, or logging was started before.
 pub(crate) fn start(format: LogFormat) -> anyhow::Result<()> {
     let wanted = config::environment("RUST_LOG").filter(|value| !value.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(DEFAULT))
-        .map_err(|error| anyhow::anyhow!("RUST_LOG can't be understood: {error}; hint: write `auth=debug,info`"))?;
+    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(DEFAULT)).map_err(|error| {
+        anyhow::anyhow!("RUST_LOG can't be understood: {error}; hint: write `auth=debug,info`")
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     match format {
         LogFormat::Text => {
-            let layer = tracing_subscriber::fmt::layer().compact().with_ansi(false).with_writer(Lines);
+            let layer = tracing_subscriber::fmt::layer()
+                .compact()
+                .with_ansi(false)
+                .with_writer(Lines);
             registry.with(layer).try_init()?;
         }
         LogFormat::Json => {
-            let layer = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(Lines);
+            let layer = tracing_subscriber::fmt::layer()
+                .json()
+                .flatten_event(true)
+                .with_writer(Lines);
             registry.with(layer).try_init()?;
         }
     }
@@ -60,7 +67,11 @@ impl Write for Line {
         let mut err = io::stderr().lock();
         // A log that can't be written must not stop the program.
         if body.iter().any(u8::is_ascii_control) {
-            let clean: Vec<u8> = body.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }).chain([b'\n']).collect();
+            let clean: Vec<u8> = body
+                .iter()
+                .map(|byte| if byte.is_ascii_control() { b'?' } else { *byte })
+                .chain([b'\n'])
+                .collect();
             let _ = err.write_all(&clean);
         } else {
             let _ = err.write_all(event);

@@ -69,14 +69,21 @@ pub(crate) struct Addresses {
 }
 
 /// Runs until a signal ends it. `on_ready` is called once, when requests are answered.
-pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addresses) -> anyhow::Result<()>) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    plan: Plan,
+    source: &Source,
+    on_ready: impl FnOnce(&Addresses) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals can't be listened for")?;
     let (mut foundation, registry) = Foundation::lay(&plan).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
     let generation = Generation::start(&plan, &foundation).await?;
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let serving = Serving { tracker: TaskTracker::new(), stop: CancellationToken::new() };
+    let serving = Serving {
+        tracker: TaskTracker::new(),
+        stop: CancellationToken::new(),
+    };
     let addresses = sockets.addresses();
     for (listener, configured) in sockets.listeners.iter().zip(&plan.loaded.config.listeners) {
         announce::listener(&plan, configured, listener.address());
@@ -84,7 +91,11 @@ pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addr
     tracing::info!("listening on http://{} for operators", addresses.management);
     announce::configuration(&plan);
 
-    let access: Arc<dyn Site> = Arc::new(Access::new(Arc::clone(&hosts) as Arc<dyn Site>, foundation.access.clone(), foundation.process));
+    let access: Arc<dyn Site> = Arc::new(Access::new(
+        Arc::clone(&hosts) as Arc<dyn Site>,
+        foundation.access.clone(),
+        foundation.process,
+    ));
     for listener in sockets.listeners {
         serving.serve(listener, Arc::clone(&access));
     }
@@ -93,7 +104,11 @@ pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addr
     if let Some(listener) = sockets.demo_mcp_server {
         let mut table = Table::new();
         table.insert_any_host("demo-mcp-server", Arc::new(DemoMcpServer::new()));
-        let site = Access::new(Arc::new(Hosts::new(table)), foundation.access.clone(), foundation.process);
+        let site = Access::new(
+            Arc::new(Hosts::new(table)),
+            foundation.access.clone(),
+            foundation.process,
+        );
         serving.serve(listener, Arc::new(site));
     }
     foundation.start();
@@ -101,7 +116,12 @@ pub(crate) async fn run(plan: Plan, source: &Source, on_ready: impl FnOnce(&Addr
     ready.store(true, Ordering::Relaxed);
     on_ready(&addresses)?;
 
-    let mut running = Running { plan, generation, hosts, foundation };
+    let mut running = Running {
+        plan,
+        generation,
+        hosts,
+        foundation,
+    };
     let mut sweep = tokio::time::interval(SWEEP);
     let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWAL, RENEWAL);
     loop {
@@ -143,20 +163,46 @@ impl Sockets {
         let config = &plan.loaded.config;
         let mut listeners = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
-            listeners.push(bind(foundation.certificates.settings(&plan.loaded, index, listener).await?).await?);
+            listeners.push(
+                bind(
+                    foundation
+                        .certificates
+                        .settings(&plan.loaded, index, listener)
+                        .await?,
+                )
+                .await?,
+            );
         }
         let management = bind(plain("management", config.management.address.0)).await?;
-        let demo_mcp_server = match config.demo_mcp_server.as_ref().and_then(|demo| demo.address.as_ref()) {
+        let demo_mcp_server = match config
+            .demo_mcp_server
+            .as_ref()
+            .and_then(|demo| demo.address.as_ref())
+        {
             Some(address) => Some(bind(plain("demo-mcp-server", address.0)).await?),
             None => None,
         };
-        let names = config.listeners.iter().map(|listener| listener.name.0.clone()).collect();
-        Ok(Self { names, listeners, management, demo_mcp_server })
+        let names = config
+            .listeners
+            .iter()
+            .map(|listener| listener.name.0.clone())
+            .collect();
+        Ok(Self {
+            names,
+            listeners,
+            management,
+            demo_mcp_server,
+        })
     }
 
     fn addresses(&self) -> Addresses {
         Addresses {
-            listeners: self.names.iter().cloned().zip(self.listeners.iter().map(listen::Listener::address)).collect(),
+            listeners: self
+                .names
+                .iter()
+                .cloned()
+                .zip(self.listeners.iter().map(listen::Listener::address))
+                .collect(),
             management: self.management.address(),
         }
     }
@@ -165,7 +211,12 @@ impl Sockets {
 async fn bind(settings: listen::Settings) -> anyhow::Result<listen::Listener> {
     let (name, address) = (Arc::clone(&settings.name), settings.address);
     let bound = listen::Listener::bind(settings).await;
-    bound.map_err(|error| anyhow::anyhow!("the listener `{name}` can't listen on {address}: {}", files::reason(&error)))
+    bound.map_err(|error| {
+        anyhow::anyhow!(
+            "the listener `{name}` can't listen on {address}: {}",
+            files::reason(&error)
+        )
+    })
 }
 
 /// A listener of our own, beside those of the configuration.
@@ -191,7 +242,10 @@ impl Serving {
         self.tracker.spawn(async move {
             let cut = listener.serve(site, stop).await;
             if cut > 0 {
-                tracing::warn!(connections = cut, "connections outlasted the time to end and were cut");
+                tracing::warn!(
+                    connections = cut,
+                    "connections outlasted the time to end and were cut"
+                );
             }
         });
     }
@@ -224,12 +278,19 @@ impl Running {
                         problem.message,
                     );
                 }
-                Err(anyhow::anyhow!("{} problems in `{}`", invalid.problems.len(), path.display()))
+                Err(anyhow::anyhow!(
+                    "{} problems in `{}`",
+                    invalid.problems.len(),
+                    path.display()
+                ))
             }
         };
         match replaced {
             Ok(()) => tracing::info!("the configuration was replaced"),
-            Err(error) => tracing::error!(error = crate::commands::chain(&error), "the configuration was not replaced"),
+            Err(error) => tracing::error!(
+                error = crate::commands::chain(&error),
+                "the configuration was not replaced"
+            ),
         }
     }
 
@@ -254,13 +315,24 @@ impl Running {
 
     /// What can still fail before the new configuration takes over.
     async fn prepare(&self, plan: &Plan) -> anyhow::Result<()> {
-        self.foundation.certificates.renew(&plan.loaded, self.foundation.wall()).await?;
+        self.foundation
+            .certificates
+            .renew(&plan.loaded, self.foundation.wall())
+            .await?;
         self.foundation.reconcile_users(plan).await
     }
 
     async fn renew_certificates(&self) {
-        if let Err(error) = self.foundation.certificates.renew(&self.plan.loaded, self.foundation.wall()).await {
-            tracing::error!(error = crate::commands::chain(&error), "certificates could not be renewed");
+        if let Err(error) = self
+            .foundation
+            .certificates
+            .renew(&self.plan.loaded, self.foundation.wall())
+            .await
+        {
+            tracing::error!(
+                error = crate::commands::chain(&error),
+                "certificates could not be renewed"
+            );
         }
     }
 }

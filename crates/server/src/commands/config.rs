@@ -38,14 +38,27 @@ fn show(show: &Show) -> anyhow::Result<()> {
 /// The demonstration that the command line asks for.
 pub(crate) fn demo_settings(shape: &DemoShape) -> demo::Settings {
     let port = if shape.tls { 8443 } else { 8480 };
-    let data = shape.data.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
+    let data = shape
+        .data
+        .as_ref()
+        .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
     demo::Settings {
-        listen: shape.listen.unwrap_or_else(|| ([127, 0, 0, 1], port).into()),
+        listen: shape
+            .listen
+            .unwrap_or_else(|| ([127, 0, 0, 1], port).into()),
         shape: if shape.tls {
-            let domain = shape.domain.clone().unwrap_or_else(|| demo::DOMAIN.to_owned());
-            demo::Shape::Tls { domain, home: demo::home() }
+            let domain = shape
+                .domain
+                .clone()
+                .unwrap_or_else(|| demo::DOMAIN.to_owned());
+            demo::Shape::Tls {
+                domain,
+                home: demo::home(),
+            }
         } else {
-            demo::Shape::Plain { mcp_listen: shape.mcp_listen }
+            demo::Shape::Plain {
+                mcp_listen: shape.mcp_listen,
+            }
         },
         data,
     }

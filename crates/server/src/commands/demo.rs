@@ -30,14 +30,24 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
     if let Shape::Plain { mcp_listen } = &mut settings.shape {
         *mcp_listen = with_port(*mcp_listen)?;
     }
-    let loaded = Loaded::parse(&settings.configuration(), "the demonstration", PathBuf::new())?;
+    let loaded = Loaded::parse(
+        &settings.configuration(),
+        "the demonstration",
+        PathBuf::new(),
+    )?;
     let plan = Plan::new(loaded)?;
     telemetry::start(options.log_format)?;
     let places = settings.places();
     commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, |addresses| {
         talk::data(&words::introduction(&places));
         if let Some(path) = &options.ready_file {
-            files::replace(path, &serde_json::to_string_pretty(&Ready { places: &places, addresses })?)?;
+            files::replace(
+                path,
+                &serde_json::to_string_pretty(&Ready {
+                    places: &places,
+                    addresses,
+                })?,
+            )?;
         }
         Ok(())
     }))

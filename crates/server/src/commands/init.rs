@@ -10,7 +10,9 @@ const STARTER: &str = include_str!("starter.yaml");
 pub(crate) fn run(options: &Init) -> anyhow::Result<()> {
     files::write_new(&options.out, STARTER)?;
     let file = options.out.display();
-    talk::data("MCP endpoint    http://127.0.0.1:8480/mcp\nIssuer          http://127.0.0.1:8480/realms/main\nHealth, metrics http://127.0.0.1:9480/metrics\n");
+    talk::data(
+        "MCP endpoint    http://127.0.0.1:8480/mcp\nIssuer          http://127.0.0.1:8480/realms/main\nHealth, metrics http://127.0.0.1:9480/metrics\n",
+    );
     talk::say(format_args!(
         "wrote {file}; next:\n  sekisho user add alice --config {file}     (asks for the password on standard input)\n  sekisho serve --config {file}"
     ));

@@ -1,5 +1,6 @@
 //! What each command does, and how it ends: 0 for success, 1 for failure, 2 for a wrong command line, 64 for a wrong configuration.
 
+mod client;
 mod config;
 mod demo;
 mod init;
@@ -11,11 +12,14 @@ mod verify;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
+use model::realm::RealmName;
+use store::url::StoreUrl;
 use zeroize::Zeroizing;
 
 use crate::cli::Command;
 use crate::config::Invalid;
+use crate::wire::plan::Plan;
 use crate::{files, talk};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
@@ -29,14 +33,20 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Init(options) => init::run(&options),
         Command::Verify(options) => verify::run(*options),
         Command::Config { command } => config::run(command),
+        Command::Client { command } => client::run(&command),
         Command::Migrate(source) => migrate::run(&source),
-        Command::User { command } => user::run(command),
+        Command::User { command } => user::run(&command),
     };
-    let Err(error) = done else { return ExitCode::SUCCESS };
+    let Err(error) = done else {
+        return ExitCode::SUCCESS;
+    };
     if let Some(invalid) = error.downcast_ref::<Invalid>() {
         let count = invalid.problems.len();
         talk::say(invalid);
-        talk::say(format_args!("{count} {} in the configuration", if count == 1 { "problem" } else { "problems" }));
+        talk::say(format_args!(
+            "{count} {} in the configuration",
+            if count == 1 { "problem" } else { "problems" }
+        ));
         return ExitCode::from(WRONG_CONFIGURATION);
     }
     if !error.is::<AlreadySaid>() {
@@ -52,19 +62,59 @@ pub(crate) struct AlreadySaid;
 
 /// An error and what caused it, on one line.
 pub(crate) fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    error
+        .chain()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// The threads that everything runs on.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime can't be started")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime can't be started")
 }
 
 /// A password or secret from a file, `-` for standard input, without line breaks at its end.
 fn password_from(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(if path == Path::new("-") { files::read_stdin()? } else { files::read_text(path)? });
+    let mut text = Zeroizing::new(if path == Path::new("-") {
+        files::read_stdin()?
+    } else {
+        files::read_text(path)?
+    });
     let length = text.trim_end_matches(['\n', '\r']).len();
     text.truncate(length);
     anyhow::ensure!(!text.is_empty(), "`{}` holds no password", path.display());
     Ok(text)
+}
+
+/// Refuses a database in memory to commands that change it: they would talk to themselves.
+fn ensure_kept(plan: &Plan) -> anyhow::Result<()> {
+    ensure!(
+        plan.storage.url != StoreUrl::memory(),
+        "the database is in memory, where another process can't reach it"
+    );
+    Ok(())
+}
+
+/// The realm that is meant; without a name, the only one.
+fn realm(plan: &Plan, wanted: Option<&str>) -> anyhow::Result<RealmName> {
+    let names: Vec<String> = plan
+        .realms
+        .iter()
+        .map(|(realm, _)| format!("`{}`", realm.name))
+        .collect();
+    let names = names.join(", ");
+    let chosen = match (wanted, plan.realms.as_slice()) {
+        (Some(wanted), realms) => realms
+            .iter()
+            .find(|(realm, _)| realm.name.as_str() == wanted),
+        (None, [only]) => Some(only),
+        (None, _) => bail!("say which realm with --realm: {names}"),
+    };
+    let (realm, _) =
+        chosen.with_context(|| format!("there is no such realm; there are {names}"))?;
+    Ok(realm.name.clone())
 }

@@ -7,25 +7,30 @@ use model::realm::RealmName;
 use model::secret::Secret;
 use model::user::{User, Username};
 use store::Store;
-use store::url::StoreUrl;
 
-use crate::cli::{User as Command, UserAdd, UserPasswd};
+use crate::cli::{User as Command, UserAdd};
 use crate::config::Loaded;
 use crate::wire::plan::Plan;
 use crate::wire::{database, users};
 use crate::{commands, talk};
 
 /// Runs `sekisho user …`.
-pub(crate) fn run(command: Command) -> anyhow::Result<()> {
-    let (Command::Add(UserAdd { passwd: options, .. }) | Command::Passwd(options)) = &command;
-    let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    ensure!(plan.storage.url != StoreUrl::memory(), "the database is in memory, where no other process can add users");
-    let realm = realm(&plan, options)?;
-    let username: Username = options.username.parse().with_context(|| format!("`{}` can't be a user name", options.username))?;
+pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
+    let (Command::Add(UserAdd {
+        passwd: options, ..
+    })
+    | Command::Passwd(options)) = command;
+    let plan = Plan::new(Loaded::read(&options.realm.source.config)?)?;
+    commands::ensure_kept(&plan)?;
+    let realm = commands::realm(&plan, options.realm.realm.as_deref())?;
+    let username: Username = options
+        .username
+        .parse()
+        .with_context(|| format!("`{}` can't be a user name", options.username))?;
     let password = Secret::new(commands::password_from(&options.password_file)?.to_string());
     commands::runtime()?.block_on(async {
         let (store, _) = database::open(&plan.storage).await?;
-        let done = match &command {
+        let done = match command {
             Command::Add(options) => add(&store, realm, username, &password, options).await,
             Command::Passwd(_) => passwd(&store, &realm, &username, &password).await,
         };
@@ -34,7 +39,13 @@ pub(crate) fn run(command: Command) -> anyhow::Result<()> {
     })
 }
 
-async fn add(store: &Store, realm: RealmName, username: Username, password: &Secret<String>, options: &UserAdd) -> anyhow::Result<()> {
+async fn add(
+    store: &Store,
+    realm: RealmName,
+    username: Username,
+    password: &Secret<String>,
+    options: &UserAdd,
+) -> anyhow::Result<()> {
     let now = SystemClock.now();
     let mut user = User::new(users::new_id(now)?, realm, username, now);
     user.password = Some(users::hash(password)?);
@@ -43,30 +54,36 @@ async fn add(store: &Store, realm: RealmName, username: Username, password: &Sec
     user.email_verified = options.email.is_some();
     match store::user::insert(store, &user).await {
         Ok(()) => {}
-        Err(store::error::Error::Conflict { .. }) => {
-            bail!("realm `{}` has a user `{}` already; hint: `sekisho user passwd {}`", user.realm, user.username, user.username)
+        Err(store::error::Error::Conflict) => {
+            bail!(
+                "realm `{}` has a user `{}` already; hint: `sekisho user passwd {}`",
+                user.realm,
+                user.username,
+                user.username
+            )
         }
         Err(error) => return Err(error.into()),
     }
-    talk::say(format_args!("realm `{}` has a new user `{}`", user.realm, user.username));
+    talk::say(format_args!(
+        "realm `{}` has a new user `{}`",
+        user.realm, user.username
+    ));
     Ok(())
 }
 
-async fn passwd(store: &Store, realm: &RealmName, username: &Username, password: &Secret<String>) -> anyhow::Result<()> {
+async fn passwd(
+    store: &Store,
+    realm: &RealmName,
+    username: &Username,
+    password: &Secret<String>,
+) -> anyhow::Result<()> {
     let user = users::find(store, realm, username).await?;
-    ensure!(store::user::set_password(store, user.id, &users::hash(password)?).await?, "the user was deleted in the meantime");
-    talk::say(format_args!("the password of `{username}` in realm `{realm}` was changed"));
+    ensure!(
+        store::user::set_password(store, user.id, &users::hash(password)?).await?,
+        "the user was deleted in the meantime"
+    );
+    talk::say(format_args!(
+        "the password of `{username}` in realm `{realm}` was changed"
+    ));
     Ok(())
-}
-
-/// The realm that is meant.
-fn realm(plan: &Plan, options: &UserPasswd) -> anyhow::Result<RealmName> {
-    let names: Vec<String> = plan.realms.iter().map(|(realm, _)| format!("`{}`", realm.name)).collect();
-    let chosen = match &options.realm {
-        Some(wanted) => plan.realms.iter().find(|(realm, _)| realm.name.as_str() == wanted),
-        None if plan.realms.len() == 1 => plan.realms.first(),
-        None => bail!("say which realm with --realm: {}", names.join(", ")),
-    };
-    let (realm, _) = chosen.with_context(|| format!("there is no such realm; there are {}", names.join(", ")))?;
-    Ok(realm.name.clone())
 }

@@ -16,7 +16,6 @@ use net::egress::rules::Rules;
 use verify::check::Report;
 use verify::report;
 use verify::session::{ClientChoice, Options, User};
-use zeroize::Zeroizing;
 
 use crate::cli::Verify;
 use crate::commands::AlreadySaid;
@@ -26,7 +25,10 @@ use crate::{commands, files, talk};
 pub(crate) fn run(options: Verify) -> anyhow::Result<()> {
     let Verify { json, diagram, .. } = &options;
     let (json, diagram) = (*json, diagram.clone());
-    let draw = match diagram.as_deref().map(|path| (path, path.extension().and_then(|ending| ending.to_str()))) {
+    let draw = match diagram
+        .as_deref()
+        .map(|path| (path, path.extension().and_then(|ending| ending.to_str())))
+    {
         None => None,
         Some((path, Some("svg"))) => Some((path, report::svg::render as fn(&Report) -> String)),
         Some((path, Some("mmd"))) => Some((path, report::mermaid::render as fn(&Report) -> String)),
@@ -47,16 +49,28 @@ pub(crate) fn run(options: Verify) -> anyhow::Result<()> {
         files::replace(path, &render(&report))?;
         talk::say(format_args!("wrote {}", path.display()));
     }
-    if report.passed() { Ok(()) } else { Err(AlreadySaid.into()) }
+    if report.passed() {
+        Ok(())
+    } else {
+        Err(AlreadySaid.into())
+    }
 }
 
 fn options_of(options: Verify) -> anyhow::Result<Options> {
     let first = user(options.user, options.password_file.as_deref())?;
     let other_user = user(options.other_user, options.other_password_file.as_deref())?;
-    let secret = options.client_secret_file.as_deref().map(commands::password_from).transpose()?;
+    let secret = options
+        .client_secret_file
+        .as_deref()
+        .map(commands::password_from)
+        .transpose()?;
     let client = match (options.client_id, options.redirect_uri) {
         (None, _) => ClientChoice::OwnDocument(options.listen),
-        (Some(client_id), Some(redirect_uri)) => ClientChoice::Registered { client_id, secret, redirect_uri },
+        (Some(client_id), Some(redirect_uri)) => ClientChoice::Registered {
+            client_id,
+            secret,
+            redirect_uri,
+        },
         (Some(client_id), None) => {
             let url = url::Url::parse(&client_id)
                 .with_context(|| format!("`{client_id}` is not the URL of a document; a registered client needs --redirect-uri, too"))?;
@@ -79,31 +93,54 @@ fn options_of(options: Verify) -> anyhow::Result<Options> {
 
 fn user(name: Option<String>, password_file: Option<&Path>) -> anyhow::Result<Option<User>> {
     match (name, password_file) {
-        (Some(name), Some(path)) => Ok(Some(User { name, password: commands::password_from(path)? })),
+        (Some(name), Some(path)) => Ok(Some(User {
+            name,
+            password: commands::password_from(path)?,
+        })),
         _ => Ok(None),
     }
 }
 
 /// The HTTP client of the walk: whoever runs it may call any address.
-fn web(ca_files: &[std::path::PathBuf], hosts: Vec<(String, SocketAddr)>) -> anyhow::Result<Client> {
+fn web(
+    ca_files: &[std::path::PathBuf],
+    hosts: Vec<(String, SocketAddr)>,
+) -> anyhow::Result<Client> {
     let mut roots = ExtraRoots::default();
     for path in ca_files {
         let pem = files::read_text(path)?;
-        roots.add_pem(pem.as_bytes()).with_context(|| format!("the file `{}` can't be used", path.display()))?;
+        roots
+            .add_pem(pem.as_bytes())
+            .with_context(|| format!("the file `{}` can't be used", path.display()))?;
     }
     let resolver = HostMap::new(hosts, Arc::new(Localhost));
-    let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
-    let rules = Rules { allow_networks: everywhere, allow_http: true, ports: None };
-    Ok(Client::new(Arc::new(Connector::new(Arc::new(resolver), roots)), rules))
+    let everywhere = ["0.0.0.0/0", "::/0"]
+        .iter()
+        .filter_map(|network| network.parse().ok())
+        .collect();
+    let rules = Rules {
+        allow_networks: everywhere,
+        allow_http: true,
+        ports: None,
+    };
+    Ok(Client::new(
+        Arc::new(Connector::new(Arc::new(resolver), roots)),
+        rules,
+    ))
 }
 
 /// Names that end in `.localhost` are on this machine, whatever the system's resolver makes of them (RFC 6761 §6.3).
 struct Localhost;
 
 impl Resolver for Localhost {
-    fn resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
+    fn resolve<'a>(
+        &'a self,
+        host: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, std::io::Result<Vec<SocketAddr>>> {
         if host.ends_with(".localhost") {
-            return std::future::ready(Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))])).boxed();
+            return std::future::ready(Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]))
+                .boxed();
         }
         SystemResolver.resolve(host, port)
     }
@@ -111,10 +148,19 @@ impl Resolver for Localhost {
 
 /// Opens the person's browser; the URL is said in any case.
 fn open_browser(url: &url::Url) {
-    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let opener = if cfg!(target_os = "macos") {
+        "open"
+    } else {
+        "xdg-open"
+    };
     talk::say(format_args!("log in here: {url}"));
     let quiet = std::process::Stdio::null;
-    let opened = std::process::Command::new(opener).arg(url.as_str()).stdin(quiet()).stdout(quiet()).stderr(quiet()).spawn();
+    let opened = std::process::Command::new(opener)
+        .arg(url.as_str())
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
     if let Err(error) = opened {
         tracing::debug!(%error, "no browser was opened");
     }

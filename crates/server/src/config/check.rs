@@ -12,7 +12,12 @@ use crate::config::scalar;
 /// Notes in `problems` everything in `node` that `root` does not allow.
 pub(crate) fn check(root: &Schema, node: &Node, problems: &mut Problems<'_>) {
     if matches!(node.value, Value::Null) {
-        return problems.note_at(0, "", "the file is empty", "`sekisho init` writes one to start from".to_owned());
+        return problems.note_at(
+            0,
+            "",
+            "the file is empty",
+            "`sekisho init` writes one to start from".to_owned(),
+        );
     }
     Walk { root, problems }.visit(root, node, "");
 }
@@ -49,7 +54,8 @@ impl<'w> Walk<'w, '_> {
                     && let Err(unfit) = scalar::check(format, text)
                 {
                     let message = format!("`{text}` is not {}", unfit.expected);
-                    self.problems.note_at(node.line, path, message, unfit.hint.map(str::to_owned));
+                    self.problems
+                        .note_at(node.line, path, message, unfit.hint.map(str::to_owned));
                 }
             }
             Value::Number(number) => self.visit_number(schema, number, node, path),
@@ -58,9 +64,13 @@ impl<'w> Walk<'w, '_> {
     }
 
     fn visit_map(&mut self, schema: &'w Schema, node: &Node, path: &str) {
-        let Value::Map(entries) = &node.value else { return };
+        let Value::Map(entries) = &node.value else {
+            return;
+        };
         let properties = schema.get("properties").and_then(Schema::as_object);
-        let known: Vec<&str> = properties.map(|all| all.keys().map(String::as_str).collect()).unwrap_or_default();
+        let known: Vec<&str> = properties
+            .map(|all| all.keys().map(String::as_str).collect())
+            .unwrap_or_default();
         for (key, value) in entries {
             let inner = join(path, &key.name);
             if let Some(property) = properties.and_then(|all| all.get(&key.name)) {
@@ -71,18 +81,30 @@ impl<'w> Walk<'w, '_> {
                 match schema.get("additionalProperties") {
                     Some(Schema::Bool(false)) => {
                         let message = format!("unknown key `{}`", key.name);
-                        self.problems.note_at(key.line, inner, message, suggest(&key.name, &known));
+                        self.problems
+                            .note_at(key.line, inner, message, suggest(&key.name, &known));
                     }
                     Some(rest) => self.visit(rest, value, &inner),
                     None => {}
                 }
             }
         }
-        for required in schema.get("required").and_then(Schema::as_array).into_iter().flatten().filter_map(Schema::as_str) {
-            let present = entries.iter().any(|(key, value)| key.name == required && !matches!(value.value, Value::Null));
+        for required in schema
+            .get("required")
+            .and_then(Schema::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Schema::as_str)
+        {
+            let present = entries
+                .iter()
+                .any(|(key, value)| key.name == required && !matches!(value.value, Value::Null));
             if !present {
-                let hint = properties.and_then(|all| all.get(required)).and_then(|one| first_sentence(self.resolve(one), one));
-                self.problems.note_at(node.line, path, format!("`{required}` is missing"), hint);
+                let hint = properties
+                    .and_then(|all| all.get(required))
+                    .and_then(|one| first_sentence(self.resolve(one), one));
+                self.problems
+                    .note_at(node.line, path, format!("`{required}` is missing"), hint);
             }
         }
     }
@@ -94,12 +116,20 @@ impl<'w> Walk<'w, '_> {
         if nullable && matches!(node.value, Value::Null) {
             return;
         }
-        let rest: Vec<&'w Schema> = all.into_iter().filter(|one| types_of(one) != ["null"]).collect();
+        let rest: Vec<&'w Schema> = all
+            .into_iter()
+            .filter(|one| types_of(one) != ["null"])
+            .collect();
         if let [only] = rest.as_slice() {
             return self.visit(only, node, path);
         }
-        let words: Vec<&'w str> = rest.iter().filter_map(|one| words_of(one)).flatten().collect();
-        let tagged: Vec<(&'w str, &'w Schema)> = rest.iter().filter_map(|one| tagged_variant(one)).collect();
+        let words: Vec<&'w str> = rest
+            .iter()
+            .filter_map(|one| words_of(one))
+            .flatten()
+            .collect();
+        let tagged: Vec<(&'w str, &'w Schema)> =
+            rest.iter().filter_map(|one| tagged_variant(one)).collect();
         match &node.value {
             Value::Map(entries) if !tagged.is_empty() => {
                 let keys: Vec<&str> = tagged.iter().map(|(key, _)| *key).collect();
@@ -121,10 +151,16 @@ impl<'w> Walk<'w, '_> {
             }
             Value::Text(_) if !words.is_empty() => self.visit_words(&words, node, path),
             _ => {
-                if let Some(fitting) = rest.iter().find(|one| types_of(one).iter().any(|name| fits(name, node))) {
+                if let Some(fitting) = rest
+                    .iter()
+                    .find(|one| types_of(one).iter().any(|name| fits(name, node)))
+                {
                     return self.visit(fitting, node, path);
                 }
-                let keys: Vec<String> = tagged.iter().map(|(key, _)| format!("{{ {key}: … }}")).collect();
+                let keys: Vec<String> = tagged
+                    .iter()
+                    .map(|(key, _)| format!("{{ {key}: … }}"))
+                    .collect();
                 let message = if keys.is_empty() {
                     format!("{} does not fit here", node.kind())
                 } else {
@@ -153,11 +189,22 @@ impl<'w> Walk<'w, '_> {
         if !words.contains(&text.as_str()) {
             let message = format!("`{text}` is not one of {}", list(words));
             let hint = crate::config::problem::closest(text, words.iter().copied());
-            self.problems.note_at(node.line, path, message, hint.map(|meant| format!("did you mean `{meant}`?")));
+            self.problems.note_at(
+                node.line,
+                path,
+                message,
+                hint.map(|meant| format!("did you mean `{meant}`?")),
+            );
         }
     }
 
-    fn visit_number(&mut self, schema: &Schema, number: &serde_json::Number, node: &Node, path: &str) {
+    fn visit_number(
+        &mut self,
+        schema: &Schema,
+        number: &serde_json::Number,
+        node: &Node,
+        path: &str,
+    ) {
         let least = schema.get("minimum").and_then(Schema::as_f64);
         let most = schema.get("maximum").and_then(Schema::as_f64);
         let outside = number.as_f64().is_some_and(|value| {
@@ -170,20 +217,36 @@ impl<'w> Walk<'w, '_> {
                 (None, Some(most)) => format!("at most {most}"),
                 (None, None) => "within its range".to_owned(),
             };
-            self.problems.note_at(node.line, path, format!("`{number}` is out of range: expected {range}"), None);
+            self.problems.note_at(
+                node.line,
+                path,
+                format!("`{number}` is out of range: expected {range}"),
+                None,
+            );
         }
     }
 
     fn wrong_kind(&mut self, types: &[&str], schema: &Schema, node: &Node, path: &str) {
-        let expected: Vec<&str> = types.iter().filter(|name| **name != "null").map(|name| spoken(name)).collect();
+        let expected: Vec<&str> = types
+            .iter()
+            .filter(|name| **name != "null")
+            .map(|name| spoken(name))
+            .collect();
         let duration = schema.get("format").and_then(Schema::as_str) == Some("duration");
         let hint = match (&node.value, types.first().copied()) {
             (Value::Number(number), _) if duration => Some(format!("add the unit: `{number}s`")),
-            (Value::Number(number), Some("string")) => Some(format!("put it in quotes: \"{number}\"")),
+            (Value::Number(number), Some("string")) => {
+                Some(format!("put it in quotes: \"{number}\""))
+            }
             (Value::Bool(value), Some("string")) => Some(format!("put it in quotes: \"{value}\"")),
             (Value::Text(text), Some("array")) => Some(format!("write it as a list: [ {text} ]")),
-            (Value::Map(_), Some("array")) => Some("write it as a list: begin the entry with `- `".to_owned()),
-            _ => schema.get("description").and_then(Schema::as_str).and_then(sentence),
+            (Value::Map(_), Some("array")) => {
+                Some("write it as a list: begin the entry with `- `".to_owned())
+            }
+            _ => schema
+                .get("description")
+                .and_then(Schema::as_str)
+                .and_then(sentence),
         };
         let message = format!("expected {}, found {}", expected.join(" or "), node.kind());
         self.problems.note_at(node.line, path, message, hint);
@@ -193,8 +256,15 @@ impl<'w> Walk<'w, '_> {
         let mut schema = schema;
         // A chain of references longer than this is a circle.
         for _ in 0..16 {
-            let Some(reference) = schema.get("$ref").and_then(Schema::as_str) else { break };
-            let Some(found) = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer)) else { break };
+            let Some(reference) = schema.get("$ref").and_then(Schema::as_str) else {
+                break;
+            };
+            let Some(found) = reference
+                .strip_prefix('#')
+                .and_then(|pointer| self.root.pointer(pointer))
+            else {
+                break;
+            };
             schema = found;
         }
         schema
@@ -202,7 +272,11 @@ impl<'w> Walk<'w, '_> {
 }
 
 fn alternatives_of(schema: &Schema) -> Option<&[Schema]> {
-    schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Schema::as_array).map(Vec::as_slice)
+    schema
+        .get("anyOf")
+        .or_else(|| schema.get("oneOf"))
+        .and_then(Schema::as_array)
+        .map(Vec::as_slice)
 }
 
 /// The words that are allowed, where the schema is a choice of words.
@@ -210,7 +284,10 @@ fn words_of(schema: &Schema) -> Option<Vec<&str>> {
     if let Some(word) = schema.get("const").and_then(Schema::as_str) {
         return Some(vec![word]);
     }
-    schema.get("enum").and_then(Schema::as_array).map(|all| all.iter().filter_map(Schema::as_str).collect())
+    schema
+        .get("enum")
+        .and_then(Schema::as_array)
+        .map(|all| all.iter().filter_map(Schema::as_str).collect())
 }
 
 /// `{ key: … }`, where the schema is one variant of an externally tagged choice.
@@ -258,15 +335,25 @@ fn spoken(name: &str) -> &'static str {
 }
 
 fn list(words: &[&str]) -> String {
-    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+    words
+        .iter()
+        .map(|word| format!("`{word}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn join(path: &str, key: &str) -> String {
-    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
 }
 
 fn first_sentence(resolved: &Schema, direct: &Schema) -> Option<String> {
-    let description = direct.get("description").or_else(|| resolved.get("description"))?;
+    let description = direct
+        .get("description")
+        .or_else(|| resolved.get("description"))?;
     sentence(description.as_str()?)
 }
 

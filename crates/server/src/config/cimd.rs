@@ -44,7 +44,7 @@ pub(crate) enum Mode {
     Off,
     /// Those of `trusted_domains`.
     Allowlist,
-    /// Those that an operator approved.
+    /// Those of `trusted_domains`, and of hosts that an operator approved with `sekisho client approve`.
     Approval,
     /// Everybody's; the user decides on the consent page.
     Open,
@@ -62,7 +62,10 @@ pub(crate) struct Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { min: Duration::seconds(60), max: Duration::seconds(24 * 3600) }
+        Self {
+            min: Duration::seconds(60),
+            max: Duration::seconds(24 * 3600),
+        }
     }
 }
 
@@ -73,7 +76,9 @@ impl Default for Cimd {
             allow_http: false,
             trusted_domains: Vec::new(),
             restrict_same_domain: false,
-            required_properties: ["client_id", "client_name", "redirect_uris"].map(str::to_owned).to_vec(),
+            required_properties: ["client_id", "client_name", "redirect_uris"]
+                .map(str::to_owned)
+                .to_vec(),
             only_confidential: false,
             ports: vec![443],
             danger_any_port: false,

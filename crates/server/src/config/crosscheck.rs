@@ -21,13 +21,21 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     for (index, proxy) in config.proxies.iter().enumerate() {
         if proxy.upstream.0.path() != "/" || proxy.upstream.0.query().is_some() {
             let path = format!("proxies[{index}].upstream");
-            problems.note(path, "an upstream is an origin, without path", "paths stay as they are: put the path into `url`".to_owned());
+            problems.note(
+                path,
+                "an upstream is an origin, without path",
+                "paths stay as they are: put the path into `url`".to_owned(),
+            );
         }
     }
     if let Some(demo) = &config.demo_mcp_server
         && demo.address.is_some() == demo.url.is_some()
     {
-        problems.note("demo_mcp_server", "exactly one of `address` and `url` is expected", None);
+        problems.note(
+            "demo_mcp_server",
+            "exactly one of `address` and `url` is expected",
+            None,
+        );
     }
     if served_urls(config).is_empty() && config.demo_mcp_server.is_none() {
         let hint = "declare a realm, a gateway, a document or a proxy; `sekisho config show --demo` shows all of them".to_owned();
@@ -39,14 +47,36 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
     if config.listeners.is_empty() && !served_urls(config).is_empty() {
         problems.note("listeners", "at least one listener is expected", None);
     }
-    no_duplicates("listeners", "name", config.listeners.iter().map(|one| one.name.0.as_str()), problems);
+    no_duplicates(
+        "listeners",
+        "name",
+        config.listeners.iter().map(|one| one.name.0.as_str()),
+        problems,
+    );
     let mut addresses: BTreeMap<_, String> = BTreeMap::new();
-    let listening = config.listeners.iter().enumerate().map(|(index, one)| (format!("listeners[{index}].address"), one.address.0));
-    let management = std::iter::once(("management.address".to_owned(), config.management.address.0));
-    let demo = config.demo_mcp_server.iter().filter_map(|one| one.address.as_ref()).map(|one| ("demo_mcp_server.address".to_owned(), one.0));
-    for (path, address) in listening.chain(management).chain(demo).filter(|(_, address)| address.port() != 0) {
+    let listening = config
+        .listeners
+        .iter()
+        .enumerate()
+        .map(|(index, one)| (format!("listeners[{index}].address"), one.address.0));
+    let management =
+        std::iter::once(("management.address".to_owned(), config.management.address.0));
+    let demo = config
+        .demo_mcp_server
+        .iter()
+        .filter_map(|one| one.address.as_ref())
+        .map(|one| ("demo_mcp_server.address".to_owned(), one.0));
+    for (path, address) in listening
+        .chain(management)
+        .chain(demo)
+        .filter(|(_, address)| address.port() != 0)
+    {
         if let Some(other) = addresses.get(&address) {
-            problems.note(path, format!("`{address}` is taken by `{other}`"), "give each its own port".to_owned());
+            problems.note(
+                path,
+                format!("`{address}` is taken by `{other}`"),
+                "give each its own port".to_owned(),
+            );
         } else {
             addresses.insert(address, path);
         }
@@ -56,7 +86,11 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
         let path = format!("listeners[{index}].tls");
         let files = tls.certificate_file.is_some() || tls.key_file.is_some();
         if tls.local_ca && files {
-            problems.note(path, "`local_ca` and certificate files exclude each other", None);
+            problems.note(
+                path,
+                "`local_ca` and certificate files exclude each other",
+                None,
+            );
         } else if !tls.local_ca && (tls.certificate_file.is_none() || tls.key_file.is_none()) {
             let hint = "give `certificate_file` and `key_file`, or `local_ca: true`".to_owned();
             problems.note(path, "there is no certificate", hint);
@@ -79,7 +113,11 @@ pub(crate) fn served_urls(config: &Config) -> Vec<(String, &WebUrl)> {
     for (index, proxy) in config.proxies.iter().enumerate() {
         all.push((format!("proxies[{index}].url"), &proxy.url));
     }
-    if let Some(url) = config.demo_mcp_server.as_ref().and_then(|demo| demo.url.as_ref()) {
+    if let Some(url) = config
+        .demo_mcp_server
+        .as_ref()
+        .and_then(|demo| demo.url.as_ref())
+    {
         all.push(("demo_mcp_server.url".to_owned(), url));
     }
     all
@@ -87,7 +125,9 @@ pub(crate) fn served_urls(config: &Config) -> Vec<(String, &WebUrl)> {
 
 /// Whether requests to `url` arrive at `listener`: same scheme and port, or behind a proxy that is trusted.
 pub(crate) fn arrives_at(url: &WebUrl, listener: &Listener) -> bool {
-    let port = listener.public_port.unwrap_or_else(|| listener.address.0.port());
+    let port = listener
+        .public_port
+        .unwrap_or_else(|| listener.address.0.port());
     let direct = url.is_https() == listener.tls.is_some() && url.port() == port;
     direct || !listener.trusted_proxies.is_empty()
 }
@@ -98,7 +138,12 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
         if url.0.query().is_some() {
             problems.note(path.clone(), "a URL that is served has no query", None);
         }
-        if !config.listeners.is_empty() && !config.listeners.iter().any(|listener| arrives_at(url, listener)) {
+        if !config.listeners.is_empty()
+            && !config
+                .listeners
+                .iter()
+                .any(|listener| arrives_at(url, listener))
+        {
             let scheme = if url.is_https() { "https" } else { "http" };
             let listeners: Vec<String> = config.listeners.iter().map(describe_listener).collect();
             let message = format!("no listener serves {scheme} on port {}", url.port());
@@ -109,7 +154,11 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
             problems.note(path.clone(), message, hint);
         }
         if let Some(other) = seen.get(url.plain()) {
-            problems.note(path, format!("`{url}` is served by `{other}` already"), "each service needs a URL of its own".to_owned());
+            problems.note(
+                path,
+                format!("`{url}` is served by `{other}` already"),
+                "each service needs a URL of its own".to_owned(),
+            );
         } else {
             seen.insert(url.plain(), path);
         }
@@ -117,58 +166,143 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
 }
 
 fn describe_listener(listener: &Listener) -> String {
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    let port = listener.public_port.unwrap_or_else(|| listener.address.0.port());
+    let scheme = if listener.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let port = listener
+        .public_port
+        .unwrap_or_else(|| listener.address.0.port());
     format!("`{}` ({scheme} on port {port})", listener.name.0)
 }
 
 fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
-    let scopes: Vec<&str> = realm.scopes.iter().map(|scope| scope.name.as_str()).collect();
-    no_duplicates(&format!("{path}.scopes"), "name", scopes.iter().copied(), problems);
-    no_duplicates(&format!("{path}.resources"), "uri", realm.resources.iter().map(|one| one.uri.plain()), problems);
-    no_duplicates(&format!("{path}.users"), "username", realm.users.iter().map(|one| one.username.as_str()), problems);
-    no_duplicates(&format!("{path}.clients"), "client_id", realm.clients.iter().map(|one| one.client_id.as_str()), problems);
+    let scopes: Vec<&str> = realm
+        .scopes
+        .iter()
+        .map(|scope| scope.name.as_str())
+        .collect();
+    no_duplicates(
+        &format!("{path}.scopes"),
+        "name",
+        scopes.iter().copied(),
+        problems,
+    );
+    no_duplicates(
+        &format!("{path}.resources"),
+        "uri",
+        realm.resources.iter().map(|one| one.uri.plain()),
+        problems,
+    );
+    no_duplicates(
+        &format!("{path}.users"),
+        "username",
+        realm.users.iter().map(|one| one.username.as_str()),
+        problems,
+    );
+    no_duplicates(
+        &format!("{path}.clients"),
+        "client_id",
+        realm.clients.iter().map(|one| one.client_id.as_str()),
+        problems,
+    );
     let url_path = realm.url.0.path();
     let expected = format!("/realms/{}", realm.name.0);
     if url_path != "/" && url_path != expected {
-        let message = format!("`{}` is neither an origin nor does it end in `{expected}`", realm.url);
-        problems.note(format!("{path}.url"), message, format!("the path of a realm's URL is `{expected}` or nothing"));
+        let message = format!(
+            "`{}` is neither an origin nor does it end in `{expected}`",
+            realm.url
+        );
+        problems.note(
+            format!("{path}.url"),
+            message,
+            format!("the path of a realm's URL is `{expected}` or nothing"),
+        );
     }
     for (index, resource) in realm.resources.iter().enumerate() {
         for (at, scope) in resource.default_scopes.iter().enumerate() {
             if !scopes.contains(&scope.as_str()) {
                 let at = format!("{path}.resources[{index}].default_scopes[{at}]");
-                problems.note(at, format!("the realm has no scope `{scope}`"), suggest(scope, &scopes));
+                problems.note(
+                    at,
+                    format!("the realm has no scope `{scope}`"),
+                    suggest(scope, &scopes),
+                );
             }
         }
     }
     for (index, client) in realm.clients.iter().enumerate() {
         let at = format!("{path}.clients[{index}]");
-        let wants_secret = matches!(client.authentication, Authentication::ClientSecretBasic | Authentication::ClientSecretPost);
+        let wants_secret = matches!(
+            client.authentication,
+            Authentication::ClientSecretBasic | Authentication::ClientSecretPost
+        );
         if wants_secret != client.secret.is_some() {
-            let message = if wants_secret { "`secret` is missing" } else { "`secret` is not used with this `authentication`" };
-            problems.note(at.clone(), message, "client_secret_basic and client_secret_post have a secret, others don't".to_owned());
+            let message = if wants_secret {
+                "`secret` is missing"
+            } else {
+                "`secret` is not used with this `authentication`"
+            };
+            problems.note(
+                at.clone(),
+                message,
+                "client_secret_basic and client_secret_post have a secret, others don't".to_owned(),
+            );
         }
         let wants_keys = client.authentication == Authentication::PrivateKeyJwt;
         if wants_keys != client.jwks.is_some() {
-            let message = if wants_keys { "`jwks` is missing" } else { "`jwks` is not used with this `authentication`" };
-            problems.note(at, message, "private_key_jwt has public keys, others don't".to_owned());
+            let message = if wants_keys {
+                "`jwks` is missing"
+            } else {
+                "`jwks` is not used with this `authentication`"
+            };
+            problems.note(
+                at,
+                message,
+                "private_key_jwt has public keys, others don't".to_owned(),
+            );
         }
     }
     let cimd = &realm.cimd;
     if cimd.mode == Mode::Allowlist && cimd.trusted_domains.is_empty() {
-        problems.note(format!("{path}.cimd"), "mode `allowlist` without `trusted_domains` accepts nobody", None);
+        problems.note(
+            format!("{path}.cimd"),
+            "mode `allowlist` without `trusted_domains` accepts nobody",
+            None,
+        );
     }
     if cimd.restrict_same_domain && cimd.trusted_domains.is_empty() {
-        problems.note(format!("{path}.cimd"), "`restrict_same_domain` needs `trusted_domains`", None);
+        problems.note(
+            format!("{path}.cimd"),
+            "`restrict_same_domain` needs `trusted_domains`",
+            None,
+        );
     }
     if cimd.cache.min.0 > cimd.cache.max.0 {
-        problems.note(format!("{path}.cimd.cache"), format!("min `{}` is longer than max `{}`", cimd.cache.min, cimd.cache.max), None);
+        problems.note(
+            format!("{path}.cimd.cache"),
+            format!(
+                "min `{}` is longer than max `{}`",
+                cimd.cache.min, cimd.cache.max
+            ),
+            None,
+        );
     }
     let lifetimes = &realm.lifetimes;
     for (name, shorter, longer_name, longer) in [
-        ("refresh_idle", &lifetimes.refresh_idle, "refresh_absolute", &lifetimes.refresh_absolute),
-        ("session_idle", &lifetimes.session_idle, "session_absolute", &lifetimes.session_absolute),
+        (
+            "refresh_idle",
+            &lifetimes.refresh_idle,
+            "refresh_absolute",
+            &lifetimes.refresh_absolute,
+        ),
+        (
+            "session_idle",
+            &lifetimes.session_idle,
+            "session_absolute",
+            &lifetimes.session_absolute,
+        ),
     ] {
         if shorter.0 > longer.0 {
             let message = format!("{name} `{shorter}` is longer than {longer_name} `{longer}`");
@@ -178,24 +312,52 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
 }
 
 fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
-    no_duplicates("realms", "name", config.realms.iter().map(|one| one.name.0.as_str()), problems);
-    no_duplicates("gateways", "name", config.gateways.iter().map(|one| one.name.0.as_str()), problems);
+    no_duplicates(
+        "realms",
+        "name",
+        config.realms.iter().map(|one| one.name.0.as_str()),
+        problems,
+    );
+    no_duplicates(
+        "gateways",
+        "name",
+        config.gateways.iter().map(|one| one.name.0.as_str()),
+        problems,
+    );
     for (index, gateway) in config.gateways.iter().enumerate() {
         let path = format!("gateways[{index}]");
-        no_duplicates(&format!("{path}.targets"), "name", gateway.targets.iter().map(|one| one.name.0.as_str()), problems);
+        no_duplicates(
+            &format!("{path}.targets"),
+            "name",
+            gateway.targets.iter().map(|one| one.name.0.as_str()),
+            problems,
+        );
         let authorizer = &gateway.authorizer;
         if authorizer.allowed_audiences.is_empty() && !authorizer.danger_any_audience {
             let hint = "name the audience that your authorization server puts into tokens for this gateway".to_owned();
-            problems.note(format!("{path}.authorizer"), "`allowed_audiences` is missing: any token of the issuer would be accepted", hint);
+            problems.note(
+                format!("{path}.authorizer"),
+                "`allowed_audiences` is missing: any token of the issuer would be accepted",
+                hint,
+            );
         }
     }
 }
 
-fn no_duplicates<'a>(list: &str, key: &str, values: impl Iterator<Item = &'a str>, problems: &mut Problems<'_>) {
+fn no_duplicates<'a>(
+    list: &str,
+    key: &str,
+    values: impl Iterator<Item = &'a str>,
+    problems: &mut Problems<'_>,
+) {
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, value) in values.enumerate() {
         if let Some(first) = seen.get(value) {
-            problems.note(format!("{list}[{index}].{key}"), format!("`{value}` is declared twice"), format!("the first is {list}[{first}]"));
+            problems.note(
+                format!("{list}[{index}].{key}"),
+                format!("`{value}` is declared twice"),
+                format!("the first is {list}[{first}]"),
+            );
         } else {
             seen.insert(value, index);
         }

@@ -22,9 +22,16 @@ fn visit(node: &Node, path: &str, found: &mut Vec<Danger>) {
     match &node.value {
         Value::Map(entries) => {
             for (key, value) in entries {
-                let inner = if path.is_empty() { key.name.clone() } else { format!("{path}.{}", key.name) };
+                let inner = if path.is_empty() {
+                    key.name.clone()
+                } else {
+                    format!("{path}.{}", key.name)
+                };
                 match meaning(&key.name) {
-                    Some(meaning) if is_on(value) => found.push(Danger { path: inner, meaning }),
+                    Some(meaning) if is_on(value) => found.push(Danger {
+                        path: inner,
+                        meaning,
+                    }),
                     _ if is_free_form(&key.name) => {}
                     _ => visit(value, &inner, found),
                 }

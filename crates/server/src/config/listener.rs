@@ -55,7 +55,9 @@ pub(crate) struct Management {
 
 impl Default for Management {
     fn default() -> Self {
-        Self { address: default_address() }
+        Self {
+            address: default_address(),
+        }
     }
 }
 

@@ -98,7 +98,11 @@ pub(crate) struct Invalid {
 }
 
 fn describe(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 impl Loaded {
@@ -108,7 +112,12 @@ impl Loaded {
         let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
         match files::read_text(path) {
             Ok(text) => Self::parse(&text, &file, directory),
-            Err(error) => Err(whole_file(&file, 0, error.reason, Some("`sekisho init` writes one to start from"))),
+            Err(error) => Err(whole_file(
+                &file,
+                0,
+                error.reason,
+                Some("`sekisho init` writes one to start from"),
+            )),
         }
     }
 
@@ -121,10 +130,17 @@ impl Loaded {
         let mut problems = Problems::new(file, &tree);
         check::check(&schema(), &tree, &mut problems);
         if !problems.is_empty() {
-            return Err(Invalid { problems: problems.into_sorted() });
+            return Err(Invalid {
+                problems: problems.into_sorted(),
+            });
         }
         match serde_json::from_value(tree.to_json()) {
-            Ok(config) => Ok(Self { config, tree, file: file.to_owned(), directory }),
+            Ok(config) => Ok(Self {
+                config,
+                tree,
+                file: file.to_owned(),
+                directory,
+            }),
             // The schema says the same as the types, so this is a rule that only serde knows.
             Err(error) => Err(whole_file(file, 0, error.to_string(), None)),
         }
@@ -164,23 +180,41 @@ pub(crate) fn schema() -> serde_json::Value {
 }
 
 /// Asks for an environment variable.
-#[expect(clippy::disallowed_methods, reason = "the one place where the configuration asks the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the configuration asks the environment"
+)]
 pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
 fn whole_file(file: &str, line: u64, message: String, hint: Option<&str>) -> Invalid {
     let hint = hint.map(str::to_owned);
-    Invalid { problems: vec![Problem { file: file.to_owned(), line, path: String::new(), message, hint }] }
+    Invalid {
+        problems: vec![Problem {
+            file: file.to_owned(),
+            line,
+            path: String::new(),
+            message,
+            hint,
+        }],
+    }
 }
 
 /// The parser's message on one line, without its own idea of where.
 fn plain_message(error: &serde_saphyr::Error) -> String {
     let text = error.without_snippet().to_string();
     let first = text.lines().next().unwrap_or_default();
-    let message = first.rsplit_once(" at line ").map_or(first, |(message, _)| message);
-    let twice = message.strip_prefix("duplicate mapping key: ").map(|rest| rest.split(',').next().unwrap_or(rest));
-    twice.map_or_else(|| format!("not a YAML document: {message}"), |key| format!("the key `{key}` is given twice"))
+    let message = first
+        .rsplit_once(" at line ")
+        .map_or(first, |(message, _)| message);
+    let twice = message
+        .strip_prefix("duplicate mapping key: ")
+        .map(|rest| rest.split(',').next().unwrap_or(rest));
+    twice.map_or_else(
+        || format!("not a YAML document: {message}"),
+        |key| format!("the key `{key}` is given twice"),
+    )
 }
 
 #[cfg(test)]

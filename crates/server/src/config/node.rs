@@ -58,7 +58,9 @@ impl Node {
             Value::Bool(value) => serde_json::Value::Bool(*value),
             Value::Number(number) => serde_json::Value::Number(number.clone()),
             Value::Text(text) => serde_json::Value::String(text.clone()),
-            Value::List(items) => serde_json::Value::Array(items.iter().map(Self::to_json).collect()),
+            Value::List(items) => {
+                serde_json::Value::Array(items.iter().map(Self::to_json).collect())
+            }
             Value::Map(entries) => serde_json::Value::Object(
                 entries
                     .iter()
@@ -75,12 +77,15 @@ impl Node {
         let mut line = self.line;
         for step in path.split(['.', '[']).filter(|step| !step.is_empty()) {
             let next = match (&node.value, step.strip_suffix(']')) {
-                (Value::List(items), Some(index)) => {
-                    index.parse::<usize>().ok().and_then(|index| items.get(index)).map(|item| (item.line, item))
-                }
-                (Value::Map(entries), None) => {
-                    entries.iter().find(|(key, _)| key.name == step).map(|(key, node)| (key.line, node))
-                }
+                (Value::List(items), Some(index)) => index
+                    .parse::<usize>()
+                    .ok()
+                    .and_then(|index| items.get(index))
+                    .map(|item| (item.line, item)),
+                (Value::Map(entries), None) => entries
+                    .iter()
+                    .find(|(key, _)| key.name == step)
+                    .map(|(key, node)| (key.line, node)),
                 _ => None,
             };
             let Some((at, found)) = next else { break };
@@ -94,7 +99,10 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { line: spanned.referenced.line(), value: spanned.value })
+        Ok(Self {
+            line: spanned.referenced.line(),
+            value: spanned.value,
+        })
     }
 }
 
@@ -138,7 +146,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(serde_json::Number::from_f64(value).map_or_else(|| Value::Text(value.to_string()), Value::Number))
+        Ok(serde_json::Number::from_f64(value)
+            .map_or_else(|| Value::Text(value.to_string()), Value::Number))
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Value, E> {
@@ -161,7 +170,13 @@ impl<'de> Visitor<'de> for ValueVisitor {
         let mut entries = Vec::new();
         while let Some(key) = access.next_key::<Spanned<String>>()? {
             let node = access.next_value()?;
-            entries.push((Key { name: key.value, line: key.referenced.line() }, node));
+            entries.push((
+                Key {
+                    name: key.value,
+                    line: key.referenced.line(),
+                },
+                node,
+            ));
         }
         Ok(Value::Map(entries))
     }
@@ -193,7 +208,8 @@ mod tests {
     #[test]
     fn entries_without_a_value_are_left_out_of_the_json() {
         let node: Node = serde_saphyr::from_str(TEXT).unwrap();
-        let expected = serde_json::json!({"name": "x", "list": [{"a": 1, "b": {"c": true}}, {}], "again": {}});
+        let expected =
+            serde_json::json!({"name": "x", "list": [{"a": 1, "b": {"c": true}}, {}], "again": {}});
         assert_eq!(node.to_json(), expected);
     }
 }

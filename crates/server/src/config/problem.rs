@@ -47,11 +47,20 @@ pub(crate) struct Problems<'a> {
 impl<'a> Problems<'a> {
     /// Nothing found yet in the document `root` of `file`.
     pub(crate) fn new(file: &'a str, root: &'a Node) -> Self {
-        Self { file, root, found: Vec::new() }
+        Self {
+            file,
+            root,
+            found: Vec::new(),
+        }
     }
 
     /// Notes a problem at `path`; its line is looked up.
-    pub(crate) fn note(&mut self, path: impl Into<String>, message: impl Into<String>, hint: impl Into<Option<String>>) {
+    pub(crate) fn note(
+        &mut self,
+        path: impl Into<String>,
+        message: impl Into<String>,
+        hint: impl Into<Option<String>>,
+    ) {
         let path = path.into();
         let line = self.root.line_of(&path);
         self.note_at(line, path, message, hint);
@@ -66,7 +75,13 @@ impl<'a> Problems<'a> {
         hint: impl Into<Option<String>>,
     ) {
         let file = self.file.to_owned();
-        self.found.push(Problem { file, line, path: path.into(), message: message.into(), hint: hint.into() });
+        self.found.push(Problem {
+            file,
+            line,
+            path: path.into(),
+            message: message.into(),
+            hint: hint.into(),
+        });
     }
 
     /// Whether nothing was found.
@@ -76,14 +91,18 @@ impl<'a> Problems<'a> {
 
     /// What was found, in the order of the file, each once.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
-        self.found.sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.path.cmp(&b.path)));
+        self.found
+            .sort_by(|a, b| a.line.cmp(&b.line).then_with(|| a.path.cmp(&b.path)));
         self.found.dedup();
         self.found
     }
 }
 
 /// The candidate that was probably meant by `word`.
-pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c str>) -> Option<&'c str> {
+pub(crate) fn closest<'c>(
+    word: &str,
+    candidates: impl IntoIterator<Item = &'c str>,
+) -> Option<&'c str> {
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
@@ -98,8 +117,15 @@ pub(crate) fn closest<'c>(word: &str, candidates: impl IntoIterator<Item = &'c s
 pub(crate) fn suggest(word: &str, candidates: &[&str]) -> String {
     closest(word, candidates.iter().copied()).map_or_else(
         || {
-            let all: Vec<_> = candidates.iter().map(|candidate| format!("`{candidate}`")).collect();
-            if all.is_empty() { "nothing can stand here".to_owned() } else { format!("known are {}", all.join(", ")) }
+            let all: Vec<_> = candidates
+                .iter()
+                .map(|candidate| format!("`{candidate}`"))
+                .collect();
+            if all.is_empty() {
+                "nothing can stand here".to_owned()
+            } else {
+                format!("known are {}", all.join(", "))
+            }
         },
         |meant| format!("did you mean `{meant}`?"),
     )
@@ -111,13 +137,19 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_finger_is_recognized() {
-        assert_eq!(closest("allow_htpp", ["allow_http", "mode"]), Some("allow_http"));
+        assert_eq!(
+            closest("allow_htpp", ["allow_http", "mode"]),
+            Some("allow_http")
+        );
         assert_eq!(closest("targts", ["target", "targets"]), Some("targets"));
         assert_eq!(closest("auth", ["authorizer", "name"]), Some("authorizer"));
     }
 
     #[test]
     fn an_unrelated_word_is_answered_with_the_whole_choice() {
-        assert_eq!(suggest("banana", &["name", "url"]), "known are `name`, `url`");
+        assert_eq!(
+            suggest("banana", &["name", "url"]),
+            "known are `name`, `url`"
+        );
     }
 }

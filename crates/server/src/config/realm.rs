@@ -143,6 +143,10 @@ pub(crate) struct User {
 /// A client that is known beforehand.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the keys of the file are the words of the specification"
+)]
 pub(crate) struct Client {
     /// The `client_id`.
     pub(crate) client_id: String,

@@ -100,7 +100,9 @@ impl Duration {
             _ => None,
         };
         // Ten years: beyond that it is a slip, and times in milliseconds can be added without overflow.
-        let milliseconds = milliseconds.filter(|ms| *ms <= 3650 * 24 * 60 * 60 * 1000).ok_or(unfit)?;
+        let milliseconds = milliseconds
+            .filter(|ms| *ms <= 3650 * 24 * 60 * 60 * 1000)
+            .ok_or(unfit)?;
         Ok(Self(std::time::Duration::from_millis(milliseconds)))
     }
 
@@ -113,7 +115,12 @@ impl Duration {
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
-        for (unit, size) in [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)] {
+        for (unit, size) in [
+            ("d", 86_400_000),
+            ("h", 3_600_000),
+            ("m", 60_000),
+            ("s", 1000),
+        ] {
             if ms >= size && ms.is_multiple_of(size) {
                 return write!(f, "{}{unit}", ms / size);
             }
@@ -130,15 +137,27 @@ scalar!(
 impl WebUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
         let expected = "an absolute http or https URL";
-        let url = url::Url::parse(text).map_err(|_| Unfit { expected, hint: Some("begin it with https://") })?;
+        let url = url::Url::parse(text).map_err(|_| Unfit {
+            expected,
+            hint: Some("begin it with https://"),
+        })?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-            return Err(Unfit { expected, hint: Some("begin it with https://") });
+            return Err(Unfit {
+                expected,
+                hint: Some("begin it with https://"),
+            });
         }
         if !url.username().is_empty() || url.password().is_some() {
-            return Err(Unfit { expected, hint: Some("leave out the user name and password") });
+            return Err(Unfit {
+                expected,
+                hint: Some("leave out the user name and password"),
+            });
         }
         if url.fragment().is_some() {
-            return Err(Unfit { expected, hint: Some("leave out the fragment, `#` and what follows") });
+            return Err(Unfit {
+                expected,
+                hint: Some("leave out the fragment, `#` and what follows"),
+            });
         }
         Ok(Self(url))
     }
@@ -146,7 +165,11 @@ impl WebUrl {
     /// The URL as issuers and resources are compared: without the slash that parsing adds to a bare origin.
     pub(crate) fn plain(&self) -> &str {
         let text = self.0.as_str();
-        if self.0.path() == "/" && self.0.query().is_none() { text.strip_suffix('/').unwrap_or(text) } else { text }
+        if self.0.path() == "/" && self.0.query().is_none() {
+            text.strip_suffix('/').unwrap_or(text)
+        } else {
+            text
+        }
     }
 
     /// The host name, lower case; an IPv6 address in brackets.
@@ -183,7 +206,10 @@ impl Address {
         } else {
             "a host name can't be used here; 0.0.0.0 and [::] mean all addresses"
         };
-        let unfit = Unfit { expected: "an IP address and a port such as `127.0.0.1:8480`", hint: Some(hint) };
+        let unfit = Unfit {
+            expected: "an IP address and a port such as `127.0.0.1:8480`",
+            hint: Some(hint),
+        };
         text.parse().map(Self).map_err(|_| unfit)
     }
 }
@@ -201,10 +227,19 @@ scalar!(
 
 impl Network {
     pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
-        let unfit = Unfit { expected: "a network such as `10.0.0.0/8`", hint: Some("write the address, a slash and the prefix length") };
-        let network = text.parse::<IpNet>().or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from)).map_err(|_| unfit)?;
+        let unfit = Unfit {
+            expected: "a network such as `10.0.0.0/8`",
+            hint: Some("write the address, a slash and the prefix length"),
+        };
+        let network = text
+            .parse::<IpNet>()
+            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+            .map_err(|_| unfit)?;
         if network.addr() != network.network() {
-            return Err(Unfit { expected: "a network: bits behind the prefix are set", hint: Some("set the bits behind the prefix to zero, or use a longer prefix") });
+            return Err(Unfit {
+                expected: "a network: bits behind the prefix are set",
+                hint: Some("set the bits behind the prefix to zero, or use a longer prefix"),
+            });
         }
         Ok(Self(network))
     }
@@ -223,11 +258,18 @@ scalar!(
 
 impl Name {
     pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
-        let fits = !text.is_empty() && text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+        let fits = !text.is_empty()
+            && text.len() <= 64
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if fits {
             return Ok(Self(text.to_owned()));
         }
-        Err(Unfit { expected: "a name of letters, digits and hyphens", hint: Some("use 1 to 64 of A-Z a-z 0-9 and -") })
+        Err(Unfit {
+            expected: "a name of letters, digits and hyphens",
+            hint: Some("use 1 to 64 of A-Z a-z 0-9 and -"),
+        })
     }
 }
 
@@ -251,9 +293,15 @@ impl HostPattern {
         let host = text.strip_prefix("*.").unwrap_or(text);
         match url::Host::parse(host) {
             Ok(url::Host::Domain(name)) if !name.contains('*') => {
-                Ok(Self(if host.len() == text.len() { name } else { format!("*.{name}") }))
+                Ok(Self(if host.len() == text.len() {
+                    name
+                } else {
+                    format!("*.{name}")
+                }))
             }
-            Ok(url::Host::Ipv4(_) | url::Host::Ipv6(_)) if host.len() == text.len() => Ok(Self(text.to_ascii_lowercase())),
+            Ok(url::Host::Ipv4(_) | url::Host::Ipv6(_)) if host.len() == text.len() => {
+                Ok(Self(text.to_ascii_lowercase()))
+            }
             _ => Err(unfit),
         }
     }
@@ -271,27 +319,54 @@ mod tests {
 
     #[test]
     fn durations_are_read_and_written_in_their_largest_unit() {
-        for (text, written) in [("60s", "1m"), ("90s", "90s"), ("14d", "14d"), ("1500ms", "1500ms"), ("24h", "1d")] {
+        for (text, written) in [
+            ("60s", "1m"),
+            ("90s", "90s"),
+            ("14d", "14d"),
+            ("1500ms", "1500ms"),
+            ("24h", "1d"),
+        ] {
             assert_eq!(Duration::parse(text).unwrap().to_string(), written);
         }
     }
 
     #[test]
     fn durations_without_unit_or_beyond_ten_years_are_refused() {
-        for text in ["", "60", "s", "-1s", "1.5h", "1 h", "4000d", "99999999999999999999s"] {
+        for text in [
+            "",
+            "60",
+            "s",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "4000d",
+            "99999999999999999999s",
+        ] {
             assert!(Duration::parse(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn a_bare_origin_is_written_without_a_slash() {
-        assert_eq!(WebUrl::parse("https://a.example").unwrap().plain(), "https://a.example");
-        assert_eq!(WebUrl::parse("https://a.example/b/").unwrap().plain(), "https://a.example/b/");
+        assert_eq!(
+            WebUrl::parse("https://a.example").unwrap().plain(),
+            "https://a.example"
+        );
+        assert_eq!(
+            WebUrl::parse("https://a.example/b/").unwrap().plain(),
+            "https://a.example/b/"
+        );
     }
 
     #[test]
     fn urls_with_credentials_fragments_or_other_schemes_are_refused() {
-        for text in ["ftp://a.example", "https://u:p@a.example", "https://a.example#x", "a.example", "https://"] {
+        for text in [
+            "ftp://a.example",
+            "https://u:p@a.example",
+            "https://a.example#x",
+            "a.example",
+            "https://",
+        ] {
             assert!(WebUrl::parse(text).is_err(), "{text}");
         }
     }
@@ -299,7 +374,10 @@ mod tests {
     #[test]
     fn a_network_with_bits_behind_its_prefix_is_refused() {
         assert!(Network::parse("10.1.0.0/8").is_err());
-        assert_eq!(Network::parse("192.0.2.1").unwrap().to_string(), "192.0.2.1/32");
+        assert_eq!(
+            Network::parse("192.0.2.1").unwrap().to_string(),
+            "192.0.2.1/32"
+        );
     }
 
     #[test]

@@ -64,7 +64,11 @@ impl Source {
                 let path = directory.join(path);
                 let content = files::read_text(&path)?;
                 let content = content.trim_end_matches(['\n', '\r']);
-                if content.is_empty() { Err(Missing::EmptyFile(path)) } else { Ok(content.to_owned()) }
+                if content.is_empty() {
+                    Err(Missing::EmptyFile(path))
+                } else {
+                    Ok(content.to_owned())
+                }
             }
             Self::DangerLiteral(literal) if literal.0.is_empty() => Err(Missing::EmptyLiteral),
             Self::DangerLiteral(literal) => Ok(literal.0.clone()),

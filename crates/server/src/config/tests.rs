@@ -182,7 +182,7 @@ fn an_empty_file_says_what_is_missing() {
 
 #[test]
 fn an_unreadable_file_is_reported_like_any_other_problem() {
-    let invalid = Loaded::read(std::path::Path::new("/nonexistent/f.yaml")).unwrap_err();
+    let invalid = Loaded::read(Path::new("/nonexistent/f.yaml")).unwrap_err();
     insta::assert_snapshot!(invalid, @"
     /nonexistent/f.yaml: no such file or directory
       hint: `sekisho init` writes one to start from
@@ -227,6 +227,11 @@ fn every_key_of_the_schema_is_documented() {
 fn the_checked_in_schema_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.schema.json");
     let current = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());
-    let checked_in = std::fs::read(path).map(|bytes| String::from_utf8(bytes).unwrap()).unwrap_or_default();
-    assert!(checked_in == current, "docs/config.schema.json is not current; hint: `cargo xtask schema`");
+    let checked_in = std::fs::read(path)
+        .map(|bytes| String::from_utf8(bytes).unwrap())
+        .unwrap_or_default();
+    assert!(
+        checked_in == current,
+        "docs/config.schema.json is not current; hint: `cargo xtask schema`"
+    );
 }

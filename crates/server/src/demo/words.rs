@@ -6,8 +6,15 @@ use crate::demo::Places;
 
 /// Fills in the commands.
 pub(crate) fn commands(mut places: Places) -> Places {
-    let ca = places.ca_certificate.as_ref().map(|path| shell_word(&path.to_string_lossy()));
-    let with = |variable: &str| ca.as_ref().map(|path| format!("{variable}={path} ")).unwrap_or_default();
+    let ca = places
+        .ca_certificate
+        .as_ref()
+        .map(|path| shell_word(&path.to_string_lossy()));
+    let with = |variable: &str| {
+        ca.as_ref()
+            .map(|path| format!("{variable}={path} "))
+            .unwrap_or_default()
+    };
     places.inspector_command = format!(
         "{}HOST=127.0.0.1 ALLOWED_ORIGINS=http://127.0.0.1:6274 npx -y @modelcontextprotocol/inspector@0.21.2",
         with("NODE_EXTRA_CA_CERTS"),
@@ -18,7 +25,12 @@ pub(crate) fn commands(mut places: Places) -> Places {
         places.mcp_endpoint,
         places.client_metadata_document,
     );
-    let trust = ca.as_ref().map(|path| format!(" --client-id {} --ca-file {path}", places.client_metadata_document));
+    let trust = ca.as_ref().map(|path| {
+        format!(
+            " --client-id {} --ca-file {path}",
+            places.client_metadata_document
+        )
+    });
     places.verify_command = format!(
         "printf {} | sekisho verify {} --user {} --password-file -{}",
         places.password,
@@ -39,7 +51,10 @@ pub(crate) fn introduction(places: &Places) -> String {
     line("MCP endpoint", &places.mcp_endpoint);
     line("Issuer", &places.issuer);
     line("Client metadata document", &places.client_metadata_document);
-    line("User", &format!("{} / {}", places.username, places.password));
+    line(
+        "User",
+        &format!("{} / {}", places.username, places.password),
+    );
     if let Some(path) = &places.ca_certificate {
         line("CA certificate", &path.to_string_lossy());
     }
@@ -62,7 +77,11 @@ pub(crate) fn introduction(places: &Places) -> String {
 /// A word for a POSIX shell.
 fn shell_word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:+@%".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +92,9 @@ mod tests {
     fn paths_with_spaces_are_quoted_for_the_shell() {
         assert_eq!(shell_word("/tmp/a b"), "'/tmp/a b'");
         assert_eq!(shell_word("it's"), "'it'\\''s'");
-        assert_eq!(shell_word("/home/alice/.local/share"), "/home/alice/.local/share");
+        assert_eq!(
+            shell_word("/home/alice/.local/share"),
+            "/home/alice/.local/share"
+        );
     }
 }

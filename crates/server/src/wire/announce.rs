@@ -9,9 +9,17 @@ use crate::wire::plan::Plan;
 
 /// Says where a listener is and for whom.
 pub(crate) fn listener(plan: &Plan, listener: &Listener, address: SocketAddr) {
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
+    let scheme = if listener.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let hosts = hosts(&plan.loaded.config, listener).join(", ");
-    tracing::info!(listener = listener.name.0, hosts, "listening on {scheme}://{address} for {hosts}");
+    tracing::info!(
+        listener = listener.name.0,
+        hosts,
+        "listening on {scheme}://{address} for {hosts}"
+    );
 }
 
 /// Says what the configuration makes of the program.
@@ -24,20 +32,45 @@ pub(crate) fn configuration(plan: &Plan) {
             Mode::Approval => "client metadata documents that an operator approved",
             Mode::Open => "client metadata documents of anybody",
         };
-        tracing::info!(realm = realm.name.0, issuer = realm.url.plain(), clients, "realm `{}` is the issuer {}", realm.name.0, realm.url);
+        tracing::info!(
+            realm = realm.name.0,
+            issuer = realm.url.plain(),
+            clients,
+            "realm `{}` is the issuer {}",
+            realm.name.0,
+            realm.url
+        );
     }
     for gateway in &config.gateways {
-        let targets: Vec<&str> = gateway.targets.iter().map(|target| target.name.0.as_str()).collect();
-        tracing::info!(gateway = gateway.name.0, url = gateway.url.plain(), targets = targets.join(", "), "gateway `{}` is at {}", gateway.name.0, gateway.url);
+        let targets: Vec<&str> = gateway
+            .targets
+            .iter()
+            .map(|target| target.name.0.as_str())
+            .collect();
+        tracing::info!(
+            gateway = gateway.name.0,
+            url = gateway.url.plain(),
+            targets = targets.join(", "),
+            "gateway `{}` is at {}",
+            gateway.name.0,
+            gateway.url
+        );
     }
-    for (section, absent) in
-        [("authorization server", config.realms.is_empty()), ("gateway", config.gateways.is_empty()), ("documents", config.documents.is_empty())]
-    {
+    for (section, absent) in [
+        ("authorization server", config.realms.is_empty()),
+        ("gateway", config.gateways.is_empty()),
+        ("documents", config.documents.is_empty()),
+    ] {
         if absent {
             tracing::info!("disabled: {section}");
         }
     }
     for danger in &plan.dangers {
-        tracing::warn!(switch = danger.path, "danger: {}: {}", danger.path, danger.meaning);
+        tracing::warn!(
+            switch = danger.path,
+            "danger: {}: {}",
+            danger.path,
+            danger.meaning
+        );
     }
 }

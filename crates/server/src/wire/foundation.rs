@@ -73,10 +73,20 @@ impl Foundation {
 
     /// Starts what runs beside the requests.
     pub(crate) fn start(&self) {
-        store::revocation::tail(&self.store, Arc::clone(&self.clock), &self.tasks, self.stop.clone());
-        let (store, clock, stop) = (self.store.clone(), Arc::clone(&self.clock), self.stop.clone());
+        store::revocation::tail(
+            &self.store,
+            Arc::clone(&self.clock),
+            &self.tasks,
+            self.stop.clone(),
+        );
+        let (store, clock, stop) = (
+            self.store.clone(),
+            Arc::clone(&self.clock),
+            self.stop.clone(),
+        );
         self.tasks.spawn(async move {
-            let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + CLEANUP, CLEANUP);
+            let mut ticks =
+                tokio::time::interval_at(tokio::time::Instant::now() + CLEANUP, CLEANUP);
             loop {
                 tokio::select! {
                     () = stop.cancelled() => return,
@@ -100,7 +110,10 @@ impl Foundation {
     pub(crate) async fn end(self, patience: Duration) {
         self.stop.cancel();
         self.tasks.close();
-        if tokio::time::timeout(patience, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("background work did not end in time");
         }
         self.store.close().await;
@@ -113,11 +126,14 @@ impl Foundation {
 
     /// The certificate of the local CA.
     pub(crate) fn local_ca_pem(&self) -> Option<&str> {
-        self.certificates.local_ca().map(net::edge::local_ca::LocalCa::certificate_pem)
+        self.certificates
+            .local_ca()
+            .map(net::edge::local_ca::LocalCa::certificate_pem)
     }
 }
 
 /// A clock's time as the standard library's.
 pub(crate) fn wall(clock: &dyn Clock) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(u64::try_from(clock.now().millis()).unwrap_or_default())
+    SystemTime::UNIX_EPOCH
+        + Duration::from_millis(u64::try_from(clock.now().millis()).unwrap_or_default())
 }

@@ -49,14 +49,34 @@ impl Generation {
         let stop = CancellationToken::new();
         let loaded = &plan.loaded;
         let connector = outgoing::connector(loaded, foundation.local_ca_pem())?;
-        let pool = Pool::new(Arc::clone(&connector), outgoing::operators_rules(loaded), pool::Settings::default());
-        let mut services = Services { listeners: &loaded.config.listeners, hosts: BTreeMap::new() };
+        let pool = Pool::new(
+            Arc::clone(&connector),
+            outgoing::operators_rules(loaded),
+            pool::Settings::default(),
+        );
+        let mut services = Services {
+            listeners: &loaded.config.listeners,
+            hosts: BTreeMap::new(),
+        };
 
         for (url, content) in &plan.documents {
-            services.offer(url, [Claim::Exact(url.0.path().to_owned())], &(Arc::new(Document::new(content)?) as Arc<dyn Site>));
+            services.offer(
+                url,
+                [Claim::Exact(url.0.path().to_owned())],
+                &(Arc::new(Document::new(content)?) as Arc<dyn Site>),
+            );
         }
-        if let Some(url) = loaded.config.demo_mcp_server.as_ref().and_then(|demo| demo.url.as_ref()) {
-            services.offer(url, [Claim::Exact(url.0.path().to_owned())], &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>));
+        if let Some(url) = loaded
+            .config
+            .demo_mcp_server
+            .as_ref()
+            .and_then(|demo| demo.url.as_ref())
+        {
+            services.offer(
+                url,
+                [Claim::Exact(url.0.path().to_owned())],
+                &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>),
+            );
         }
         if !plan.realms.is_empty() {
             let parts = auth::Parts {
@@ -67,8 +87,15 @@ impl Generation {
                 metrics: foundation.auth.clone(),
             };
             let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
-            let server = AuthServer::new(parts, auth::Settings::new(realms));
-            server.prepare().await.context("the signing keys can't be had")?;
+            let settings = auth::Settings {
+                operators_rules: outgoing::operators_rules(loaded),
+                ..auth::Settings::new(realms)
+            };
+            let server = AuthServer::new(parts, settings);
+            server
+                .prepare()
+                .await
+                .context("the signing keys can't be had")?;
             let site: Arc<dyn Site> = Arc::new(server);
             for realm in &loaded.config.realms {
                 services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
@@ -94,22 +121,40 @@ impl Generation {
                 Claim::Exact(format!("{}/", gateway.endpoint_path())),
                 Claim::Exact(gateway.metadata_path().to_owned()),
             ];
-            services.offer(&section.url, claims, &(Arc::new(gateway.clone()) as Arc<dyn Site>));
-            services.offer_if_free(&section.url, Claim::Exact(PROTECTED_RESOURCE.to_owned()), &(Arc::new(gateway.clone()) as Arc<dyn Site>));
+            services.offer(
+                &section.url,
+                claims,
+                &(Arc::new(gateway.clone()) as Arc<dyn Site>),
+            );
+            services.offer_if_free(
+                &section.url,
+                &Claim::Exact(PROTECTED_RESOURCE.to_owned()),
+                &(Arc::new(gateway.clone()) as Arc<dyn Site>),
+            );
             gateways.push(gateway);
         }
         for proxy in &loaded.config.proxies {
-            let upstream = pool.upstream(&proxy.upstream.0).with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
+            let upstream = pool
+                .upstream(&proxy.upstream.0)
+                .with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
             let claim = match proxy.url.0.path() {
                 "/" => Claim::Rest,
                 path => Claim::Below(path.trim_end_matches('/').to_owned()),
             };
-            services.offer(&proxy.url, [claim], &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>));
+            services.offer(
+                &proxy.url,
+                [claim],
+                &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>),
+            );
         }
         for gateway in gateways {
             gateway.start();
         }
-        Ok(Self { table: services.table(), pool, stop })
+        Ok(Self {
+            table: services.table(),
+            pool,
+            stop,
+        })
     }
 
     /// Ends the background work.
@@ -148,21 +193,33 @@ struct Services<'c> {
     hosts: BTreeMap<(&'c str, String), Routes>,
 }
 
-impl<'c> Services<'c> {
+impl Services<'_> {
     /// Puts a service on every listener where its URL arrives. What somebody has already is left to them, and said.
-    fn offer(&mut self, url: &WebUrl, claims: impl IntoIterator<Item = Claim>, site: &Arc<dyn Site>) {
+    fn offer(
+        &mut self,
+        url: &WebUrl,
+        claims: impl IntoIterator<Item = Claim>,
+        site: &Arc<dyn Site>,
+    ) {
         for claim in claims {
-            if !self.offer_if_free(url, claim.clone(), site) {
+            if !self.offer_if_free(url, &claim, site) {
                 tracing::warn!(url = %url, "{claim} of `{}` belong to another service", url.host());
             }
         }
     }
 
     /// Like `offer`, but nobody minds if it belongs to another service.
-    fn offer_if_free(&mut self, url: &WebUrl, claim: Claim, site: &Arc<dyn Site>) -> bool {
+    fn offer_if_free(&mut self, url: &WebUrl, claim: &Claim, site: &Arc<dyn Site>) -> bool {
         let mut free = true;
-        for listener in self.listeners.iter().filter(|listener| arrives_at(url, listener)) {
-            let routes = self.hosts.entry((listener.name.0.as_str(), url.host().to_owned())).or_default();
+        for listener in self
+            .listeners
+            .iter()
+            .filter(|listener| arrives_at(url, listener))
+        {
+            let routes = self
+                .hosts
+                .entry((listener.name.0.as_str(), url.host().to_owned()))
+                .or_default();
             free &= routes.claim(claim.clone(), Arc::clone(site));
         }
         free

@@ -29,14 +29,23 @@ impl Keeper {
     pub(crate) async fn open(loaded: &Loaded, now: SystemTime) -> anyhow::Result<Self> {
         let wanted = loaded.config.listeners.iter().any(uses_local_ca);
         if !wanted {
-            return Ok(Self { local: None, from_files: Vec::new() });
+            return Ok(Self {
+                local: None,
+                from_files: Vec::new(),
+            });
         }
         let directory = loaded.data_directory();
         files::make_private_directory(&directory)?;
-        let ca = LocalCa::open(&directory, now).await.context("the local CA can't be used")?;
+        let ca = LocalCa::open(&directory, now)
+            .await
+            .context("the local CA can't be used")?;
         let certificates = Certificates::new(Vec::new());
-        ca.renew(&certificates, &local_hosts(loaded), now).context("no certificate could be made")?;
-        Ok(Self { local: Some((ca, certificates)), from_files: Vec::new() })
+        ca.renew(&certificates, &local_hosts(loaded), now)
+            .context("no certificate could be made")?;
+        Ok(Self {
+            local: Some((ca, certificates)),
+            from_files: Vec::new(),
+        })
     }
 
     /// The certificate of the local CA.
@@ -45,14 +54,20 @@ impl Keeper {
     }
 
     /// What `net` needs to open a listener.
-    pub(crate) async fn settings(&mut self, loaded: &Loaded, index: usize, listener: &Listener) -> anyhow::Result<listen::Settings> {
+    pub(crate) async fn settings(
+        &mut self,
+        loaded: &Loaded,
+        index: usize,
+        listener: &Listener,
+    ) -> anyhow::Result<listen::Settings> {
         let tls = match &listener.tls {
             None => None,
             Some(tls) => {
                 let certificates = match &self.local {
                     Some((_, certificates)) if tls.local_ca => Arc::clone(certificates),
                     _ => {
-                        let certificates = Certificates::new(vec![from_files(loaded, listener).await?]);
+                        let certificates =
+                            Certificates::new(vec![from_files(loaded, listener).await?]);
                         self.from_files.push((index, Arc::clone(&certificates)));
                         certificates
                     }
@@ -62,8 +77,9 @@ impl Keeper {
                     Some(named) => {
                         let path = loaded.path(named);
                         let pem = files::read_text(&path)?;
-                        Tls::with_client_ca(certificates, pem.as_bytes())
-                            .with_context(|| format!("the file `{}` can't be used", path.display()))?
+                        Tls::with_client_ca(certificates, pem.as_bytes()).with_context(|| {
+                            format!("the file `{}` can't be used", path.display())
+                        })?
                     }
                 })
             }
@@ -72,7 +88,13 @@ impl Keeper {
             name: listener.name.0.as_str().into(),
             address: listener.address.0,
             tls,
-            trusted_proxies: TrustedProxies::new(listener.trusted_proxies.iter().map(|network| network.0).collect()),
+            trusted_proxies: TrustedProxies::new(
+                listener
+                    .trusted_proxies
+                    .iter()
+                    .map(|network| network.0)
+                    .collect(),
+            ),
             limits: listen::Limits::default(),
         })
     }
@@ -80,7 +102,8 @@ impl Keeper {
     /// Reads certificates again, and makes new ones where hosts changed or an end is near.
     pub(crate) async fn renew(&self, loaded: &Loaded, now: SystemTime) -> anyhow::Result<()> {
         if let Some((ca, certificates)) = &self.local {
-            ca.renew(certificates, &local_hosts(loaded), now).context("no certificate could be made")?;
+            ca.renew(certificates, &local_hosts(loaded), now)
+                .context("no certificate could be made")?;
         }
         for (index, certificates) in &self.from_files {
             if let Some(listener) = loaded.config.listeners.get(*index) {
@@ -97,9 +120,19 @@ fn uses_local_ca(listener: &Listener) -> bool {
 
 /// The hosts of all listeners with certificates from the local CA. Never empty: a certificate is for something.
 fn local_hosts(loaded: &Loaded) -> Vec<String> {
-    let listeners = loaded.config.listeners.iter().filter(|listener| uses_local_ca(listener));
-    let all: BTreeSet<String> = listeners.flat_map(|listener| hosts(&loaded.config, listener)).collect();
-    if all.is_empty() { vec!["localhost".to_owned()] } else { all.into_iter().collect() }
+    let listeners = loaded
+        .config
+        .listeners
+        .iter()
+        .filter(|listener| uses_local_ca(listener));
+    let all: BTreeSet<String> = listeners
+        .flat_map(|listener| hosts(&loaded.config, listener))
+        .collect();
+    if all.is_empty() {
+        vec!["localhost".to_owned()]
+    } else {
+        all.into_iter().collect()
+    }
 }
 
 async fn from_files(loaded: &Loaded, listener: &Listener) -> anyhow::Result<Certificate> {
@@ -109,5 +142,11 @@ async fn from_files(loaded: &Loaded, listener: &Listener) -> anyhow::Result<Cert
     let key = named(tls.and_then(|tls| tls.key_file.as_deref()));
     Certificate::from_files(&chain, &key)
         .await
-        .with_context(|| format!("the certificate `{}` with the key `{}` can't be used", chain.display(), key.display()))
+        .with_context(|| {
+            format!(
+                "the certificate `{}` with the key `{}` can't be used",
+                chain.display(),
+                key.display()
+            )
+        })
 }

@@ -5,7 +5,7 @@ use model::realm::Realm;
 
 use crate::config::convert::realm::DeclaredUser;
 use crate::config::convert::storage::Storage;
-use crate::config::convert::{document, gateway, realm, storage};
+use crate::config::convert::{document, files, gateway, realm, storage};
 use crate::config::crosscheck::crosscheck;
 use crate::config::dangers::{Danger, dangers};
 use crate::config::scalar::WebUrl;
@@ -33,25 +33,47 @@ impl Plan {
     pub(crate) fn new(loaded: Loaded) -> Result<Self, Invalid> {
         let mut problems = loaded.problems();
         crosscheck(&loaded, &mut problems);
+        files::check(&loaded, &mut problems);
         let storage = storage::convert(&loaded, &mut problems);
         let mut realms = Vec::new();
         for (index, one) in loaded.config.realms.iter().enumerate() {
-            realms.extend(realm::convert(one, &format!("realms[{index}]"), &loaded.directory, &mut problems));
+            realms.extend(realm::convert(
+                one,
+                &format!("realms[{index}]"),
+                &loaded.directory,
+                &mut problems,
+            ));
         }
         let mut gateways = Vec::new();
         for (index, one) in loaded.config.gateways.iter().enumerate() {
-            gateways.extend(gateway::convert(one, &format!("gateways[{index}]"), &mut problems));
+            gateways.extend(gateway::convert(
+                one,
+                &format!("gateways[{index}]"),
+                &mut problems,
+            ));
         }
         let mut documents = Vec::new();
         for (index, one) in loaded.config.documents.iter().enumerate() {
-            documents.push((one.url.clone(), document::convert(one, &format!("documents[{index}]"), &mut problems)));
+            documents.push((
+                one.url.clone(),
+                document::convert(one, &format!("documents[{index}]"), &mut problems),
+            ));
         }
         match storage {
             Some(storage) if problems.is_empty() => {
                 let dangers = dangers(loaded.keys());
-                Ok(Self { storage, realms, gateways, documents, dangers, loaded })
+                Ok(Self {
+                    loaded,
+                    storage,
+                    realms,
+                    gateways,
+                    documents,
+                    dangers,
+                })
             }
-            _ => Err(Invalid { problems: problems.into_sorted() }),
+            _ => Err(Invalid {
+                problems: problems.into_sorted(),
+            }),
         }
     }
 }

@@ -23,13 +23,17 @@ fn kept(path: &Path) -> anyhow::Result<SealingKey> {
     if let Some(directory) = path.parent() {
         files::make_private_directory(directory)?;
     }
-    if !path.try_exists().with_context(|| format!("the file `{}` can't be looked for", path.display()))? {
+    if !path
+        .try_exists()
+        .with_context(|| format!("the file `{}` can't be looked for", path.display()))?
+    {
         let new = SealingKey::generate()?;
         files::write_new_private(path, &format!("{}\n", new.to_text().expose()))?;
         return Ok(new);
     }
     let text = Secret::new(files::read_text(path)?);
-    SealingKey::parse(text.expose()).with_context(|| format!("the key in `{}` can't be used", path.display()))
+    SealingKey::parse(text.expose())
+        .with_context(|| format!("the key in `{}` can't be used", path.display()))
 }
 
 /// A key for one purpose, so that what is sealed for another can't be opened with it (RFC 5869).
@@ -37,7 +41,10 @@ pub(crate) fn derived(key: &SealingKey, purpose: &str) -> anyhow::Result<[u8; 32
     let mut bytes = [0; 32];
     let purpose = [purpose.as_bytes()];
     let expanded = Salt::new(HKDF_SHA256, &[]).extract(key.to_text().expose().as_bytes());
-    expanded.expand(&purpose, HKDF_SHA256).and_then(|derived| derived.fill(&mut bytes)).context("no key can be derived")?;
+    expanded
+        .expand(&purpose, HKDF_SHA256)
+        .and_then(|derived| derived.fill(&mut bytes))
+        .context("no key can be derived")?;
     Ok(bytes)
 }
 
@@ -55,7 +62,10 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
-            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
         std::fs::write(&path, "not a key").unwrap();
         assert!(key(&KeyOrigin::Kept(path)).is_err());

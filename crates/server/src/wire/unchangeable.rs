@@ -6,7 +6,9 @@ use crate::config::{Invalid, Loaded};
 pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
     let mut problems = new.problems();
     let hint = || "restart the program to change it".to_owned();
-    let mut differs = |path: String, what: &str| problems.note(path, format!("{what} can't be changed by a reload"), hint());
+    let mut differs = |path: String, what: &str| {
+        problems.note(path, format!("{what} can't be changed by a reload"), hint());
+    };
     let (before, after) = (&running.config, &new.config);
     if before.listeners.len() != after.listeners.len() {
         differs("listeners".to_owned(), "the number of listeners");
@@ -19,21 +21,44 @@ pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
         if before.address != after.address {
             differs(format!("{path}.address"), "the address of a listener");
         }
-        if before.tls.as_ref().map(|tls| (tls.local_ca, &tls.client_ca_file))
-            != after.tls.as_ref().map(|tls| (tls.local_ca, &tls.client_ca_file))
+        if before
+            .tls
+            .as_ref()
+            .map(|tls| (tls.local_ca, &tls.client_ca_file))
+            != after
+                .tls
+                .as_ref()
+                .map(|tls| (tls.local_ca, &tls.client_ca_file))
         {
-            differs(format!("{path}.tls"), "whether a listener speaks TLS, and whom it asks for certificates,");
+            differs(
+                format!("{path}.tls"),
+                "whether a listener speaks TLS, and whom it asks for certificates,",
+            );
         }
         if before.trusted_proxies != after.trusted_proxies {
-            differs(format!("{path}.trusted_proxies"), "which proxies are trusted");
+            differs(
+                format!("{path}.trusted_proxies"),
+                "which proxies are trusted",
+            );
         }
     }
     if before.management.address != after.management.address {
-        differs("management.address".to_owned(), "the address of the management listener");
+        differs(
+            "management.address".to_owned(),
+            "the address of the management listener",
+        );
     }
-    let demo = |config: &crate::config::Config| config.demo_mcp_server.as_ref().and_then(|demo| demo.address.clone());
+    let demo = |config: &crate::config::Config| {
+        config
+            .demo_mcp_server
+            .as_ref()
+            .and_then(|demo| demo.address.clone())
+    };
     if demo(before) != demo(after) {
-        differs("demo_mcp_server.address".to_owned(), "the address of the demo MCP server");
+        differs(
+            "demo_mcp_server.address".to_owned(),
+            "the address of the demo MCP server",
+        );
     }
     if running.data_directory() != new.data_directory() {
         differs("data_directory".to_owned(), "the data directory");
@@ -41,5 +66,11 @@ pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
     if before.store != after.store {
         differs("store".to_owned(), "the database");
     }
-    if problems.is_empty() { Ok(()) } else { Err(Invalid { problems: problems.into_sorted() }) }
+    if problems.is_empty() {
+        Ok(())
+    } else {
+        Err(Invalid {
+            problems: problems.into_sorted(),
+        })
+    }
 }

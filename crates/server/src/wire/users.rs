@@ -12,18 +12,32 @@ use store::Store;
 use crate::config::convert::realm::DeclaredUser;
 
 /// Brings the store up to what the configuration declares. Users that it does not declare are left alone.
-pub(crate) async fn reconcile(store: &Store, realms: &[(Realm, Vec<DeclaredUser>)], now: Timestamp) -> anyhow::Result<()> {
+pub(crate) async fn reconcile(
+    store: &Store,
+    realms: &[(Realm, Vec<DeclaredUser>)],
+    now: Timestamp,
+) -> anyhow::Result<()> {
     for (realm, users) in realms {
         for declared in users {
             declare(store, &realm.name, declared, now)
                 .await
-                .with_context(|| format!("the user `{}` of realm `{}` can't be declared", declared.username, realm.name))?;
+                .with_context(|| {
+                    format!(
+                        "the user `{}` of realm `{}` can't be declared",
+                        declared.username, realm.name
+                    )
+                })?;
         }
     }
     Ok(())
 }
 
-async fn declare(store: &Store, realm: &RealmName, declared: &DeclaredUser, now: Timestamp) -> anyhow::Result<()> {
+async fn declare(
+    store: &Store,
+    realm: &RealmName,
+    declared: &DeclaredUser,
+    now: Timestamp,
+) -> anyhow::Result<()> {
     let known = store::user::by_username(store, realm, &declared.username).await?;
     let mut user = User::new(new_id(now)?, realm.clone(), declared.username.clone(), now);
     user.name.clone_from(&declared.name);
@@ -39,7 +53,10 @@ async fn declare(store: &Store, realm: &RealmName, declared: &DeclaredUser, now:
 }
 
 /// The hash of a password, unless the current one is of the same.
-async fn changed(password: Secret<String>, current: Option<PasswordHash>) -> anyhow::Result<Option<PasswordHash>> {
+async fn changed(
+    password: Secret<String>,
+    current: Option<PasswordHash>,
+) -> anyhow::Result<Option<PasswordHash>> {
     let same = move || match &current {
         Some(hash) if password::verify(password.expose(), hash)? => Ok(None),
         _ => hash(&password).map(Some),
@@ -62,7 +79,13 @@ pub(crate) fn new_id(now: Timestamp) -> anyhow::Result<Id<User>> {
 }
 
 /// The user with this name.
-pub(crate) async fn find(store: &Store, realm: &RealmName, username: &Username) -> anyhow::Result<User> {
+pub(crate) async fn find(
+    store: &Store,
+    realm: &RealmName,
+    username: &Username,
+) -> anyhow::Result<User> {
     let found = store::user::by_username(store, realm, username).await?;
-    found.with_context(|| format!("realm `{realm}` has no user `{username}`; hint: `sekisho user add {username}`"))
+    found.with_context(|| {
+        format!("realm `{realm}` has no user `{username}`; hint: `sekisho user add {username}`")
+    })
 }

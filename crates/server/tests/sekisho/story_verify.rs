@@ -185,7 +185,7 @@ fn the_diagram_shows_every_party_of_the_flow() {
     let file = folder.path().join("flow.mmd");
     let ended = verify(&demo, &["--diagram", file.to_str().unwrap()]);
     assert_eq!(ended.status.code(), Some(0), "{ended}");
-    let diagram = std::fs::read_to_string(&file).unwrap();
+    let diagram = String::from_utf8(std::fs::read(&file).unwrap()).unwrap();
     for hop in [
         "client->>gateway: POST /mcp without a token",
         "as->>client: GET /clients/first.json (client metadata document)",

@@ -8,18 +8,33 @@ use crate::config::document::Document;
 use crate::config::problem::Problems;
 
 /// The document with its `client_id`.
-pub(crate) fn convert(from: &Document, path: &str, problems: &mut Problems<'_>) -> serde_json::Map<String, serde_json::Value> {
+pub(crate) fn convert(
+    from: &Document,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> serde_json::Map<String, serde_json::Value> {
     let url = from.url.plain();
     let mut content = from.document.clone();
-    if let Some(other) = content.get("client_id").filter(|written| written.as_str() != Some(url)) {
+    if let Some(other) = content
+        .get("client_id")
+        .filter(|written| written.as_str() != Some(url))
+    {
         let message = format!("`client_id` is {other}, which is not the URL of the document");
-        problems.note(format!("{path}.document.client_id"), message, "leave it out: it is filled in".to_owned());
+        problems.note(
+            format!("{path}.document.client_id"),
+            message,
+            "leave it out: it is filled in".to_owned(),
+        );
     }
     content.insert("client_id".to_owned(), url.into());
     let id = match ClientIdUrl::parse_text(url, PlainHttp::Allowed) {
         Ok(id) => id,
         Err(error) => {
-            problems.note(format!("{path}.url"), format!("`{url}` can't be a client_id: {error}"), None);
+            problems.note(
+                format!("{path}.url"),
+                format!("`{url}` can't be a client_id: {error}"),
+                None,
+            );
             return content;
         }
     };

@@ -8,16 +8,30 @@ use crate::config::gateway;
 use crate::config::problem::Problems;
 
 /// The gateway.
-pub(crate) fn convert(from: &gateway::Gateway, path: &str, problems: &mut Problems<'_>) -> Option<Gateway> {
+pub(crate) fn convert(
+    from: &gateway::Gateway,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Option<Gateway> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
     let authorizer = authorizer(&from.authorizer, &format!("{path}.authorizer"), problems);
-    let targets =
-        from.targets.iter().enumerate().filter_map(|(index, one)| target(one, &format!("{path}.targets[{index}]"), problems)).collect();
+    let targets = from
+        .targets
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| target(one, &format!("{path}.targets[{index}]"), problems))
+        .collect();
     for (index, origin) in from.allowed_origins.iter().enumerate() {
-        let fits = url::Url::parse(origin).is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == *origin);
+        let fits = url::Url::parse(origin)
+            .is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == *origin);
         if !fits {
-            let hint = "write scheme, host and port as a browser does: https://app.example.com".to_owned();
-            problems.note(format!("{path}.allowed_origins[{index}]"), format!("`{origin}` is not the origin of a web page"), hint);
+            let hint =
+                "write scheme, host and port as a browser does: https://app.example.com".to_owned();
+            problems.note(
+                format!("{path}.allowed_origins[{index}]"),
+                format!("`{origin}` is not the origin of a web page"),
+                hint,
+            );
         }
     }
     let resource_policy = from.resource_policy.as_ref().map(|policy| {
@@ -41,15 +55,26 @@ pub(crate) fn convert(from: &gateway::Gateway, path: &str, problems: &mut Proble
 fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_>) -> Authorizer {
     let discovery = from.discovery_url.0.path();
     if !discovery.contains("/.well-known/") {
-        let message = format!("`{}` is not the URL of a discovery document", from.discovery_url);
+        let message = format!(
+            "`{}` is not the URL of a discovery document",
+            from.discovery_url
+        );
         let hint = "it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it".to_owned();
         problems.note(format!("{path}.discovery_url"), message, hint);
     }
     Authorizer {
         discovery_url: from.discovery_url.0.clone(),
         allowed_audiences: from.allowed_audiences.clone(),
-        allowed_scopes: realm::scope_set(&from.allowed_scopes, &format!("{path}.allowed_scopes"), problems),
-        allowed_clients: parse_all(&from.allowed_clients, &format!("{path}.allowed_clients"), problems),
+        allowed_scopes: realm::scope_set(
+            &from.allowed_scopes,
+            &format!("{path}.allowed_scopes"),
+            problems,
+        ),
+        allowed_clients: parse_all(
+            &from.allowed_clients,
+            &format!("{path}.allowed_clients"),
+            problems,
+        ),
         custom_claims: from.custom_claims.iter().map(custom_claim).collect(),
         danger_any_audience: from.danger_any_audience,
     }
@@ -61,18 +86,30 @@ fn custom_claim(from: &gateway::CustomClaim) -> CustomClaim {
         gateway::ClaimRule::Contains(text) => ClaimRule::Contains(text.clone()),
         gateway::ClaimRule::ContainsAny(texts) => ClaimRule::ContainsAny(texts.clone()),
     };
-    CustomClaim { name: from.claim.clone(), rule }
+    CustomClaim {
+        name: from.claim.clone(),
+        rule,
+    }
 }
 
 fn target(from: &gateway::Target, path: &str, problems: &mut Problems<'_>) -> Option<Target> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems)?;
-    Some(Target { name, kind: TargetKind::Mcp { url: from.mcp.url.0.clone() } })
+    Some(Target {
+        name,
+        kind: TargetKind::Mcp {
+            url: from.mcp.url.0.clone(),
+        },
+    })
 }
 
 fn check_resource_policy(policy: &serde_json::Value, path: &str, problems: &mut Problems<'_>) {
     if let Err(faults) = policy::resource::ResourcePolicy::from_value(policy) {
         for fault in faults.0 {
-            let at = if fault.path.is_empty() { path.to_owned() } else { format!("{path}.{}", fault.path) };
+            let at = if fault.path.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{path}.{}", fault.path)
+            };
             problems.note(at, fault.what.to_string(), None);
         }
     }

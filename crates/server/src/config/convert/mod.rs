@@ -1,6 +1,7 @@
 //! Turns the configuration into what the crates that do the work understand, and reports what they object to.
 
 pub(crate) mod document;
+pub(crate) mod files;
 pub(crate) mod gateway;
 pub(crate) mod listener;
 pub(crate) mod realm;
@@ -17,7 +18,11 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    text.parse().map_err(|error: T::Err| problems.note(path, format!("`{text}` can't be used: {error}"), None)).ok()
+    text.parse()
+        .map_err(|error: T::Err| {
+            problems.note(path, format!("`{text}` can't be used: {error}"), None);
+        })
+        .ok()
 }
 
 /// Parses each text of a list; errors are noted at `path[index]`.
@@ -26,5 +31,9 @@ where
     T: FromStr,
     T::Err: Display,
 {
-    texts.iter().enumerate().filter_map(|(index, text)| parse(text, &format!("{path}[{index}]"), problems)).collect()
+    texts
+        .iter()
+        .enumerate()
+        .filter_map(|(index, text)| parse(text, &format!("{path}[{index}]"), problems))
+        .collect()
 }

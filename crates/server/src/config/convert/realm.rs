@@ -29,20 +29,47 @@ pub(crate) struct DeclaredUser {
 }
 
 /// The realm and its users. Relative paths of secrets start at `directory`.
-pub(crate) fn convert(from: &realm::Realm, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<(Realm, Vec<DeclaredUser>)> {
+pub(crate) fn convert(
+    from: &realm::Realm,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<(Realm, Vec<DeclaredUser>)> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
     let issuer = parse(from.url.plain(), &format!("{path}.url"), problems);
-    let scopes = from.scopes.iter().enumerate().filter_map(|(index, one)| scope(one, &format!("{path}.scopes[{index}]"), problems)).collect();
-    let resources =
-        from.resources.iter().enumerate().filter_map(|(index, one)| resource(one, &format!("{path}.resources[{index}]"), problems)).collect();
+    let scopes = from
+        .scopes
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| scope(one, &format!("{path}.scopes[{index}]"), problems))
+        .collect();
+    let resources = from
+        .resources
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| resource(one, &format!("{path}.resources[{index}]"), problems))
+        .collect();
     let clients = from
         .clients
         .iter()
         .enumerate()
-        .filter_map(|(index, one)| client(one, &format!("{path}.clients[{index}]"), directory, problems))
+        .filter_map(|(index, one)| {
+            client(
+                one,
+                &format!("{path}.clients[{index}]"),
+                directory,
+                problems,
+            )
+        })
         .collect();
-    let users =
-        from.users.iter().enumerate().filter_map(|(index, one)| user(one, &format!("{path}.users[{index}]"), directory, problems)).collect();
+    let users = from
+        .users
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| {
+            user(one, &format!("{path}.users[{index}]"), directory, problems)
+        })
+        .collect();
     let mut realm = Realm::new(name?, issuer?);
     realm.signing_algorithm = match from.signing_algorithm {
         realm::SigningAlgorithm::ES256 => SigningAlgorithm::Es256,
@@ -83,10 +110,21 @@ fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option
     Some(scope)
 }
 
-fn resource(from: &realm::Resource, path: &str, problems: &mut Problems<'_>) -> Option<ResourceServer> {
+fn resource(
+    from: &realm::Resource,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Option<ResourceServer> {
     let uri = parse(from.uri.plain(), &format!("{path}.uri"), problems);
-    let default_scopes = scope_set(&from.default_scopes, &format!("{path}.default_scopes"), problems);
-    Some(ResourceServer { uri: uri?, default_scopes })
+    let default_scopes = scope_set(
+        &from.default_scopes,
+        &format!("{path}.default_scopes"),
+        problems,
+    );
+    Some(ResourceServer {
+        uri: uri?,
+        default_scopes,
+    })
 }
 
 /// A list of scope names as a set.
@@ -98,16 +136,28 @@ pub(super) fn scope_set(names: &[String], path: &str, problems: &mut Problems<'_
     set
 }
 
-fn client(from: &realm::Client, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<Client> {
+fn client(
+    from: &realm::Client,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Client> {
     let client_id = parse(&from.client_id, &format!("{path}.client_id"), problems);
     let mut redirect_uris = Vec::new();
     for (index, text) in from.redirect_uris.iter().enumerate() {
         match RedirectUri::parse(text) {
             Ok(uri) => redirect_uris.push(uri),
-            Err(error) => problems.note(format!("{path}.redirect_uris[{index}]"), format!("`{text}` can't be used: {error}"), None),
+            Err(error) => problems.note(
+                format!("{path}.redirect_uris[{index}]"),
+                format!("`{text}` can't be used: {error}"),
+                None,
+            ),
         }
     }
-    let secret = from.secret.as_ref().and_then(|source| read_secret(source, &format!("{path}.secret"), directory, problems));
+    let secret = from
+        .secret
+        .as_ref()
+        .and_then(|source| read_secret(source, &format!("{path}.secret"), directory, problems));
     let authentication = match from.authentication {
         realm::Authentication::None => Authentication::none(),
         realm::Authentication::ClientSecretBasic | realm::Authentication::ClientSecretPost => {
@@ -122,7 +172,11 @@ fn client(from: &realm::Client, path: &str, directory: &Path, problems: &mut Pro
         realm::Authentication::PrivateKeyJwt => {
             let jwks = serde_json::Value::Object(from.jwks.clone()?);
             if let Err(error) = oauth::jose::jwk::JwkSet::from_value(&jwks) {
-                problems.note(format!("{path}.jwks"), error.to_string(), "write a JSON Web Key Set: { keys: [ … ] }".to_owned());
+                problems.note(
+                    format!("{path}.jwks"),
+                    error.to_string(),
+                    "write a JSON Web Key Set: { keys: [ … ] }".to_owned(),
+                );
             }
             Authentication::private_key_jwt(KeySource::Inline(jwks.to_string()))
         }
@@ -139,23 +193,45 @@ fn client(from: &realm::Client, path: &str, directory: &Path, problems: &mut Pro
     })
 }
 
-fn user(from: &realm::User, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<DeclaredUser> {
+fn user(
+    from: &realm::User,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<DeclaredUser> {
     let username = parse(&from.username, &format!("{path}.username"), problems);
     let password = match &from.password {
         None => None,
         Some(source) => {
             let password = read_secret(source, &format!("{path}.password"), directory, problems)?;
             if password.expose().len() > model::password::MAX_LENGTH {
-                problems.note(format!("{path}.password"), format!("the password is longer than {} bytes", model::password::MAX_LENGTH), None);
+                problems.note(
+                    format!("{path}.password"),
+                    format!(
+                        "the password is longer than {} bytes",
+                        model::password::MAX_LENGTH
+                    ),
+                    None,
+                );
             }
             Some(password)
         }
     };
-    Some(DeclaredUser { username: username?, password, name: from.name.clone(), email: from.email.clone() })
+    Some(DeclaredUser {
+        username: username?,
+        password,
+        name: from.name.clone(),
+        email: from.email.clone(),
+    })
 }
 
 /// Reads a secret; a failure is noted.
-pub(super) fn read_secret(source: &secret::Source, path: &str, directory: &Path, problems: &mut Problems<'_>) -> Option<Secret<String>> {
+pub(super) fn read_secret(
+    source: &secret::Source,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Secret<String>> {
     match source.read(directory) {
         Ok(text) => Some(Secret::new(text)),
         Err(missing) => {
@@ -168,7 +244,11 @@ pub(super) fn read_secret(source: &secret::Source, path: &str, directory: &Path,
 fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> CimdPolicy {
     let mut trusted_domains: Vec<DomainPattern> = Vec::new();
     for (index, scalar::HostPattern(pattern)) in from.trusted_domains.iter().enumerate() {
-        trusted_domains.extend(parse::<DomainPattern>(pattern, &format!("{path}.trusted_domains[{index}]"), problems));
+        trusted_domains.extend(parse::<DomainPattern>(
+            pattern,
+            &format!("{path}.trusted_domains[{index}]"),
+            problems,
+        ));
     }
     CimdPolicy {
         mode: match from.mode {
@@ -182,8 +262,19 @@ fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> Ci
         restrict_same_domain: from.restrict_same_domain,
         required_properties: from.required_properties.clone(),
         only_confidential: from.only_confidential,
-        ports: if from.danger_any_port { (1..=u16::MAX).collect() } else { from.ports.clone() },
-        danger_allow_networks: from.danger_allow_networks.iter().map(|network| network.0).collect(),
-        cache: CacheBounds { min: from.cache.min.0, max: from.cache.max.0 },
+        ports: if from.danger_any_port {
+            (1..=u16::MAX).collect()
+        } else {
+            from.ports.clone()
+        },
+        danger_allow_networks: from
+            .danger_allow_networks
+            .iter()
+            .map(|network| network.0)
+            .collect(),
+        cache: CacheBounds {
+            min: from.cache.min.0,
+            max: from.cache.max.0,
+        },
     }
 }

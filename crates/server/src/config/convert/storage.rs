@@ -37,7 +37,8 @@ pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<St
         None => Some(StoreUrl::file(loaded.data_directory().join("sekisho.db"))),
         Some(Url::Text(text)) => parse(text, problems),
         Some(Url::Source(source)) => {
-            let text: Option<Secret<String>> = read_secret(source, "store.url", &loaded.directory, problems);
+            let text: Option<Secret<String>> =
+                read_secret(source, "store.url", &loaded.directory, problems);
             text.and_then(|text| parse(text.expose(), problems))
         }
     };
@@ -47,15 +48,22 @@ pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<St
         None => url,
     });
     let key = match &loaded.config.store.key {
-        Some(source) => read_secret(source, "store.key", &loaded.directory, problems).and_then(|text| {
-            let key = SealingKey::parse(text.expose());
-            let hint = "make one with: openssl rand -base64 32".to_owned();
-            key.map(KeyOrigin::Given).map_err(|error| problems.note("store.key", error.to_string(), hint)).ok()
-        }),
+        Some(source) => {
+            read_secret(source, "store.key", &loaded.directory, problems).and_then(|text| {
+                let key = SealingKey::parse(text.expose());
+                let hint = "make one with: openssl rand -base64 32".to_owned();
+                key.map(KeyOrigin::Given)
+                    .map_err(|error| problems.note("store.key", error.to_string(), hint))
+                    .ok()
+            })
+        }
         None if url == Some(StoreUrl::memory()) => Some(KeyOrigin::Ephemeral),
         None => Some(KeyOrigin::Kept(loaded.data_directory().join("store.key"))),
     };
-    Some(Storage { url: url?, key: key? })
+    Some(Storage {
+        url: url?,
+        key: key?,
+    })
 }
 
 impl Storage {
@@ -67,5 +75,9 @@ impl Storage {
 
 /// The text may hold a password, so it is not repeated.
 fn parse(text: &str, problems: &mut Problems<'_>) -> Option<StoreUrl> {
-    text.parse().map_err(|error: store::url::BadStoreUrl| problems.note("store.url", error.to_string(), None)).ok()
+    text.parse()
+        .map_err(|error: store::url::BadStoreUrl| {
+            problems.note("store.url", error.to_string(), None);
+        })
+        .ok()
 }

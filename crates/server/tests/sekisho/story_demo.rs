@@ -1,30 +1,50 @@
 //! The story of the demonstration: a client that nobody registered logs a user in and calls tools; the rest is refused.
 
-mod program;
-
+use crate::program::person::{Person, claims, result, rpc};
+use crate::program::{Folder, Program, command};
 use http::StatusCode;
-use program::person::{Person, claims, result, rpc};
-use program::{Program, command};
 use serde_json::json;
 
 #[tokio::test]
 async fn a_client_that_nobody_registered_logs_alice_in_and_calls_the_tools() {
     let demo = Program::demo(&[]);
     let mut alice = Person::alice(&demo);
-    assert_eq!(alice.discover().await["client_id_metadata_document_supported"], true);
+    assert_eq!(
+        alice.discover().await["client_id_metadata_document_supported"],
+        true
+    );
     let tokens = alice.log_in().await;
     let claims = claims(&tokens.access);
     assert_eq!(claims["iss"], demo.place("issuer"));
     assert_eq!(claims["client_id"], demo.place("client_metadata_document"));
     assert_eq!(claims["scope"], "openid profile email mcp:tools");
-    assert!(claims["aud"].as_array().unwrap().contains(&json!("mcp-gateway-demo")), "{claims}");
+    assert!(
+        claims["aud"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("mcp-gateway-demo")),
+        "{claims}"
+    );
     for (tool, arguments, text) in [
         ("my-mcp-server___add_numbers", json!({"a": 2, "b": 3}), "5"),
-        ("my-mcp-server___multiply_numbers", json!({"a": 2, "b": 3}), "6"),
-        ("my-mcp-server___greet_user", json!({"name": "Alice"}), "Hello, Alice! Nice to meet you."),
+        (
+            "my-mcp-server___multiply_numbers",
+            json!({"a": 2, "b": 3}),
+            "6",
+        ),
+        (
+            "my-mcp-server___greet_user",
+            json!({"name": "Alice"}),
+            "Hello, Alice! Nice to meet you.",
+        ),
     ] {
         let answer = alice.call(Some(&tokens.access), tool, arguments).await;
-        assert_eq!(result(&answer)["result"]["content"][0]["text"], text, "{}", answer.text());
+        assert_eq!(
+            result(&answer)["result"]["content"][0]["text"],
+            text,
+            "{}",
+            answer.text()
+        );
     }
 }
 
@@ -36,7 +56,10 @@ async fn a_scope_that_does_not_exist_is_refused() {
     let metadata = alice.discover().await;
     let url = alice.authorization_url(&metadata);
     let answer = alice.browser.open(&url).await.unwrap();
-    assert_eq!(answer.redirect_parameter("error").as_deref(), Some("invalid_scope"));
+    assert_eq!(
+        answer.redirect_parameter("error").as_deref(),
+        Some("invalid_scope")
+    );
     assert_eq!(answer.redirect_parameter("iss"), Some(demo.place("issuer")));
 }
 
@@ -45,9 +68,20 @@ async fn a_call_without_a_token_or_with_a_broken_one_meets_the_challenge() {
     let demo = Program::demo(&[]);
     let mut alice = Person::alice(&demo);
     for token in [None, Some("garbage"), Some("eyJhbGciOiJub25lIn0.e30.")] {
-        let answer = alice.call(token, "my-mcp-server___add_numbers", json!({"a": 2, "b": 3})).await;
+        let answer = alice
+            .call(
+                token,
+                "my-mcp-server___add_numbers",
+                json!({"a": 2, "b": 3}),
+            )
+            .await;
         assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
-        assert!(answer.header("www-authenticate").unwrap().contains("resource_metadata="));
+        assert!(
+            answer
+                .header("www-authenticate")
+                .unwrap()
+                .contains("resource_metadata=")
+        );
     }
 }
 
@@ -57,8 +91,20 @@ async fn a_wrong_password_gives_no_code() {
     let mut alice = Person::alice(&demo);
     alice.password = "malice".to_owned();
     let metadata = alice.discover().await;
-    let page = alice.browser.open(&alice.authorization_url(&metadata)).await.unwrap();
-    let again = alice.browser.submit(&page, &[("username", "alice"), ("password", "malice")], "login").await.unwrap();
+    let page = alice
+        .browser
+        .open(&alice.authorization_url(&metadata))
+        .await
+        .unwrap();
+    let again = alice
+        .browser
+        .submit(
+            &page,
+            &[("username", "alice"), ("password", "malice")],
+            "login",
+        )
+        .await
+        .unwrap();
     assert!(again.redirect().is_none());
     assert!(again.text().contains("name=\"password\""));
 }
@@ -68,8 +114,15 @@ async fn a_code_gives_tokens_only_once() {
     let demo = Program::demo(&[]);
     let mut alice = Person::alice(&demo);
     let metadata = alice.discover().await;
-    let code = alice.authorize(&metadata).await.redirect_parameter("code").unwrap();
-    assert_eq!(alice.exchange(&metadata, &code).await.status, StatusCode::OK);
+    let code = alice
+        .authorize(&metadata)
+        .await
+        .redirect_parameter("code")
+        .unwrap();
+    assert_eq!(
+        alice.exchange(&metadata, &code).await.status,
+        StatusCode::OK
+    );
     let again = alice.exchange(&metadata, &code).await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
     assert_eq!(again.json().unwrap()["error"], "invalid_grant");
@@ -96,16 +149,24 @@ async fn the_client_metadata_document_is_served_as_in_the_article() {
 async fn a_request_for_another_host_name_is_misdirected() {
     let demo = Program::demo(&[]);
     let mut request = rpc(&demo.place("mcp_endpoint"), None, &json!({}));
-    request.headers_mut().insert("host", "evil.example".parse().unwrap());
+    request
+        .headers_mut()
+        .insert("host", "evil.example".parse().unwrap());
     // The client sets `Host` itself, so the name goes over a socket of our own.
     let address = url::Url::parse(&demo.place("mcp_endpoint")).unwrap();
-    let answer = raw(&address, "GET /mcp HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await;
+    let answer = raw(
+        &address,
+        "GET /mcp HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
 }
 
 async fn raw(url: &url::Url, request: &str) -> String {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut socket = tokio::net::TcpStream::connect((url.host_str().unwrap(), url.port().unwrap())).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect((url.host_str().unwrap(), url.port().unwrap()))
+        .await
+        .unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
@@ -116,7 +177,7 @@ async fn raw(url: &url::Url, request: &str) -> String {
 async fn the_demonstration_prints_where_everything_is_and_ends_on_ctrl_c() {
     let demo = Program::demo(&[]);
     let printed = demo.printed();
-    let mut at = 0;
+    let mut rest = printed.as_str();
     for wanted in [
         demo.place("mcp_endpoint"),
         demo.place("issuer"),
@@ -126,8 +187,10 @@ async fn the_demonstration_prints_where_everything_is_and_ends_on_ctrl_c() {
         demo.place("python_command"),
         demo.place("verify_command"),
     ] {
-        let found = printed[at..].find(&wanted).unwrap_or_else(|| panic!("`{wanted}` is not printed in its turn:\n{printed}"));
-        at += found + wanted.len();
+        let (_, after) = rest
+            .split_once(&wanted)
+            .unwrap_or_else(|| panic!("`{wanted}` is not printed in its turn:\n{printed}"));
+        rest = after;
     }
     demo.signal("INT");
     let ended = demo.wait();
@@ -136,10 +199,15 @@ async fn the_demonstration_prints_where_everything_is_and_ends_on_ctrl_c() {
 
 #[tokio::test]
 async fn serve_runs_the_configuration_of_the_demonstration() {
-    let folder = program::Folder::new();
+    let folder = Folder::new();
     let (port, mcp_port) = (free_port(), free_port());
     let shown = command(&folder, &["config", "show", "--demo"])
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--mcp-listen", &format!("127.0.0.1:{mcp_port}")])
+        .args([
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+            "--mcp-listen",
+            &format!("127.0.0.1:{mcp_port}"),
+        ])
         .output()
         .unwrap();
     let configuration = String::from_utf8(shown.stdout).unwrap();
@@ -147,13 +215,25 @@ async fn serve_runs_the_configuration_of_the_demonstration() {
     // The ready file of `serve` knows nothing of the demonstration.
     served.ready["mcp_endpoint"] = json!(format!("http://127.0.0.1:{port}/mcp"));
     served.ready["issuer"] = json!(format!("http://127.0.0.1:{port}/realms/mcp-demo"));
-    served.ready["client_metadata_document"] = json!(format!("http://127.0.0.1:{port}/oauth/client-metadata.json"));
+    served.ready["client_metadata_document"] = json!(format!(
+        "http://127.0.0.1:{port}/oauth/client-metadata.json"
+    ));
     let mut alice = Person::alice(&served);
     let tokens = alice.log_in().await;
-    let answer = alice.call(Some(&tokens.access), "my-mcp-server___add_numbers", json!({"a": 2, "b": 3})).await;
+    let answer = alice
+        .call(
+            Some(&tokens.access),
+            "my-mcp-server___add_numbers",
+            json!({"a": 2, "b": 3}),
+        )
+        .await;
     assert_eq!(result(&answer)["result"]["content"][0]["text"], "5");
 }
 
 fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }

@@ -1,8 +1,6 @@
 //! What each command prints, and how it ends.
 
-mod program;
-
-use program::{Folder, run};
+use crate::program::{Folder, Program, command, run};
 
 #[test]
 fn without_a_command_the_commands_are_listed() {
@@ -22,6 +20,7 @@ fn without_a_command_the_commands_are_listed() {
       verify   Walk the authorization flow of any MCP endpoint, good and bad cases, and explain what was seen
       config   Check a configuration, show it, or print its schema
       migrate  Bring the database to the version of this program
+      client   Decide whose client metadata documents are accepted, where the mode is `approval`
       user     Add users and set their passwords
 
     Options:
@@ -49,17 +48,75 @@ fn an_unknown_command_is_a_wrong_command_line() {
 
 #[test]
 fn demo_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["demo", "-h"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["demo", "-h"], ""), @"
+    exit code: 0
+    --- stdout
+    Bring up everything on this machine: authorization server, gateway, an MCP server behind it
+
+    Usage: sekisho demo [OPTIONS]
+
+    Options:
+          --tls                   One HTTPS port with a host name for each role, certificates from a local CA
+          --domain <DOMAIN>       The domain of the host names [default: sekisho.localhost]
+          --listen <ADDRESS>      Where everything is served [default: 127.0.0.1:8480, with --tls 127.0.0.1:8443]
+          --mcp-listen <ADDRESS>  Where the MCP server listens [default: 127.0.0.1:8481]
+          --data <DIR>            Keep data in this directory
+          --ready-file <FILE>     Write where everything is to this file, as JSON, when requests are answered
+          --log-format <FORMAT>   How the log is written [default: text] [possible values: text, json]
+      -h, --help                  Print help (see more with '--help')
+    --- stderr
+    ");
 }
 
 #[test]
 fn serve_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["serve", "-h"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["serve", "-h"], ""), @"
+    exit code: 0
+    --- stdout
+    Run a configuration
+
+    Usage: sekisho serve [OPTIONS]
+
+    Options:
+          --config <FILE>        The configuration file [env: SEKISHO_CONFIG] [default: sekisho.yaml]
+          --ready-file <FILE>    Write the addresses to this file, as JSON, when requests are answered
+          --log-format <FORMAT>  How the log is written [default: text] [possible values: text, json]
+      -h, --help                 Print help (see more with '--help')
+    --- stderr
+    ");
 }
 
 #[test]
 fn verify_explains_itself() {
-    insta::assert_snapshot!(run(&Folder::new(), &["verify", "-h"], ""), @"");
+    insta::assert_snapshot!(run(&Folder::new(), &["verify", "-h"], ""), @"
+    exit code: 0
+    --- stdout
+    Walk the authorization flow of any MCP endpoint, good and bad cases, and explain what was seen
+
+    Usage: sekisho verify [OPTIONS] <URL>
+
+    Arguments:
+      <URL>  The MCP endpoint
+
+    Options:
+          --user <NAME>                  Who logs in; without a user the browser is opened
+          --password-file <FILE>         The file with the user's password, `-` for standard input
+          --other-user <NAME>            A second user, for the questions that need two
+          --other-password-file <FILE>   The file with the second user's password
+          --client-id <ID>               The URL of a client metadata document, or a registered client; without it the walk serves its own document
+          --client-secret-file <FILE>    The file with the secret of a registered client
+          --redirect-uri <URL>           A redirect URI of a registered client
+          --listen <ADDRESS>             Where to serve the walk's own client metadata document [default: 127.0.0.1:0]
+          --scope <SCOPE>                The scope to ask for, instead of what the deployment recommends
+          --refused-scope <SCOPE>        A scope that must not be granted [default: mcp:fail]
+          --max-wait <SECONDS>           How many seconds to wait for an access token to expire [default: 0]
+          --ca-file <FILE>               A CA as PEM that is trusted besides those of the system
+          --resolve <HOST=ADDRESS>       Look for a host at this address instead of asking DNS
+          --json                         Print the report as JSON
+          --diagram <FILE.svg|FILE.mmd>  Draw the sequence that happened, by the ending of the name as SVG or Mermaid
+      -h, --help                         Print help
+    --- stderr
+    ");
 }
 
 #[test]
@@ -81,6 +138,8 @@ fn a_wrong_configuration_is_reported_whole_and_ends_with_64() {
         "wrong.yaml",
         r#"listeners:
   - { name: main, address: "127.0.0.1:8480" }
+  - { name: secure, address: "127.0.0.1:8443", tls: { certificate_file: no.crt, key_file: no.key } }
+egress: { extra_ca_files: [ no-ca.pem ] }
 realms:
   - name: demo
     url: http://127.0.0.1:8480/realms/demo
@@ -103,19 +162,22 @@ gateways:
     exit code: 64
     --- stdout
     --- stderr
-    wrong.yaml:6: realms[0].scopes[0].name: `two words` can't be used: a scope contains a character that RFC 6749 §3.3 does not permit
-    wrong.yaml:7: realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set
-    wrong.yaml:7: realms[0].users[1].password: the file `nowhere` can't be read: no such file or directory
-    wrong.yaml:9: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
-    wrong.yaml:9: realms[0].clients[0].redirect_uris[1]: `not a url` can't be used: the redirect URI contains a space, a control character or a character outside ASCII
-    wrong.yaml:12: documents[0].document: the client metadata document lacks the property `redirect_uris`
-    wrong.yaml:16: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
+    wrong.yaml:3: listeners[1].tls.certificate_file: the file `no.crt` can't be read: no such file or directory
+    wrong.yaml:3: listeners[1].tls.key_file: the file `no.key` can't be read: no such file or directory
+    wrong.yaml:4: egress.extra_ca_files[0]: the file `no-ca.pem` can't be read: no such file or directory
+    wrong.yaml:8: realms[0].scopes[0].name: `two words` can't be used: a scope contains a character that RFC 6749 §3.3 does not permit
+    wrong.yaml:9: realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set
+    wrong.yaml:9: realms[0].users[1].password: the file `nowhere` can't be read: no such file or directory
+    wrong.yaml:11: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
+    wrong.yaml:11: realms[0].clients[0].redirect_uris[1]: `not a url` can't be used: the redirect URI contains a space, a control character or a character outside ASCII
+    wrong.yaml:14: documents[0].document: the client metadata document lacks the property `redirect_uris`
+    wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
-    wrong.yaml:17: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
+    wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
       hint: write scheme, host and port as a browser does: https://app.example.com
-    wrong.yaml:18: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
-    wrong.yaml:18: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
-    10 problems in the configuration
+    wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
+    wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
+    13 problems in the configuration
     ");
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
@@ -301,7 +363,20 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
 #[test]
 fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
     let folder = Folder::new();
-    let shown = run(&folder, &["config", "show", "--demo", "--tls", "--domain", "example.test", "--data", "/var/lib/sekisho"], "");
+    let shown = run(
+        &folder,
+        &[
+            "config",
+            "show",
+            "--demo",
+            "--tls",
+            "--domain",
+            "example.test",
+            "--data",
+            "/var/lib/sekisho",
+        ],
+        "",
+    );
     folder.write("demo.yaml", &shown.stdout);
     insta::assert_snapshot!(shown, @r#"
     exit code: 0
@@ -371,14 +446,22 @@ fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
     demo_mcp_server: { url: "https://mcp-server.example.test:8443/mcp" }
     --- stderr
     "#);
-    assert_eq!(run(&folder, &["config", "check", "demo.yaml"], "").status.code(), Some(0));
+    assert_eq!(
+        run(&folder, &["config", "check", "demo.yaml"], "")
+            .status
+            .code(),
+        Some(0)
+    );
 }
 
 #[test]
 fn the_schema_is_the_one_that_is_checked_in() {
     let printed = run(&Folder::new(), &["config", "schema"], "");
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.schema.json");
-    assert!(printed.stdout == std::fs::read_to_string(path).unwrap(), "hint: cargo xtask schema");
+    assert!(
+        printed.stdout.as_bytes() == std::fs::read(path).unwrap(),
+        "hint: cargo xtask schema"
+    );
 }
 
 /// A configuration with a database on disk.
@@ -450,21 +533,66 @@ fn users_are_added_and_given_passwords_from_standard_input_or_a_file() {
     ");
 }
 
+// SEC-34
+#[test]
+fn hosts_of_clients_are_approved_and_denied() {
+    let folder = Folder::new();
+    folder.write("sekisho.yaml", ON_DISK);
+    insta::assert_snapshot!(run(&folder, &["client", "list"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    ");
+    insta::assert_snapshot!(run(&folder, &["client", "approve", "App.example.com"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    clients of app.example.com are approved in realm `demo`
+    ");
+    insta::assert_snapshot!(run(&folder, &["client", "deny", "https://evil.example"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: `https://evil.example` is not a host name
+    ");
+    run(&folder, &["client", "deny", "evil.example"], "");
+    let listed = run(&folder, &["client", "list"], "");
+    assert!(
+        listed.stdout.contains("approved  app.example.com"),
+        "{listed}"
+    );
+    assert!(listed.stdout.contains("denied    evil.example"), "{listed}");
+}
+
 #[test]
 fn a_database_in_memory_has_no_users_to_add_to() {
     let folder = Folder::new();
-    folder.write("sekisho.yaml", &format!("{ON_DISK}store: {{ url: \"sqlite::memory:\" }}\n"));
+    folder.write(
+        "sekisho.yaml",
+        &format!("{ON_DISK}store: {{ url: \"sqlite::memory:\" }}\n"),
+    );
     insta::assert_snapshot!(run(&folder, &["user", "add", "alice"], "x"), @"
     exit code: 1
     --- stdout
     --- stderr
-    error: the database is in memory, where no other process can add users
+    error: the database is in memory, where another process can't reach it
     ");
 }
 
 #[test]
 fn verify_of_nothing_fails() {
-    let ended = run(&Folder::new(), &["verify", "http://127.0.0.1:1/mcp", "--user", "a", "--password-file", "-"], "x");
+    let ended = run(
+        &Folder::new(),
+        &[
+            "verify",
+            "http://127.0.0.1:1/mcp",
+            "--user",
+            "a",
+            "--password-file",
+            "-",
+        ],
+        "x",
+    );
     assert_eq!(ended.status.code(), Some(1), "{ended}");
     assert!(ended.stdout.starts_with("fail"), "{ended}");
 }
@@ -473,29 +601,61 @@ fn verify_of_nothing_fails() {
 fn a_port_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let ended = run(&Folder::new(), &["demo", "--listen", &address, "--mcp-listen", "127.0.0.1:0"], "");
+    let ended = run(
+        &Folder::new(),
+        &["demo", "--listen", &address, "--mcp-listen", "127.0.0.1:0"],
+        "",
+    );
     assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains(&address) && ended.stderr.contains("address already in use"), "{ended}");
+    assert!(
+        ended.stderr.contains(&address) && ended.stderr.contains("address already in use"),
+        "{ended}"
+    );
 }
 
 #[test]
 fn a_database_that_a_running_program_has_open_is_left_alone() {
     let folder = Folder::new();
     let path = folder.path().to_path_buf();
-    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let configuration = ON_DISK.replace("8480", &free().to_string()) + "management: { address: \"127.0.0.1:0\" }\n";
-    let served = program::Program::serve(folder, &configuration);
-    insta::assert_snapshot!(run(&served.folder, &["user", "add", "alice"], "x"), @"");
+    let free = || {
+        std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port()
+    };
+    let configuration =
+        ON_DISK.replace("8480", &free().to_string()) + "management: { address: \"127.0.0.1:0\" }\n";
+    let served = Program::serve(folder, &configuration);
+    let ended = run(&served.folder, &["user", "add", "alice"], "x");
+    assert_eq!(ended.status.code(), Some(1));
+    assert!(
+        ended.stderr.contains("is in use by another process"),
+        "{ended}"
+    );
     assert!(path.join("sekisho-data/sekisho.db").exists());
 }
 
 #[test]
 fn a_log_filter_that_means_nothing_is_refused() {
     let folder = Folder::new();
-    let ended = program::command(&folder, &["demo", "--listen", "127.0.0.1:0", "--mcp-listen", "127.0.0.1:0"])
-        .env("RUST_LOG", "auth=loud")
-        .output()
-        .unwrap();
+    let ended = command(
+        &folder,
+        &[
+            "demo",
+            "--listen",
+            "127.0.0.1:0",
+            "--mcp-listen",
+            "127.0.0.1:0",
+        ],
+    )
+    .env("RUST_LOG", "auth=loud")
+    .output()
+    .unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    assert!(String::from_utf8(ended.stderr).unwrap().contains("RUST_LOG"));
+    assert!(
+        String::from_utf8(ended.stderr)
+            .unwrap()
+            .contains("RUST_LOG")
+    );
 }

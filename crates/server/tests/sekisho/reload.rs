@@ -1,10 +1,8 @@
 //! SIGHUP: a good configuration replaces the running one, a bad one is refused and changes nothing.
 
-mod program;
-
+use crate::program::person::Person;
+use crate::program::{Folder, Program, run};
 use http::StatusCode;
-use program::person::Person;
-use program::{Folder, Program};
 use serde_json::json;
 
 /// The demonstration under free ports, as a file.
@@ -16,13 +14,29 @@ struct Served {
 
 impl Served {
     fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mcp_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let mcp_port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let folder = Folder::new();
         let listen = format!("127.0.0.1:{port}");
-        let shown = program::run(
+        let shown = run(
             &folder,
-            &["config", "show", "--demo", "--listen", &listen, "--mcp-listen", &format!("127.0.0.1:{mcp_port}")],
+            &[
+                "config",
+                "show",
+                "--demo",
+                "--listen",
+                &listen,
+                "--mcp-listen",
+                &format!("127.0.0.1:{mcp_port}"),
+            ],
             "",
         );
         let mut program = Program::serve(folder, &shown.stdout);
@@ -30,7 +44,11 @@ impl Served {
         program.ready["issuer"] = json!(format!("http://{listen}/realms/mcp-demo"));
         let document = format!("http://{listen}/oauth/client-metadata.json");
         program.ready["client_metadata_document"] = json!(document);
-        Self { program, configuration: shown.stdout, document }
+        Self {
+            program,
+            configuration: shown.stdout,
+            document,
+        }
     }
 
     /// Replaces the configuration and tells the program.
@@ -41,16 +59,23 @@ impl Served {
 
     async fn client_name(&self) -> String {
         let page = self.program.browser().get(&self.document).await.unwrap();
-        page.json().unwrap()["client_name"].as_str().unwrap().to_owned()
+        page.json().unwrap()["client_name"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 }
 
 #[tokio::test]
 async fn a_good_configuration_replaces_the_running_one() {
     let mut served = Served::start();
-    let changed = served.configuration.replace("MCP Inspector AWS CIMD Client", "Another Name");
+    let changed = served
+        .configuration
+        .replace("MCP Inspector AWS CIMD Client", "Another Name");
     served.reload(&changed);
-    served.program.until("the reload", |program| program.log().contains("configuration was replaced"));
+    served.program.until("the reload", |program| {
+        program.log().contains("configuration was replaced")
+    });
     assert_eq!(served.client_name().await, "Another Name");
 }
 
@@ -63,30 +88,57 @@ async fn a_bad_configuration_is_refused_with_all_its_mistakes_and_changes_nothin
         .replace("allowed_scopes", "allowed_scops")
         .replace("mode: open", "mode: opne");
     served.reload(&changed);
-    served.program.until("the refusal", |program| program.log().contains("configuration was not replaced"));
+    served.program.until("the refusal", |program| {
+        program.log().contains("configuration was not replaced")
+    });
     let log = served.program.log();
-    assert!(log.contains("did you mean `allowed_scopes`?") && log.contains("did you mean `open`?"), "{log}");
+    assert!(
+        log.contains("did you mean `allowed_scopes`?") && log.contains("did you mean `open`?"),
+        "{log}"
+    );
     assert_eq!(served.client_name().await, "MCP Inspector AWS CIMD Client");
 }
 
 #[tokio::test]
 async fn the_address_of_a_listener_cannot_be_changed() {
     let mut served = Served::start();
-    let changed = served.configuration.replacen("  - name: main\n    address: \"127.0.0.1:", "  - name: main\n    address: \"127.0.0.2:", 1);
+    let changed = served.configuration.replacen(
+        "  - name: main\n    address: \"127.0.0.1:",
+        "  - name: main\n    address: \"127.0.0.2:",
+        1,
+    );
     assert_ne!(changed, served.configuration);
     served.reload(&changed);
-    served.program.until("the refusal", |program| program.log().contains("configuration was not replaced"));
-    assert!(served.program.log().contains("listeners[0].address"), "{}", served.program.log());
+    served.program.until("the refusal", |program| {
+        program.log().contains("configuration was not replaced")
+    });
+    assert!(
+        served.program.log().contains("listeners[0].address"),
+        "{}",
+        served.program.log()
+    );
 }
 
 #[tokio::test]
 async fn users_and_sessions_survive_a_reload() {
     let mut served = Served::start();
     let token = Person::alice(&served.program).log_in().await.access;
-    served.reload(&served.configuration.replace("MCP Inspector AWS CIMD Client", "Another Name"));
-    served.program.until("the reload", |program| program.log().contains("configuration was replaced"));
+    served.reload(
+        &served
+            .configuration
+            .replace("MCP Inspector AWS CIMD Client", "Another Name"),
+    );
+    served.program.until("the reload", |program| {
+        program.log().contains("configuration was replaced")
+    });
     let mut alice = Person::alice(&served.program);
-    let answer = alice.call(Some(&token), "my-mcp-server___add_numbers", json!({"a": 2, "b": 3})).await;
+    let answer = alice
+        .call(
+            Some(&token),
+            "my-mcp-server___add_numbers",
+            json!({"a": 2, "b": 3}),
+        )
+        .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
@@ -95,9 +147,14 @@ async fn a_user_who_is_declared_by_a_reload_can_log_in() {
     let mut served = Served::start();
     let bob = "    users:\n      - { username: bob, password: { danger_literal: bobs-password }, email: bob@example.com }\n";
     served.reload(&served.configuration.replace("    users:\n", bob));
-    served.program.until("the reload", |program| program.log().contains("configuration was replaced"));
+    served.program.until("the reload", |program| {
+        program.log().contains("configuration was replaced")
+    });
     let mut person = Person::alice(&served.program);
     person.username = "bob".to_owned();
     person.password = "bobs-password".to_owned();
-    assert_eq!(person.log_in().await.scope, "openid profile email mcp:tools");
+    assert_eq!(
+        person.log_in().await.scope,
+        "openid profile email mcp:tools"
+    );
 }

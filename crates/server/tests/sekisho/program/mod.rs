@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use net::egress::client::Client;
 use net::egress::connect::{Connector, ExtraRoots};
@@ -16,31 +16,36 @@ use net::egress::rules::Rules;
 use parking_lot::Mutex;
 use serde_json::Value;
 use testkit::browser::Browser;
+use tokio::time::Instant;
 
-pub mod person;
+pub(crate) mod person;
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A directory that is removed when dropped.
-pub struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     /// An empty directory.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("sekisho-test-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "sekisho-test-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 
     /// Writes a file and gives its path.
-    pub fn write(&self, name: &str, content: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, content: &str) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, content).unwrap();
         path
@@ -54,36 +59,54 @@ impl Drop for Folder {
 }
 
 /// The program with these arguments, in this directory, with nothing of the tester's environment that it would read.
-pub fn command(folder: &Folder, arguments: &[&str]) -> Command {
+pub(crate) fn command(folder: &Folder, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-    command.args(arguments).current_dir(folder.path()).env_remove("RUST_LOG").env_remove("SEKISHO_CONFIG");
-    command.env("XDG_DATA_HOME", folder.path().join("home")).env("HOME", folder.path());
+    command
+        .args(arguments)
+        .current_dir(folder.path())
+        .env_remove("RUST_LOG")
+        .env_remove("SEKISHO_CONFIG");
+    command
+        .env("XDG_DATA_HOME", folder.path().join("home"))
+        .env("HOME", folder.path());
     command
 }
 
 /// What a command that ends by itself gave.
-pub struct Ended {
-    pub status: ExitStatus,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl std::fmt::Display for Ended {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let code = self.status.code().map_or_else(|| "killed".to_owned(), |code| code.to_string());
-        write!(f, "exit code: {code}\n--- stdout\n{}--- stderr\n{}", self.stdout, self.stderr)
+        let code = self
+            .status
+            .code()
+            .map_or_else(|| "killed".to_owned(), |code| code.to_string());
+        write!(
+            f,
+            "exit code: {code}\n--- stdout\n{}--- stderr\n{}",
+            self.stdout, self.stderr
+        )
     }
 }
 
 /// Runs a command to its end, with `input` on its standard input.
-pub fn run(folder: &Folder, arguments: &[&str], input: &str) -> Ended {
+pub(crate) fn run(folder: &Folder, arguments: &[&str], input: &str) -> Ended {
     let mut child = command(folder, arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
     let output = child.wait_with_output().unwrap();
     Ended {
         status: output.status,
@@ -93,11 +116,11 @@ pub fn run(folder: &Folder, arguments: &[&str], input: &str) -> Ended {
 }
 
 /// The program while it runs.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
-    pub folder: Folder,
+    pub(crate) folder: Folder,
     /// What the ready file says.
-    pub ready: Value,
+    pub(crate) ready: Value,
     stdout: Collected,
     stderr: Collected,
 }
@@ -115,19 +138,25 @@ impl Collected {
         let reader = std::thread::spawn(move || {
             let mut lines = BufReader::new(stream);
             let mut line = Vec::new();
-            while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            while lines
+                .read_until(b'\n', &mut line)
+                .is_ok_and(|read| read > 0)
+            {
                 into.lock().push_str(&String::from_utf8_lossy(&line));
                 line.clear();
             }
         });
-        Self { text, reader: Some(reader) }
+        Self {
+            text,
+            reader: Some(reader),
+        }
     }
 
     fn so_far(&self) -> String {
         self.text.lock().clone()
     }
 
-    fn to_the_end(&mut self) -> String {
+    fn drain(&mut self) -> String {
         if let Some(reader) = self.reader.take() {
             reader.join().unwrap();
         }
@@ -137,7 +166,7 @@ impl Collected {
 
 impl Program {
     /// `sekisho demo` on free ports, with more arguments.
-    pub fn demo(arguments: &[&str]) -> Self {
+    pub(crate) fn demo(arguments: &[&str]) -> Self {
         let mut all = vec!["demo", "--listen", "127.0.0.1:0"];
         if !arguments.contains(&"--tls") {
             all.extend(["--mcp-listen", "127.0.0.1:0"]);
@@ -147,13 +176,13 @@ impl Program {
     }
 
     /// `sekisho serve` with this configuration.
-    pub fn serve(folder: Folder, configuration: &str) -> Self {
+    pub(crate) fn serve(folder: Folder, configuration: &str) -> Self {
         folder.write("sekisho.yaml", configuration);
         Self::start(folder, &["serve", "--config", "sekisho.yaml"], &[])
     }
 
     /// The program with these arguments and environment, waited for until it is ready.
-    pub fn start(folder: Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(folder: Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let file = folder.path().join("ready.json");
         let mut child = command(&folder, arguments)
             .arg("--ready-file")
@@ -166,13 +195,22 @@ impl Program {
             .unwrap();
         let stdout = Collected::from(child.stdout.take().unwrap());
         let stderr = Collected::from(child.stderr.take().unwrap());
-        let mut program = Self { child, folder, ready: Value::Null, stdout, stderr };
+        let mut program = Self {
+            child,
+            folder,
+            ready: Value::Null,
+            stdout,
+            stderr,
+        };
         program.until("the ready file", |program| {
             if let Some(status) = program.child.try_wait().unwrap() {
-                panic!("ended with {status} before it was ready:\n{}", program.stderr.to_the_end());
+                panic!(
+                    "ended with {status} before it was ready:\n{}",
+                    program.stderr.drain()
+                );
             }
-            std::fs::read_to_string(&file).is_ok_and(|text| {
-                program.ready = serde_json::from_str(&text).unwrap();
+            std::fs::read(&file).is_ok_and(|text| {
+                program.ready = serde_json::from_slice(&text).unwrap();
                 true
             })
         });
@@ -180,78 +218,108 @@ impl Program {
     }
 
     /// Waits until a condition holds.
-    pub fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, mut condition: impl FnMut(&mut Self) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(self) {
-            assert!(Instant::now() < deadline, "waited in vain for {what}; the log says:\n{}", self.log());
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}; the log says:\n{}",
+                self.log()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
     /// A text of the ready file.
-    pub fn place(&self, name: &str) -> String {
-        self.ready.get(name).and_then(Value::as_str).unwrap_or_else(|| panic!("no `{name}` in {}", self.ready)).to_owned()
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.ready
+            .get(name)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no `{name}` in {}", self.ready))
+            .to_owned()
     }
 
     /// The URL of the management listener.
-    pub fn management(&self, path: &str) -> String {
+    pub(crate) fn management(&self, path: &str) -> String {
         format!("http://{}{path}", self.place("management"))
     }
 
     /// The log so far.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.stderr.so_far()
     }
 
     /// What it printed so far.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         self.stdout.so_far()
     }
 
     /// Sends a signal by name, as `TERM`.
-    pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).status().unwrap();
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Whether it has ended.
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// Waits for its end and gives all that it wrote.
-    pub fn wait(mut self) -> Ended {
+    pub(crate) fn wait(mut self) -> Ended {
         let mut status = None;
         self.until("its end", |program| {
             status = program.child.try_wait().unwrap();
             status.is_some()
         });
-        let (stdout, stderr) = (self.stdout.to_the_end(), self.stderr.to_the_end());
-        Ended { status: status.unwrap(), stdout, stderr }
+        let (stdout, stderr) = (self.stdout.drain(), self.stderr.drain());
+        Ended {
+            status: status.unwrap(),
+            stdout,
+            stderr,
+        }
     }
 
     /// A client that reaches it by all of its names.
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         let mut roots = ExtraRoots::default();
         if let Some(path) = self.ready.get("ca_certificate").and_then(Value::as_str) {
             roots.add_pem(&std::fs::read(path).unwrap()).unwrap();
         }
-        let names = ["mcp_endpoint", "issuer", "client_metadata_document", "mcp_server"]
-            .iter()
-            .filter_map(|name| self.ready.get(*name).and_then(Value::as_str))
-            .filter_map(|text| url::Url::parse(text).ok())
-            .filter_map(|url| Some((url.host_str()?.to_owned(), ([127, 0, 0, 1], url.port_or_known_default()?).into())));
+        let names = [
+            "mcp_endpoint",
+            "issuer",
+            "client_metadata_document",
+            "mcp_server",
+        ]
+        .iter()
+        .filter_map(|name| self.ready.get(*name).and_then(Value::as_str))
+        .filter_map(|text| url::Url::parse(text).ok())
+        .filter_map(|url| {
+            Some((
+                url.host_str()?.to_owned(),
+                ([127, 0, 0, 1], url.port_or_known_default()?).into(),
+            ))
+        });
         let resolver = HostMap::new(names, Arc::new(SystemResolver));
-        let rules = Rules { allow_networks: vec!["127.0.0.0/8".parse().unwrap()], allow_http: true, ports: None };
+        let rules = Rules {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ports: None,
+        };
         Client::new(Arc::new(Connector::new(Arc::new(resolver), roots)), rules)
     }
 
     /// A person with a browser.
-    pub fn browser(&self) -> Browser {
+    pub(crate) fn browser(&self) -> Browser {
         Browser::over_http(self.client())
     }
 }

@@ -1,15 +1,17 @@
 //! The story on HTTPS: four names on one port, and every inner hop by name.
 
-mod program;
-
-use program::Program;
-use program::person::{Person, claims, result};
+use crate::program::person::{Person, claims, result};
+use crate::program::{Folder, Program};
 use serde_json::json;
 
 #[tokio::test]
 async fn everything_works_by_name_over_https_on_one_port() {
-    let folder = program::Folder::new();
-    let demo = Program::demo(&["--tls", "--data", &folder.path().join("data").to_string_lossy()]);
+    let folder = Folder::new();
+    let demo = Program::demo(&[
+        "--tls",
+        "--data",
+        &folder.path().join("data").to_string_lossy(),
+    ]);
     for (name, host) in [
         ("mcp_endpoint", "gateway.sekisho.localhost"),
         ("issuer", "auth.sekisho.localhost"),
@@ -22,19 +24,33 @@ async fn everything_works_by_name_over_https_on_one_port() {
     let mut alice = Person::alice(&demo);
     let tokens = alice.log_in().await;
     assert_eq!(claims(&tokens.access)["iss"], demo.place("issuer"));
-    let answer = alice.call(Some(&tokens.access), "my-mcp-server___add_numbers", json!({"a": 2, "b": 3})).await;
-    assert_eq!(result(&answer)["result"]["content"][0]["text"], "5", "{}", answer.text());
+    let answer = alice
+        .call(
+            Some(&tokens.access),
+            "my-mcp-server___add_numbers",
+            json!({"a": 2, "b": 3}),
+        )
+        .await;
+    assert_eq!(
+        result(&answer)["result"]["content"][0]["text"],
+        "5",
+        "{}",
+        answer.text()
+    );
 }
 
 #[tokio::test]
 async fn the_local_ca_is_kept_in_the_data_directory() {
-    let folder = program::Folder::new();
+    let folder = Folder::new();
     let data = folder.path().join("data");
     let arguments = ["--tls", "--data", &data.to_string_lossy()];
     let read = || std::fs::read(data.join("local-ca.pem")).unwrap();
     let first = {
         let demo = Program::demo(&arguments);
-        assert_eq!(demo.place("ca_certificate"), data.join("local-ca.pem").to_string_lossy());
+        assert_eq!(
+            demo.place("ca_certificate"),
+            data.join("local-ca.pem").to_string_lossy()
+        );
         read()
     };
     let _again = Program::demo(&arguments);
@@ -43,9 +59,15 @@ async fn the_local_ca_is_kept_in_the_data_directory() {
 
 #[tokio::test]
 async fn another_domain_can_be_chosen() {
-    let folder = program::Folder::new();
+    let folder = Folder::new();
     let data = folder.path().join("data");
-    let demo = Program::demo(&["--tls", "--domain", "mcp.test", "--data", &data.to_string_lossy()]);
+    let demo = Program::demo(&[
+        "--tls",
+        "--domain",
+        "mcp.test",
+        "--data",
+        &data.to_string_lossy(),
+    ]);
     assert!(demo.place("issuer").starts_with("https://auth.mcp.test:"));
     let mut alice = Person::alice(&demo);
     let tokens = alice.log_in().await;
@@ -54,9 +76,16 @@ async fn another_domain_can_be_chosen() {
 
 #[tokio::test]
 async fn a_service_answers_under_its_own_name_only() {
-    let folder = program::Folder::new();
-    let demo = Program::demo(&["--tls", "--data", &folder.path().join("data").to_string_lossy()]);
+    let folder = Folder::new();
+    let demo = Program::demo(&[
+        "--tls",
+        "--data",
+        &folder.path().join("data").to_string_lossy(),
+    ]);
     let mut browser = demo.browser();
     let elsewhere = demo.place("mcp_endpoint").replace("gateway.", "cimd.");
-    assert_eq!(browser.get(&elsewhere).await.unwrap().status, http::StatusCode::NOT_FOUND);
+    assert_eq!(
+        browser.get(&elsewhere).await.unwrap().status,
+        http::StatusCode::NOT_FOUND
+    );
 }

@@ -11,30 +11,30 @@ use url::Url;
 use super::Program;
 
 /// A verifier as clients draw them; its challenge is computed.
-pub const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-4.1";
+pub(crate) const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-4.1";
 
 /// An MCP client in the hands of a person.
-pub struct Person<'a> {
-    pub program: &'a Program,
-    pub browser: Browser,
-    pub username: String,
-    pub password: String,
-    pub client_id: String,
-    pub redirect_uri: String,
-    pub scope: String,
+pub(crate) struct Person<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) browser: Browser,
+    pub(crate) username: String,
+    pub(crate) password: String,
+    pub(crate) client_id: String,
+    pub(crate) redirect_uri: String,
+    pub(crate) scope: String,
 }
 
 /// What the token endpoint gave.
 #[derive(Clone, Debug)]
-pub struct Tokens {
-    pub access: String,
-    pub refresh: String,
-    pub scope: String,
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+    pub(crate) scope: String,
 }
 
 impl<'a> Person<'a> {
     /// Alice with the client of the demonstration.
-    pub fn alice(program: &'a Program) -> Self {
+    pub(crate) fn alice(program: &'a Program) -> Self {
         Self {
             browser: program.browser(),
             program,
@@ -47,22 +47,36 @@ impl<'a> Person<'a> {
     }
 
     /// Finds out where to authorize, as a client does: challenge, resource metadata, server metadata.
-    pub async fn discover(&mut self) -> Value {
-        let challenged = self.browser.send(rpc(&self.program.place("mcp_endpoint"), None, &json!({}))).await.unwrap();
+    pub(crate) async fn discover(&mut self) -> Value {
+        let challenged = self
+            .browser
+            .send(rpc(&self.program.place("mcp_endpoint"), None, &json!({})))
+            .await
+            .unwrap();
         assert_eq!(challenged.status, StatusCode::UNAUTHORIZED);
         let challenge = challenged.header("www-authenticate").unwrap();
-        let metadata = challenge.split("resource_metadata=\"").nth(1).unwrap().split('"').next().unwrap();
+        let metadata = challenge
+            .split("resource_metadata=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
         let resource = self.browser.get(metadata).await.unwrap().json().unwrap();
         assert_eq!(resource["resource"], self.program.place("mcp_endpoint"));
         let issuer = Url::parse(resource["authorization_servers"][0].as_str().unwrap()).unwrap();
-        let document = format!("{}/.well-known/oauth-authorization-server{}", issuer.origin().ascii_serialization(), issuer.path());
+        let document = format!(
+            "{}/.well-known/oauth-authorization-server{}",
+            issuer.origin().ascii_serialization(),
+            issuer.path()
+        );
         let metadata = self.browser.get(&document).await.unwrap().json().unwrap();
         assert_eq!(metadata["issuer"], issuer.as_str());
         metadata
     }
 
     /// The URL that the client sends the browser to.
-    pub fn authorization_url(&self, metadata: &Value) -> String {
+    pub(crate) fn authorization_url(&self, metadata: &Value) -> String {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, VERIFIER.as_bytes());
         let challenge = URL_SAFE_NO_PAD.encode(digest);
         let parameters = [
@@ -75,15 +89,23 @@ impl<'a> Person<'a> {
             ("code_challenge_method", "S256"),
             ("resource", &self.program.place("mcp_endpoint")),
         ];
-        Url::parse_with_params(metadata["authorization_endpoint"].as_str().unwrap(), parameters).unwrap().into()
+        Url::parse_with_params(
+            metadata["authorization_endpoint"].as_str().unwrap(),
+            parameters,
+        )
+        .unwrap()
+        .into()
     }
 
     /// Opens the authorization URL, logs in and allows; gives the redirect to the client.
-    pub async fn authorize(&mut self, metadata: &Value) -> Page {
+    pub(crate) async fn authorize(&mut self, metadata: &Value) -> Page {
         let url = self.authorization_url(metadata);
         let mut page = self.browser.open(&url).await.unwrap();
         if page.redirect().is_none() && page.text().contains("name=\"password\"") {
-            let fill = [("username", self.username.as_str()), ("password", self.password.as_str())];
+            let fill = [
+                ("username", self.username.as_str()),
+                ("password", self.password.as_str()),
+            ];
             page = self.browser.submit(&page, &fill, "login").await.unwrap();
         }
         if page.redirect().is_none() {
@@ -93,7 +115,7 @@ impl<'a> Person<'a> {
     }
 
     /// Exchanges a code.
-    pub async fn exchange(&mut self, metadata: &Value, code: &str) -> Page {
+    pub(crate) async fn exchange(&mut self, metadata: &Value, code: &str) -> Page {
         let fields = [
             ("grant_type", "authorization_code"),
             ("client_id", self.client_id.as_str()),
@@ -111,21 +133,34 @@ impl<'a> Person<'a> {
     }
 
     /// The whole way from nothing to a token.
-    pub async fn log_in(&mut self) -> Tokens {
+    pub(crate) async fn log_in(&mut self) -> Tokens {
         let metadata = self.discover().await;
         let answer = self.authorize(&metadata).await;
-        assert_eq!(answer.redirect_parameter("state").as_deref(), Some("the-state"), "{} {}", answer.status, answer.text());
-        assert_eq!(answer.redirect_parameter("iss").as_deref(), metadata["issuer"].as_str());
+        assert_eq!(
+            answer.redirect_parameter("state").as_deref(),
+            Some("the-state"),
+            "{} {}",
+            answer.status,
+            answer.text()
+        );
+        assert_eq!(
+            answer.redirect_parameter("iss").as_deref(),
+            metadata["issuer"].as_str()
+        );
         let code = answer.redirect_parameter("code").unwrap();
         let tokens = self.exchange(&metadata, &code).await;
         assert_eq!(tokens.status, StatusCode::OK, "{}", tokens.text());
         let tokens = tokens.json().unwrap();
         let text = |name: &str| tokens[name].as_str().unwrap_or_default().to_owned();
-        Tokens { access: text("access_token"), refresh: text("refresh_token"), scope: text("scope") }
+        Tokens {
+            access: text("access_token"),
+            refresh: text("refresh_token"),
+            scope: text("scope"),
+        }
     }
 
     /// Calls a tool in the era without sessions.
-    pub async fn call(&mut self, token: Option<&str>, tool: &str, arguments: Value) -> Page {
+    pub(crate) async fn call(&mut self, token: Option<&str>, tool: &str, arguments: Value) -> Page {
         let message = json!({
             "jsonrpc": "2.0", "id": 1, "method": "tools/call",
             "params": {
@@ -147,23 +182,32 @@ impl<'a> Person<'a> {
 }
 
 /// A JSON-RPC message as a request.
-pub fn rpc(url: &str, token: Option<&str>, message: &Value) -> Request<Bytes> {
+pub(crate) fn rpc(url: &str, token: Option<&str>, message: &Value) -> Request<Bytes> {
     let mut request = Request::post(url)
         .header("content-type", "application/json")
         .header("accept", "application/json, text/event-stream")
         .body(Bytes::from(message.to_string()))
         .unwrap();
     if let Some(token) = token {
-        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        request
+            .headers_mut()
+            .insert("authorization", format!("Bearer {token}").parse().unwrap());
     }
     request
 }
 
 /// The result of an answer, whether it came as JSON or as the last event of a stream.
-pub fn result(page: &Page) -> Value {
+pub(crate) fn result(page: &Page) -> Value {
     let text = page.text();
-    let json = if page.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        text.lines().filter_map(|line| line.strip_prefix("data: ")).last().unwrap_or_default().to_owned()
+    let json = if page
+        .header("content-type")
+        .is_some_and(|kind| kind.starts_with("text/event-stream"))
+    {
+        text.lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .next_back()
+            .unwrap_or_default()
+            .to_owned()
     } else {
         text
     };
@@ -171,7 +215,7 @@ pub fn result(page: &Page) -> Value {
 }
 
 /// The claims of a token, unverified.
-pub fn claims(token: &str) -> Value {
+pub(crate) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }

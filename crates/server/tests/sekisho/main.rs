@@ -1,0 +1,19 @@
+//! The real program from outside: its commands, its stories, its life and its end.
+
+#[cfg(test)]
+mod program;
+
+#[cfg(test)]
+mod canary;
+#[cfg(test)]
+mod cli;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod story_demo;
+#[cfg(test)]
+mod story_tls;
+#[cfg(test)]
+mod story_verify;
