@@ -47,7 +47,7 @@ test('the newest Inspector, with CIMD', async (t) => {
       for (const tool of ['add_numbers', 'greet_user', 'multiply_numbers']) assert.ok(names.includes(`my-mcp-server___${tool}`), String(names));
 
       const call = ['--method', 'tools/call', '--tool-name', 'my-mcp-server___add_numbers', '--tool-args-json', '{"a":2,"b":3}'];
-      const called = await inspect(t, place, ['--protocol-era', era, '--use-stored-auth', ...call], home);
+      const called = await inspect(t, place, ['--protocol-era', era, ...call], home);
       assert.equal(called.code, 0, `${called.stdout}\n${called.stderr}`);
       assert.match(called.stdout, /"text":\s*"5"/);
     });
