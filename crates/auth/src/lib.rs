@@ -36,6 +36,7 @@ mod interaction;
 mod pages;
 mod password_pool;
 mod request_body;
+mod source;
 mod stylesheet;
 mod texts;
 

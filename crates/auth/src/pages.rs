@@ -37,7 +37,9 @@ pub(crate) enum Asker {
         host: String,
         /// What the document calls the client.
         claimed_name: String,
-        /// Whether nobody has consented to anything of this host yet.
+        /// Whether the document came over https; otherwise nothing about it is certain.
+        protected: bool,
+        /// Whether nobody has consented to anything of this client yet.
         first_seen: bool,
     },
     /// A client that the administrator registered, under the name that the administrator gave.
@@ -243,11 +245,13 @@ mod tests {
             Asker::Verified {
                 host: "claude.ai".to_owned(),
                 claimed_name: "Claude Code".to_owned(),
+                protected: true,
                 first_seen: true,
             },
             Asker::Verified {
                 host: "evil.example".to_owned(),
                 claimed_name: "<script>alert(1)</script>\"'&".to_owned(),
+                protected: false,
                 first_seen: false,
             },
             Asker::Registered {

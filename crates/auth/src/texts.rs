@@ -23,11 +23,7 @@ impl Language {
                 .find_map(|part| part.strip_prefix("q="))
                 .map_or(1.0, |q| q.parse::<f32>().unwrap_or(0.0));
             let primary = tag.split('-').next().unwrap_or_default();
-            let language = if primary.eq_ignore_ascii_case("ja") {
-                Self::Japanese
-            } else if primary.eq_ignore_ascii_case("en") {
-                Self::English
-            } else {
+            let Some(language) = Self::from_primary(primary) else {
                 continue;
             };
             if weight > best.1 {
@@ -35,6 +31,23 @@ impl Language {
             }
         }
         best.0
+    }
+
+    /// The first of ours in `ui_locales` (OpenID Connect Core §3.1.2.1), which a client may send.
+    pub(crate) fn from_ui_locales(locales: &str) -> Option<Self> {
+        locales
+            .split(' ')
+            .find_map(|tag| Self::from_primary(tag.split('-').next().unwrap_or_default()))
+    }
+
+    fn from_primary(tag: &str) -> Option<Self> {
+        if tag.eq_ignore_ascii_case("ja") {
+            Some(Self::Japanese)
+        } else if tag.eq_ignore_ascii_case("en") {
+            Some(Self::English)
+        } else {
+            None
+        }
     }
 
     /// The sentences in this language.
@@ -69,6 +82,7 @@ pub(crate) struct Texts {
     pub(crate) consent_title: &'static str,
     pub(crate) who_asks: &'static str,
     pub(crate) host_verified: &'static str,
+    pub(crate) host_over_http: &'static str,
     pub(crate) calls_itself: &'static str,
     pub(crate) claimed: &'static str,
     pub(crate) first_seen: &'static str,
@@ -156,6 +170,7 @@ static ENGLISH: Texts = Texts {
     consent_title: "Allow access?",
     who_asks: "Who asks",
     host_verified: "Verified: the description of this application was read from this address.",
+    host_over_http: "Not protected: the description of this application was read over a plain connection.",
     calls_itself: "Calls itself",
     claimed: "not verified",
     first_seen: "First time here: nobody on this server has allowed this application before.",
@@ -168,7 +183,7 @@ static ENGLISH: Texts = Texts {
     only_this_device: "The answer goes to a program on your own device, and any program there can claim to be this application. \
         Allow it only if you have just started signing in from it.",
     what_it_gets: "What it would get",
-    at_resource: "At",
+    at_resource: "On this service",
     allowed_to: "It could",
     signed_in_as: "Signed in as",
     switch_user: "Use another account",
@@ -176,10 +191,10 @@ static ENGLISH: Texts = Texts {
     deny_button: "Do not allow",
     consent_remembered: "Your decision to allow is remembered until the application asks for more or changes its description.",
 
-    scope_openid: "know that it is you",
-    scope_profile: "read your name",
-    scope_email: "read your e-mail address",
-    scope_other: "use the permission",
+    scope_openid: "Know that it is you",
+    scope_profile: "Read your name",
+    scope_email: "Read your e-mail address",
+    scope_other: "Use the permission",
 
     refused_title: "This cannot continue",
     refused_application: "The application that sent you here made a request that cannot be accepted. You have done nothing wrong.",
@@ -230,9 +245,10 @@ static JAPANESE: Texts = Texts {
     login_again: "ユーザー名とパスワードを入力してください。",
     login_busy: "ただいまログインが混み合っています。数秒後にもう一度お試しください。",
 
-    consent_title: "アクセスを許可しますか?",
+    consent_title: "アクセスを許可しますか？",
     who_asks: "要求元",
     host_verified: "確認済み: このアプリケーションの情報は、このアドレスから取得しました。",
+    host_over_http: "未保護: このアプリケーションの情報は、暗号化されていない通信で取得しました。",
     calls_itself: "自称",
     claimed: "未確認",
     first_seen: "初めてのアプリケーション: このサーバーではまだ誰も許可していません。",
@@ -241,7 +257,7 @@ static JAPANESE: Texts = Texts {
     returns_to: "許可後のブラウザーの移動先",
     this_device: "この端末",
     an_application: "この端末のアプリケーション",
-    only_this_device_title: "ご自身で始めた操作ですか?",
+    only_this_device_title: "ご自身で始めた操作ですか？",
     only_this_device: "結果はお使いの端末上のプログラムに渡されます。端末上のどのプログラムでも、このアプリケーションを名乗ることができます。\
         たった今ご自身でこのアプリケーションからログインを始めた場合にのみ許可してください。",
     what_it_gets: "許可される内容",
@@ -279,7 +295,7 @@ static JAPANESE: Texts = Texts {
     our_fault_what_now: "しばらくしてから、もう一度お試しください。",
 
     logout_title: "ログアウト",
-    logout_question: "このサーバーからログアウトしますか?",
+    logout_question: "このサーバーからログアウトしますか？",
     logout_button: "ログアウト",
     logged_out_title: "ログアウトしました",
     logged_out: "このサーバーからログアウトしました。許可済みのアプリケーションは、接続されたままの場合があります。",
@@ -312,5 +328,14 @@ mod tests {
                 "{header:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_client_may_choose_among_our_languages() {
+        assert_eq!(
+            Language::from_ui_locales("fr-CA ja-JP en"),
+            Some(Language::Japanese)
+        );
+        assert_eq!(Language::from_ui_locales("fr"), None);
     }
 }

@@ -138,7 +138,12 @@ pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<Approval>, Err
         .await
 }
 
-async fn load(store: &Store, realm: &RealmName, host: &str) -> Result<Option<Verdict>, Error> {
+/// The verdict about a host; nothing is noted for one that was never asked for.
+pub async fn load(
+    store: &Store,
+    realm: &RealmName,
+    host: &str,
+) -> Result<Option<Verdict>, Error> {
     store
         .backend()
         .read(&(realm, host), |(realm, host), connection| {

@@ -115,7 +115,7 @@ fn begin(
             prompt: request.prompt,
             max_age: request.max_age,
             login_hint: request.login_hint.filter(|hint| hint.len() <= 200),
-            ui_locales: None,
+            ui_locales: request.ui_locales.filter(|locales| locales.len() <= 100),
             form_key: cx.random()?,
             started_at: cx.now,
             stage: Stage::Started,

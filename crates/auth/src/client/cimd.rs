@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy::{self, Admission, CimdPolicy};
@@ -21,20 +22,29 @@ use oauth::grant_type::GrantType;
 use oauth::metadata::client::{self as metadata, ClientMetadata, ClientMetadataError};
 use oauth::redirect_uri::RedirectUri;
 use store::approval::{self, Verdict};
+use store::counter::{self, CounterName};
 use url::Url;
 
 use crate::client::refusal::{ClientRefusal, DocumentFault};
 use crate::client::{FindError, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::source;
 
 /// How clients with a document may authenticate here: never with a shared secret (CI-8).
 const AUTH_METHODS: [AuthMethod; 2] = [AuthMethod::None, AuthMethod::PrivateKeyJwt];
 
+/// How many new hosts one visitor may put before an administrator within [`APPROVAL_WINDOW`].
+const APPROVALS_PER_SOURCE: u32 = 10;
+const APPROVAL_WINDOW: Duration = Duration::from_hours(1);
+
 /// The documents of one realm: fetched under its rules, cached within its bounds.
 pub(crate) struct Documents {
     cache: documents::Documents<ClientDocument, DocumentFault>,
-    rules: Rules,
+    /// For what is fetched: the document, and the keys it refers to.
+    fetch_rules: Rules,
+    /// For URLs that are never fetched: any port will do.
+    link_rules: Rules,
     policy: CimdPolicy,
 }
 
@@ -56,20 +66,25 @@ impl Documents {
         budgets: Arc<Budgets>,
         wall: WallClock,
     ) -> Self {
-        let rules = Rules {
+        let link_rules = Rules {
             allow_networks: policy.danger_allow_networks.clone(),
             allow_http: policy.allow_http,
+            ports: None,
+        };
+        let fetch_rules = Rules {
             ports: Some(policy.ports.clone()),
+            ..link_rules.clone()
         };
         let settings = documents::Settings {
             min_age: policy.cache.min,
             max_age: policy.cache.max,
             ..documents::Settings::CLIENT_METADATA
         };
-        let client = egress::Client::new(connector, rules.clone());
+        let client = egress::Client::new(connector, fetch_rules.clone());
         Self {
             cache: documents::Documents::new(client, settings, budgets, wall),
-            rules,
+            fetch_rules,
+            link_rules,
             policy: policy.clone(),
         }
     }
@@ -136,7 +151,11 @@ impl Documents {
             },
         )?;
         for (member, url) in contained_urls(&metadata) {
-            check_contained(&self.rules, member, url)
+            let rules = match member {
+                "jwks_uri" => &self.fetch_rules,
+                _ => &self.link_rules,
+            };
+            check_contained(rules, url)
                 .map_err(|refusal| DocumentFault::ContainedUrl { member, refusal })?;
         }
         Ok(ClientDocument {
@@ -175,16 +194,7 @@ fn contained_urls(document: &ClientMetadata) -> impl Iterator<Item = (&'static s
 
 /// CI-15. What can be known without resolving is refused here; `jwks_uri` is fetched under the same rules and its
 /// address checked then; the others are never fetched, and never put into a page.
-fn check_contained(rules: &Rules, member: &str, url: &Url) -> Result<(), rules::Refusal> {
-    let any_port = Rules {
-        ports: None,
-        ..rules.clone()
-    };
-    let rules = if member == "jwks_uri" {
-        rules
-    } else {
-        &any_port
-    };
+fn check_contained(rules: &Rules, url: &Url) -> Result<(), rules::Refusal> {
     let destination = rules.check_url(url)?;
     if destination.host.as_ref() == "localhost" || destination.host.ends_with(".localhost") {
         rules.check_address(IpAddr::V4(Ipv4Addr::LOCALHOST))?;
@@ -201,16 +211,32 @@ pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindE
         .check_client_id(url)
         .map_err(ClientRefusal::Policy)?;
     if admission == Admission::NeedsApproval {
-        match approval::ask(&cx.app.store, &cx.realm.config.name, url.host(), cx.now)
-            .await
-            .map_err(Internal::from)?
-        {
+        match verdict(cx, url.host()).await? {
             Verdict::Approved => {}
             Verdict::Pending => return Err(ClientRefusal::AwaitsApproval.into()),
             Verdict::Denied => return Err(ClientRefusal::HostRefused.into()),
         }
     }
     Ok(admission)
+}
+
+/// What an administrator said about a host. One that nobody asked for before is noted, unless the visitor has asked for
+/// too many already: strangers must not fill the list (SEC-33).
+async fn verdict(cx: &Cx, host: &str) -> Result<Verdict, Internal> {
+    let (store, realm) = (&cx.app.store, &cx.realm.config.name);
+    if let Some(verdict) = approval::load(store, realm, host).await? {
+        return Ok(verdict);
+    }
+    let source = source::name(cx.peer.address);
+    let asked = CounterName::new("approval-source", &[realm.as_str(), &source]);
+    if counter::add(store, &asked, APPROVAL_WINDOW, cx.now)
+        .await?
+        .n
+        > APPROVALS_PER_SOURCE
+    {
+        return Ok(Verdict::Pending);
+    }
+    Ok(approval::ask(store, realm, host, cx.now).await?)
 }
 
 /// Loads a client by its document.

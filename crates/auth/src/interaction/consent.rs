@@ -11,13 +11,14 @@ use oauth::error::ErrorCode;
 use oauth::redirect_uri::RedirectUri;
 use oauth::scope::ScopeSet;
 
+use crate::client::KnownClient;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::FormAction;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::session::Browser;
 use crate::interaction::{self, FLOW, Visit, forgery};
-use crate::pages::{self, ConsentPage, ReturnsTo, ScopeLine};
+use crate::pages::{self, Asker, ConsentPage, ReturnsTo, ScopeLine};
 use crate::request_body;
 use crate::texts::Texts;
 
@@ -41,9 +42,9 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
     let Some(Browser { session, user, .. }) = &browser else {
         return Err(PageRefusal::FlowLost);
     };
-    let frame = cx.frame();
+    let frame = interaction::frame(cx, &visit.interaction);
     let page = ConsentPage {
-        asker: interaction::asker(cx, &visit.known).await?,
+        asker: asker(cx, &visit.known).await?,
         returns_to: returns_to(&visit.interaction.redirect_uri),
         only_this_device: visit.interaction.redirect_uri.is_loopback()
             && visit.known.client.document().is_some(),
@@ -120,6 +121,17 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             "the user did not consent",
         )),
     }
+}
+
+/// Who asks, and whether anybody has agreed to that before (SEC-18).
+async fn asker(cx: &Cx, known: &KnownClient) -> Result<Asker, Internal> {
+    let mut asker = interaction::asker(known);
+    if let Asker::Verified { first_seen, .. } = &mut asker
+        && !known.trusted
+    {
+        *first_seen = !store::consent::knows_client(&cx.app.store, &known.client.client_id).await?;
+    }
+    Ok(asker)
 }
 
 /// Stands for what the page showed: a decision counts only for that.

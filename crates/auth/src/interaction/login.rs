@@ -1,7 +1,5 @@
 //! Login with a password: the page, and the form it sends.
 
-use std::net::{IpAddr, Ipv6Addr};
-
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
@@ -21,6 +19,7 @@ use crate::interaction::{self, FLOW, Visit, forgery, session};
 use crate::pages::{self, LoginPage, LoginProblem};
 use crate::password_pool::PoolError;
 use crate::request_body;
+use crate::source;
 
 /// `GET /login`
 pub(crate) async fn get_login(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
@@ -37,35 +36,32 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
         return interaction::proceed(cx, headers, visit).await;
     }
     let username = visit.interaction.login_hint.clone().unwrap_or_default();
-    render(cx, &visit, username, None).await
+    Ok(render(cx, &visit, username, None))
 }
 
-async fn render(
-    cx: &Cx,
-    visit: &Visit,
-    username: String,
-    problem: Option<LoginProblem>,
-) -> Result<Response, PageRefusal> {
+fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem>) -> Response {
     let status = match problem {
         None => StatusCode::OK,
-        Some(LoginProblem::Wrong | LoginProblem::Again) => StatusCode::UNAUTHORIZED,
+        // Not 401, which would have to challenge for HTTP authentication (RFC 9110 §15.5.2).
+        Some(LoginProblem::Wrong) => StatusCode::FORBIDDEN,
+        Some(LoginProblem::Again) => StatusCode::BAD_REQUEST,
         Some(LoginProblem::Wait) => StatusCode::TOO_MANY_REQUESTS,
         Some(LoginProblem::Busy) => StatusCode::SERVICE_UNAVAILABLE,
     };
     let page = LoginPage {
-        frame: cx.frame(),
-        asker: Some(interaction::asker(cx, &visit.known).await?),
+        frame: interaction::frame(cx, &visit.interaction),
+        asker: Some(interaction::asker(&visit.known)),
         action: cx.realm.path("/login"),
         flow: visit.interaction.id.to_string(),
         csrf: forgery::token(&visit.interaction),
         username,
         problem,
     };
-    Ok(pages::html(
+    pages::html(
         status,
         &page,
         &FormAction::to_client(&visit.interaction.redirect_uri),
-    ))
+    )
 }
 
 /// `POST /login`
@@ -95,7 +91,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
     }
     let typed = form.get("username").unwrap_or_default().to_owned();
     let (Ok(username), Some(password)) = (typed.parse::<Username>(), form.get("password")) else {
-        return render(cx, &visit, typed, Some(LoginProblem::Again)).await;
+        return Ok(render(cx, &visit, typed, Some(LoginProblem::Again)));
     };
     let password = Secret::new(password.to_owned());
     drop(form);
@@ -109,7 +105,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             session::set_cookie(cx, &mut response, &begun);
             Ok(response)
         }
-        Err(problem) => render(cx, &visit, typed, Some(problem)).await,
+        Err(problem) => Ok(render(cx, &visit, typed, Some(problem))),
     }
 }
 
@@ -184,7 +180,7 @@ impl Attempt {
         let realm = cx.realm.config.name.as_str();
         Self {
             account: CounterName::new("login-account", &[realm, username.as_str()]),
-            source: CounterName::new("login-source", &[realm, &source_of(cx.peer.address)]),
+            source: CounterName::new("login-source", &[realm, &source::name(cx.peer.address)]),
         }
     }
 
@@ -227,16 +223,5 @@ impl Attempt {
         )
         .await?;
         Ok(())
-    }
-}
-
-/// Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets.
-fn source_of(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
-        }
     }
 }

@@ -27,7 +27,17 @@ use crate::headers;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::flow::KeepError;
 use crate::interaction::session::Browser;
-use crate::pages::Asker;
+use crate::pages::{Asker, Frame};
+use crate::texts::Language;
+
+/// What the pages of a flow have around them, in the language that the client or else the browser asks for.
+pub(crate) fn frame(cx: &Cx, interaction: &Interaction) -> Frame {
+    let chosen = interaction
+        .ui_locales
+        .as_deref()
+        .and_then(Language::from_ui_locales);
+    Frame::new(&cx.realm, chosen.unwrap_or(cx.language))
+}
 
 /// Names the flow in the query of a page and in its forms.
 pub(crate) const FLOW: &str = "flow";
@@ -215,19 +225,19 @@ pub(crate) fn refuse(
 }
 
 /// Who asks, as the pages show it (SEC-18, CI-18).
-pub(crate) async fn asker(cx: &Cx, known: &KnownClient) -> Result<Asker, Internal> {
+pub(crate) fn asker(known: &KnownClient) -> Asker {
     let client = &known.client;
     let name = client
         .name
         .clone()
         .unwrap_or_else(|| client.client_id.to_string());
-    Ok(match client.document() {
+    match client.document() {
         Some(url) => Asker::Verified {
             host: url.host().to_owned(),
             claimed_name: name,
-            first_seen: !known.trusted
-                && !store::consent::knows_client(&cx.app.store, &client.client_id).await?,
+            protected: url.url().scheme() == "https",
+            first_seen: false,
         },
         None => Asker::Registered { name },
-    })
+    }
 }

@@ -105,6 +105,30 @@ async fn a_host_that_needs_approval_waits_for_an_administrator() {
     );
 }
 
+// SEC-33, SEC-34
+#[tokio::test]
+async fn one_visitor_cannot_fill_the_list_of_the_administrator() {
+    let world = world(|realm| realm.cimd.mode = Mode::Approval).await;
+    for n in 0..15 {
+        let url = world.authorize(&[("client_id", &format!("https://host{n}.example/c"))]);
+        let page = world.browser().get(&url).await.unwrap();
+        assert_refused_with_page(&page, "An administrator has to approve");
+    }
+    let waiting = approval::list(&world.store, &world.realm.name)
+        .await
+        .unwrap();
+    assert_eq!(waiting.len(), 10);
+    let mut other = world.browser().at("192.0.2.9".parse().unwrap());
+    other
+        .get(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
+        .await
+        .unwrap();
+    let waiting = approval::list(&world.store, &world.realm.name)
+        .await
+        .unwrap();
+    assert_eq!(waiting.len(), 11);
+}
+
 // SEC-34
 #[tokio::test]
 async fn a_trusted_domain_needs_no_approval_and_is_not_called_new() {

@@ -35,7 +35,7 @@ async fn the_page_says_who_asks_for_what_and_where_it_leads() {
         "app.example",
         RESOURCE,
         "Call tools through the gateway",
-        "read your name",
+        "Read your name",
         "alice",
     ] {
         assert!(text.contains(expected), "{expected}");

@@ -171,17 +171,17 @@ async fn a_changed_document_asks_for_consent_again() {
     type Change = fn(&mut Value);
     let changes: [(&str, Change); 4] = [
         ("name", |document| {
-            document["client_name"] = "Another Name".into()
+            document["client_name"] = "Another Name".into();
         }),
         ("redirect URIs", |document| {
-            document["redirect_uris"] = json!([REDIRECT, "https://client.example/cb"])
+            document["redirect_uris"] = json!([REDIRECT, "https://client.example/cb"]);
         }),
         ("keys", |document| {
             document["token_endpoint_auth_method"] = "private_key_jwt".into();
             document["jwks_uri"] = "https://client.example/jwks.json".into();
         }),
         ("logo", |document| {
-            document["logo_uri"] = "https://client.example/logo.png".into()
+            document["logo_uri"] = "https://client.example/logo.png".into();
         }),
     ];
     for (what, change) in changes {

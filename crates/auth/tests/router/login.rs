@@ -59,10 +59,7 @@ async fn unknown_users_and_wrong_passwords_look_alike() {
     let b = try_password(&world, &mut unknown, "nobody", "wrong").await;
     assert_eq!(
         (a.status, b.status),
-        (
-            http::StatusCode::UNAUTHORIZED,
-            http::StatusCode::UNAUTHORIZED
-        )
+        (http::StatusCode::FORBIDDEN, http::StatusCode::FORBIDDEN)
     );
     let shape = |page: &Page, name: &str| {
         let form = page.forms().remove(0);
@@ -86,7 +83,7 @@ async fn disabled_users_and_users_without_password_look_like_unknown_ones() {
         .await
         .unwrap();
     let page = try_password(&world, &mut world.browser(), "bob", "bob").await;
-    assert_eq!(page.status, 401);
+    assert_eq!(page.status, 403);
     assert!(page.text().contains("User name or password is not right"));
 }
 
@@ -94,7 +91,7 @@ async fn disabled_users_and_users_without_password_look_like_unknown_ones() {
 async fn empty_fields_are_asked_for_again() {
     let world = World::new().await;
     let page = try_password(&world, &mut world.browser(), "alice", "").await;
-    assert_eq!(page.status, 401);
+    assert_eq!(page.status, 400);
     assert!(page.text().contains("Please enter"));
 }
 
@@ -110,7 +107,7 @@ async fn guessing_an_account_is_slowed_down_and_its_owner_is_not_locked_out() {
             delayed = Some(attempt);
             break;
         }
-        assert_eq!(page.status, 401);
+        assert_eq!(page.status, 403);
     }
     assert_eq!(
         delayed,
@@ -153,8 +150,28 @@ async fn guessing_many_accounts_from_one_network_is_slowed_down() {
         try_password(&world, &mut elsewhere, "someone", "guess")
             .await
             .status,
-        401
+        403
     );
+}
+
+// SEC-53
+#[tokio::test]
+async fn many_guesses_at_once_gain_nothing() {
+    let world = World::new().await;
+    let guesses = (0..30_u8).map(|n| {
+        let mut browser = world.browser().at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, n)));
+        let world = &world;
+        async move {
+            try_password(world, &mut browser, "alice", "guess")
+                .await
+                .status
+                .as_u16()
+        }
+    });
+    let statuses = futures_util::future::join_all(guesses).await;
+    let checked = statuses.iter().filter(|status| **status == 403).count();
+    assert!(checked <= 6, "{statuses:?}");
+    assert!(statuses.iter().all(|status| matches!(status, 403 | 429)));
 }
 
 // SEC-53, SEC-54
@@ -171,7 +188,7 @@ async fn unknown_accounts_are_slowed_down_like_known_ones() {
                 .as_u16(),
         );
     }
-    assert_eq!(statuses, [401, 401, 401, 401, 401, 401, 429]);
+    assert_eq!(statuses, [403, 403, 403, 403, 403, 403, 429]);
 }
 
 #[tokio::test]
@@ -183,7 +200,7 @@ async fn a_success_forgives_the_failures_of_the_account() {
                 try_password(&world, &mut world.browser(), "alice", "typo")
                     .await
                     .status,
-                401
+                403
             );
         }
         let page = try_password(&world, &mut world.browser(), "alice", "alice").await;

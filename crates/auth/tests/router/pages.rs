@@ -79,6 +79,18 @@ async fn pages_speak_the_language_of_the_browser() {
     assert!(page.text().contains("<html lang=\"en\">"));
 }
 
+// OpenID Connect Core §3.1.2.1
+#[tokio::test]
+async fn a_client_may_choose_the_language() {
+    let world = World::new().await;
+    let page = world
+        .browser()
+        .open(&world.authorize(&[("ui_locales", "fr ja")]))
+        .await
+        .unwrap();
+    assert!(page.text().contains("<html lang=\"ja\">"));
+}
+
 #[tokio::test]
 async fn the_stylesheet_is_served_from_here_and_kept() {
     for issuer in [

@@ -1,0 +1,29 @@
+//! Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+/// The name of a visitor's network in counters.
+pub(crate) fn name(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => {
+            let [a, b, c, d, ..] = address.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SEC-53
+    #[test]
+    fn neighbours_in_one_network_share_a_counter() {
+        let named = |address: &str| name(address.parse().unwrap());
+        assert_eq!(named("192.0.2.1"), "192.0.2.1");
+        assert_eq!(named("::ffff:192.0.2.1"), "192.0.2.1");
+        assert_eq!(named("2001:db8:1:2::7"), named("2001:db8:1:2:ffff::1"));
+        assert_ne!(named("2001:db8:1:2::7"), named("2001:db8:1:3::7"));
+    }
+}
