@@ -20,30 +20,104 @@ async fn refused(client_id: &str, rule: Rule) {
     assert_eq!(world.web.fetches(), 0);
 }
 
-macro_rules! refused_without_fetch {
-    ($($(#[$cite:meta])* $name:ident: $client_id:expr => $rule:expr;)*) => {
-        $($(#[$cite])* #[tokio::test] async fn $name() { refused(&$client_id, $rule).await; })*
-    };
+// CI-1, AS-16
+#[tokio::test]
+async fn a_plain_http_url_is_refused() {
+    refused("http://client.example/c", Rule::PlainHttp).await;
 }
 
-// CI-1, CI-2, CI-3, SEC-29, AS-16
-refused_without_fetch! {
-    plain_http: "http://client.example/c" => Rule::PlainHttp;
-    upper_case_scheme: "HTTPS://client.example/c" => Rule::Scheme;
-    no_path: "https://client.example" => Rule::NoPath;
-    query_without_path: "https://client.example?c" => Rule::NoPath;
-    dot_segment: "https://client.example/a/../c" => Rule::DotSegment;
-    escaped_dot_segment: "https://client.example/a/%2e%2E/c" => Rule::DotSegment;
-    fragment: "https://client.example/c#f" => Rule::Fragment;
-    empty_fragment: "https://client.example/c#" => Rule::Fragment;
-    user: "https://user@client.example/c" => Rule::UserInformation;
-    password: "https://user:secret@client.example/c" => Rule::UserInformation;
-    space: "https://client.example/a c" => Rule::BadCharacter;
-    backslash: "https://client.example\\@evil.example/c" => Rule::Backslash;
-    number_for_a_host: "https://2130706433/c" => Rule::Host;
-    escaped_host: "https://client%2eexample/c" => Rule::Host;
-    empty_port: "https://client.example:/c" => Rule::Port;
-    no_authority: "https:/client.example/c" => Rule::NotUrl;
+// CI-1, CI-3, AS-16
+#[tokio::test]
+async fn an_upper_case_scheme_is_refused() {
+    refused("HTTPS://client.example/c", Rule::Scheme).await;
+}
+
+// CI-1, AS-16
+#[tokio::test]
+async fn a_url_without_path_is_refused() {
+    refused("https://client.example", Rule::NoPath).await;
+}
+
+// CI-1, CI-2, AS-16
+#[tokio::test]
+async fn a_query_does_not_replace_a_path() {
+    refused("https://client.example?c", Rule::NoPath).await;
+}
+
+// CI-1, AS-16
+#[tokio::test]
+async fn a_dot_segment_is_refused() {
+    refused("https://client.example/a/../c", Rule::DotSegment).await;
+}
+
+// CI-1, SEC-29, AS-16
+#[tokio::test]
+async fn an_escaped_dot_segment_is_refused() {
+    refused("https://client.example/a/%2e%2E/c", Rule::DotSegment).await;
+}
+
+// CI-1, AS-16
+#[tokio::test]
+async fn a_fragment_is_refused() {
+    refused("https://client.example/c#f", Rule::Fragment).await;
+}
+
+// CI-1, SEC-29, AS-16
+#[tokio::test]
+async fn an_empty_fragment_is_refused() {
+    refused("https://client.example/c#", Rule::Fragment).await;
+}
+
+// CI-1, AS-16
+#[tokio::test]
+async fn a_user_is_refused() {
+    refused("https://user@client.example/c", Rule::UserInformation).await;
+}
+
+// CI-1, AS-16
+#[tokio::test]
+async fn a_password_is_refused() {
+    refused(
+        "https://user:secret@client.example/c",
+        Rule::UserInformation,
+    )
+    .await;
+}
+
+// SEC-29, AS-16
+#[tokio::test]
+async fn a_space_is_refused() {
+    refused("https://client.example/a c", Rule::BadCharacter).await;
+}
+
+// SEC-29, AS-16
+#[tokio::test]
+async fn a_backslash_is_refused() {
+    refused("https://client.example\\@evil.example/c", Rule::Backslash).await;
+}
+
+// CI-3, SEC-29, AS-16
+#[tokio::test]
+async fn a_number_for_a_host_is_refused() {
+    refused("https://2130706433/c", Rule::Host).await;
+}
+
+// CI-3, SEC-29, AS-16
+#[tokio::test]
+async fn an_escaped_host_is_refused() {
+    refused("https://client%2eexample/c", Rule::Host).await;
+}
+
+// CI-3, SEC-29, AS-16
+#[tokio::test]
+async fn an_empty_port_is_refused() {
+    refused("https://client.example:/c", Rule::Port).await;
+}
+
+// CI-1, SEC-29, AS-16
+#[tokio::test]
+async fn a_url_without_authority_is_refused() {
+    refused("https:/client.example/c", Rule::NotUrl).await;
 }
 
 // SEC-29

@@ -97,7 +97,7 @@ async fn a_client_that_somebody_allowed_before_is_not_called_new() {
     assert!(!page.text().contains("First time here"));
 }
 
-// SEC-17
+// SEC-17, CI-17
 #[tokio::test]
 async fn hostile_names_are_only_text() {
     let world = World::new().await;
