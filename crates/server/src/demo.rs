@@ -218,9 +218,12 @@ demo_mcp_server: {{ {demo_mcp_server} }}
 
     /// What the program itself may call.
     fn outgoing(&self) -> String {
-        let networks = "egress:\n  allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # issuer and MCP server are on this machine\n";
+        let networks = format!(
+            "egress:\n  allow_networks: {}   # issuer and MCP server are on this machine\n",
+            self.own_networks()
+        );
         let Shape::Tls { domain, .. } = &self.shape else {
-            return networks.to_owned();
+            return networks;
         };
         let address = quoted(&reachable(self.listen).to_string());
         let host = |role: &str| format!("    {role}.{domain}: {address}\n");
@@ -228,9 +231,33 @@ demo_mcp_server: {{ {demo_mcp_server} }}
         format!("{networks}  hosts:   # instead of DNS\n{hosts}")
     }
 
+    /// The networks where this machine finds itself.
+    fn own_networks(&self) -> String {
+        let mut networks = vec!["127.0.0.0/8".to_owned(), quoted("::1/128")];
+        let mcp_listen = match &self.shape {
+            Shape::Plain { mcp_listen } => Some(*mcp_listen),
+            Shape::Tls { .. } => None,
+        };
+        let addresses = [Some(self.listen), mcp_listen];
+        for ip in addresses
+            .into_iter()
+            .flatten()
+            .map(|address| reachable(address).ip())
+        {
+            let network = quoted(&ipnet::IpNet::from(ip).to_string());
+            if !ip.is_loopback() && !networks.contains(&network) {
+                networks.push(network);
+            }
+        }
+        format!("[ {} ]", networks.join(", "))
+    }
+
     /// What strangers may make the program call.
     fn strangers(&self) -> String {
-        let networks = "      danger_allow_networks: [ 127.0.0.0/8, \"::1/128\" ]   # documents are fetched from this machine\n";
+        let networks = format!(
+            "      danger_allow_networks: {}   # documents are fetched from this machine\n",
+            self.own_networks()
+        );
         match &self.shape {
             Shape::Plain { .. } => format!(
                 "      allow_http: true   # a real deployment insists on https\n      danger_any_port: true\n{networks}"
@@ -272,4 +299,55 @@ pub(crate) fn home() -> PathBuf {
         below("XDG_DATA_HOME", "sekisho").or_else(|| below("HOME", ".local/share/sekisho"))
     };
     found.unwrap_or_else(|| std::env::temp_dir().join("sekisho"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+    use crate::wire::plan::Plan;
+
+    fn plan(listen: &str, shape: Shape) -> (String, Plan) {
+        let settings = Settings {
+            listen: listen.parse().unwrap(),
+            shape,
+            data: None,
+        };
+        let text = settings.configuration();
+        let loaded = Loaded::parse(&text, "demo", PathBuf::new()).unwrap();
+        (text, Plan::new(loaded).unwrap())
+    }
+
+    #[test]
+    fn every_address_makes_a_valid_configuration() {
+        for listen in [
+            "127.0.0.1:8480",
+            "0.0.0.0:80",
+            "[::1]:8480",
+            "[::]:8480",
+            "192.0.2.7:8480",
+        ] {
+            let mcp_listen = "127.0.0.1:8481".parse().unwrap();
+            let (text, _) = plan(listen, Shape::Plain { mcp_listen });
+            assert_eq!(
+                text.contains("192.0.2.7/32"),
+                listen.starts_with("192"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_port_of_https_is_not_spelled() {
+        let shape = Shape::Tls {
+            domain: "example.test".to_owned(),
+            home: PathBuf::from("/tmp/home"),
+        };
+        let (_, plan) = plan("0.0.0.0:443", shape);
+        let (realm, _) = plan.realms.first().unwrap();
+        assert_eq!(
+            realm.issuer.as_str(),
+            "https://auth.example.test/realms/mcp-demo"
+        );
+    }
 }

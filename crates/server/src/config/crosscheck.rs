@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::cimd::Mode;
+use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{Authentication, Realm};
@@ -18,6 +19,9 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
         check_realm(realm, &format!("realms[{index}]"), problems);
     }
     check_gateways(config, problems);
+    for (index, gateway) in config.gateways.iter().enumerate() {
+        check_own_realm(config, gateway, &format!("gateways[{index}]"), problems);
+    }
     for (index, proxy) in config.proxies.iter().enumerate() {
         if proxy.upstream.0.path() != "/" || proxy.upstream.0.query().is_some() {
             let path = format!("proxies[{index}].upstream");
@@ -339,6 +343,84 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
                 format!("{path}.authorizer"),
                 "`allowed_audiences` is missing: any token of the issuer would be accepted",
                 hint,
+            );
+        }
+    }
+}
+
+/// Whether a realm of this very configuration can make the tokens that a gateway wants.
+fn check_own_realm(config: &Config, gateway: &Gateway, path: &str, problems: &mut Problems<'_>) {
+    let discovery = gateway.authorizer.discovery_url.plain();
+    let issues = |realm: &&Realm| {
+        let issuer = realm.url.plain();
+        let inserted = realm.url.0.path().trim_end_matches('/');
+        discovery
+            .strip_prefix(issuer)
+            .is_some_and(|rest| rest.starts_with("/.well-known/"))
+            || (realm.url.0.origin() == gateway.authorizer.discovery_url.0.origin()
+                && !inserted.is_empty()
+                && gateway
+                    .authorizer
+                    .discovery_url
+                    .0
+                    .path()
+                    .ends_with(inserted))
+    };
+    let Some(realm) = config.realms.iter().find(issues) else {
+        return;
+    };
+    let name = &realm.name.0;
+    let url = gateway.url.plain();
+    if !realm
+        .resources
+        .iter()
+        .any(|resource| resource.uri.plain() == url)
+    {
+        let hint = format!("MCP clients ask for it by name (RFC 8707): add {{ uri: \"{url}\" }}");
+        let message =
+            format!("realm `{name}` makes no tokens for `{url}`: it is not among its `resources`");
+        problems.note(format!("{path}.url"), message, hint);
+    }
+    let audiences: Vec<&str> = realm
+        .resources
+        .iter()
+        .map(|resource| resource.uri.plain())
+        .chain(
+            realm
+                .scopes
+                .iter()
+                .flat_map(|scope| scope.audiences.iter().map(String::as_str)),
+        )
+        .collect();
+    let wanted = &gateway.authorizer.allowed_audiences;
+    if !wanted.is_empty()
+        && !wanted
+            .iter()
+            .any(|audience| audiences.contains(&audience.as_str()))
+    {
+        let message = format!("no token of realm `{name}` is for any of these");
+        let hint = format!(
+            "its resources and the `audiences` of its scopes are {}",
+            audiences.join(", ")
+        );
+        problems.note(
+            format!("{path}.authorizer.allowed_audiences"),
+            message,
+            hint,
+        );
+    }
+    let scopes: Vec<&str> = realm
+        .scopes
+        .iter()
+        .map(|scope| scope.name.as_str())
+        .collect();
+    for (index, scope) in gateway.authorizer.allowed_scopes.iter().enumerate() {
+        if !scopes.contains(&scope.as_str()) && scope != "openid" {
+            let at = format!("{path}.authorizer.allowed_scopes[{index}]");
+            problems.note(
+                at,
+                format!("realm `{name}` has no scope `{scope}`"),
+                suggest(scope, &scopes),
             );
         }
     }

@@ -108,7 +108,7 @@ realms:
 gateways:
   - name: g
     url: http://127.0.0.1:8480/mcp
-    authorizer: { discovery_url: "http://127.0.0.1:8480/realms/demo/.well-known/openid-configuration" }
+    authorizer: { discovery_url: "https://auth.example.com/realms/other/.well-known/openid-configuration" }
     targets:
       - { name: t, mcp: { url: "http://127.0.0.1:8481/mcp" } }
       - { name: t, mcp: { url: "http://127.0.0.1:8482/mcp" } }
@@ -156,6 +156,33 @@ demo_mcp_server: {}
       hint: listeners are `main` (http on port 8480), `main` (http on port 8480), `tls` (https on port 8443); change the URL, add a listener, or give `trusted_proxies` or `public_port` if something in front maps it
     f.yaml:27: demo_mcp_server: exactly one of `address` and `url` is expected
     ");
+}
+
+#[test]
+fn a_realm_that_cannot_make_the_tokens_of_a_gateway_is_reported() {
+    let text = r#"
+listeners: [ { name: main, address: "127.0.0.1:8480" } ]
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+    scopes: [ { name: mcp:tools, audiences: [ mcp-gateway ] } ]
+    resources: [ { uri: "http://127.0.0.1:8480/other" } ]
+gateways:
+  - name: g
+    url: http://127.0.0.1:8480/mcp
+    authorizer:
+      discovery_url: http://127.0.0.1:8480/.well-known/oauth-authorization-server/realms/demo
+      allowed_audiences: [ mcp-gatewy ]
+      allowed_scopes: [ mcp:tool ]
+"#;
+    insta::assert_snapshot!(problems(text), @r#"
+    f.yaml:10: gateways[0].url: realm `demo` makes no tokens for `http://127.0.0.1:8480/mcp`: it is not among its `resources`
+      hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
+    f.yaml:13: gateways[0].authorizer.allowed_audiences: no token of realm `demo` is for any of these
+      hint: its resources and the `audiences` of its scopes are http://127.0.0.1:8480/other, mcp-gateway
+    f.yaml:14: gateways[0].authorizer.allowed_scopes[0]: realm `demo` has no scope `mcp:tool`
+      hint: did you mean `mcp:tools`?
+    "#);
 }
 
 #[test]

@@ -58,6 +58,12 @@ pub(crate) fn introduction(places: &Places) -> String {
     if let Some(path) = &places.ca_certificate {
         line("CA certificate", &path.to_string_lossy());
     }
+    if let Some(names) = names(places) {
+        line(
+            "If names don't resolve",
+            &format!("add to /etc/hosts: 127.0.0.1 {names}"),
+        );
+    }
     let _ = write!(
         text,
         "\nMCP Inspector\n  {}\n  then: Transport Type `Streamable HTTP`, URL `{}`,\n        Client ID `{}`, Scope `{}`\n\
@@ -72,6 +78,21 @@ pub(crate) fn introduction(places: &Places) -> String {
         places.verify_command,
     );
     text
+}
+
+/// The host names that others must be able to find, where there are any.
+fn names(places: &Places) -> Option<String> {
+    places.ca_certificate.as_ref()?;
+    let urls = [
+        &places.mcp_endpoint,
+        &places.issuer,
+        &places.client_metadata_document,
+        &places.mcp_server,
+    ];
+    let hosts = urls
+        .iter()
+        .filter_map(|text| Some(url::Url::parse(text).ok()?.host_str()?.to_owned()));
+    Some(hosts.collect::<Vec<_>>().join(" "))
 }
 
 /// A word for a POSIX shell.

@@ -158,7 +158,7 @@ gateways:
     resource_policy: { Version: "2012-10-17", Statement: [ { Effect: Alow, Principal: "*", Action: "*", Resource: "*" } ] }
 "#,
     );
-    insta::assert_snapshot!(run(&folder, &["config", "check", "wrong.yaml"], ""), @"
+    insta::assert_snapshot!(run(&folder, &["config", "check", "wrong.yaml"], ""), @r#"
     exit code: 64
     --- stdout
     --- stderr
@@ -171,14 +171,18 @@ gateways:
     wrong.yaml:11: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
     wrong.yaml:11: realms[0].clients[0].redirect_uris[1]: `not a url` can't be used: the redirect URI contains a space, a control character or a character outside ASCII
     wrong.yaml:14: documents[0].document: the client metadata document lacks the property `redirect_uris`
+    wrong.yaml:17: gateways[0].url: realm `demo` makes no tokens for `http://127.0.0.1:8480/mcp`: it is not among its `resources`
+      hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
+    wrong.yaml:18: gateways[0].authorizer.allowed_audiences: no token of realm `demo` is for any of these
+      hint: its resources and the `audiences` of its scopes are 
     wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
     wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
       hint: write scheme, host and port as a browser does: https://app.example.com
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
-    13 problems in the configuration
-    ");
+    15 problems in the configuration
+    "#);
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
 }

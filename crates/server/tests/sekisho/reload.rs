@@ -1,7 +1,7 @@
 //! SIGHUP: a good configuration replaces the running one, a bad one is refused and changes nothing.
 
 use crate::program::person::Person;
-use crate::program::{Folder, Program, run};
+use crate::program::{Folder, Program, on_the_database_under_test, run};
 use http::StatusCode;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ struct Served {
 }
 
 impl Served {
-    fn start() -> Self {
+    async fn start() -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -39,14 +39,15 @@ impl Served {
             ],
             "",
         );
-        let mut program = Program::serve(folder, &shown.stdout);
+        let configuration = on_the_database_under_test(&shown.stdout).await;
+        let mut program = Program::serve(folder, &configuration);
         program.ready["mcp_endpoint"] = json!(format!("http://{listen}/mcp"));
         program.ready["issuer"] = json!(format!("http://{listen}/realms/mcp-demo"));
         let document = format!("http://{listen}/oauth/client-metadata.json");
         program.ready["client_metadata_document"] = json!(document);
         Self {
             program,
-            configuration: shown.stdout,
+            configuration,
             document,
         }
     }
@@ -68,7 +69,7 @@ impl Served {
 
 #[tokio::test]
 async fn a_good_configuration_replaces_the_running_one() {
-    let mut served = Served::start();
+    let mut served = Served::start().await;
     let changed = served
         .configuration
         .replace("MCP Inspector AWS CIMD Client", "Another Name");
@@ -81,7 +82,7 @@ async fn a_good_configuration_replaces_the_running_one() {
 
 #[tokio::test]
 async fn a_bad_configuration_is_refused_with_all_its_mistakes_and_changes_nothing() {
-    let mut served = Served::start();
+    let mut served = Served::start().await;
     let changed = served
         .configuration
         .replace("MCP Inspector AWS CIMD Client", "Another Name")
@@ -101,7 +102,7 @@ async fn a_bad_configuration_is_refused_with_all_its_mistakes_and_changes_nothin
 
 #[tokio::test]
 async fn the_address_of_a_listener_cannot_be_changed() {
-    let mut served = Served::start();
+    let mut served = Served::start().await;
     let changed = served.configuration.replacen(
         "  - name: main\n    address: \"127.0.0.1:",
         "  - name: main\n    address: \"127.0.0.2:",
@@ -121,7 +122,7 @@ async fn the_address_of_a_listener_cannot_be_changed() {
 
 #[tokio::test]
 async fn users_and_sessions_survive_a_reload() {
-    let mut served = Served::start();
+    let mut served = Served::start().await;
     let token = Person::alice(&served.program).log_in().await.access;
     served.reload(
         &served
@@ -144,7 +145,7 @@ async fn users_and_sessions_survive_a_reload() {
 
 #[tokio::test]
 async fn a_user_who_is_declared_by_a_reload_can_log_in() {
-    let mut served = Served::start();
+    let mut served = Served::start().await;
     let bob = "    users:\n      - { username: bob, password: { danger_literal: bobs-password }, email: bob@example.com }\n";
     served.reload(&served.configuration.replace("    users:\n", bob));
     served.program.until("the reload", |program| {

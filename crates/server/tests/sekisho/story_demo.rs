@@ -1,7 +1,7 @@
 //! The story of the demonstration: a client that nobody registered logs a user in and calls tools; the rest is refused.
 
 use crate::program::person::{Person, claims, result, rpc};
-use crate::program::{Folder, Program, command};
+use crate::program::{Folder, Program, command, on_the_database_under_test};
 use http::StatusCode;
 use serde_json::json;
 
@@ -211,6 +211,7 @@ async fn serve_runs_the_configuration_of_the_demonstration() {
         .output()
         .unwrap();
     let configuration = String::from_utf8(shown.stdout).unwrap();
+    let configuration = on_the_database_under_test(&configuration).await;
     let mut served = Program::serve(folder, &configuration);
     // The ready file of `serve` knows nothing of the demonstration.
     served.ready["mcp_endpoint"] = json!(format!("http://127.0.0.1:{port}/mcp"));

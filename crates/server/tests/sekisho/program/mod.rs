@@ -115,6 +115,20 @@ pub(crate) fn run(folder: &Folder, arguments: &[&str], input: &str) -> Ended {
     }
 }
 
+/// The configuration with a database of its own in PostgreSQL, where the tests are to run on that.
+pub(crate) async fn on_the_database_under_test(configuration: &str) -> String {
+    let in_memory = r#"store: { url: "sqlite::memory:" }"#;
+    assert!(configuration.contains(in_memory), "{configuration}");
+    match store::testing::fresh_postgres_url().await {
+        None => configuration.to_owned(),
+        Some(url) => {
+            let key = "0123456789abcdef".repeat(4);
+            let kept = format!(r#"store: {{ url: "{url}", key: {{ danger_literal: "{key}" }} }}"#);
+            configuration.replace(in_memory, &kept)
+        }
+    }
+}
+
 /// The program while it runs.
 pub(crate) struct Program {
     child: Child,
