@@ -3,7 +3,8 @@
 //! The order: an exact path before anything else, then the longest prefix that ends at a `/`, then the service that has
 //! the whole host. A service says itself which paths it wants; two that want the same are a mistake in the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
@@ -13,7 +14,7 @@ use net::body::Body;
 use net::edge::{Peer, Site};
 
 /// What a service wants of a host.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
     /// This path and no other.
     Exact(String),
@@ -36,34 +37,45 @@ impl std::fmt::Display for Claim {
 /// The services of one host.
 #[derive(Clone, Default)]
 pub(crate) struct Routes {
-    claims: BTreeMap<Claim, Arc<dyn Site>>,
+    exact: HashMap<String, Arc<dyn Site>>,
+    below: HashMap<String, Arc<dyn Site>>,
+    rest: Option<Arc<dyn Site>>,
 }
 
 impl Routes {
     /// Gives a service what it wants, unless somebody has it already.
-    pub(crate) fn claim(&mut self, claim: Claim, site: Arc<dyn Site>) -> bool {
-        match self.claims.entry(claim) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
+    pub(crate) fn claim(&mut self, claim: &Claim, site: Arc<dyn Site>) -> bool {
+        let (paths, path) = match claim {
+            Claim::Exact(path) => (&mut self.exact, path),
+            Claim::Below(path) => (&mut self.below, path),
+            Claim::Rest => {
+                let free = self.rest.is_none();
+                self.rest.get_or_insert(site);
+                return free;
+            }
+        };
+        match paths.entry(path.clone()) {
+            Entry::Vacant(entry) => {
                 entry.insert(site);
                 true
             }
-            std::collections::btree_map::Entry::Occupied(_) => false,
+            Entry::Occupied(_) => false,
         }
     }
 
     /// The service for a path.
     fn find(&self, path: &str) -> Option<&Arc<dyn Site>> {
-        if let Some(site) = self.claims.get(&Claim::Exact(path.to_owned())) {
+        if let Some(site) = self.exact.get(path) {
             return Some(site);
         }
         let mut prefix = path;
         loop {
-            if let Some(site) = self.claims.get(&Claim::Below(prefix.to_owned())) {
+            if let Some(site) = self.below.get(prefix) {
                 return Some(site);
             }
             match prefix.rsplit_once('/') {
                 Some((shorter, _)) => prefix = shorter,
-                None => return self.claims.get(&Claim::Rest),
+                None => return self.rest.as_ref(),
             }
         }
     }
@@ -116,14 +128,14 @@ mod tests {
     fn an_exact_path_comes_before_a_prefix_and_a_prefix_before_the_rest() {
         let mut routes = Routes::default();
         assert!(routes.claim(
-            Claim::Below("/realms/a".to_owned()),
+            &Claim::Below("/realms/a".to_owned()),
             Arc::new(Named("realm"))
         ));
         assert!(routes.claim(
-            Claim::Exact("/realms/a/c.json".to_owned()),
+            &Claim::Exact("/realms/a/c.json".to_owned()),
             Arc::new(Named("document"))
         ));
-        assert!(routes.claim(Claim::Rest, Arc::new(Named("proxy"))));
+        assert!(routes.claim(&Claim::Rest, Arc::new(Named("proxy"))));
         assert_eq!(answer(&routes, "/realms/a"), "realm");
         assert_eq!(answer(&routes, "/realms/a/token?x=/y"), "realm");
         assert_eq!(answer(&routes, "/realms/a/c.json"), "document");
@@ -142,7 +154,7 @@ mod tests {
     #[test]
     fn two_services_cannot_have_the_same_path() {
         let mut routes = Routes::default();
-        assert!(routes.claim(Claim::Exact("/mcp".to_owned()), Arc::new(Named("a"))));
-        assert!(!routes.claim(Claim::Exact("/mcp".to_owned()), Arc::new(Named("b"))));
+        assert!(routes.claim(&Claim::Exact("/mcp".to_owned()), Arc::new(Named("a"))));
+        assert!(!routes.claim(&Claim::Exact("/mcp".to_owned()), Arc::new(Named("b"))));
     }
 }

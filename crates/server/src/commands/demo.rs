@@ -36,7 +36,7 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
         PathBuf::new(),
     )?;
     let plan = Plan::new(loaded)?;
-    telemetry::start(options.log_format)?;
+    let _log = telemetry::start(options.log_format)?;
     let places = settings.places();
     commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, |addresses| {
         talk::data(&words::introduction(&places));

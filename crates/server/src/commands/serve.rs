@@ -9,7 +9,7 @@ use crate::{commands, files, telemetry};
 /// Runs `sekisho serve`.
 pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
     let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    telemetry::start(options.log_format)?;
+    let _log = telemetry::start(options.log_format)?;
     let source = Source::File(options.source.config.clone());
     commands::runtime()?.block_on(wire::run(plan, &source, |addresses| {
         if let Some(path) = &options.ready_file {

@@ -220,7 +220,7 @@ impl Services<'_> {
                 .hosts
                 .entry((listener.name.0.as_str(), url.host().to_owned()))
                 .or_default();
-            free &= routes.claim(claim.clone(), Arc::clone(site));
+            free &= routes.claim(claim, Arc::clone(site));
         }
         free
     }
