@@ -177,7 +177,7 @@ fn watch(command: &mut Command, tally: &mut Tally) -> Result<()> {
 }
 
 /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`: an ignored test has failed to run.
-fn results(line: &str) -> (u64, u64) {
+pub(crate) fn results(line: &str) -> (u64, u64) {
     let Some(rest) = line.trim().strip_prefix("test result: ") else {
         return (0, 0);
     };
