@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response};
+use http::{HeaderValue, Method, Request, Response, Uri};
+use model::clock::Clock;
 use net::body::Body;
 use net::edge::{Peer, Site};
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,7 +16,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
-use tracing::Instrument as _;
+
+use crate::telemetry::request_log::{Answered, RequestId, RequestLog, within};
 
 /// What is counted about requests.
 #[derive(Clone, Debug)]
@@ -64,95 +65,107 @@ impl Metrics {
 /// A site around another one.
 pub(crate) struct Access {
     inner: Arc<dyn Site>,
+    watch: Arc<Watch>,
+}
+
+/// What all sites of a process share that are watched over.
+pub(crate) struct Watch {
     metrics: Metrics,
+    log: RequestLog,
+    clock: Arc<dyn Clock>,
     /// Tells requests of this process from those of others.
     process: u32,
     count: AtomicU64,
 }
 
-impl Access {
-    /// Watches over `inner`. `process` is a random number.
-    pub(crate) fn new(inner: Arc<dyn Site>, metrics: Metrics, process: u32) -> Self {
-        Self {
-            inner,
+impl Watch {
+    /// `process` is a random number.
+    pub(crate) fn new(
+        metrics: Metrics,
+        log: RequestLog,
+        clock: Arc<dyn Clock>,
+        process: u32,
+    ) -> Arc<Self> {
+        Arc::new(Self {
             metrics,
+            log,
+            clock,
             process,
             count: AtomicU64::new(0),
-        }
+        })
+    }
+}
+
+impl Access {
+    /// Watches over `inner`.
+    pub(crate) fn new(inner: Arc<dyn Site>, watch: Arc<Watch>) -> Self {
+        Self { inner, watch }
     }
 }
 
 impl Site for Access {
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
         let begun = Instant::now();
-        let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let span = tracing::info_span!(
-            "request",
-            id = format_args!("{:08x}-{number}", self.process)
-        );
-        let line = tracing::enabled!(tracing::Level::INFO).then(|| Line {
+        let watch = &*self.watch;
+        let number = watch.count.fetch_add(1, Ordering::Relaxed);
+        let id = RequestId {
+            process: watch.process,
+            number,
+        };
+        let asked = RequestLog::is_wanted().then(|| Asked {
             method: request.method().clone(),
-            host: request
-                .uri()
-                .host()
-                .map(str::to_owned)
-                .or_else(|| host_header(&request)),
-            path: request.uri().path().to_owned(),
+            host: host(&request),
+            uri: request.uri().clone(),
         });
-        let peer = peer.clone();
-        let under_way = UnderWay::new(&self.metrics.under_way);
+        let (address, listener) = (peer.address, Arc::clone(&peer.listener));
+        let under_way = UnderWay::new(&watch.metrics.under_way);
+        let answering = within(id, self.inner.call(request, peer));
         async move {
-            let response = self.inner.call(request, &peer).await;
+            let response = answering.await;
             drop(under_way);
             let status = response.status().as_u16();
             let took = begun.elapsed();
-            self.metrics
-                .requests
-                .get_or_create(&Labels {
-                    listener: Arc::clone(&peer.listener),
+            if let Some(asked) = asked {
+                watch.log.write(&Answered {
+                    at: watch.clock.now(),
+                    id,
+                    method: asked.method.as_str(),
+                    host: asked
+                        .host
+                        .as_ref()
+                        .and_then(|host| host.to_str().ok())
+                        .unwrap_or_default(),
+                    path: asked.uri.path(),
                     status,
-                })
-                .inc();
-            self.metrics.seconds.observe(took.as_secs_f64());
-            if let Some(line) = line {
-                line.write(status, took, &peer);
+                    micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                    peer: address,
+                    listener: &listener,
+                });
             }
+            watch
+                .metrics
+                .requests
+                .get_or_create(&Labels { listener, status })
+                .inc();
+            watch.metrics.seconds.observe(took.as_secs_f64());
             response
         }
-        .instrument(span)
         .boxed()
     }
 }
 
-/// What the log says about a request. The query stays out of it: codes and tokens travel there.
-struct Line {
-    method: http::Method,
-    host: Option<String>,
-    path: String,
+/// What the log says about a request; cheap to keep, because it shares the request's memory.
+struct Asked {
+    method: Method,
+    host: Option<HeaderValue>,
+    uri: Uri,
 }
 
-impl Line {
-    fn write(&self, status: u16, took: Duration, peer: &Peer) {
-        let ms = took.as_secs_f64() * 1000.0;
-        tracing::info!(
-            method = %self.method,
-            host = self.host.as_deref().unwrap_or_default(),
-            path = self.path,
-            status,
-            ms = format_args!("{ms:.1}"),
-            peer = %peer.address,
-            listener = &*peer.listener,
-            "answered"
-        );
+fn host(request: &Request<Body>) -> Option<HeaderValue> {
+    match request.uri().authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => request.headers().get(http::header::HOST).cloned(),
     }
-}
-
-fn host_header(request: &Request<Body>) -> Option<String> {
-    request
-        .headers()
-        .get(http::header::HOST)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
 }
 
 /// Counts a request as under way until it is answered or given up.

@@ -36,6 +36,7 @@ use crate::config::{Invalid, Loaded};
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::files;
 use crate::management::Management;
+use crate::telemetry::request_log::RequestLog;
 use crate::wire::foundation::Foundation;
 use crate::wire::generation::Generation;
 use crate::wire::plan::Plan;
@@ -46,6 +47,9 @@ const SWEEP: Duration = Duration::from_secs(5);
 
 /// How often certificates are looked at.
 const RENEWAL: Duration = Duration::from_hours(6);
+
+/// How soon after a signal another one is taken for its echo.
+const ECHO: Duration = Duration::from_secs(1);
 
 /// How long background work may take to end once nobody asks for it any more.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
@@ -72,10 +76,11 @@ pub(crate) struct Addresses {
 pub(crate) async fn run(
     plan: Plan,
     source: &Source,
+    log: RequestLog,
     on_ready: impl FnOnce(&Addresses) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals can't be listened for")?;
-    let (mut foundation, registry) = Foundation::lay(&plan).await?;
+    let (mut foundation, registry) = Foundation::lay(&plan, log).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
     let generation = Generation::start(&plan, &foundation).await?;
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
@@ -93,8 +98,7 @@ pub(crate) async fn run(
 
     let access: Arc<dyn Site> = Arc::new(Access::new(
         Arc::clone(&hosts) as Arc<dyn Site>,
-        foundation.access.clone(),
-        foundation.process,
+        Arc::clone(&foundation.watch),
     ));
     for listener in sockets.listeners {
         serving.serve(listener, Arc::clone(&access));
@@ -104,11 +108,7 @@ pub(crate) async fn run(
     if let Some(listener) = sockets.demo_mcp_server {
         let mut table = Table::new();
         table.insert_any_host("demo-mcp-server", Arc::new(DemoMcpServer::new()));
-        let site = Access::new(
-            Arc::new(Hosts::new(table)),
-            foundation.access.clone(),
-            foundation.process,
-        );
+        let site = Access::new(Arc::new(Hosts::new(table)), Arc::clone(&foundation.watch));
         serving.serve(listener, Arc::new(site));
     }
     foundation.start();
@@ -141,12 +141,18 @@ pub(crate) async fn run(
     serving.tracker.close();
     tokio::select! {
         () = serving.tracker.wait() => {}
-        told = signals.next() => tracing::warn!(?told, "ending at once"),
+        () = insisted(&mut signals) => tracing::warn!("told once more: ending at once"),
     }
     running.generation.end();
     running.foundation.end(LAST_PATIENCE).await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Waits for a signal that says once more to end. Some who send signals send each twice; that counts once.
+async fn insisted(signals: &mut Signals) {
+    let begun = tokio::time::Instant::now();
+    while signals.next().await != Told::End || begun.elapsed() < ECHO {}
 }
 
 /// Sockets that are bound and not served yet.

@@ -36,9 +36,9 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
         PathBuf::new(),
     )?;
     let plan = Plan::new(loaded)?;
-    let _log = telemetry::start(options.log_format)?;
+    let (log, _guard) = telemetry::start(options.log_format)?;
     let places = settings.places();
-    commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, |addresses| {
+    commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, log, |addresses| {
         talk::data(&words::introduction(&places));
         if let Some(path) = &options.ready_file {
             files::replace(

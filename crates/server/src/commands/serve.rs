@@ -9,9 +9,9 @@ use crate::{commands, files, telemetry};
 /// Runs `sekisho serve`.
 pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
     let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    let _log = telemetry::start(options.log_format)?;
+    let (log, _guard) = telemetry::start(options.log_format)?;
     let source = Source::File(options.source.config.clone());
-    commands::runtime()?.block_on(wire::run(plan, &source, |addresses| {
+    commands::runtime()?.block_on(wire::run(plan, &source, log, |addresses| {
         if let Some(path) = &options.ready_file {
             files::replace(path, &serde_json::to_string_pretty(addresses)?)?;
         }

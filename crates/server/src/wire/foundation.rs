@@ -10,7 +10,8 @@ use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::access;
+use crate::access::{self, Watch};
+use crate::telemetry::request_log::RequestLog;
 use crate::wire::listening::Keeper;
 use crate::wire::plan::Plan;
 use crate::wire::{database, sealing, users};
@@ -28,14 +29,12 @@ pub(crate) struct Foundation {
     pub(crate) store: Store,
     /// Seals session ids of gateways.
     pub(crate) session_key: [u8; 32],
-    /// What is counted about requests.
-    pub(crate) access: access::Metrics,
+    /// Watches over everything that is served.
+    pub(crate) watch: Arc<Watch>,
     /// What is counted by authorization servers.
     pub(crate) auth: auth::Metrics,
     /// What is counted by gateways.
     pub(crate) gateway: Arc<gateway::metrics::Metrics>,
-    /// Tells this process from others.
-    pub(crate) process: u32,
     /// Background work, so that the end can wait for it.
     pub(crate) tasks: TaskTracker,
     /// Ends the background work of the foundation itself.
@@ -44,27 +43,27 @@ pub(crate) struct Foundation {
 
 impl Foundation {
     /// Opens everything, and makes what is made on first use.
-    pub(crate) async fn lay(plan: &Plan) -> anyhow::Result<(Self, Registry)> {
+    pub(crate) async fn lay(plan: &Plan, log: RequestLog) -> anyhow::Result<(Self, Registry)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
         let (store, key) = database::open(&plan.storage).await?;
         let mut registry = Registry::default();
-        let access = access::Metrics::register(&mut registry);
+        let metrics = access::Metrics::register(&mut registry);
         let auth = auth::Metrics::default();
         auth.register(&mut registry);
         let gateway = Arc::new(gateway::metrics::Metrics::default());
         gateway.register(&mut registry);
         let mut random = [0; 4];
         aws_lc_rs::rand::fill(&mut random).context("the system gives no random bytes")?;
+        let process = u32::from_le_bytes(random);
         let foundation = Self {
+            watch: Watch::new(metrics, log, Arc::clone(&clock), process),
             clock,
             certificates,
             store,
             session_key: sealing::derived(&key, "gateway sessions")?,
-            access,
             auth,
             gateway,
-            process: u32::from_le_bytes(random),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };

@@ -305,6 +305,16 @@ async fn a_line_break_in_a_request_does_not_begin_a_line_of_the_log() {
     )
     .unwrap();
     browser.get(url.as_str()).await.unwrap();
+    let tokens = Person::alice(&demo).log_in().await;
+    let message = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": { "name": "x\nforged line", "arguments": {} },
+    });
+    let endpoint = demo.place("mcp_endpoint");
+    browser
+        .send(rpc(&endpoint, Some(&tokens.access), &message))
+        .await
+        .unwrap();
     demo.signal("TERM");
     let ended = demo.wait();
     assert!(ended.stderr.contains("/x%0Aforged"), "{}", ended.stderr);

@@ -1,0 +1,255 @@
+//! The line that every answered request gets, and the request's id on every other line that is written meanwhile.
+//!
+//! There may be tens of thousands of these lines a second, so they are written without the machinery that events take.
+
+use std::fmt::{self, Write as _};
+use std::future::Future;
+
+use model::clock::Timestamp;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
+
+use crate::cli::LogFormat;
+use crate::telemetry::lines::Lines;
+use crate::telemetry::moment;
+
+/// What `RUST_LOG` calls these lines.
+const TARGET: &str = "sekisho::access";
+
+/// Tells a request from all others: a random number of the process, and a count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RequestId {
+    /// Of the process.
+    pub(crate) process: u32,
+    /// Of the request in it.
+    pub(crate) number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{}", self.process, self.number)
+    }
+}
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
+/// Does something in the name of a request: lines that are logged meanwhile carry its id.
+pub(crate) fn within<F: Future>(id: RequestId, doing: F) -> impl Future<Output = F::Output> {
+    CURRENT.scope(id, doing)
+}
+
+/// An answered request. The query is not part of it: codes and tokens travel there.
+#[derive(Debug)]
+pub(crate) struct Answered<'a> {
+    /// When it was answered.
+    pub(crate) at: Timestamp,
+    /// Which one it was.
+    pub(crate) id: RequestId,
+    /// The method.
+    pub(crate) method: &'a str,
+    /// What the client called the host.
+    pub(crate) host: &'a str,
+    /// The path without the query.
+    pub(crate) path: &'a str,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// Microseconds until the headers of the answer.
+    pub(crate) micros: u64,
+    /// The client.
+    pub(crate) peer: std::net::IpAddr,
+    /// The listener.
+    pub(crate) listener: &'a str,
+}
+
+/// Writes lines about requests.
+#[derive(Clone)]
+pub(crate) struct RequestLog {
+    pub(super) lines: Lines,
+    pub(super) format: LogFormat,
+}
+
+impl RequestLog {
+    /// Whether `RUST_LOG` wants these lines.
+    pub(crate) fn is_wanted() -> bool {
+        tracing::enabled!(target: TARGET, Level::INFO)
+    }
+
+    /// Writes one.
+    pub(crate) fn write(&self, answered: &Answered<'_>) {
+        let mut line = String::with_capacity(320);
+        match self.format {
+            LogFormat::Text => text(&mut line, answered),
+            LogFormat::Json => json(&mut line, answered),
+        }
+        self.lines.push(line.as_bytes(), false);
+    }
+}
+
+fn text(line: &mut String, answered: &Answered<'_>) {
+    moment::push(line, answered.at);
+    line.push_str("  INFO ");
+    line.push_str(TARGET);
+    line.push_str(": answered method=");
+    line.push_str(answered.method);
+    line.push_str(" host=");
+    quoted(line, answered.host);
+    line.push_str(" path=");
+    quoted(line, answered.path);
+    line.push_str(" status=");
+    number(line, answered.status.into());
+    line.push_str(" ms=");
+    millis(line, answered.micros);
+    line.push_str(" listener=");
+    quoted(line, answered.listener);
+    // Writing to a string does not fail.
+    let _ = write!(line, " peer={} request={}", answered.peer, answered.id);
+}
+
+fn json(line: &mut String, answered: &Answered<'_>) {
+    line.push_str("{\"timestamp\":\"");
+    moment::push(line, answered.at);
+    line.push_str("\",\"level\":\"INFO\",\"message\":\"answered\",\"method\":");
+    quoted(line, answered.method);
+    line.push_str(",\"host\":");
+    quoted(line, answered.host);
+    line.push_str(",\"path\":");
+    quoted(line, answered.path);
+    line.push_str(",\"status\":");
+    number(line, answered.status.into());
+    line.push_str(",\"ms\":");
+    millis(line, answered.micros);
+    line.push_str(",\"listener\":");
+    quoted(line, answered.listener);
+    line.push_str(",\"target\":\"");
+    line.push_str(TARGET);
+    let _ = write!(
+        line,
+        "\",\"peer\":\"{}\",\"request\":\"{}\"}}",
+        answered.peer, answered.id
+    );
+}
+
+/// Appends a text in quotes, with everything escaped that would end it or break the line.
+fn quoted(line: &mut String, text: &str) {
+    line.push('"');
+    if text
+        .bytes()
+        .any(|byte| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f)
+    {
+        for letter in text.chars() {
+            match letter {
+                '"' => line.push_str("\\\""),
+                '\\' => line.push_str("\\\\"),
+                letter if letter.is_control() => line.push('?'),
+                letter => line.push(letter),
+            }
+        }
+    } else {
+        line.push_str(text);
+    }
+    line.push('"');
+}
+
+/// Milliseconds with one decimal.
+fn millis(line: &mut String, micros: u64) {
+    let tenths = i64::try_from(micros / 100).unwrap_or(i64::MAX);
+    number(line, tenths / 10);
+    line.push('.');
+    number(line, tenths % 10);
+}
+
+fn number(line: &mut String, number: i64) {
+    moment::digits(line, number, 1);
+}
+
+/// Formats events as `inner` does, and adds the id of the request in whose name they happen.
+pub(super) struct WithRequest<F> {
+    pub(super) inner: F,
+    pub(super) format: LogFormat,
+}
+
+impl<S, N, F> FormatEvent<S, N> for WithRequest<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Ok(id) = CURRENT.try_with(|id| *id) else {
+            return self.inner.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.inner
+            .format_event(context, Writer::new(&mut line), event)?;
+        let line = line.trim_end_matches('\n');
+        match (self.format, line.strip_suffix('}')) {
+            (LogFormat::Json, Some(open)) => writeln!(writer, "{open},\"request\":\"{id}\"}}"),
+            _ => writeln!(writer, "{line} request={id}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(path: &str) -> Answered<'_> {
+        Answered {
+            at: Timestamp::from_millis(1_795_394_458_123),
+            id: RequestId {
+                process: 0xab,
+                number: 7,
+            },
+            method: "GET",
+            host: "a.example",
+            path,
+            status: 404,
+            micros: 12_340,
+            peer: [192, 0, 2, 1].into(),
+            listener: "main",
+        }
+    }
+
+    #[test]
+    fn a_line_says_who_asked_for_what_and_what_was_answered() {
+        let mut line = String::new();
+        text(&mut line, &answered("/x"));
+        insta::assert_snapshot!(line, @r#"2026-11-23T00:40:58.123Z  INFO sekisho::access: answered method=GET host="a.example" path="/x" status=404 ms=12.3 listener="main" peer=192.0.2.1 request=000000ab-7"#);
+    }
+
+    #[test]
+    fn a_json_line_is_json_whatever_the_path() {
+        for path in [
+            "/x",
+            "/\"quoted\"",
+            "/back\\slash",
+            "/\u{7f}\u{1}",
+            "/\u{65e5}\u{672c}",
+        ] {
+            let mut line = String::new();
+            json(&mut line, &answered(path));
+            let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                (&value["status"], &value["ms"]),
+                (&404.into(), &12.3.into()),
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_cannot_end_its_quotes() {
+        let mut line = String::new();
+        text(&mut line, &answered("/x\" status=200 \n"));
+        assert!(line.contains(r#"path="/x\" status=200 ?""#), "{line}");
+    }
+}
