@@ -31,6 +31,8 @@ pub(crate) struct Caller {
     pub(crate) principal: Principal,
     /// The SHA-256 hash that the principal's name is made of.
     pub(crate) fingerprint: [u8; 32],
+    /// The token's `sub`, for the log.
+    pub(crate) subject: Box<str>,
     /// The client's id, for the log.
     pub(crate) client: Option<Box<str>>,
     token_id: Option<Box<str>>,
@@ -46,6 +48,7 @@ impl Caller {
         Self {
             principal: Principal::new(URL_SAFE_NO_PAD.encode(fingerprint)),
             fingerprint,
+            subject: verified.subject,
             client: verified.client,
             token_id: verified.token_id,
             expires_at: verified.expires_at,

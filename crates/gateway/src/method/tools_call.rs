@@ -104,6 +104,7 @@ pub(crate) async fn handle(
         tracing::info!(
             gateway = %cx.name,
             tool = %tool.name,
+            subject = %caller.subject,
             client.id = caller.client.as_deref().unwrap_or_default(),
             milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
             answered = outcome.is_ok(),
