@@ -139,11 +139,7 @@ pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<Approval>, Err
 }
 
 /// The verdict about a host; nothing is noted for one that was never asked for.
-pub async fn load(
-    store: &Store,
-    realm: &RealmName,
-    host: &str,
-) -> Result<Option<Verdict>, Error> {
+pub async fn load(store: &Store, realm: &RealmName, host: &str) -> Result<Option<Verdict>, Error> {
     store
         .backend()
         .read(&(realm, host), |(realm, host), connection| {

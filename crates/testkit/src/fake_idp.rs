@@ -60,7 +60,9 @@ impl FakeIdp {
     /// Starts an issuer that signs with this algorithm.
     pub async fn start_with(alg: Alg) -> anyhow::Result<Self> {
         let settings = Settings::plain("fake-idp", SocketAddr::from(([127, 0, 0, 1], 0)));
-        let listener = Listener::bind(settings).await.context("bind the fake issuer")?;
+        let listener = Listener::bind(settings)
+            .await
+            .context("bind the fake issuer")?;
         let address = listener.address();
         let inner = Inner {
             keys: vec![SigningKey::generate(alg)?],
@@ -74,7 +76,11 @@ impl FakeIdp {
         let stop = CancellationToken::new();
         let site: Arc<dyn Site> = Arc::new(Documents(Arc::clone(&state)));
         TaskTracker::new().spawn(listener.serve(site, stop.clone()));
-        Ok(Self { address, state, stop })
+        Ok(Self {
+            address,
+            state,
+            stop,
+        })
     }
 
     /// The address it listens on.
@@ -104,7 +110,11 @@ impl FakeIdp {
 
     /// Signs with a new key from now on; older ones stay published.
     pub fn rotate(&self, alg: Alg) -> anyhow::Result<()> {
-        self.state.inner.lock().keys.push(SigningKey::generate(alg)?);
+        self.state
+            .inner
+            .lock()
+            .keys
+            .push(SigningKey::generate(alg)?);
         Ok(())
     }
 
