@@ -87,7 +87,8 @@ fn live_and_die(url: &str, round: usize, lines: usize, said: &mut Acknowledged) 
         .env(VICTIM, url)
         .env(ROUND, round.to_string())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        // Being killed says nothing; whoever dies by itself tells why.
+        .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
     let mut heard = 0;
