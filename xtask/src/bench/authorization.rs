@@ -53,8 +53,16 @@ pub(super) fn measure(folder: &Path, quick: bool) -> Result<Figures> {
     }
     let config = folder.join("authorization.yaml");
     shell::write(&config, &configuration(address, free_address()?, &data))?;
-    let mut server = Process::start(sekisho().args(["serve", "--config"]).arg(&config))?;
-    server.await_port(address)?;
+    let ready = data.join("ready.json");
+    std::fs::create_dir_all(&data)?;
+    let mut server = Process::start(
+        sekisho()
+            .args(["serve", "--config"])
+            .arg(&config)
+            .arg("--ready-file")
+            .arg(&ready),
+    )?;
+    server.await_file(&ready)?;
 
     let cookie = log_in(address)?;
     let each = if quick { 20 } else { 150 };

@@ -68,6 +68,21 @@ impl Process {
         Ok(all)
     }
 
+    /// Waits until the program says by a file that it is ready: users of the configuration can log in from then on.
+    pub(super) fn await_file(&mut self, file: &Path) -> Result<()> {
+        let started = clock();
+        while started.elapsed() < Duration::from_secs(20) {
+            if file.exists() {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended with {status} before it was ready");
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("{} does not appear", file.display())
+    }
+
     /// Waits until a port answers; says how long that took.
     pub(super) fn await_port(&mut self, address: SocketAddr) -> Result<Duration> {
         let started = clock();
