@@ -24,7 +24,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use net::edge::client_ip::TrustedProxies;
 use net::edge::hosts::{Hosts, Table};
 use net::edge::{Site, listen};
 use serde::Serialize;
@@ -169,15 +168,14 @@ impl Sockets {
         let config = &plan.loaded.config;
         let mut listeners = Vec::new();
         for (index, listener) in config.listeners.iter().enumerate() {
-            listeners.push(
-                bind(
-                    foundation
-                        .certificates
-                        .settings(&plan.loaded, index, listener)
-                        .await?,
-                )
-                .await?,
-            );
+            let settings = listen::Settings {
+                workers: Some(Arc::clone(&foundation.workers)),
+                ..foundation
+                    .certificates
+                    .settings(&plan.loaded, index, listener)
+                    .await?
+            };
+            listeners.push(bind(settings).await?);
         }
         let management = bind(plain("management", config.management.address.0)).await?;
         let demo_mcp_server = match config
@@ -185,7 +183,13 @@ impl Sockets {
             .as_ref()
             .and_then(|demo| demo.address.as_ref())
         {
-            Some(address) => Some(bind(plain("demo-mcp-server", address.0)).await?),
+            Some(address) => {
+                let settings = listen::Settings {
+                    workers: Some(Arc::clone(&foundation.workers)),
+                    ..plain("demo-mcp-server", address.0)
+                };
+                Some(bind(settings).await?)
+            }
             None => None,
         };
         let names = config
@@ -227,13 +231,7 @@ async fn bind(settings: listen::Settings) -> anyhow::Result<listen::Listener> {
 
 /// A listener of our own, beside those of the configuration.
 fn plain(name: &str, address: SocketAddr) -> listen::Settings {
-    listen::Settings {
-        name: name.into(),
-        address,
-        tls: None,
-        trusted_proxies: TrustedProxies::default(),
-        limits: listen::Limits::default(),
-    }
+    listen::Settings::plain(name, address)
 }
 
 /// The listeners that are being served.

@@ -35,6 +35,7 @@ impl Host {
             tls: None,
             trusted_proxies: net::edge::client_ip::TrustedProxies::default(),
             limits: Limits::default(),
+            workers: None,
         })
         .await?;
         let origin = Url::parse(&format!("http://{}/", listener.address()))

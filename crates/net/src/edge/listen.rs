@@ -18,6 +18,7 @@ use crate::edge::client_ip::TrustedProxies;
 use crate::edge::connection::{self, Shared};
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Patience, Register};
+use crate::edge::workers::{self, Workers};
 use crate::egress::budget::network_of;
 
 /// One listening socket.
@@ -33,6 +34,8 @@ pub struct Settings {
     pub trusted_proxies: TrustedProxies,
     /// Bounds.
     pub limits: Limits,
+    /// Who serves its connections; without any, the runtime that serves the listener.
+    pub workers: Option<Arc<Workers>>,
 }
 
 impl Settings {
@@ -44,6 +47,7 @@ impl Settings {
             tls: None,
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            workers: None,
         }
     }
 }
@@ -158,12 +162,27 @@ impl Listener {
                 }
                 place
             };
-            let registered = register.add();
-            let serving = connection::serve(Arc::clone(&shared), stream, address, registered);
-            tracker.spawn(async move {
-                serving.await;
-                drop((slot, place));
-            });
+            let (shared, registered) = (Arc::clone(&shared), register.add());
+            let Some(seat) = settings.workers.as_ref().and_then(|workers| workers.seat()) else {
+                let serving = connection::serve(shared, stream, address, registered);
+                tracker.spawn(async move {
+                    serving.await;
+                    drop((slot, place));
+                });
+                continue;
+            };
+            let stream = stream.into_std();
+            let runtime = seat.runtime.clone();
+            let serving = async move {
+                match stream.and_then(workers::adopt) {
+                    Ok(stream) => connection::serve(shared, stream, address, registered).await,
+                    Err(error) => {
+                        tracing::warn!(listener = %shared.name, %error, "cannot serve a connection");
+                    }
+                }
+                drop((slot, place, seat));
+            };
+            tracker.spawn_on(serving, &runtime);
         }
         drop(socket);
         register.tell(Command::Drain);

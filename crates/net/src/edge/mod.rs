@@ -7,8 +7,10 @@ pub(crate) mod leftover;
 pub mod listen;
 pub mod local_ca;
 pub mod proxy;
+pub mod remarks;
 pub mod tls;
 mod watch;
+pub mod workers;
 
 use std::net::IpAddr;
 use std::sync::Arc;

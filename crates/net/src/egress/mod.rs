@@ -6,6 +6,7 @@ pub mod resolve;
 
 pub mod connect;
 
+mod idle;
 mod live;
 
 pub mod client;

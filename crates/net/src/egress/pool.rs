@@ -1,6 +1,7 @@
 //! The data path: streaming requests over kept connections.
 //!
-//! Connections are kept per upstream, last in first out, so that under little load few stay open.
+//! Connections are kept per upstream and thread, last in first out, so that under little load few
+//! stay open.
 //! There is no task per connection (see `live`), and the only lock is held for a push or a pop.
 
 use std::collections::HashMap;
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
+use crate::egress::idle::IdleConnections;
 use crate::egress::live::{Failed, Home, Live, into_origin_form};
 use crate::egress::rules::{Destination, Refusal, Rules};
 
@@ -27,7 +29,7 @@ pub struct Settings {
     /// How long an unused connection is kept when its server does not say. Shorter than what
     /// servers do (uvicorn and Node close after 5 s), so that requests seldom meet a closing one.
     pub idle_timeout: Duration,
-    /// Unused connections kept per upstream.
+    /// Unused connections kept per upstream and worker thread.
     pub max_idle: usize,
 }
 
@@ -91,12 +93,7 @@ struct Origin {
     settings: Settings,
     destination: Destination,
     authority: HeaderValue,
-    idle: Mutex<Vec<Idle>>,
-}
-
-struct Idle {
-    live: Box<Live>,
-    until: Instant,
+    idle: IdleConnections,
 }
 
 impl Pool {
@@ -128,7 +125,7 @@ impl Pool {
                 settings: self.shared.settings,
                 destination: destination.clone(),
                 authority,
-                idle: Mutex::new(Vec::new()),
+                idle: IdleConnections::default(),
             }),
         };
         upstreams.insert(destination, upstream.clone());
@@ -142,17 +139,12 @@ impl Pool {
         let upstreams: Vec<Upstream> = {
             let mut upstreams = self.shared.upstreams.lock();
             upstreams.retain(|_, upstream| {
-                Arc::strong_count(&upstream.origin) > 1 || !upstream.origin.idle.lock().is_empty()
+                Arc::strong_count(&upstream.origin) > 1 || upstream.origin.idle.len() > 0
             });
             upstreams.values().cloned().collect()
         };
         for upstream in upstreams {
-            let mut connections = std::mem::take(&mut *upstream.origin.idle.lock());
-            connections.retain_mut(|idle| idle.until > now && idle.live.is_open());
-            let mut idle = upstream.origin.idle.lock();
-            // What came back meanwhile is fresher and stays on top.
-            connections.append(&mut idle);
-            *idle = connections;
+            upstream.origin.idle.sweep(now);
         }
     }
 }
@@ -173,7 +165,7 @@ impl Upstream {
 
     /// How many connections wait for the next request.
     pub fn idle_connections(&self) -> usize {
-        self.origin.idle.lock().len()
+        self.origin.idle.len()
     }
 
     /// Sends a request and waits for the head of its answer; both bodies stream.
@@ -203,7 +195,7 @@ impl Upstream {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
-        while let Some(live) = self.take_idle() {
+        while let Some(live) = self.origin.idle.take(Instant::now()) {
             let again = copy_if_repeatable(&request);
             match live.exchange(request).await {
                 Ok(answer) => return self.accept(answer),
@@ -222,7 +214,8 @@ impl Upstream {
                 },
             }
         }
-        let live = self.connect().await?;
+        // Rare, and large: boxed, so that a request on a kept connection stays small.
+        let live = Box::pin(self.connect()).await?;
         match live.exchange(request).await {
             Ok(answer) => self.accept(answer),
             Err(failed) => Err(SendError::Protocol(failed.cause)),
@@ -259,25 +252,6 @@ impl Upstream {
             })
     }
 
-    fn take_idle(&self) -> Option<Box<Live>> {
-        let mut expired = Vec::new();
-        let mut found = None;
-        {
-            let mut idle = self.origin.idle.lock();
-            let now = Instant::now();
-            while let Some(candidate) = idle.pop() {
-                if candidate.until > now {
-                    found = Some(candidate.live);
-                    break;
-                }
-                expired.push(candidate);
-            }
-        }
-        // Sockets are closed without the lock.
-        drop(expired);
-        found
-    }
-
     async fn connect(&self) -> Result<Box<Live>, SendError> {
         let origin = &self.origin;
         let deadline = Instant::now() + origin.settings.connect_timeout;
@@ -298,10 +272,8 @@ struct Stable {
 impl Home for Stable {
     fn take_back(self, live: Box<Live>) {
         let until = Instant::now() + self.keep;
-        let mut idle = self.origin.idle.lock();
-        if idle.len() < self.origin.settings.max_idle {
-            idle.push(Idle { live, until });
-        }
+        let most = self.origin.settings.max_idle;
+        self.origin.idle.put(live, until, most);
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) mod scalar;
 pub(crate) mod secret;
 pub(crate) mod store;
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
@@ -46,6 +47,9 @@ pub(crate) struct Config {
     /// The listener for operators: `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]
     pub(crate) management: listener::Management,
+    /// Threads that serve connections, each on its own. Without it, one for each processor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) worker_threads: Option<NonZeroU16>,
     /// Where files are kept: the database, its key, the local CA. A relative path starts at the configuration file.
     #[serde(default = "default_data_directory")]
     pub(crate) data_directory: PathBuf,

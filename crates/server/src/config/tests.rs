@@ -84,7 +84,7 @@ banana: 1
     f.yaml:23: gateways[0].targets[0].name: `my_server` is not a name of letters, digits and hyphens
       hint: use 1 to 64 of A-Z a-z 0-9 and -
     f.yaml:24: banana: unknown key `banana`
-      hint: known are `data_directory`, `demo_mcp_server`, `documents`, `egress`, `gateways`, `listeners`, `management`, `proxies`, `realms`, `store`
+      hint: known are `data_directory`, `demo_mcp_server`, `documents`, `egress`, `gateways`, `listeners`, `management`, `proxies`, `realms`, `store`, `worker_threads`
     "#);
 }
 

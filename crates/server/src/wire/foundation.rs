@@ -1,10 +1,12 @@
 //! What outlives a configuration: the store, the clock, certificates, counters.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use model::clock::{Clock, SystemClock};
+use net::edge::workers::Workers;
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,8 @@ const CLEANUP: Duration = Duration::from_mins(10);
 pub(crate) struct Foundation {
     /// Tells the time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Serve the connections of all listeners.
+    pub(crate) workers: Arc<Workers>,
     /// The certificates of all listeners.
     pub(crate) certificates: Keeper,
     /// The database.
@@ -59,6 +63,7 @@ impl Foundation {
         let foundation = Self {
             watch: Watch::new(metrics, log, Arc::clone(&clock), process),
             clock,
+            workers: Arc::new(workers(plan)?),
             certificates,
             store,
             session_key: sealing::derived(&key, "gateway sessions")?,
@@ -135,4 +140,13 @@ impl Foundation {
 pub(crate) fn wall(clock: &dyn Clock) -> SystemTime {
     SystemTime::UNIX_EPOCH
         + Duration::from_millis(u64::try_from(clock.now().millis()).unwrap_or_default())
+}
+
+/// As many threads as the configuration says, or one for each processor that we may use.
+fn workers(plan: &Plan) -> anyhow::Result<Workers> {
+    let count = match plan.loaded.config.worker_threads {
+        Some(count) => count.into(),
+        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    Workers::start(count).context("the system gives no threads")
 }

@@ -96,6 +96,7 @@ impl Keeper {
                     .collect(),
             ),
             limits: listen::Limits::default(),
+            workers: None,
         })
     }
 

@@ -48,6 +48,9 @@ pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
             "the address of the management listener",
         );
     }
+    if before.worker_threads != after.worker_threads {
+        differs("worker_threads".to_owned(), "the number of threads");
+    }
     let demo = |config: &crate::config::Config| {
         config
             .demo_mcp_server
