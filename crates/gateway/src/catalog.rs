@@ -31,7 +31,7 @@ const LIFE: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The name that clients call it by.
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     /// Where it is.
     pub(crate) target: Target,
     /// Its name there.
@@ -43,7 +43,7 @@ pub(crate) struct Entry {
 /// All tools at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    by_name: HashMap<Box<str>, Arc<Entry>>,
+    by_name: HashMap<Arc<str>, Arc<Entry>>,
     /// At least one, even without tools.
     pages: Vec<Page>,
 }
@@ -78,7 +78,7 @@ pub(crate) struct Catalog {
 
 /// What the snapshot was made of: names and definitions, to see whether anything changed.
 #[derive(Debug, Default, PartialEq)]
-struct Definitions(Vec<(Box<str>, Bytes)>);
+struct Definitions(Vec<(Arc<str>, Bytes)>);
 
 impl Catalog {
     pub(crate) fn new(
@@ -167,7 +167,7 @@ impl Catalog {
             .filter_map(|target| Some((target, target.listing().tools.clone()?)))
             .collect();
         let mut tools: Vec<(Arc<Entry>, Bytes)> = Vec::new();
-        let mut owners: HashMap<Box<str>, Arc<str>> = HashMap::new();
+        let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
         for (target, list) in &listings {
             for tool in &list.tools {
                 let (name, definition) = self.exposed(target, tool);
@@ -204,9 +204,9 @@ impl Catalog {
         }
     }
 
-    fn exposed(&self, target: &Target, tool: &ListedTool) -> (Box<str>, Bytes) {
+    fn exposed(&self, target: &Target, tool: &ListedTool) -> (Arc<str>, Bytes) {
         match self.names {
-            ToolNames::Bare => ((*tool.name).into(), tool.definition.clone()),
+            ToolNames::Bare => (Arc::clone(&tool.name), tool.definition.clone()),
             ToolNames::Prefixed => {
                 let name = name::prefixed(target.name(), &tool.name);
                 let definition = name::renamed(&tool.definition, &name);

@@ -19,7 +19,7 @@ use crate::settings::Limits;
 /// One gateway, as its requests see it. Nothing in it changes except behind snapshots and short locks.
 #[derive(Debug)]
 pub(crate) struct Cx {
-    pub(crate) name: Box<str>,
+    pub(crate) name: Arc<str>,
     /// The endpoint's URL as clients know it, spelled as in the metadata.
     pub(crate) resource: String,
     /// Scopes that a token needs.

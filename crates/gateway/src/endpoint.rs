@@ -17,6 +17,7 @@ use mcp::raw::Raw;
 use model::clock::Timestamp;
 use net::body::{Body, BodyError, read_bounded};
 use net::edge::Peer;
+use net::edge::remarks::Remarks;
 use policy::facts::CallerFacts;
 
 use crate::caller::Caller;
@@ -34,15 +35,21 @@ use crate::session::Session;
 /// Answers one request to the endpoint's path.
 pub(crate) async fn answer(cx: &Arc<Cx>, parts: Parts, body: Body, peer: &Peer) -> Response<Body> {
     let origin = cx.origins.check(&parts.headers);
+    let mut remarks = Remarks::default();
+    remarks.add("gateway", Arc::clone(&cx.name));
     let mut response = if cors::is_preflight(&parts.method, &parts.headers) {
         cors::preflight(&parts.headers)
     } else {
-        match serve(cx, &origin, &parts, body, peer).await {
+        match serve(cx, &origin, &parts, body, peer, &mut remarks).await {
             Ok(response) => response,
-            Err(refused) => refuse(cx, &refused, peer),
+            Err(refused) => {
+                remarks.add("refused", refused.refusal.name().into());
+                refuse(cx, &refused, peer)
+            }
         }
     };
     cors::admit(&origin, response.headers_mut());
+    response.extensions_mut().insert(remarks);
     response
 }
 
@@ -67,6 +74,7 @@ async fn serve(
     parts: &Parts,
     body: Body,
     peer: &Peer,
+    remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refused> {
     if *origin == Verdict::Foreign {
         return Err(Refusal::ForeignOrigin.into());
@@ -83,65 +91,22 @@ async fn serve(
         .identification
         .identify(&parts.uri, &parts.headers, now)
         .await?;
+    caller.remark(remarks);
     match parts.method {
-        Verb::POST => post(cx, &caller, parts, body, facts, now).await,
-        Verb::GET => Ok(get(cx, &caller, &parts.headers, now)?),
-        Verb::DELETE => Ok(delete(cx, &caller, &parts.headers, now)?),
-        _ => Err(Refusal::MethodNotAllowed.into()),
-    }
-}
-
-/// A request or a notification.
-async fn post(
-    cx: &Arc<Cx>,
-    caller: &Arc<Caller>,
-    parts: &Parts,
-    body: Body,
-    facts: CallerFacts<'_>,
-    now: Timestamp,
-) -> Result<Response<Body>, Refused> {
-    let headers = &parts.headers;
-    if !media::is_json(headers) {
-        return Err(Refusal::UnsupportedMediaType.into());
-    }
-    let accepted = Accepted::of(headers);
-    if accepted.nothing() {
-        return Err(Refusal::NotAcceptable.into());
-    }
-    let body = read(cx, body).await?;
-    match jsonrpc::parse(&body) {
-        Err(rejected) => Err(Refused {
-            refusal: Refusal::Malformed(rejected.reason),
-            id: rejected.id.map(mcp::id::Id::to_owned),
-            era: Era::Session,
-        }),
-        Ok(Message::Request(request)) => {
+        Verb::POST => {
+            let headers = &parts.headers;
             let post = Post {
                 cx,
-                caller,
+                caller: &caller,
                 headers,
-                body: &body,
-                accepted,
                 facts,
                 now,
             };
-            let mut era = Era::Session;
-            post.request(&request, &mut era)
-                .await
-                .map_err(|refusal| Refused {
-                    refusal,
-                    id: Some(request.id.to_owned()),
-                    era,
-                })
+            post.answer(body, remarks).await
         }
-        Ok(Message::Notification(notification)) => {
-            Ok(notified(cx, caller, headers, &notification, now)?)
-        }
-        // Legacy clients may answer what they believe to have been asked (TL-4); modern ones never do (TM-1).
-        Ok(Message::Response(_)) => match era_of_header(headers)? {
-            Era::Session => Ok(accepted_nothing_to_say()),
-            Era::Stateless => Err(Refusal::UnawaitedResponse.into()),
-        },
+        Verb::GET => Ok(get(cx, &caller, &parts.headers, now)?),
+        Verb::DELETE => Ok(delete(cx, &caller, &parts.headers, now)?),
+        _ => Err(Refusal::MethodNotAllowed.into()),
     }
 }
 
@@ -251,19 +216,78 @@ struct Post<'a> {
     cx: &'a Arc<Cx>,
     caller: &'a Arc<Caller>,
     headers: &'a HeaderMap,
-    body: &'a Bytes,
-    accepted: Accepted,
     facts: CallerFacts<'a>,
     now: Timestamp,
 }
 
+/// A request as it was read.
+struct Envelope<'a> {
+    request: &'a Request<'a>,
+    /// What `request` borrows from.
+    body: &'a Bytes,
+    accepted: Accepted,
+}
+
 impl Post<'_> {
+    /// A request, a notification, or the answer to a request that nobody made.
+    async fn answer(&self, body: Body, remarks: &mut Remarks) -> Result<Response<Body>, Refused> {
+        let headers = self.headers;
+        if !media::is_json(headers) {
+            return Err(Refusal::UnsupportedMediaType.into());
+        }
+        let accepted = Accepted::of(headers);
+        if accepted.nothing() {
+            return Err(Refusal::NotAcceptable.into());
+        }
+        let body = &read(self.cx, body).await?;
+        match jsonrpc::parse(body) {
+            Err(rejected) => Err(Refused {
+                refusal: Refusal::Malformed(rejected.reason),
+                id: rejected.id.map(mcp::id::Id::to_owned),
+                era: Era::Session,
+            }),
+            Ok(Message::Request(request)) => {
+                let envelope = Envelope {
+                    request: &request,
+                    body,
+                    accepted,
+                };
+                let mut era = Era::Session;
+                self.request(envelope, &mut era, remarks)
+                    .await
+                    .map_err(|refusal| Refused {
+                        refusal,
+                        id: Some(request.id.to_owned()),
+                        era,
+                    })
+            }
+            Ok(Message::Notification(notification)) => Ok(notified(
+                self.cx,
+                self.caller,
+                headers,
+                &notification,
+                self.now,
+            )?),
+            // Legacy clients may answer what they believe to have been asked (TL-4); modern ones never do (TM-1).
+            Ok(Message::Response(_)) => match era_of_header(headers)? {
+                Era::Session => Ok(accepted_nothing_to_say()),
+                Era::Stateless => Err(Refusal::UnawaitedResponse.into()),
+            },
+        }
+    }
+
     /// `era` becomes the request's era as soon as that is known, so that a refusal takes its form.
     async fn request(
         &self,
-        request: &Request<'_>,
+        envelope: Envelope<'_>,
         era: &mut Era,
+        remarks: &mut Remarks,
     ) -> Result<Response<Body>, Refusal> {
+        let Envelope {
+            request,
+            body,
+            accepted,
+        } = envelope;
         let method = Method::parse(&request.method);
         let twice = |duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate));
         let [raw_meta, name, arguments] = match request.params {
@@ -293,12 +317,12 @@ impl Post<'_> {
         let method = method
             .filter(|method| method.exists_in(era))
             .ok_or(Refusal::MethodNotFound)?;
-        let (cx, accepted) = (self.cx, self.accepted);
+        let cx = self.cx;
         let response = match method {
             Method::ToolsCall => {
                 let call = Incoming {
                     request,
-                    body: self.body,
+                    body,
                     headers: self.headers,
                     meta,
                     name,
@@ -308,9 +332,9 @@ impl Post<'_> {
                     session: session.map(|session| session.id).unwrap_or_default(),
                     facts: self.facts,
                 };
-                tools_call::handle(cx, self.caller, call).await?
+                tools_call::handle(cx, self.caller, call, remarks).await?
             }
-            Method::ToolsList => tools_list::handle(cx, request, era, accepted).await?,
+            Method::ToolsList => Box::pin(tools_list::handle(cx, request, era, accepted)).await?,
             Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now)?,
             Method::Discover => discover::handle(cx, request, accepted),
             Method::Ping => relay::message_response(

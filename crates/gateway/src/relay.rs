@@ -47,7 +47,8 @@ pub(crate) async fn reply(
             if client.accepted.events {
                 Ok(events(follow(Arc::clone(cx), client, stream)))
             } else {
-                last(cx, &client, stream).await
+                // Rare, and large: boxed, so that a call without it stays small.
+                Box::pin(last(cx, &client, stream)).await
             }
         }
     }

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use model::clock::Clock;
 use net::body::Body;
+use net::edge::remarks::Remarks;
 use net::edge::{Peer, Site};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -121,7 +122,8 @@ impl Site for Access {
         let under_way = UnderWay::new(&watch.metrics.under_way);
         let answering = within(id, self.inner.call(request, peer));
         async move {
-            let response = answering.await;
+            let mut response = answering.await;
+            let remarks = response.extensions_mut().remove::<Remarks>();
             drop(under_way);
             let status = response.status().as_u16();
             let took = begun.elapsed();
@@ -140,6 +142,7 @@ impl Site for Access {
                     micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                     peer: address,
                     listener: &listener,
+                    remarks: remarks.as_ref(),
                 });
             }
             watch

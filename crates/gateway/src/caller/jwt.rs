@@ -1,5 +1,7 @@
 //! Which tokens count: signature, type, issuer, dates, audience, client, scopes and claims (SEC-37 to SEC-41).
 
+use std::sync::Arc;
+
 use model::clock::Timestamp;
 use model::gateway::CustomClaim;
 use oauth::jose::alg::AlgSet;
@@ -61,8 +63,8 @@ pub(crate) struct Rules {
 #[derive(Debug)]
 pub(crate) struct Verified {
     pub(crate) issuer: Box<str>,
-    pub(crate) subject: Box<str>,
-    pub(crate) client: Option<Box<str>>,
+    pub(crate) subject: Arc<str>,
+    pub(crate) client: Option<Arc<str>>,
     pub(crate) token_id: Option<Box<str>>,
     pub(crate) expires_at: i64,
 }

@@ -16,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri, header};
 use model::clock::Timestamp;
+use net::edge::remarks::Remarks;
 use policy::call::Principal;
 
 use self::cache::VerifiedTokens;
@@ -32,9 +33,9 @@ pub(crate) struct Caller {
     /// The SHA-256 hash that the principal's name is made of.
     pub(crate) fingerprint: [u8; 32],
     /// The token's `sub`, for the log.
-    pub(crate) subject: Box<str>,
+    pub(crate) subject: Arc<str>,
     /// The client's id, for the log.
-    pub(crate) client: Option<Box<str>>,
+    pub(crate) client: Option<Arc<str>>,
     token_id: Option<Box<str>>,
     expires_at: i64,
 }
@@ -52,6 +53,14 @@ impl Caller {
             client: verified.client,
             token_id: verified.token_id,
             expires_at: verified.expires_at,
+        }
+    }
+
+    /// Says in the log who called.
+    pub(crate) fn remark(&self, remarks: &mut Remarks) {
+        remarks.add("subject", Arc::clone(&self.subject));
+        if let Some(client) = &self.client {
+            remarks.add("client", Arc::clone(client));
         }
     }
 }
@@ -103,7 +112,8 @@ impl Identification {
         let caller = if let Some(caller) = self.verified.find(&hash, now, self.keys.epoch()) {
             caller
         } else {
-            let (caller, epoch) = self.verify(&token, now).await?;
+            // Rare, and large: boxed, so that a request with a known token stays small.
+            let (caller, epoch) = Box::pin(self.verify(&token, now)).await?;
             self.verified.keep(hash, Arc::clone(&caller), now, epoch);
             caller
         };

@@ -11,6 +11,7 @@ use mcp::meta::RequestMeta;
 use mcp::param_header;
 use mcp::raw::Raw;
 use net::body::Body;
+use net::edge::remarks::Remarks;
 use policy::call::ToolCall;
 use policy::facts::CallerFacts;
 use targets::error::CallError;
@@ -45,6 +46,7 @@ pub(crate) async fn handle(
     cx: &Arc<Cx>,
     caller: &Caller,
     call: Incoming<'_>,
+    remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
     let params = call
         .request
@@ -61,9 +63,7 @@ pub(crate) async fn handle(
     let tool = match found {
         Some(tool) => tool,
         // Perhaps nobody has asked for the tools yet.
-        None => cx
-            .catalog
-            .settled()
+        None => Box::pin(cx.catalog.settled())
             .await
             .find(&name)
             .cloned()
@@ -73,6 +73,7 @@ pub(crate) async fn handle(
                     .map_or(Refusal::UnknownTool, Refusal::Target)
             })?,
     };
+    remarks.add("tool", Arc::clone(&tool.name));
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
         param_header::check(&tool.param_headers, arguments, field)
@@ -99,23 +100,10 @@ pub(crate) async fn handle(
         wants_logs: call.era == Era::Session || call.meta.log_level.is_some(),
     };
     let target = tool.target.clone();
-    let began = tokio::time::Instant::now();
-    let answered = |outcome: Result<(), &CallError>| {
-        tracing::info!(
-            gateway = %cx.name,
-            tool = %tool.name,
-            subject = %caller.subject,
-            client.id = caller.client.as_deref().unwrap_or_default(),
-            milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-            answered = outcome.is_ok(),
-            "called `{}`", tool.name
-        );
-    };
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
             let reply = target.call(permitted, CancellationToken::new()).await;
-            answered(reply.as_ref().map(drop));
             relay::reply(cx, client, reply.map_err(Refusal::Target)?, || None).await
         }
         // Hanging up does not; saying so does (TL-8).
@@ -124,7 +112,6 @@ pub(crate) async fn handle(
             let cancelled = flight.cancelled().clone();
             let calling = async move { target.call(permitted, cancelled).await };
             let reply = Detach::new(calling, &cx.tasks).await;
-            answered(reply.as_ref().map(drop));
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),

@@ -6,6 +6,7 @@ use std::fmt::{self, Write as _};
 use std::future::Future;
 
 use model::clock::Timestamp;
+use net::edge::remarks::Remarks;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -63,6 +64,8 @@ pub(crate) struct Answered<'a> {
     pub(crate) peer: std::net::IpAddr,
     /// The listener.
     pub(crate) listener: &'a str,
+    /// What the site said about it.
+    pub(crate) remarks: Option<&'a Remarks>,
 }
 
 /// Writes lines about requests.
@@ -107,6 +110,12 @@ fn text(line: &mut String, answered: &Answered<'_>) {
     quoted(line, answered.listener);
     // Writing to a string does not fail.
     let _ = write!(line, " peer={} request={}", answered.peer, answered.id);
+    for (name, value) in answered.remarks.into_iter().flat_map(Remarks::iter) {
+        line.push(' ');
+        line.push_str(name);
+        line.push('=');
+        quoted(line, value);
+    }
 }
 
 fn json(line: &mut String, answered: &Answered<'_>) {
@@ -128,9 +137,16 @@ fn json(line: &mut String, answered: &Answered<'_>) {
     line.push_str(TARGET);
     let _ = write!(
         line,
-        "\",\"peer\":\"{}\",\"request\":\"{}\"}}",
+        "\",\"peer\":\"{}\",\"request\":\"{}\"",
         answered.peer, answered.id
     );
+    for (name, value) in answered.remarks.into_iter().flat_map(Remarks::iter) {
+        line.push_str(",\"");
+        line.push_str(name);
+        line.push_str("\":");
+        quoted(line, value);
+    }
+    line.push('}');
 }
 
 /// Appends a text in quotes, with everything escaped that would end it or break the line.
@@ -216,6 +232,7 @@ mod tests {
             micros: 12_340,
             peer: [192, 0, 2, 1].into(),
             listener: "main",
+            remarks: None,
         }
     }
 
@@ -244,6 +261,30 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn a_line_says_what_the_site_said() {
+        let mut remarks = Remarks::default();
+        remarks.add("subject", "a \"b\"".into());
+        remarks.add("tool", "add".into());
+        let answered = Answered {
+            remarks: Some(&remarks),
+            ..answered("/mcp")
+        };
+        let mut line = String::new();
+        text(&mut line, &answered);
+        assert!(
+            line.ends_with(r#" request=000000ab-7 subject="a \"b\"" tool="add""#),
+            "{line}"
+        );
+        line.clear();
+        json(&mut line, &answered);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            (&value["subject"], &value["tool"]),
+            (&"a \"b\"".into(), &"add".into())
+        );
     }
 
     #[test]

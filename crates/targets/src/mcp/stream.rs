@@ -208,7 +208,8 @@ impl Messages {
             let event = match events.next().await {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
-                    self.resume().await?;
+                    // Rare, and large: boxed, so that a call without it stays small.
+                    Box::pin(self.resume()).await?;
                     continue;
                 }
                 Err(error) => return Err(error),
