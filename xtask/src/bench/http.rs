@@ -120,14 +120,6 @@ pub(super) fn request(
     if !body.is_empty() || method == "POST" {
         lines.push(format!("Content-Length: {}", body.len()));
     }
-    format!(
-        "{}
-
-{body}",
-        lines.join(
-            "
-"
-        )
-    )
-    .into_bytes()
+    let head = lines.join("\r\n");
+    format!("{head}\r\n\r\n{body}").into_bytes()
 }
