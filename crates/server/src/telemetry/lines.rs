@@ -61,14 +61,24 @@ impl Lines {
     /// whatever a stranger put into it.
     pub(super) fn push(&self, line: &[u8], urgent: bool) {
         let body = line.strip_suffix(b"\n").unwrap_or(line);
-        let mut gathered = self.0.lines.lock();
-        let first = gathered.bytes.is_empty();
         if body.iter().any(u8::is_ascii_control) {
             let harmless = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
-            gathered.bytes.extend(body.iter().map(harmless));
+            let body: Vec<u8> = body.iter().map(harmless).collect();
+            self.gather(&body, urgent);
         } else {
-            gathered.bytes.extend_from_slice(body);
+            self.gather(body, urgent);
         }
+    }
+
+    /// Takes one line that has no control characters and no line break.
+    pub(super) fn push_harmless(&self, line: &[u8]) {
+        self.gather(line, false);
+    }
+
+    fn gather(&self, line: &[u8], urgent: bool) {
+        let mut gathered = self.0.lines.lock();
+        let first = gathered.bytes.is_empty();
+        gathered.bytes.extend_from_slice(line);
         gathered.bytes.push(b'\n');
         if urgent || gathered.ended || gathered.bytes.len() > FULL {
             write_out(gathered);

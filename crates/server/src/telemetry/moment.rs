@@ -26,19 +26,21 @@ pub(super) fn push(text: &mut String, moment: Timestamp) {
         moment.millis().rem_euclid(DAY),
     );
     let (year, month, day) = date(days);
-    digits(text, year, 4);
+    two_digits(text, year / 100);
+    two_digits(text, year % 100);
     text.push('-');
-    digits(text, month, 2);
+    two_digits(text, month);
     text.push('-');
-    digits(text, day, 2);
+    two_digits(text, day);
     text.push('T');
-    digits(text, millis / 3_600_000, 2);
+    two_digits(text, millis / 3_600_000);
     text.push(':');
-    digits(text, millis / 60_000 % 60, 2);
+    two_digits(text, millis / 60_000 % 60);
     text.push(':');
-    digits(text, millis / 1000 % 60, 2);
+    two_digits(text, millis / 1000 % 60);
     text.push('.');
-    digits(text, millis % 1000, 3);
+    two_digits(text, millis % 1000 / 10);
+    number(text, millis % 10);
     text.push('Z');
 }
 
@@ -61,13 +63,27 @@ fn date(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// Appends a number with at least so many digits.
-pub(super) fn digits(text: &mut String, number: i64, least: usize) {
-    if number >= 10 || least > 1 {
-        digits(text, number / 10, least.saturating_sub(1));
+/// The numbers from 00 to 99.
+const PAIRS: &str = "0001020304050607080910111213141516171819202122232425262728293031323334353637383940414243444546474849\
+                     5051525354555657585960616263646566676869707172737475767778798081828384858687888990919293949596979899";
+
+/// Appends a number below 100.
+fn two_digits(text: &mut String, number: i64) {
+    let start = usize::try_from(number * 2).unwrap_or_default();
+    text.push_str(PAIRS.get(start..start + 2).unwrap_or("??"));
+}
+
+/// Appends a number that is not negative.
+pub(super) fn number(text: &mut String, number: i64) {
+    let (rest, last) = (number / 100, number % 100);
+    if rest > 0 {
+        self::number(text, rest);
+        two_digits(text, last);
+    } else {
+        let start = usize::try_from(last * 2).unwrap_or_default();
+        let pair = PAIRS.get(start..start + 2).unwrap_or("??");
+        text.push_str(pair.strip_prefix('0').unwrap_or(pair));
     }
-    let digit = u32::try_from(number.rem_euclid(10)).unwrap_or_default();
-    text.push(char::from_digit(digit, 10).unwrap_or('0'));
 }
 
 #[cfg(test)]

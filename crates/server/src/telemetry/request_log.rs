@@ -88,7 +88,7 @@ impl RequestLog {
             LogFormat::Text => text(&mut line, answered),
             LogFormat::Json => json(&mut line, answered),
         }
-        self.lines.push(line.as_bytes(), false);
+        self.lines.push_harmless(line.as_bytes());
     }
 }
 
@@ -103,7 +103,7 @@ fn text(line: &mut String, answered: &Answered<'_>) {
     line.push_str(" path=");
     quoted(line, answered.path);
     line.push_str(" status=");
-    number(line, answered.status.into());
+    moment::number(line, answered.status.into());
     line.push_str(" ms=");
     millis(line, answered.micros);
     line.push_str(" listener=");
@@ -128,7 +128,7 @@ fn json(line: &mut String, answered: &Answered<'_>) {
     line.push_str(",\"path\":");
     quoted(line, answered.path);
     line.push_str(",\"status\":");
-    number(line, answered.status.into());
+    moment::number(line, answered.status.into());
     line.push_str(",\"ms\":");
     millis(line, answered.micros);
     line.push_str(",\"listener\":");
@@ -152,10 +152,9 @@ fn json(line: &mut String, answered: &Answered<'_>) {
 /// Appends a text in quotes, with everything escaped that would end it or break the line.
 fn quoted(line: &mut String, text: &str) {
     line.push('"');
-    if text
-        .bytes()
-        .any(|byte| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f)
-    {
+    // Looks at all bytes, which is faster than to stop at the first that is found.
+    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f;
+    if text.bytes().fold(false, |any, byte| any | special(byte)) {
         for letter in text.chars() {
             match letter {
                 '"' => line.push_str("\\\""),
@@ -173,13 +172,9 @@ fn quoted(line: &mut String, text: &str) {
 /// Milliseconds with one decimal.
 fn millis(line: &mut String, micros: u64) {
     let tenths = i64::try_from(micros / 100).unwrap_or(i64::MAX);
-    number(line, tenths / 10);
+    moment::number(line, tenths / 10);
     line.push('.');
-    number(line, tenths % 10);
-}
-
-fn number(line: &mut String, number: i64) {
-    moment::digits(line, number, 1);
+    moment::number(line, tenths % 10);
 }
 
 /// Formats events as `inner` does, and adds the id of the request in whose name they happen.
