@@ -206,10 +206,10 @@ impl Catalog {
 
     fn exposed(&self, target: &Target, tool: &ListedTool) -> (Arc<str>, Bytes) {
         match self.names {
-            ToolNames::Bare => (Arc::clone(&tool.name), tool.definition.clone()),
+            ToolNames::Bare => (Arc::clone(&tool.name), tool.definition.bytes().clone()),
             ToolNames::Prefixed => {
                 let name = name::prefixed(target.name(), &tool.name);
-                let definition = name::renamed(&tool.definition, &name);
+                let definition = name::renamed(tool.definition.borrow(), &name);
                 (name.into(), definition)
             }
         }

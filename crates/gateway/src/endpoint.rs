@@ -13,7 +13,7 @@ use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
 use mcp::jsonrpc::{self, Message, Notification, Request};
 use mcp::meta::{InvalidMeta, RequestMeta};
 use mcp::method::Method;
-use mcp::raw::Raw;
+use mcp::params::Params;
 use model::clock::Timestamp;
 use net::body::{Body, BodyError, read_bounded};
 use net::edge::Peer;
@@ -290,15 +290,11 @@ impl Post<'_> {
         } = envelope;
         let method = Method::parse(&request.method);
         let twice = |duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate));
-        let [raw_meta, name, arguments] = match request.params {
-            Some(params) => params.pick(["_meta", "name", "arguments"]).map_err(twice)?,
-            None => [None; 3],
-        };
-        let meta = RequestMeta::of(raw_meta).map_err(twice)?;
-        *era = self.era(method, &meta)?;
+        let params = Params::of(request.params).map_err(twice)?;
+        *era = self.era(method, &params.meta)?;
         let session = match era {
             Era::Stateless => {
-                self.check_modern(request, &meta, name)?;
+                self.check_modern(request, &params)?;
                 None
             }
             Era::Session => {
@@ -324,9 +320,7 @@ impl Post<'_> {
                     request,
                     body,
                     headers: self.headers,
-                    meta,
-                    name,
-                    arguments,
+                    params,
                     era,
                     accepted,
                     session: session.map(|session| session.id).unwrap_or_default(),
@@ -379,13 +373,8 @@ impl Post<'_> {
     }
 
     /// The checks of a modern request, in this order: metadata (TM-8), headers against body (TM-4, TM-5), version (TM-4).
-    fn check_modern(
-        &self,
-        request: &Request<'_>,
-        meta: &RequestMeta<'_>,
-        name: Option<Raw<'_>>,
-    ) -> Result<(), Refusal> {
-        let stated = meta.modern().map_err(Refusal::Meta)?;
+    fn check_modern(&self, request: &Request<'_>, params: &Params<'_>) -> Result<(), Refusal> {
+        let stated = params.meta.modern().map_err(Refusal::Meta)?;
         let mirrored = Mirrored {
             protocol_version: field(self.headers, header::PROTOCOL_VERSION),
             method: field(self.headers, header::METHOD),
@@ -394,7 +383,7 @@ impl Post<'_> {
         let version = &stated.protocol_version;
         // Of the methods that have a name header, only those with a `name` are served.
         let checked = match Method::parse(&request.method).and_then(Method::mirrored_member) {
-            Some("name") => header::check_against(&mirrored, version, &request.method, name),
+            Some("name") => header::check_against(&mirrored, version, &request.method, params.name),
             _ => header::check(&mirrored, version, &request.method, request.params),
         };
         let served =

@@ -370,7 +370,6 @@ fn target(error: &CallError, era: Era) -> Wire {
     let code = match error {
         CallError::TimedOut(_) => Code::TARGET_TIMED_OUT,
         CallError::Cancelled | CallError::WrongTarget => Code::INTERNAL_ERROR,
-        CallError::InvalidParams => Code::INVALID_PARAMS,
         CallError::Unreachable(_)
         | CallError::NoAnswer(_)
         | CallError::TooLarge { .. }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use mcp::edit::ObjectEdit;
+use mcp::edit::{Change, changed};
 use mcp::era::Era;
 use mcp::error::Code;
 use mcp::id::{Id, OwnedId};
@@ -196,17 +196,11 @@ fn notification(raw: &Bytes) -> Cow<'_, [u8]> {
     let Some(params) = message.get("params") else {
         return untouched;
     };
-    let Some(own) = params.get("_meta") else {
+    if params.get("_meta").is_none() {
         return untouched;
-    };
-    let mut params_edit = ObjectEdit::or_empty(Some(params));
-    match meta::without_hop_keys(Some(own)) {
-        Some(rest) => params_edit.set("_meta", rest),
-        None => params_edit.remove("_meta"),
-    };
-    let mut edit = ObjectEdit::or_empty(Some(message));
-    edit.set("params", params_edit.finish());
-    Cow::Owned(edit.finish().into_bytes())
+    }
+    let rest = [Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS)];
+    Cow::Owned(changed(message, &[Change::within("params", &rest)]).into_bytes())
 }
 
 /// The response message for an answer, as the client's era wants it, and its HTTP status.
@@ -217,28 +211,23 @@ fn answer_message(
     server_info: &str,
 ) -> (Vec<u8>, StatusCode) {
     match answer.outcome {
-        Outcome::Result(bytes) => {
-            let raw = Raw::trusted(std::str::from_utf8(&bytes).unwrap_or("{}"));
-            let shaped = match era {
-                Era::Stateless => Cow::Owned(result::to_modern(raw, server_info)),
-                Era::Session => result::to_legacy(raw),
+        Outcome::Result(raw) => {
+            let message = match era {
+                Era::Stateless => result::modern_response(id, raw.borrow(), server_info),
+                Era::Session => result::legacy_response(id, raw.borrow()),
             };
-            (jsonrpc::response(id, &shaped), StatusCode::OK)
+            (message, StatusCode::OK)
         }
         Outcome::Error { code, raw } => {
-            let raw = Raw::trusted(std::str::from_utf8(&raw).unwrap_or("{}"));
+            let raw = raw.borrow();
             let translated = translate(code, era);
             let status =
                 StatusCode::from_u16(translated.http_status(era)).unwrap_or(StatusCode::OK);
             if translated == code {
                 return (jsonrpc::error_from(id, raw), status);
             }
-            let mut edit = ObjectEdit::or_empty(Some(raw));
-            edit.set("code", translated.to_string());
-            (
-                jsonrpc::error_from(id, Raw::trusted(&edit.finish())),
-                status,
-            )
+            let error = changed(raw, &[Change::set("code", &translated.to_string())]);
+            (jsonrpc::error_from(id, Raw::trusted(&error)), status)
         }
     }
 }
@@ -254,6 +243,8 @@ fn translate(code: Code, era: Era) -> Code {
 
 #[cfg(test)]
 mod tests {
+    use mcp::raw::OwnedRaw;
+
     use super::*;
 
     const INFO: &str = r#"{"name":"demo"}"#;
@@ -269,14 +260,14 @@ mod tests {
     }
 
     fn result(text: &'static str) -> Outcome {
-        Outcome::Result(Bytes::from_static(text.as_bytes()))
+        Outcome::Result(OwnedRaw::parse(text).unwrap())
     }
 
     fn error(code: i64) -> Outcome {
         let raw = format!(r#"{{"code":{code},"message":"m","data":{{"x":1.0}}}}"#);
         Outcome::Error {
             code: Code(code),
-            raw: raw.into(),
+            raw: OwnedRaw::parse(raw).unwrap(),
         }
     }
 

@@ -1,121 +1,167 @@
 //! Changes single members of a JSON object and leaves every other byte of it as it was.
 
-use std::borrow::Cow;
+use crate::raw::{Raw, write_string};
 
-use crate::raw::{Raw, quote};
-
-/// An object with changes noted but not yet applied.
+/// What is to become of one member of an object.
 ///
 /// A member that is set keeps its place if it was there, and is appended otherwise. A key that occurs more than once
 /// is changed at its first occurrence, and its other occurrences are dropped: what comes out has one meaning.
-#[derive(Debug)]
-pub struct ObjectEdit<'a> {
-    object: Raw<'a>,
-    changes: Vec<Change<'a>>,
-}
-
-#[derive(Debug)]
-struct Change<'a> {
+#[derive(Clone, Copy, Debug)]
+pub struct Change<'a> {
     key: &'a str,
-    /// None removes the member.
-    value: Option<Cow<'a, str>>,
+    action: Action<'a>,
 }
 
-impl<'a> ObjectEdit<'a> {
-    /// Starts with `object` as it is; none if it is not an object.
-    pub fn new(object: Raw<'a>) -> Option<Self> {
-        object.is_object().then(|| Self {
-            object,
-            changes: Vec::with_capacity(4),
-        })
+#[derive(Clone, Copy, Debug)]
+enum Action<'a> {
+    Remove,
+    /// JSON text.
+    Set(&'a str),
+    /// Characters, not JSON yet.
+    SetText(&'a str),
+    /// JSON text, for a member that is not there.
+    Default(&'a str),
+    /// Changes of the object that the member is; of `{}` if it is absent or no object.
+    Within(&'a [Change<'a>]),
+    /// The same, and the member goes if nothing is left in it.
+    WithinIfAny(&'a [Change<'a>]),
+}
+
+impl<'a> Change<'a> {
+    const fn new(key: &'a str, action: Action<'a>) -> Self {
+        Self { key, action }
     }
 
-    /// Starts with `object`, or with `{}` if that is absent or no object.
-    pub fn or_empty(object: Option<Raw<'a>>) -> Self {
-        let object = object
-            .filter(|raw| raw.is_object())
-            .unwrap_or(Raw::EMPTY_OBJECT);
-        Self {
-            object,
-            changes: Vec::with_capacity(4),
-        }
-    }
-
-    /// Gives the member `key` the value `value`, which must be JSON text.
-    pub fn set(&mut self, key: &'a str, value: impl Into<Cow<'a, str>>) -> &mut Self {
-        self.change(key, Some(value.into()))
+    /// Gives the member `key` the value `json`, which must be JSON text.
+    pub const fn set(key: &'a str, json: &'a str) -> Self {
+        Self::new(key, Action::Set(json))
     }
 
     /// Gives the member `key` the string `text`.
-    pub fn set_text(&mut self, key: &'a str, text: &str) -> &mut Self {
-        self.change(key, Some(Cow::Owned(quote(text))))
+    pub const fn set_text(key: &'a str, text: &'a str) -> Self {
+        Self::new(key, Action::SetText(text))
+    }
+
+    /// Gives the member `key` the value `json`, which must be JSON text, unless it has one.
+    pub const fn default(key: &'a str, json: &'a str) -> Self {
+        Self::new(key, Action::Default(json))
     }
 
     /// Takes the member `key` out, if it is there.
-    pub fn remove(&mut self, key: &'a str) -> &mut Self {
-        self.change(key, None)
+    pub const fn remove(key: &'a str) -> Self {
+        Self::new(key, Action::Remove)
     }
 
-    fn change(&mut self, key: &'a str, value: Option<Cow<'a, str>>) -> &mut Self {
-        self.changes.retain(|change| change.key != key);
-        self.changes.push(Change { key, value });
-        self
+    /// Changes members of the object `key`. What is absent or no object counts as `{}`.
+    pub const fn within(key: &'a str, changes: &'a [Self]) -> Self {
+        Self::new(key, Action::Within(changes))
     }
 
-    /// The text with all changes applied. Without changes it is the text that came in.
-    pub fn finish(&self) -> String {
-        let text = self.object.as_str();
-        let between = |start: usize, end: usize| text.get(start..end).unwrap_or_default();
-        let added: usize = self
-            .changes
-            .iter()
-            .filter_map(|change| change.value.as_ref())
-            .map(|v| v.len() + 40)
-            .sum();
-        let mut out = String::with_capacity(text.len() + added);
-        let mut done = vec![false; self.changes.len()];
-        let mut kept = 0_usize;
-        let mut previous_end = 1;
-        out.push('{');
-        for member in self.object.members().into_iter().flatten() {
-            let change = self
-                .changes
-                .iter()
-                .zip(&mut done)
-                .find(|(change, _)| member.is(change.key));
-            let value = match change {
-                None => Some(member.value.as_str()),
-                Some((change, done)) => {
-                    let first = !std::mem::replace(done, true);
-                    change.value.as_deref().filter(|_| first)
-                }
-            };
-            if let Some(value) = value {
-                // What lies before a member is a comma, unless it is the first of the source.
-                if kept > 0 || previous_end == 1 {
-                    out.push_str(between(previous_end, member.start));
-                }
-                out.push_str(between(member.start, member.value_start));
-                out.push_str(value);
-                kept += 1;
-            }
-            previous_end = member.end;
-        }
-        let new = self.changes.iter().zip(&done).filter(|(_, done)| !**done);
-        for (change, _) in new {
-            if let Some(value) = &change.value {
-                if kept > 0 {
-                    out.push(',');
-                }
-                out.push_str(&quote(change.key));
-                out.push(':');
-                out.push_str(value);
-                kept += 1;
-            }
-        }
-        out.push_str(between(previous_end, text.len()));
-        out
+    /// Like [`Self::within`], but `key` goes if no member of it is left.
+    pub const fn within_if_any(key: &'a str, changes: &'a [Self]) -> Self {
+        Self::new(key, Action::WithinIfAny(changes))
     }
+
+    /// Bytes that the change adds at most, nearly.
+    fn weight(&self) -> usize {
+        self.key.len()
+            + 4
+            + match self.action {
+                Action::Remove => 0,
+                Action::Set(json) | Action::Default(json) => json.len(),
+                Action::SetText(text) => text.len() + 2,
+                Action::Within(changes) | Action::WithinIfAny(changes) => weight(changes) + 2,
+            }
+    }
+}
+
+/// Bytes that `changes` add at most, nearly: what to reserve beside the object's own length.
+pub fn weight(changes: &[Change<'_>]) -> usize {
+    changes.iter().map(Change::weight).sum()
+}
+
+/// `object` with `changes`. What is no object counts as `{}`. A key stands in `changes` once.
+pub fn changed(object: Raw<'_>, changes: &[Change<'_>]) -> String {
+    let mut out = String::with_capacity(object.as_str().len() + weight(changes));
+    write(&mut out, object, changes);
+    out
+}
+
+/// Appends `object` with `changes` to `out`. What is no object counts as `{}`. A key stands in `changes` once, and there
+/// are 64 of them at most. Says whether the object has members then.
+pub fn write(out: &mut String, object: Raw<'_>, changes: &[Change<'_>]) -> bool {
+    debug_assert!(changes.len() <= 64, "more changes than the mask has bits");
+    let object = if object.is_object() {
+        object
+    } else {
+        Raw::EMPTY_OBJECT
+    };
+    let text = object.as_str();
+    let between = |start: usize, end: usize| text.get(start..end).unwrap_or_default();
+    let mut met = 0_u64;
+    let mut any = false;
+    let mut previous_end = 1;
+    out.push('{');
+    for member in object.members().into_iter().flatten() {
+        // What lies before a member is a comma, unless it is the first of the source.
+        let from = if any || previous_end == 1 {
+            previous_end
+        } else {
+            member.start
+        };
+        previous_end = member.end;
+        let change = (0_u32..)
+            .zip(changes)
+            .find(|(_, change)| member.is(change.key));
+        let Some((index, change)) = change else {
+            out.push_str(between(from, member.end));
+            any = true;
+            continue;
+        };
+        let before = out.len();
+        out.push_str(between(from, member.value_start));
+        let again = met & (1 << index) != 0;
+        met |= 1 << index;
+        if !again && write_value(out, Some(member.value), &change.action) {
+            any = true;
+        } else {
+            out.truncate(before);
+        }
+    }
+    for (index, change) in (0_u32..).zip(changes) {
+        if met & (1 << index) != 0 {
+            continue;
+        }
+        let before = out.len();
+        if any {
+            out.push(',');
+        }
+        write_string(out, change.key);
+        out.push(':');
+        if write_value(out, None, &change.action) {
+            any = true;
+        } else {
+            out.truncate(before);
+        }
+    }
+    out.push_str(between(previous_end, text.len()));
+    any
+}
+
+/// Writes what the action makes of a value; `false` if the member is to go.
+fn write_value(out: &mut String, value: Option<Raw<'_>>, action: &Action<'_>) -> bool {
+    let inner = || value.unwrap_or(Raw::EMPTY_OBJECT);
+    match action {
+        Action::Remove => return false,
+        Action::Set(json) => out.push_str(json),
+        Action::SetText(text) => write_string(out, text),
+        Action::Default(json) => out.push_str(value.map_or(json, Raw::as_str)),
+        Action::Within(changes) => {
+            write(out, inner(), changes);
+        }
+        Action::WithinIfAny(changes) => return write(out, inner(), changes),
+    }
+    true
 }
 
 #[cfg(test)]
@@ -125,17 +171,15 @@ mod tests {
     use super::*;
     use crate::raw::arbitrary;
 
-    fn edit<'a>(text: &'a str, change: impl Fn(&mut ObjectEdit<'a>)) -> String {
-        let mut edit = ObjectEdit::new(Raw::parse(text).unwrap()).unwrap();
-        change(&mut edit);
-        edit.finish()
+    fn edit(text: &str, changes: &[Change<'_>]) -> String {
+        changed(Raw::parse(text).unwrap(), changes)
     }
 
     #[test]
     fn a_replaced_value_leaves_every_other_byte_alone() {
         let text = r#"{ "x" : 1.0e2 ,"name":"a___b", "z":{"name" : "a___b"}, "é":null }"#;
         insta::assert_snapshot!(
-            edit(text, |edit| { edit.set_text("name", "b"); }),
+            edit(text, &[Change::set_text("name", "b")]),
             @r#"{ "x" : 1.0e2 ,"name":"b", "z":{"name" : "a___b"}, "é":null }"#
         );
     }
@@ -144,11 +188,8 @@ mod tests {
     fn members_can_be_removed_anywhere() {
         let text = r#"{"a":1, "b":2, "c":3}"#;
         let without = |keys: &[&'static str]| {
-            edit(text, |edit| {
-                for key in keys {
-                    edit.remove(key);
-                }
-            })
+            let changes: Vec<Change<'_>> = keys.iter().map(|key| Change::remove(key)).collect();
+            edit(text, &changes)
         };
         assert_eq!(without(&["a"]), r#"{"b":2, "c":3}"#);
         assert_eq!(without(&["b"]), r#"{"a":1, "c":3}"#);
@@ -160,28 +201,52 @@ mod tests {
 
     #[test]
     fn members_can_be_added_to_an_empty_object() {
-        assert_eq!(
-            edit("{}", |edit| {
-                edit.set("a", "1").set("b", "2");
-            }),
-            r#"{"a":1,"b":2}"#
-        );
+        let added = [Change::set("a", "1"), Change::set_text("b", "\"")];
+        assert_eq!(edit("{}", &added), r#"{"a":1,"b":"\""}"#);
+        assert_eq!(edit("[1]", &added), r#"{"a":1,"b":"\""}"#);
     }
 
     #[test]
     fn a_key_that_occurs_twice_occurs_once_after_being_set() {
         assert_eq!(
-            edit(r#"{"a":1,"b":2,"a":3}"#, |edit| {
-                edit.set("a", "9");
-            }),
+            edit(r#"{"a":1,"b":2,"a":3}"#, &[Change::set("a", "9")]),
             r#"{"a":9,"b":2}"#
         );
+    }
+
+    #[test]
+    fn a_default_gives_way_to_what_is_there() {
+        let default = [Change::default("a", "9")];
+        assert_eq!(edit(r#"{"b":2}"#, &default), r#"{"b":2,"a":9}"#);
+        assert_eq!(edit(r#"{"a" : 1}"#, &default), r#"{"a" : 1}"#);
+    }
+
+    #[test]
+    fn members_of_members_are_changed_in_place() {
+        let inner = [Change::remove("x"), Change::set("y", "2")];
+        let within = [Change::within("m", &inner)];
+        let text = r#"{"m" : {"x":1, "z":3}, "a":1}"#;
+        assert_eq!(edit(text, &within), r#"{"m" : {"z":3,"y":2}, "a":1}"#);
+        assert_eq!(edit(r#"{"a":1}"#, &within), r#"{"a":1,"m":{"y":2}}"#);
+        assert_eq!(edit(r#"{"m":null}"#, &within), r#"{"m":{"y":2}}"#);
+    }
+
+    #[test]
+    fn a_member_that_nothing_is_left_of_can_go() {
+        let inner = [Change::remove("x")];
+        let within = [Change::within_if_any("m", &inner)];
+        assert_eq!(edit(r#"{"m":{"x":1}, "a":1}"#, &within), r#"{"a":1}"#);
+        assert_eq!(
+            edit(r#"{"a":1,"m":{"x":1,"y":2}}"#, &within),
+            r#"{"a":1,"m":{"y":2}}"#
+        );
+        assert_eq!(edit(r#"{"a":1}"#, &within), r#"{"a":1}"#);
     }
 
     proptest! {
         #[test]
         fn no_change_changes_nothing(text in arbitrary::object_of(arbitrary::json())) {
-            prop_assert_eq!(edit(&text, |_| {}), text);
+            prop_assert_eq!(edit(&text, &[]), text);
         }
 
         #[test]
@@ -189,10 +254,10 @@ mod tests {
             before in arbitrary::object_of(arbitrary::json()),
             value in arbitrary::json(),
         ) {
-            let after = edit(&before, |edit| { edit.set("target", value.as_str()); });
+            let after = edit(&before, &[Change::set("target", &value)]);
             let raw = Raw::parse(&after).unwrap();
             prop_assert_eq!(raw.get("target").unwrap().as_str(), value.as_str());
-            let restored = edit(&after, |edit| { edit.remove("target"); });
+            let restored = edit(&after, &[Change::remove("target")]);
             prop_assert_eq!(restored, before);
         }
 
@@ -204,23 +269,31 @@ mod tests {
         ) {
             let separator = if Raw::parse(&front).unwrap().members().unwrap().next().is_some() { "," } else { "" };
             let text = format!("{{\"target\" : {value} {separator}{}", front.get(1..).unwrap());
-            let there = edit(&text, |edit| { edit.set("target", other.as_str()); });
-            let back = edit(&there, |edit| { edit.set("target", value.as_str()); });
+            let there = edit(&text, &[Change::set("target", &other)]);
+            let back = edit(&there, &[Change::set("target", &value)]);
             prop_assert_eq!(back, text);
         }
 
         #[test]
         fn what_comes_out_is_json(
             text in arbitrary::object_of(arbitrary::json()),
-            keys in prop::collection::vec(prop::sample::select(vec!["", "a", "name", "A", "é", "zz"]), 0..4),
-            remove in any::<bool>(),
+            keys in prop::sample::subsequence(vec!["", "a", "name", "A", "é", "zz"], 0..=6),
+            kind in 0_u8..5,
         ) {
-            let after = edit(&text, |edit| {
-                for key in &keys {
-                    if remove { edit.remove(key); } else { edit.set(key, "[]"); }
-                }
-            });
-            prop_assert!(Raw::parse(&after).is_ok(), "{} -> {}", text, after);
+            let inner = [Change::remove("a"), Change::remove("")];
+            let change = |key| match kind {
+                0 => Change::remove(key),
+                1 => Change::set(key, "[]"),
+                2 => Change::default(key, "[]"),
+                3 => Change::within(key, &inner),
+                _ => Change::within_if_any(key, &inner),
+            };
+            let changes: Vec<Change<'_>> = keys.into_iter().map(change).collect();
+            let after = edit(&text, &changes);
+            let members = Raw::parse(&after).unwrap().members().unwrap().count();
+            let mut out = String::new();
+            prop_assert_eq!(write(&mut out, Raw::parse(&text).unwrap(), &changes), members > 0);
+            prop_assert_eq!(out, after);
         }
     }
 }

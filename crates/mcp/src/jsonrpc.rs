@@ -2,9 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::edit::{self, Change};
 use crate::error::Code;
 use crate::id::Id;
-use crate::raw::Raw;
+use crate::raw::{Raw, write_string};
 use crate::scan::{Fault, MAX_DEPTH, Scanner};
 
 /// One message.
@@ -380,6 +381,20 @@ pub fn request(id: &str, method: &str, params: Option<&str>) -> Vec<u8> {
     }
 }
 
+/// A request whose parameters are `params` with `changes`. `id` is JSON text.
+pub fn request_with(id: &str, method: &str, params: Raw<'_>, changes: &[Change<'_>]) -> Vec<u8> {
+    let length = params.as_str().len() + edit::weight(changes) + id.len() + method.len() + 64;
+    let mut out = String::with_capacity(length);
+    out.push_str(r#"{"jsonrpc":"2.0","id":"#);
+    out.push_str(id);
+    out.push_str(r#","method":"#);
+    write_string(&mut out, method);
+    out.push_str(r#","params":"#);
+    edit::write(&mut out, params, changes);
+    out.push('}');
+    out.into_bytes()
+}
+
 /// A notification. `params` is JSON text.
 pub fn notification(method: &str, params: Option<&str>) -> Vec<u8> {
     let method = crate::raw::quote(method);
@@ -404,6 +419,19 @@ pub fn response(id: Id<'_>, result: &str) -> Vec<u8> {
         result,
         "}",
     ])
+}
+
+/// A response whose result is `result` with `changes`.
+pub fn response_with(id: Id<'_>, result: Raw<'_>, changes: &[Change<'_>]) -> Vec<u8> {
+    let id = id.as_json();
+    let length = result.as_str().len() + edit::weight(changes) + id.len() + 64;
+    let mut out = String::with_capacity(length);
+    out.push_str(r#"{"jsonrpc":"2.0","id":"#);
+    out.push_str(id);
+    out.push_str(r#","result":"#);
+    edit::write(&mut out, result, changes);
+    out.push('}');
+    out.into_bytes()
 }
 
 /// A response with an error of our own. `data` is JSON text. Without an id there is none: the schemas of MCP know no null.

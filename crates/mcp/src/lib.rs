@@ -2,7 +2,7 @@
 //!
 //! Nothing here performs I/O, reads a clock or builds a tree of a message. A body is validated once, flatly, and
 //! afterwards only looked at: every value stays the bytes it came as ([`raw::Raw`]), and a change is a splice
-//! ([`edit::ObjectEdit`]) that leaves unknown fields, key order, whitespace and number spellings alone.
+//! ([`edit::Change`]) that leaves unknown fields, key order, whitespace and number spellings alone.
 //!
 //! | File | What it knows |
 //! |---|---|
@@ -12,7 +12,7 @@
 //! | [`jsonrpc`] | the envelope: parse, refuse, build |
 //! | [`id`], [`method`], [`era`], [`error`] | request ids, method names, protocol versions, error codes |
 //! | [`header`], [`param_header`] | mirrored headers: encode, decode, compare with the body |
-//! | [`meta`] | reserved `_meta` keys, and a request's per-request metadata |
+//! | [`meta`], [`params`] | reserved `_meta` keys and a request's metadata; its parameters |
 //! | [`capability`], [`tool`] | capability objects; tool definitions and their `x-mcp-header` annotations |
 //! | [`result`] | what results look like in each era |
 //! | [`sse`] | Server-Sent Events: incremental decoder, encoder |
@@ -29,6 +29,8 @@ pub mod edit;
 pub mod jsonrpc;
 
 pub mod id;
+
+pub mod params;
 
 pub mod method;
 

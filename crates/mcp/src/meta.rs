@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::edit::ObjectEdit;
-use crate::era::ProtocolVersion;
+use crate::edit::Change;
 use crate::raw::{DuplicateKey, Kind, Raw};
 
 /// Version of a request.
@@ -21,15 +20,15 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Asks for progress notifications.
 pub const PROGRESS_TOKEN: &str = "progressToken";
 
-/// Keys that speak of one hop and are never passed on to the next: each edge writes its own.
+/// Takes the keys out of a `_meta` that speak of one hop and are never passed on to the next: each edge writes its own.
 /// Other keys under the reserved prefix belong to extensions and pass.
-pub const HOP_KEYS: [&str; 6] = [
-    PROTOCOL_VERSION,
-    CLIENT_INFO,
-    CLIENT_CAPABILITIES,
-    LOG_LEVEL,
-    SUBSCRIPTION_ID,
-    SERVER_INFO,
+pub const WITHOUT_HOP_KEYS: [Change<'static>; 6] = [
+    Change::remove(PROTOCOL_VERSION),
+    Change::remove(CLIENT_INFO),
+    Change::remove(CLIENT_CAPABILITIES),
+    Change::remove(LOG_LEVEL),
+    Change::remove(SUBSCRIPTION_ID),
+    Change::remove(SERVER_INFO),
 ];
 
 /// The per-request metadata of a request, looked at but not judged.
@@ -129,14 +128,6 @@ impl<'a> RequestMeta<'a> {
     }
 }
 
-/// Whether a `_meta` holds any key of [`HOP_KEYS`].
-fn has_hop_keys(meta: Raw<'_>) -> bool {
-    meta.members()
-        .into_iter()
-        .flatten()
-        .any(|member| HOP_KEYS.iter().any(|key| member.is(key)))
-}
-
 /// Whether a message may hold reserved keys at all: a quick look at its bytes, before a careful one.
 pub fn mentions_reserved(message: &[u8]) -> bool {
     // An escape can hide the word, so that it has to be looked at carefully, too.
@@ -144,42 +135,10 @@ pub fn mentions_reserved(message: &[u8]) -> bool {
         || memchr::memmem::find(message, b"\\u").is_some()
 }
 
-/// `_meta` without the keys of this hop; none if nothing is left. What else it holds stays byte for byte.
-pub fn without_hop_keys(meta: Option<Raw<'_>>) -> Option<Cow<'_, str>> {
-    let meta = meta.filter(|raw| raw.is_object())?;
-    if !has_hop_keys(meta) {
-        return meta.members()?.next().map(|_| Cow::Borrowed(meta.as_str()));
-    }
-    let mut edit = ObjectEdit::new(meta)?;
-    for key in HOP_KEYS {
-        edit.remove(key);
-    }
-    let rest = edit.finish();
-    let keeps_something = Raw::trusted(&rest).members()?.next().is_some();
-    keeps_something.then_some(Cow::Owned(rest))
-}
-
-/// The metadata of a modern request that we send: `passed` without its sender's hop keys, then ours.
-/// `client_info` and `client_capabilities` are JSON objects.
-pub fn for_modern_request(
-    passed: Option<Raw<'_>>,
-    version: ProtocolVersion,
-    client_info: &str,
-    client_capabilities: &str,
-) -> String {
-    let mut edit = ObjectEdit::or_empty(passed);
-    edit.set_text(PROTOCOL_VERSION, version.as_str())
-        .set(CLIENT_INFO, client_info)
-        .set(CLIENT_CAPABILITIES, client_capabilities)
-        .remove(LOG_LEVEL)
-        .remove(SUBSCRIPTION_ID)
-        .remove(SERVER_INFO);
-    edit.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edit::changed;
 
     fn meta(text: &str) -> RequestMeta<'_> {
         RequestMeta::of(Some(Raw::parse(text).unwrap())).unwrap()
@@ -216,26 +175,9 @@ mod tests {
         let text = format!(
             r#"{{ "traceparent" : "00-1", "{CLIENT_INFO}":{{"name":"x"}},"io.modelcontextprotocol/related-task":{{"id":1.0}}}}"#
         );
-        let rest = without_hop_keys(Some(Raw::parse(&text).unwrap())).unwrap();
-        assert_eq!(
-            rest,
-            r#"{ "traceparent" : "00-1","io.modelcontextprotocol/related-task":{"id":1.0}}"#
+        insta::assert_snapshot!(
+            changed(Raw::parse(&text).unwrap(), &WITHOUT_HOP_KEYS),
+            @r#"{ "traceparent" : "00-1","io.modelcontextprotocol/related-task":{"id":1.0}}"#
         );
-        let only = format!(r#"{{"{SERVER_INFO}":{{}}}}"#);
-        assert_eq!(without_hop_keys(Some(Raw::parse(&only).unwrap())), None);
-    }
-
-    #[test]
-    fn outgoing_metadata_is_ours_and_keeps_what_was_passed() {
-        let passed = format!(
-            r#"{{"progressToken":7,"{CLIENT_INFO}":{{"name":"spoofed"}},"{LOG_LEVEL}":"debug"}}"#
-        );
-        let sent = for_modern_request(
-            Some(Raw::parse(&passed).unwrap()),
-            ProtocolVersion::LATEST,
-            r#"{"name":"sekisho","version":"1"}"#,
-            "{}",
-        );
-        insta::assert_snapshot!(sent, @r#"{"progressToken":7,"io.modelcontextprotocol/clientInfo":{"name":"sekisho","version":"1"},"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#);
     }
 }

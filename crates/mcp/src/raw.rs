@@ -2,11 +2,17 @@
 
 use std::borrow::Cow;
 
-use crate::scan::{self, Fault, Scanner};
+use bytes::Bytes;
+
+use crate::scan::{self, Fault};
 
 /// One JSON value as the bytes it came as: checked against the grammar, no whitespace around it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a str);
+
+/// A [`Raw`] that outlives the message it came in: its bytes are shared with that message.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnedRaw(Bytes);
 
 /// What a value is, by its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +40,39 @@ impl std::fmt::Debug for Raw<'_> {
     /// Bodies do not belong into logs: only kind and size are printed.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "Raw({:?}, {} bytes)", self.kind(), self.0.len())
+    }
+}
+
+impl std::fmt::Debug for OwnedRaw {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.borrow().fmt(formatter)
+    }
+}
+
+impl OwnedRaw {
+    /// Checks `text` (whitespace around it is left out).
+    pub fn parse(text: impl Into<String>) -> Result<Self, Fault> {
+        let text = text.into();
+        let (start, end) = scan::check(&text)?;
+        Ok(Self(Bytes::from(text).slice(start..end)))
+    }
+
+    /// `raw`, which is a part of `message`.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn of(message: &Bytes, raw: Raw<'_>) -> Self {
+        Self(message.slice_ref(raw.as_bytes()))
+    }
+
+    /// To be looked into.
+    pub fn borrow(&self) -> Raw<'_> {
+        std::str::from_utf8(&self.0).map_or(Raw::NULL, Raw)
+    }
+
+    /// The bytes of the value.
+    pub const fn bytes(&self) -> &Bytes {
+        &self.0
     }
 }
 
@@ -67,6 +106,7 @@ impl<'a> Raw<'a> {
     }
 
     /// What the value is.
+    #[inline]
     pub fn kind(self) -> Kind {
         match self.0.as_bytes().first() {
             Some(b'{') => Kind::Object,
@@ -94,7 +134,7 @@ impl<'a> Raw<'a> {
             return None;
         }
         let inner = self.0.get(1..self.0.len().saturating_sub(1))?;
-        if memchr::memchr(b'\\', inner.as_bytes()).is_none() {
+        if !inner.as_bytes().contains(&b'\\') {
             return Some(Cow::Borrowed(inner));
         }
         serde_json::from_str::<String>(self.0).ok().map(Cow::Owned)
@@ -162,6 +202,8 @@ impl<'a> Raw<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
     raw_key: &'a str,
+    /// Whether the name is spelled with escapes.
+    escaped: bool,
     /// The value.
     pub value: Raw<'a>,
     pub(crate) start: usize,
@@ -171,19 +213,39 @@ pub struct Member<'a> {
 
 impl<'a> Member<'a> {
     /// Whether the member's name is `key`, escapes resolved.
+    #[inline]
     pub fn is(&self, key: &str) -> bool {
-        let quoted_length = self.raw_key.len();
-        if quoted_length == key.len() + 2 {
-            return self.raw_key.get(1..quoted_length - 1) == Some(key);
+        if self.escaped {
+            return self.key().is_some_and(|name| name == key);
         }
-        quoted_length > key.len() + 2
-            && memchr::memchr(b'\\', self.raw_key.as_bytes()).is_some()
-            && self.key().is_some_and(|name| name == key)
+        self.raw_key.len() == key.len() + 2
+            && self.raw_key.as_bytes().get(1..=key.len()) == Some(key.as_bytes())
     }
 
     /// The member's name, escapes resolved; none if an escape is half of a surrogate pair.
+    #[cold]
     pub fn key(&self) -> Option<Cow<'a, str>> {
         Raw(self.raw_key).text()
+    }
+}
+
+/// The first byte from `at` on that is no whitespace.
+#[inline]
+fn after_whitespace(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(b' ' | b'\t' | b'\n' | b'\r') = bytes.get(at) {
+        at += 1;
+    }
+    at
+}
+
+/// The same, past one comma. Separators were checked before, so that not finding one means the end.
+#[inline]
+fn after_separator(bytes: &[u8], at: usize) -> usize {
+    let at = after_whitespace(bytes, at);
+    if bytes.get(at) == Some(&b',') {
+        after_whitespace(bytes, at + 1)
+    } else {
+        at
     }
 }
 
@@ -197,29 +259,21 @@ pub struct Members<'a> {
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
+    #[inline]
     fn next(&mut self) -> Option<Member<'a>> {
-        let mut scanner = Scanner::new(self.object.as_bytes());
-        scanner.at = self.at;
-        scanner.whitespace();
-        if scanner.peek() == Some(b',') {
-            scanner.at += 1;
-            scanner.whitespace();
-        }
-        if scanner.peek() != Some(b'"') {
+        let bytes = self.object.as_bytes();
+        let start = after_separator(bytes, self.at);
+        if bytes.get(start) != Some(&b'"') {
             return None;
         }
-        let start = scanner.at;
-        scanner.skip_checked();
-        let raw_key = self.object.get(start..scanner.at)?;
-        scanner.whitespace();
-        scanner.at += 1;
-        scanner.whitespace();
-        let value_start = scanner.at;
-        scanner.skip_checked();
-        let end = scanner.at;
+        let (key_end, escaped) = scan::string_end(bytes, start + 1);
+        let colon = after_whitespace(bytes, key_end);
+        let value_start = after_whitespace(bytes, colon + 1);
+        let end = scan::value_end(bytes, value_start);
         self.at = end;
         Some(Member {
-            raw_key,
+            raw_key: self.object.get(start..key_end)?,
+            escaped,
             value: Raw(self.object.get(value_start..end)?),
             start,
             value_start,
@@ -239,42 +293,42 @@ impl<'a> Iterator for Elements<'a> {
     type Item = Raw<'a>;
 
     fn next(&mut self) -> Option<Raw<'a>> {
-        let mut scanner = Scanner::new(self.array.as_bytes());
-        scanner.at = self.at;
-        scanner.whitespace();
-        if scanner.peek() == Some(b',') {
-            scanner.at += 1;
-            scanner.whitespace();
-        }
-        if matches!(scanner.peek(), None | Some(b']')) {
+        let bytes = self.array.as_bytes();
+        let start = after_separator(bytes, self.at);
+        if matches!(bytes.get(start), None | Some(b']')) {
             return None;
         }
-        let start = scanner.at;
-        scanner.skip_checked();
-        self.at = scanner.at;
-        Some(Raw(self.array.get(start..scanner.at)?))
+        let end = scan::value_end(bytes, start);
+        self.at = end;
+        Some(Raw(self.array.get(start..end)?))
     }
 }
 
 /// Appends `text` to `out` as a JSON string with its quotes.
 pub fn write_string(out: &mut String, text: &str) {
     out.push('"');
-    for character in text.chars() {
-        match character {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            control if control < ' ' => {
+    let mut written = 0;
+    loop {
+        let stop = scan::string_stop(text.as_bytes(), written);
+        out.push_str(text.get(written..stop).unwrap_or_default());
+        let Some(byte) = text.as_bytes().get(stop) else {
+            break;
+        };
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\r' => out.push_str("\\r"),
+            b'\t' => out.push_str("\\t"),
+            control => {
                 out.push_str("\\u00");
                 for shift in [4, 0] {
-                    let digit = (u32::from(control) >> shift) & 0xf;
+                    let digit = u32::from((control >> shift) & 0xf);
                     out.push(char::from_digit(digit, 16).unwrap_or('0'));
                 }
             }
-            other => out.push(other),
         }
+        written = stop + 1;
     }
     out.push('"');
 }

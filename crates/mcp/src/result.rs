@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use crate::edit::ObjectEdit;
+use crate::edit::Change;
+use crate::id::Id;
+use crate::jsonrpc;
 use crate::meta;
 use crate::raw::Raw;
 
@@ -74,62 +76,33 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
     }
 }
 
-/// A result of any era as a modern server sends it: `resultType` is there (TM-16), and `_meta` names us and nobody
-/// else. `server_info` is a JSON object. Everything else stays byte for byte.
-pub fn to_modern(result: Raw<'_>, server_info: &str) -> String {
-    let mut own_meta = None;
-    let mut has_type = false;
-    for member in result.members().into_iter().flatten() {
-        if own_meta.is_none() && member.is("_meta") {
-            own_meta = Some(member.value);
-        }
-        has_type |= member.is("resultType");
-    }
-    let own_meta = meta_with(own_meta, server_info);
-    let mut edit = ObjectEdit::or_empty(Some(result));
-    if !has_type {
-        edit.set("resultType", "\"complete\"");
-    }
-    edit.set("_meta", own_meta);
-    edit.finish()
+/// The response with a result of any era as a modern server sends it: `resultType` is there (TM-16), and `_meta` names
+/// us and nobody else. `server_info` is a JSON object. Everything else stays byte for byte.
+pub fn modern_response(id: Id<'_>, result: Raw<'_>, server_info: &str) -> Vec<u8> {
+    let own_meta = [
+        Change::set(meta::SERVER_INFO, server_info),
+        Change::remove(meta::PROTOCOL_VERSION),
+        Change::remove(meta::CLIENT_INFO),
+        Change::remove(meta::CLIENT_CAPABILITIES),
+        Change::remove(meta::LOG_LEVEL),
+        Change::remove(meta::SUBSCRIPTION_ID),
+    ];
+    let changes = [
+        Change::default("resultType", r#""complete""#),
+        Change::within("_meta", &own_meta),
+    ];
+    jsonrpc::response_with(id, result, &changes)
 }
 
-/// A result of any era as a legacy server sends it: what only the modern era knows is taken out. Borrowed if nothing is.
-pub fn to_legacy(result: Raw<'_>) -> Cow<'_, str> {
-    const MODERN: [&str; 3] = ["resultType", "ttlMs", "cacheScope"];
-    let mut own_meta = None;
-    let mut has_modern = false;
-    for member in result.members().into_iter().flatten() {
-        if own_meta.is_none() && member.is("_meta") {
-            own_meta = Some(member.value);
-        }
-        has_modern |= MODERN.iter().any(|name| member.is(name));
-    }
-    let rest = meta::without_hop_keys(own_meta);
-    let meta_changes = own_meta.map(Raw::as_str) != rest.as_deref();
-    if !meta_changes && !has_modern {
-        return Cow::Borrowed(result.as_str());
-    }
-    let mut edit = ObjectEdit::or_empty(Some(result));
-    for name in MODERN {
-        edit.remove(name);
-    }
-    if meta_changes {
-        match rest {
-            Some(rest) => edit.set("_meta", rest),
-            None => edit.remove("_meta"),
-        };
-    }
-    Cow::Owned(edit.finish())
-}
-
-fn meta_with(passed: Option<Raw<'_>>, server_info: &str) -> String {
-    let mut edit = ObjectEdit::or_empty(passed);
-    for key in meta::HOP_KEYS {
-        edit.remove(key);
-    }
-    edit.set(meta::SERVER_INFO, server_info);
-    edit.finish()
+/// The response with a result of any era as a legacy server sends it: what only the modern era knows is taken out.
+pub fn legacy_response(id: Id<'_>, result: Raw<'_>) -> Vec<u8> {
+    const CHANGES: [Change<'static>; 4] = [
+        Change::remove("resultType"),
+        Change::remove("ttlMs"),
+        Change::remove("cacheScope"),
+        Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
+    ];
+    jsonrpc::response_with(id, result, &CHANGES)
 }
 
 /// The members that make a result of our own modern, to be spliced before its closing brace:
@@ -157,12 +130,20 @@ mod tests {
 
     const INFO: &str = r#"{"name":"sekisho","version":"1"}"#;
 
+    fn result_of(response: Vec<u8>) -> String {
+        let text = String::from_utf8(response).unwrap();
+        let result = text.strip_prefix(r#"{"jsonrpc":"2.0","id":1,"result":"#);
+        result.unwrap().strip_suffix('}').unwrap().to_owned()
+    }
+
     fn modern(text: &str) -> String {
-        to_modern(Raw::parse(text).unwrap(), INFO)
+        let id = Id::new(Raw::parse("1").unwrap()).unwrap();
+        result_of(modern_response(id, Raw::parse(text).unwrap(), INFO))
     }
 
     fn legacy(text: &str) -> String {
-        to_legacy(Raw::parse(text).unwrap()).into_owned()
+        let id = Id::new(Raw::parse("1").unwrap()).unwrap();
+        result_of(legacy_response(id, Raw::parse(text).unwrap()))
     }
 
     // TM-16
@@ -187,9 +168,7 @@ mod tests {
     #[test]
     fn a_legacy_result_stays_as_it_is_for_a_legacy_client() {
         let text = r#"{ "content":[],"_meta":{"a":1} }"#;
-        assert!(
-            matches!(to_legacy(Raw::parse(text).unwrap()), Cow::Borrowed(same) if same == text)
-        );
+        assert_eq!(legacy(text), text);
     }
 
     #[test]

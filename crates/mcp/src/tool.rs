@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-use crate::edit::ObjectEdit;
 use crate::param_header::{self, InvalidAnnotation, ParamHeader};
 use crate::raw::Raw;
 
@@ -60,13 +59,6 @@ impl<'a> Tool<'a> {
             param_headers,
         })
     }
-
-    /// The definition under another name, every other byte as it was.
-    pub fn renamed(&self, name: &str) -> String {
-        let mut edit = ObjectEdit::or_empty(Some(self.raw));
-        edit.set_text("name", name);
-        edit.finish()
-    }
 }
 
 /// The elements of `tools` in a `tools/list` result; none if that is no array.
@@ -82,16 +74,6 @@ pub fn next_cursor(result: Raw<'_>) -> Option<Cow<'_, str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn renaming_touches_the_name_only() {
-        let text = r#"{"title":"T", "name" : "add","inputSchema":{"type":"object"},"unknown":1e2}"#;
-        let tool = Tool::parse(Raw::parse(text).unwrap()).unwrap();
-        assert_eq!(
-            tool.renamed("t___add"),
-            text.replace("\"add\"", "\"t___add\"")
-        );
-    }
 
     // UC-4
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use mcp::params::CallParams;
 
 /// Who calls, as one opaque string: equal for two requests exactly if the same principal made
 /// them. Never the token itself: a principal survives a refreshed token.
@@ -36,7 +36,7 @@ pub struct ToolCall {
     pub target: Arc<str>,
     /// The tool's own name at the target, without any prefix.
     pub tool: Arc<str>,
-    /// The `params` object of the client's request: the bytes of a JSON object, as they came.
+    /// The `params` object of the client's request, as it came.
     /// The members `name` and `_meta` are replaced on the way out, all others pass untouched.
-    pub params: Bytes,
+    pub params: CallParams,
 }

@@ -66,6 +66,8 @@ mod tests {
     use std::sync::Arc;
 
     use bytes::Bytes;
+    use mcp::params::{CallParams, Params};
+    use mcp::raw::Raw;
 
     use super::*;
     use crate::call::Principal;
@@ -78,11 +80,14 @@ mod tests {
     };
 
     fn call() -> ToolCall {
+        let message = Bytes::from_static(br#"{"name":"add_numbers","arguments":{"a":2,"b":3}}"#);
+        let text = std::str::from_utf8(&message).expect("UTF-8");
+        let params = Params::of(Raw::parse(text).ok()).expect("no member twice");
         ToolCall {
             principal: Principal::new("alice"),
             target: Arc::from("my-mcp-server"),
             tool: Arc::from("add_numbers"),
-            params: Bytes::from_static(br#"{"name":"add_numbers","arguments":{"a":2,"b":3}}"#),
+            params: CallParams::of(&message, &params).expect("parameters"),
         }
     }
 

@@ -63,9 +63,6 @@ pub enum CallError {
     /// The permission was given for another target. Ours to fix.
     #[error("the call was decided about for another target")]
     WrongTarget,
-    /// The call's `params` are no JSON object. Ours to fix.
-    #[error("the parameters of the call are no JSON object")]
-    InvalidParams,
 }
 
 /// What took too long.

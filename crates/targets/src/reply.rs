@@ -3,6 +3,7 @@
 use ::mcp::era::Era;
 use ::mcp::error::Code;
 use ::mcp::method::Method;
+use ::mcp::raw::OwnedRaw;
 use bytes::Bytes;
 
 use crate::mcp::stream::Messages;
@@ -26,17 +27,17 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
-/// A result or an error, byte for byte as the target spelled it: checked JSON text.
+/// A result or an error, byte for byte as the target spelled it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The value of `result`, an object.
-    Result(Bytes),
+    Result(OwnedRaw),
     /// The value of `error`, an object.
     Error {
         /// Its `code`.
         code: Code,
         /// All of it.
-        raw: Bytes,
+        raw: OwnedRaw,
     },
 }
 

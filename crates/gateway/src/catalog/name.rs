@@ -1,7 +1,7 @@
 //! Names of tools as clients see them.
 
 use bytes::Bytes;
-use mcp::edit::ObjectEdit;
+use mcp::edit::{Change, changed};
 use mcp::raw::Raw;
 
 /// Between the name of a target, which has no underscores, and that of its tool (AgentCore's separator).
@@ -13,11 +13,8 @@ pub(crate) fn prefixed(target: &str, tool: &str) -> String {
 }
 
 /// A definition under another name, every other byte as it was.
-pub(crate) fn renamed(definition: &Bytes, name: &str) -> Bytes {
-    let text = std::str::from_utf8(definition).unwrap_or_default();
-    let mut edit = ObjectEdit::or_empty(Raw::parse(text).ok());
-    edit.set_text("name", name);
-    edit.finish().into()
+pub(crate) fn renamed(definition: Raw<'_>, name: &str) -> Bytes {
+    changed(definition, &[Change::set_text("name", name)]).into()
 }
 
 #[cfg(test)]
@@ -26,8 +23,9 @@ mod tests {
 
     #[test]
     fn a_definition_keeps_everything_but_its_name() {
-        let definition = Bytes::from_static(br#"{ "x":1e2, "name" : "add" ,"inputSchema":{}}"#);
-        let renamed = renamed(&definition, &prefixed("my-target", "add"));
+        let definition = r#"{ "x":1e2, "name" : "add" ,"inputSchema":{}}"#;
+        let definition = Raw::parse(definition).unwrap();
+        let renamed = renamed(definition, &prefixed("my-target", "add"));
         assert_eq!(
             renamed,
             r#"{ "x":1e2, "name" : "my-target___add" ,"inputSchema":{}}"#

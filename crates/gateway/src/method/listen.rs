@@ -140,17 +140,13 @@ impl Listening {
     fn end(&mut self) -> Option<Bytes> {
         self.step = Step::Over;
         let id = self.subscription.id.as_ref()?;
-        let mut result = mcp::edit::ObjectEdit::or_empty(None);
-        let own_meta = format!(
-            r#"{{"{SUBSCRIPTION_ID}":{},"{}":{}}}"#,
+        let result = format!(
+            r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{},"{}":{}}}}}"#,
             id.as_json(),
             mcp::meta::SERVER_INFO,
             self.cx.server_info
         );
-        result
-            .set_text("resultType", "complete")
-            .set("_meta", own_meta);
-        let message = jsonrpc::response(id.borrow(), &result.finish());
+        let message = jsonrpc::response(id.borrow(), &result);
         Some(sse::encode(&message).into())
     }
 }

@@ -7,8 +7,8 @@ use http::{HeaderMap, Response};
 use mcp::era::Era;
 use mcp::header::Field;
 use mcp::jsonrpc;
-use mcp::meta::RequestMeta;
 use mcp::param_header;
+use mcp::params::{CallParams, Params};
 use mcp::raw::Raw;
 use net::body::Body;
 use net::edge::remarks::Remarks;
@@ -31,10 +31,7 @@ pub(crate) struct Incoming<'a> {
     /// What `request` borrows from.
     pub(crate) body: &'a Bytes,
     pub(crate) headers: &'a HeaderMap,
-    pub(crate) meta: RequestMeta<'a>,
-    /// `name` and `arguments` of the parameters.
-    pub(crate) name: Option<Raw<'a>>,
-    pub(crate) arguments: Option<Raw<'a>>,
+    pub(crate) params: Params<'a>,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
     /// The random id of a legacy session; zeros without.
@@ -48,13 +45,11 @@ pub(crate) async fn handle(
     call: Incoming<'_>,
     remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
-    let params = call
-        .request
-        .params
+    let params = CallParams::of(call.body, &call.params)
         .ok_or(Refusal::InvalidParams("`params` is missing"))?;
-    let name = call.name.and_then(Raw::text);
+    let name = call.params.name.and_then(Raw::text);
     let name = name.ok_or(Refusal::InvalidParams("`name` must be a string"))?;
-    let arguments = call.arguments;
+    let arguments = call.params.arguments;
     if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
@@ -88,7 +83,7 @@ pub(crate) async fn handle(
                 principal: caller.principal.clone(),
                 target: Arc::clone(tool.target.name()),
                 tool: Arc::clone(&tool.tool),
-                params: call.body.slice_ref(params.as_bytes()),
+                params,
             },
         )
         .map_err(Refusal::Denied)?;
@@ -97,7 +92,7 @@ pub(crate) async fn handle(
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,
-        wants_logs: call.era == Era::Session || call.meta.log_level.is_some(),
+        wants_logs: call.era == Era::Session || call.params.meta.log_level.is_some(),
     };
     let target = tool.target.clone();
     match call.era {

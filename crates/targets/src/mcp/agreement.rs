@@ -165,7 +165,7 @@ impl McpTarget {
             } => {
                 return Err(match code {
                     Code::UNSUPPORTED_VERSION => CallError::NoCommonVersion {
-                        supported: supported_versions(&raw),
+                        supported: supported_versions(raw.borrow()),
                     },
                     _ if !asked.status.is_success() => CallError::UpstreamHttp {
                         status: asked.status.as_u16(),
@@ -174,7 +174,7 @@ impl McpTarget {
                 });
             }
         };
-        let raw = raw(&result).ok_or(Violation::Initialize)?;
+        let raw = result.borrow();
         let word = raw
             .get("protocolVersion")
             .and_then(Raw::text)
@@ -306,13 +306,13 @@ fn judge(status: StatusCode, answer: &Result<Answer, CallError>) -> Judgement {
         Ok(Answer {
             outcome: Outcome::Result(result),
             ..
-        }) => judge_result(result),
+        }) => judge_result(result.borrow()),
         Ok(Answer {
             outcome: Outcome::Error { code, raw },
             ..
         }) => match *code {
             Code::UNSUPPORTED_VERSION => {
-                let supported = supported_versions(raw);
+                let supported = supported_versions(raw.borrow());
                 match ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref)) {
                     Some(version) if version.era() == Era::Session => Judgement::Legacy,
                     // It refused the newest that we know, so that it lies if it lists it.
@@ -330,11 +330,8 @@ fn judge(status: StatusCode, answer: &Result<Answer, CallError>) -> Judgement {
     }
 }
 
-fn judge_result(result: &Bytes) -> Judgement {
-    let Some(raw) = raw(result) else {
-        return Judgement::Legacy;
-    };
-    let Some(versions) = raw.get("supportedVersions").and_then(Raw::elements) else {
+fn judge_result(result: Raw<'_>) -> Judgement {
+    let Some(versions) = result.get("supportedVersions").and_then(Raw::elements) else {
         return Judgement::Legacy;
     };
     let versions: Vec<Box<str>> = versions
@@ -343,7 +340,7 @@ fn judge_result(result: &Bytes) -> Judgement {
     match ProtocolVersion::newest_of(versions.iter().map(AsRef::as_ref)) {
         None => Judgement::NothingInCommon(versions),
         Some(version) if version.era() == Era::Session => Judgement::Legacy,
-        Some(version) => Judgement::Modern(agreement(version, raw.get("capabilities"), false)),
+        Some(version) => Judgement::Modern(agreement(version, result.get("capabilities"), false)),
     }
 }
 
@@ -383,9 +380,9 @@ fn agreement(
 }
 
 /// `data.supported` of an error.
-fn supported_versions(error: &Bytes) -> Vec<Box<str>> {
-    let supported = raw(error)
-        .and_then(|error| error.get("data"))
+fn supported_versions(error: Raw<'_>) -> Vec<Box<str>> {
+    let supported = error
+        .get("data")
         .and_then(|data| data.get("supported"))
         .and_then(Raw::elements);
     supported
@@ -395,23 +392,21 @@ fn supported_versions(error: &Bytes) -> Vec<Box<str>> {
         .collect()
 }
 
-pub(super) fn raw(text: &Bytes) -> Option<Raw<'_>> {
-    Raw::parse(std::str::from_utf8(text).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use ::mcp::raw::OwnedRaw;
+
     use super::*;
 
     fn result(text: &'static str) -> Answer {
         Answer {
             era: Era::Stateless,
-            outcome: Outcome::Result(Bytes::from_static(text.as_bytes())),
+            outcome: Outcome::Result(OwnedRaw::parse(text).expect("JSON")),
         }
     }
 
     fn error(code: i64, raw: &'static str) -> Answer {
-        let raw = Bytes::from_static(raw.as_bytes());
+        let raw = OwnedRaw::parse(raw).expect("JSON");
         Answer {
             era: Era::Stateless,
             outcome: Outcome::Error {

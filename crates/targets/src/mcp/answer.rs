@@ -2,7 +2,7 @@
 
 use ::mcp::era::Era;
 use ::mcp::jsonrpc::{self, Message, Response};
-use ::mcp::raw::Raw;
+use ::mcp::raw::{OwnedRaw, Raw};
 use ::mcp::result::{ResultType, result_type};
 use bytes::Bytes;
 
@@ -37,7 +37,7 @@ pub(super) fn check(
             if era == Era::Stateless {
                 check_type(result)?;
             }
-            Outcome::Result(body.slice_ref(result.as_bytes()))
+            Outcome::Result(OwnedRaw::of(body, result))
         }
     };
     Ok(Answer { era, outcome })
@@ -71,7 +71,7 @@ pub(super) fn is_answer_to(body: &Bytes, id: u64) -> bool {
 fn error_outcome(body: &Bytes, error: &jsonrpc::ErrorObject<'_>) -> Outcome {
     Outcome::Error {
         code: error.code,
-        raw: body.slice_ref(error.raw.as_bytes()),
+        raw: OwnedRaw::of(body, error.raw),
     }
 }
 

@@ -76,8 +76,6 @@ impl McpTarget {
     }
 
     async fn call_until_heard(&self, call: &ToolCall, bounds: Bounds) -> Result<Reply, CallError> {
-        let outgoing =
-            outgoing::Call::new(&call.params, &call.tool).ok_or(CallError::InvalidParams)?;
         let owner = Owner::Caller(call.principal.clone());
         let mut mended = Mended::default();
         loop {
@@ -95,12 +93,9 @@ impl McpTarget {
                     Wire::headers(Some(session.version()), session.id()),
                     session.version(),
                 ),
-                None => (
-                    self.call_headers(&agreement, call, &outgoing),
-                    agreement.version,
-                ),
+                None => (self.call_headers(&agreement, call), agreement.version),
             };
-            let body = outgoing.body(version, id);
+            let body = outgoing::call(call, version, id);
             let in_flight = session.as_ref().map(|session| {
                 InFlight::new(self.wire.clone(), session.clone(), id, self.tracker.clone())
             });
@@ -109,10 +104,7 @@ impl McpTarget {
                 era: agreement.era(),
                 in_flight,
             };
-            let refused = match self
-                .attempt(headers, body, origin, &outgoing, &bounds)
-                .await?
-            {
+            let refused = match self.attempt(headers, body, origin, call, &bounds).await? {
                 Ok(reply) => return Ok(reply),
                 Err(refused) => refused,
             };
@@ -160,7 +152,7 @@ impl McpTarget {
         headers: HeaderMap,
         body: Vec<u8>,
         mut origin: Origin,
-        outgoing: &outgoing::Call<'_>,
+        call: &ToolCall,
         bounds: &Bounds,
     ) -> Result<Result<Reply, Refused>, CallError> {
         let first_byte = self.settings.timeouts.first_byte;
@@ -183,7 +175,8 @@ impl McpTarget {
                 Ok(Ok(Reply::One(answer::read(&body, origin.id, origin.era)?)))
             }
             Content::Events => {
-                let token = outgoing.progress_token.map(|token| token.as_str().into());
+                let token = call.params.progress_token();
+                let token = token.map(|token| token.as_str().into());
                 let mut messages =
                     Messages::new(self, received.events(), origin, token, bounds.clone());
                 messages
@@ -263,12 +256,7 @@ impl McpTarget {
 
     /// The headers of a modern call, from what is really sent (UC-3) and from what the tool's
     /// definition wants mirrored (UC-4).
-    fn call_headers(
-        &self,
-        agreement: &Agreement,
-        call: &ToolCall,
-        outgoing: &outgoing::Call<'_>,
-    ) -> HeaderMap {
+    fn call_headers(&self, agreement: &Agreement, call: &ToolCall) -> HeaderMap {
         let listing = self.listing();
         let tool = listing
             .tools
@@ -280,7 +268,7 @@ impl McpTarget {
         );
         let mut headers = Wire::modern_headers(agreement.version, Method::ToolsCall.as_str(), name);
         let mirrored = tool.map_or(&[][..], |tool| &tool.param_headers);
-        for (name, value) in param_header::for_call(mirrored, outgoing.arguments) {
+        for (name, value) in param_header::for_call(mirrored, call.params.arguments()) {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {

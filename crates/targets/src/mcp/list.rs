@@ -10,14 +10,13 @@ use ::mcp::error::Code;
 use ::mcp::header::encode_value;
 use ::mcp::method::Method;
 use ::mcp::param_header::ParamHeader;
-use ::mcp::raw::{Raw, quote};
+use ::mcp::raw::{OwnedRaw, Raw, quote};
 use ::mcp::result::{CacheHint, cache_hint};
 use ::mcp::tool::{self, InvalidTool, Tool};
 use bytes::Bytes;
 use http::header::HeaderValue;
 use tokio::time::Instant;
 
-use super::agreement::raw;
 use super::call::{Judged, Mended, judge_refusal};
 use super::session::{Owner, Session};
 use super::wire::Wire;
@@ -74,8 +73,8 @@ pub enum Fault {
 pub struct ListedTool {
     /// Its name at the server.
     pub name: Arc<str>,
-    /// The whole definition, byte for byte: a checked JSON object.
-    pub definition: Bytes,
+    /// The whole definition, byte for byte: an object.
+    pub definition: OwnedRaw,
     /// Arguments that are mirrored into headers (2026-07-28).
     pub param_headers: Vec<ParamHeader>,
     /// The name as the value of `Mcp-Name`.
@@ -229,7 +228,7 @@ impl McpTarget {
                     return Err(CallError::ListRefused { code: code.0 });
                 }
             };
-            gathered.bytes += result.len();
+            gathered.bytes += result.bytes().len();
             if gathered.bytes > limits.list {
                 return Err(CallError::ListTooLong(ListBound::Bytes));
             }
@@ -245,8 +244,8 @@ impl McpTarget {
     }
 
     /// Takes the tools of a page; returns the cursor of the next one (UC-11: an empty one counts).
-    fn gather(gathered: &mut Gathered, result: &Bytes) -> Result<Option<String>, CallError> {
-        let page = raw(result).ok_or(Violation::ToolList)?;
+    fn gather(gathered: &mut Gathered, result: &OwnedRaw) -> Result<Option<String>, CallError> {
+        let page = result.borrow();
         let listed = tool::listed(page).ok_or(Violation::ToolList)?;
         let hint = cache_hint(page);
         gathered.hint = Some(gathered.hint.map_or(hint, |before| CacheHint {
@@ -256,7 +255,7 @@ impl McpTarget {
         }));
         for definition in listed {
             let kept = Tool::parse(definition).map_err(Fault::Invalid);
-            if let Err(fault) = kept.and_then(|tool| gathered.keep(result, tool)) {
+            if let Err(fault) = kept.and_then(|tool| gathered.keep(result.bytes(), tool)) {
                 let name = definition
                     .get("name")
                     .and_then(Raw::text)
@@ -360,7 +359,7 @@ impl Gathered {
         self.by_name.insert(Arc::clone(&name), self.tools.len());
         self.tools.push(ListedTool {
             name,
-            definition: page.slice_ref(tool.raw.as_bytes()),
+            definition: OwnedRaw::of(page, tool.raw),
             param_headers: tool.param_headers,
             name_header,
         });

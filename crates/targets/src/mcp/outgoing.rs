@@ -1,13 +1,11 @@
 //! Builds what is sent: bodies from the client's parameters and our own metadata.
 
-use std::borrow::Cow;
-
-use ::mcp::edit::ObjectEdit;
-use ::mcp::era::ProtocolVersion;
+use ::mcp::edit::Change;
+use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::jsonrpc;
-use ::mcp::meta::{self, RequestMeta};
+use ::mcp::meta;
 use ::mcp::method::Method;
-use ::mcp::raw::{Raw, quote};
+use policy::call::ToolCall;
 
 /// Who we are, as a JSON object.
 pub(super) const CLIENT_INFO: &str = concat!(
@@ -29,95 +27,54 @@ const fn quoted(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// A `tools/call` on its way out.
-#[derive(Debug)]
-pub(super) struct Call<'a> {
-    params: Raw<'a>,
-    tool: &'a str,
-    meta: Option<Raw<'a>>,
-    /// The client's progress token, if it wants to hear of progress.
-    pub(super) progress_token: Option<Raw<'a>>,
-    /// What the tool is called with.
-    pub(super) arguments: Option<Raw<'a>>,
-}
-
-impl<'a> Call<'a> {
-    /// Looks at the client's `params`; `None` if they are no JSON object, or have a member twice
-    /// that can be there only once.
-    pub(super) fn new(params: &'a [u8], tool: &'a str) -> Option<Self> {
-        let params = Raw::parse(std::str::from_utf8(params).ok()?).ok()?;
-        if !params.is_object() {
-            return None;
+/// The body of a `tools/call` for a server that speaks `version`. The request's id also serves as the
+/// progress token: both must be unique for the server (TL-9).
+pub(super) fn call(call: &ToolCall, version: ProtocolVersion, id: u64) -> Vec<u8> {
+    let id = &id.to_string();
+    let progress_token = match call.params.progress_token() {
+        Some(_) => Change::set(meta::PROGRESS_TOKEN, id),
+        None => Change::remove(meta::PROGRESS_TOKEN),
+    };
+    let write = |own_meta| {
+        let changes = [Change::set_text("name", &call.tool), own_meta];
+        jsonrpc::request_with(id, Method::ToolsCall.as_str(), call.params.raw(), &changes)
+    };
+    match version.era() {
+        // What belongs to our hop is said by us. The client's log level passes: it asks for
+        // messages about this very request, on its stream.
+        Era::Stateless => write(Change::within(
+            "_meta",
+            &[
+                Change::set(meta::PROTOCOL_VERSION, quoted(version)),
+                Change::set(meta::CLIENT_INFO, CLIENT_INFO),
+                Change::set(meta::CLIENT_CAPABILITIES, CAPABILITIES),
+                Change::remove(meta::SUBSCRIPTION_ID),
+                Change::remove(meta::SERVER_INFO),
+                progress_token,
+            ],
+        )),
+        Era::Session => {
+            let [version, info, capabilities, level, subscription, server] = meta::WITHOUT_HOP_KEYS;
+            write(Change::within_if_any(
+                "_meta",
+                &[
+                    version,
+                    info,
+                    capabilities,
+                    level,
+                    subscription,
+                    server,
+                    progress_token,
+                ],
+            ))
         }
-        let [_, arguments, meta] = params.pick(["name", "arguments", "_meta"]).ok()?;
-        let seen = RequestMeta::of(meta).ok()?;
-        let progress_token = seen.valid_progress_token();
-        Some(Self {
-            params,
-            tool,
-            meta: seen.raw,
-            progress_token,
-            arguments,
-        })
-    }
-
-    /// The body for a server that speaks `version`. The request's id also serves as the progress
-    /// token: both must be unique for the server (TL-9).
-    pub(super) fn body(&self, version: ProtocolVersion, id: u64) -> Vec<u8> {
-        let id = id.to_string();
-        let meta = if version.era() == ::mcp::era::Era::Stateless {
-            Some(Cow::Owned(self.modern_meta(version, &id)))
-        } else {
-            self.legacy_meta(&id)
-        };
-        let mut params = ObjectEdit::or_empty(Some(self.params));
-        params.set("name", quote(self.tool));
-        match meta {
-            Some(meta) => params.set("_meta", meta),
-            None => params.remove("_meta"),
-        };
-        jsonrpc::request(&id, Method::ToolsCall.as_str(), Some(&params.finish()))
-    }
-
-    /// The client's metadata, with what belongs to our hop said by us. Its log level passes: it
-    /// asks for messages about this very request, on its stream.
-    fn modern_meta(&self, version: ProtocolVersion, id: &str) -> String {
-        let mut meta = ObjectEdit::or_empty(self.meta);
-        meta.set(meta::PROTOCOL_VERSION, quoted(version))
-            .set(meta::CLIENT_INFO, CLIENT_INFO)
-            .set(meta::CLIENT_CAPABILITIES, CAPABILITIES)
-            .remove(meta::SUBSCRIPTION_ID)
-            .remove(meta::SERVER_INFO);
-        self.set_progress_token(&mut meta, id);
-        meta.finish()
-    }
-
-    fn legacy_meta(&self, id: &str) -> Option<Cow<'a, str>> {
-        let rest = meta::without_hop_keys(self.meta)?;
-        if self
-            .meta
-            .is_none_or(|meta| meta.get(meta::PROGRESS_TOKEN).is_none())
-        {
-            return Some(rest);
-        }
-        let raw = Raw::parse(&rest).ok()?;
-        let mut meta = ObjectEdit::or_empty(Some(raw));
-        self.set_progress_token(&mut meta, id);
-        Some(Cow::Owned(meta.finish()))
-    }
-
-    fn set_progress_token(&self, meta: &mut ObjectEdit<'_>, id: &str) {
-        match self.progress_token {
-            Some(_) => meta.set(meta::PROGRESS_TOKEN, id.to_owned()),
-            None => meta.remove(meta::PROGRESS_TOKEN),
-        };
     }
 }
 
 /// A request of our own. `members` are further members of `params`, as JSON text without braces.
 pub(super) fn request(id: u64, method: Method, version: ProtocolVersion, members: &str) -> Vec<u8> {
     let comma = if members.is_empty() { "" } else { "," };
-    let params = if version.era() == ::mcp::era::Era::Stateless {
+    let params = if version.era() == Era::Stateless {
         format!(
             r#"{{{members}{comma}"_meta":{{"{}":{},"{}":{CLIENT_INFO},"{}":{CAPABILITIES}}}}}"#,
             meta::PROTOCOL_VERSION,
@@ -148,11 +105,24 @@ pub(super) fn cancelled(id: u64) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use ::mcp::params::{CallParams, Params};
+    use ::mcp::raw::Raw;
+    use bytes::Bytes;
+    use policy::call::Principal;
+
     use super::*;
 
     fn body(params: &str, version: ProtocolVersion) -> String {
-        let call = Call::new(params.as_bytes(), "add").expect("an object");
-        String::from_utf8(call.body(version, 7)).expect("UTF-8")
+        let message = Bytes::copy_from_slice(params.as_bytes());
+        let text = std::str::from_utf8(&message).expect("UTF-8");
+        let params = Params::of(Raw::parse(text).ok()).expect("no member twice");
+        let call = ToolCall {
+            principal: Principal::new("alice"),
+            target: "t".into(),
+            tool: "add".into(),
+            params: CallParams::of(&message, &params).expect("parameters"),
+        };
+        String::from_utf8(super::call(&call, version, 7)).expect("UTF-8")
     }
 
     #[test]
@@ -193,20 +163,6 @@ mod tests {
         for version in [ProtocolVersion::V2025_11_25, ProtocolVersion::V2026_07_28] {
             let body = body(r#"{"name":"x","_meta":{"progressToken":{"a":1}}}"#, version);
             assert!(!body.contains("progressToken"), "{body}");
-        }
-    }
-
-    #[test]
-    fn parameters_that_are_no_object_are_refused() {
-        for params in [
-            "",
-            "[]",
-            "{",
-            "\u{1}",
-            r#"{"name":"a","name":"b"}"#,
-            r#"{"_meta":{},"_meta":{}}"#,
-        ] {
-            assert!(Call::new(params.as_bytes(), "add").is_none(), "{params}");
         }
     }
 

@@ -184,7 +184,8 @@ async fn a_json_rpc_error_is_an_answer() {
         };
         assert_eq!(code.0, -32602, "{kind}");
         assert_eq!(
-            raw, r#"{"code":-32602,"message":"Unknown tool: echo"}"#,
+            raw.borrow().as_str(),
+            r#"{"code":-32602,"message":"Unknown tool: echo"}"#,
             "{kind}"
         );
     }
@@ -199,7 +200,10 @@ async fn a_json_rpc_error_with_an_http_error_is_an_answer_too() {
         let Outcome::Error { raw, .. } = answer(world.call("echo", "{}").await).outcome else {
             panic!("an error")
         };
-        assert_eq!(raw, r#"{"code":-32601,"message":"no","x":1.0}"#);
+        assert_eq!(
+            raw.borrow().as_str(),
+            r#"{"code":-32601,"message":"no","x":1.0}"#
+        );
     }
 }
 
@@ -265,18 +269,6 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::WrongTarget));
-    assert!(world.fake.seen().is_empty());
-}
-
-#[tokio::test]
-async fn parameters_that_are_no_object_are_refused_without_a_request() {
-    let world = world(Script::modern()).await;
-    let call = tool_call("alice", "echo", "[]");
-    let error = world
-        .call_with(call, CancellationToken::new())
-        .await
-        .unwrap_err();
-    assert!(matches!(error, CallError::InvalidParams));
     assert!(world.fake.seen().is_empty());
 }
 

@@ -71,7 +71,7 @@ async fn definitions_are_kept_byte_for_byte() {
     let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{definition}]}}}}"#);
     let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
     let tools = world.target.tools().await.unwrap();
-    assert_eq!(tools.tools[0].definition, definition);
+    assert_eq!(tools.tools[0].definition.borrow().as_str(), definition);
 }
 
 // UC-4

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use mcp::params::{CallParams, Params};
+use mcp::raw::Raw;
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::pool::{self, Pool};
 use net::egress::resolve::SystemResolver;
@@ -70,11 +72,14 @@ pub(crate) fn permit(call: ToolCall) -> Permitted<ToolCall> {
 }
 
 pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> ToolCall {
+    let message = Bytes::copy_from_slice(params.as_bytes());
+    let text = std::str::from_utf8(&message).unwrap();
+    let params = Params::of(Raw::parse(text).ok()).unwrap();
     ToolCall {
         principal: Principal::new(principal),
         target: Arc::from("my-server"),
         tool: Arc::from(tool),
-        params: Bytes::copy_from_slice(params.as_bytes()),
+        params: CallParams::of(&message, &params).unwrap(),
     }
 }
 
@@ -160,7 +165,7 @@ pub(crate) fn answer(reply: Result<Reply, CallError>) -> Answer {
 /// The text of `result`.
 pub(crate) fn result(answer: &Answer) -> String {
     match &answer.outcome {
-        Outcome::Result(result) => String::from_utf8(result.to_vec()).unwrap(),
+        Outcome::Result(result) => result.borrow().as_str().to_owned(),
         other @ Outcome::Error { .. } => panic!("a result expected: {other:?}"),
     }
 }
