@@ -487,7 +487,7 @@ mod tests {
         }
     }
 
-    // SEC-6
+    // SEC-6, BP-4
     #[test]
     fn everything_else_matches_exactly() {
         let loopback = uri("http://127.0.0.1/callback");

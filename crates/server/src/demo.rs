@@ -155,6 +155,7 @@ realms:
       - {{ uri: {endpoint}, default_scopes: [mcp:tools] }}
     users:
       - {{ username: alice, password: {{ danger_literal: alice }}, name: Alice Example, email: alice@example.com }}
+      - {{ username: bob, password: {{ danger_literal: bob }}, name: Bob Example, email: bob@example.com }}
     cimd:
       mode: open   # anybody's client; the user decides on the consent page
 {cimd}

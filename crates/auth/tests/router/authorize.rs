@@ -91,7 +91,7 @@ mod without_a_redirect {
         );
     }
 
-    // SEC-6, AS-12, AS-22, AS-23
+    // SEC-6, AS-12, AS-22, AS-23, BP-4
     #[tokio::test]
     async fn a_redirect_uri_that_is_not_registered_gets_a_page() {
         let world = World::new().await;

@@ -24,6 +24,7 @@ async fn consent_page(world: &World, browser: &mut Browser, changes: &[(&str, &s
     page
 }
 
+// BP-2
 #[tokio::test]
 async fn the_page_says_who_asks_for_what_and_where_it_leads() {
     let world = World::new().await;
@@ -228,7 +229,7 @@ async fn an_agreement_is_bound_to_where_the_browser_goes() {
     .await;
 }
 
-// SEC-15
+// SEC-15, BP-2
 #[tokio::test]
 async fn a_decision_needs_the_token_of_its_page() {
     let world = World::new().await;

@@ -239,7 +239,7 @@ async fn every_login_begins_a_new_session_and_ends_the_old_one() {
     assert_eq!(error_of(&page, ISSUER), "login_required");
 }
 
-// SEC-55
+// SEC-55, BP-3
 #[tokio::test]
 async fn cookies_are_hidden_and_bound_to_the_host() {
     let world = World::with(realm_at("https://auth.example/realms/mcp-demo")).await;
@@ -516,6 +516,7 @@ async fn abandoned_flows_do_not_pile_up() {
     assert!(page.url.path().ends_with("/consent"));
 }
 
+// SEC-77
 #[tokio::test]
 async fn a_session_of_one_realm_is_none_in_another() {
     let world = World::new().await;

@@ -286,6 +286,7 @@ async fn a_disabled_user_gets_nothing() {
     assert_refused(&world.token(&code.form("app")).await, "invalid_grant");
 }
 
+// SEC-77
 #[tokio::test]
 async fn a_code_of_another_realm_is_unknown() {
     let world = World::new().await;

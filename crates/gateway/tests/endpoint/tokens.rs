@@ -223,7 +223,7 @@ async fn a_token_shaped_like_keycloaks_is_let_in() {
     assert_eq!(refused(world.holder(token)).await, let_in());
 }
 
-// RS-12, RS-13
+// RS-12, RS-13, RS-4
 #[tokio::test]
 async fn a_token_without_the_scope_is_told_all_scopes_that_are_needed() {
     let world = world_with(Script::dual(), |settings| {

@@ -52,8 +52,8 @@ pub(crate) fn introduction(places: &Places) -> String {
     line("Issuer", &places.issuer);
     line("Client metadata document", &places.client_metadata_document);
     line(
-        "User",
-        &format!("{} / {}", places.username, places.password),
+        "Users",
+        &format!("{} / {}, bob / bob", places.username, places.password),
     );
     if let Some(path) = &places.ca_certificate {
         line("CA certificate", &path.to_string_lossy());

@@ -276,13 +276,13 @@ async fn no_secret_is_written(format: &str) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-// SEC-70, SEC-71
+// SEC-70, SEC-71, RS-16
 #[tokio::test]
 async fn no_secret_is_written_into_a_readable_log() {
     no_secret_is_written("text").await;
 }
 
-// SEC-70, SEC-71
+// SEC-70, SEC-71, RS-16
 #[tokio::test]
 async fn no_secret_is_written_into_a_json_log() {
     no_secret_is_written("json").await;

@@ -319,6 +319,7 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
           - { uri: "http://127.0.0.1:8480/mcp", default_scopes: [mcp:tools] }
         users:
           - { username: alice, password: { danger_literal: alice }, name: Alice Example, email: alice@example.com }
+          - { username: bob, password: { danger_literal: bob }, name: Bob Example, email: bob@example.com }
         cimd:
           mode: open   # anybody's client; the user decides on the consent page
           allow_http: true   # a real deployment insists on https
@@ -357,6 +358,7 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
     --- stderr
     warning: egress.allow_networks: URLs of this configuration may lead to these networks
     warning: realms[0].users[0].password.danger_literal: a secret stands in the configuration itself
+    warning: realms[0].users[1].password.danger_literal: a secret stands in the configuration itself
     warning: realms[0].cimd.allow_http: client identifiers may be plain http
     warning: realms[0].cimd.danger_any_port: client metadata is fetched from any port
     warning: realms[0].cimd.danger_allow_networks: strangers can make this program call these networks
@@ -419,6 +421,7 @@ fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
           - { uri: "https://gateway.example.test:8443/mcp", default_scopes: [mcp:tools] }
         users:
           - { username: alice, password: { danger_literal: alice }, name: Alice Example, email: alice@example.com }
+          - { username: bob, password: { danger_literal: bob }, name: Bob Example, email: bob@example.com }
         cimd:
           mode: open   # anybody's client; the user decides on the consent page
           ports: [ 443, 8443 ]

@@ -128,6 +128,7 @@ async fn a_code_gives_tokens_only_once() {
     assert_eq!(again.json().unwrap()["error"], "invalid_grant");
 }
 
+// CL-6, CI-22
 #[tokio::test]
 async fn the_client_metadata_document_is_served_as_in_the_article() {
     let demo = Program::demo(&[]);

@@ -4,6 +4,7 @@ use crate::program::person::{Person, claims, result};
 use crate::program::{Folder, Program};
 use serde_json::json;
 
+// AS-20
 #[tokio::test]
 async fn everything_works_by_name_over_https_on_one_port() {
     let folder = Folder::new();
