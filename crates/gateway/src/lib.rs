@@ -147,6 +147,7 @@ impl Gateway {
         let wall = wall_clock(Arc::clone(&parts.clock));
         let keys = Keys::new(
             authorizer.discovery_url,
+            authorizer.issuer.as_deref(),
             &parts.documents,
             &parts.budgets,
             &wall,

@@ -100,6 +100,8 @@ pub struct Authorizer {
     /// Where the issuer's metadata is: a URL with `/.well-known/openid-configuration` or
     /// `/.well-known/oauth-authorization-server`.
     pub discovery_url: Url,
+    /// What the issuer is called, where its discovery URL does not say it: the document must name it (RFC 8414 §3.3).
+    pub issuer: Option<String>,
     /// One of these must be in `aud` (SEC-37).
     pub allowed_audiences: Vec<String>,
     /// What the challenge asks for, and the token must have.

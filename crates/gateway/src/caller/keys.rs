@@ -15,13 +15,26 @@ use url::Url;
 pub(crate) enum KeysError {
     /// The discovery document.
     #[error("the discovery document can't be had")]
-    Discovery(#[source] DocumentError<ServerMetadataError>),
+    Discovery(#[source] DocumentError<DiscoveryFault>),
     /// It has no usable `jwks_uri`.
     #[error("the discovery document names no key set")]
     NoKeySet,
     /// The key set.
     #[error("the key set can't be had")]
     KeySet(#[source] DocumentError<JwkSetError>),
+}
+
+/// What is wrong with a discovery document.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DiscoveryFault {
+    /// It is not valid.
+    #[error(transparent)]
+    Metadata(#[from] ServerMetadataError),
+    /// It speaks of somebody else (RFC 8414 §3.3).
+    #[error(
+        "it names the issuer `{named}`, and its URL says `{expected}`; hint: if that is right, configure `authorizer.issuer: {named}`"
+    )]
+    OtherIssuer { named: Box<str>, expected: Box<str> },
 }
 
 /// Whom we believe, and by which keys.
@@ -34,7 +47,9 @@ pub(crate) struct Trust {
 #[derive(Debug)]
 pub(crate) struct Keys {
     discovery_url: Url,
-    discovery: Documents<ServerMetadata, ServerMetadataError>,
+    /// What the document must name.
+    issuer: Box<str>,
+    discovery: Documents<ServerMetadata, DiscoveryFault>,
     key_sets: Documents<JwkSet, JwkSetError>,
     /// Changes whenever the keys do: verifications made before then are not believed any more.
     epoch: AtomicU64,
@@ -43,12 +58,17 @@ pub(crate) struct Keys {
 impl Keys {
     pub(crate) fn new(
         discovery_url: Url,
+        issuer: Option<&str>,
         client: &Client,
         budgets: &Arc<Budgets>,
         wall: &WallClock,
     ) -> Self {
         let settings = Settings::SERVER_METADATA;
         Self {
+            issuer: match issuer {
+                Some(configured) => configured.into(),
+                None => issuer_of(&discovery_url).into(),
+            },
             discovery_url,
             discovery: Documents::new(
                 client.clone(),
@@ -75,18 +95,9 @@ impl Keys {
         Ok(self.metadata().await?.issuer.as_str().into())
     }
 
-    /// What the issuer must be called if its discovery URL is all that we have.
-    pub(crate) fn presumed_issuer(&self) -> String {
-        let text = self.discovery_url.as_str();
-        for name in [
-            "/.well-known/openid-configuration",
-            "/.well-known/oauth-authorization-server",
-        ] {
-            if let Some((before, after)) = text.split_once(name) {
-                return format!("{before}{after}");
-            }
-        }
-        text.to_owned()
+    /// What the issuer must be called, known without its document.
+    pub(crate) fn expected_issuer(&self) -> &str {
+        &self.issuer
     }
 
     /// Issuer and keys, from memory where they are fresh.
@@ -120,20 +131,25 @@ impl Keys {
         let document = self
             .discovery
             .get(&self.discovery_url, None, |fetched| {
-                ServerMetadata::parse_any(&fetched.body)
+                let metadata = ServerMetadata::parse_any(&fetched.body)?;
+                self.check_issuer(&metadata)?;
+                Ok(metadata)
             })
             .await
             .map_err(KeysError::Discovery)?;
-        let (named, presumed) = (&document.value.issuer, self.presumed_issuer());
-        if named.trim_end_matches('/') != presumed.trim_end_matches('/') {
-            // The operator chose the URL, so it is believed; some issuers are known under another name (RFC 8414 §3.3
-            // would have us refuse).
-            tracing::warn!(
-                url = %self.discovery_url, issuer = %named,
-                "the discovery document names an issuer that does not belong to its URL"
-            );
-        }
         Ok(document.value)
+    }
+
+    /// A slash at the end says nothing: there are issuers with it whose discovery URL can't show it.
+    fn check_issuer(&self, metadata: &ServerMetadata) -> Result<(), DiscoveryFault> {
+        let (named, expected) = (metadata.issuer.as_str(), &*self.issuer);
+        if named.trim_end_matches('/') == expected.trim_end_matches('/') {
+            return Ok(());
+        }
+        Err(DiscoveryFault::OtherIssuer {
+            named: named.into(),
+            expected: expected.into(),
+        })
     }
 
     async fn key_set_url(&self) -> Result<(Arc<ServerMetadata>, Url), KeysError> {
@@ -156,5 +172,37 @@ impl Keys {
             issuer: metadata.issuer.as_str().into(),
             keys: document.value,
         })
+    }
+}
+
+/// The issuer whose document is at this URL (RFC 8414 §3.1, OpenID Connect Discovery §4).
+fn issuer_of(discovery_url: &Url) -> String {
+    let text = discovery_url.as_str();
+    for name in [
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+    ] {
+        if let Some((before, after)) = text.split_once(name) {
+            return format!("{before}{after}");
+        }
+    }
+    text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_issuer_is_read_off_the_url_of_its_document() {
+        let of = |url: &str| issuer_of(&Url::parse(url).unwrap());
+        let issuer = "https://auth.example.com/realms/a";
+        for url in [
+            "https://auth.example.com/realms/a/.well-known/openid-configuration",
+            "https://auth.example.com/.well-known/openid-configuration/realms/a",
+            "https://auth.example.com/.well-known/oauth-authorization-server/realms/a",
+        ] {
+            assert_eq!(of(url), issuer, "{url}");
+        }
     }
 }

@@ -36,7 +36,7 @@ async fn document(cx: &Cx) -> Response<Body> {
                 error = &error as &dyn std::error::Error,
                 "the issuer's discovery document can't be had; its name is presumed from the URL"
             );
-            (keys.presumed_issuer(), "no-store")
+            (keys.expected_issuer().into(), "no-store")
         }
     };
     let metadata = ResourceMetadata {

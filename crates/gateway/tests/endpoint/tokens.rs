@@ -8,9 +8,9 @@ use oauth::jose::alg::Alg;
 use oauth::jose::signing::SigningKey;
 use serde_json::{Value, json};
 use testkit::fake_idp::FakeIdp;
-use testkit::fake_mcp::Script;
+use testkit::fake_mcp::{FakeMcp, Script};
 
-use crate::world::{AUDIENCE, Actor, MODERN, World, world, world_with};
+use crate::world::{AUDIENCE, Actor, MODERN, World, assemble, settings, world, world_with};
 
 const CHALLENGE_END: &str = r#"scope="mcp:tools", resource_metadata="http://127.0.0.1:8480/.well-known/oauth-protected-resource/mcp""#;
 
@@ -388,6 +388,30 @@ async fn without_keys_no_token_can_be_judged_and_later_it_can() {
         (answer.status.as_u16(), answer.header("retry-after")),
         (503, "5")
     );
+}
+
+// SEC-41
+#[tokio::test]
+async fn a_discovery_document_of_another_issuer_is_not_believed() {
+    let foreign = world_with(Script::dual(), |settings| {
+        settings.gateway.authorizer.issuer = Some("https://auth.example.com".to_owned());
+    })
+    .await;
+    let answer = foreign.alice().modern("tools/list", json!({})).await;
+    assert_eq!(answer.status, 503);
+    assert_eq!(foreign.idp.fetches().keys, 0);
+}
+
+#[tokio::test]
+async fn an_issuer_can_be_named_and_a_slash_at_its_end_is_no_matter() {
+    let idp = FakeIdp::start().await.unwrap();
+    let upstream = FakeMcp::start(Script::dual()).await.unwrap();
+    let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
+    let issuer = format!("{}/", idp.issuer());
+    let world = assemble(upstream, idp, settings, |settings| {
+        settings.gateway.authorizer.issuer = Some(issuer);
+    });
+    assert_eq!(refused(world.alice()).await, let_in());
 }
 
 // RS-8, SEC-36, BP-6

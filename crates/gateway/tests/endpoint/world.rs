@@ -74,6 +74,7 @@ pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
         url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
         authorizer: Authorizer {
             discovery_url: idp.discovery_url().parse().unwrap(),
+            issuer: None,
             allowed_audiences: vec![AUDIENCE.to_owned()],
             allowed_scopes: "mcp:tools".parse().unwrap(),
             allowed_clients: Vec::new(),

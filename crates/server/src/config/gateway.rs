@@ -35,6 +35,9 @@ pub(crate) struct Gateway {
 pub(crate) struct Authorizer {
     /// The discovery document of the issuer, ending in `/.well-known/openid-configuration` or `/.well-known/oauth-authorization-server…`.
     pub(crate) discovery_url: WebUrl,
+    /// The name of the issuer, if the discovery document is read from somewhere else: an internal address of the same server, for instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) issuer: Option<String>,
     /// A token must be made for one of these.
     #[serde(default)]
     pub(crate) allowed_audiences: Vec<String>,

@@ -64,6 +64,7 @@ fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_
     }
     Authorizer {
         discovery_url: from.discovery_url.0.clone(),
+        issuer: from.issuer.clone(),
         allowed_audiences: from.allowed_audiences.clone(),
         allowed_scopes: realm::scope_set(
             &from.allowed_scopes,
