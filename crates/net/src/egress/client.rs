@@ -152,7 +152,7 @@ impl Client {
             .connector
             .connect(destination, &self.rules, deadline)
             .await?;
-        let live = Live::open(dialled).await.map_err(FetchError::Protocol)?;
+        let live = Live::open(dialled);
         let answer = live
             .exchange(request)
             .await

@@ -1,82 +1,36 @@
 //! One HTTP/1.1 connection, driven by whoever waits for its answer instead of by a task of its own.
 //!
 //! A request costs no hop between tasks: the future that sends it, and later the body that is read
-//! from it, poll the connection themselves. Wake-ups that the connection causes while it is being
-//! polled are its own doing and stop at a [`Gate`], so that they do not reschedule the task.
+//! from it, read and write the socket themselves. What the bytes mean is said in [`super::h1`].
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use futures_util::task::AtomicWaker;
-use http::{Request, Response, Version, header};
-use http_body::Body as _;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
+use http::{Method, Request, Response, Version, header};
+use http_body::{Frame, SizeHint};
+use tokio_util::io::poll_read_buf;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::Dialled;
+use crate::egress::h1::BadAnswer;
+use crate::egress::h1::chunked::{Decoder, Step};
+use crate::egress::h1::response::{Framing, Head, take_head};
+use crate::egress::sending::Sending;
 
-/// How often a connection is polled again for wake-ups of its own before others get their turn.
-const ROUNDS: usize = 3;
-
-/// Bytes of answer header and of one read at most.
-const BUFFER: usize = 64 * 1024;
-
-/// Bodies up to this size are taken in one piece when they are there together with the headers.
-const WHOLE: u64 = 64 * 1024;
-
-/// Stops wake-ups while the connection is being polled, and forwards them to the task otherwise.
-#[derive(Default)]
-struct Gate {
-    state: AtomicU8,
-    task: AtomicWaker,
-}
-
-const OUTSIDE: u8 = 0;
-const INSIDE: u8 = 1;
-const AGAIN: u8 = 2;
-
-impl Gate {
-    fn enter(&self, cx: &Context<'_>) {
-        self.task.register(cx.waker());
-        self.state.store(INSIDE, Ordering::SeqCst);
-    }
-
-    /// Leaves; whether somebody wanted the connection polled again meanwhile.
-    fn leave(&self) -> bool {
-        self.state.swap(OUTSIDE, Ordering::SeqCst) == AGAIN
-    }
-}
-
-impl Wake for Gate {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let noted = self
-            .state
-            .compare_exchange(INSIDE, AGAIN, Ordering::SeqCst, Ordering::SeqCst);
-        if noted == Err(OUTSIDE) {
-            self.task.wake();
-        }
-    }
-}
+/// Bytes of one read, at least and at most.
+const READ: usize = 8 * 1024;
+const LARGE_READ: usize = 64 * 1024;
 
 /// A connection that can take a request.
 pub(crate) struct Live {
-    /// `None` once the connection has ended.
-    connection: Option<http1::Connection<TokioIo<Dialled>, Body>>,
-    sender: http1::SendRequest<Body>,
-    gate: Arc<Gate>,
-    waker: Waker,
-    remote: SocketAddr,
+    socket: Dialled,
+    /// What was read and not taken yet.
+    incoming: BytesMut,
+    /// Where requests are written before they are sent; kept for its allocation.
+    outgoing: BytesMut,
 }
 
 /// Why a connection gave no answer.
@@ -87,76 +41,29 @@ pub(crate) struct Failed {
 }
 
 impl Live {
-    pub(crate) async fn open(dialled: Dialled) -> Result<Box<Self>, BoxError> {
-        let remote = dialled.remote();
-        let (sender, connection) = http1::Builder::new()
-            .max_headers(128)
-            .max_buf_size(BUFFER)
-            .handshake(TokioIo::new(dialled))
-            .await?;
-        let gate = Arc::new(Gate::default());
-        let waker = Waker::from(Arc::clone(&gate));
-        Ok(Box::new(Self {
-            connection: Some(connection),
-            sender,
-            gate,
-            waker,
-            remote,
-        }))
+    pub(crate) fn open(dialled: Dialled) -> Box<Self> {
+        Box::new(Self {
+            socket: dialled,
+            incoming: BytesMut::new(),
+            outgoing: BytesMut::new(),
+        })
     }
 
     pub(crate) const fn remote(&self) -> SocketAddr {
-        self.remote
+        self.socket.remote()
     }
 
-    /// Whether the connection still looks usable: its peer has not closed it as far as we know.
+    /// Whether the connection still looks usable: its peer has not closed it as far as we know, and
+    /// has sent nothing that nobody asked for.
     pub(crate) fn is_open(&mut self) -> bool {
-        let cx = Context::from_waker(Waker::noop());
-        let open = self.drive(&cx, |live, cx| {
-            live.poll_connection(cx);
-            Poll::<()>::Pending
-        });
-        open.is_pending() && self.connection.is_some() && !self.sender.is_closed()
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        self.incoming.is_empty() && self.poll_read(&mut cx, READ).is_pending()
     }
 
-    /// Whether everything of the last exchange is done and the next may begin.
-    fn is_ready(&mut self) -> bool {
-        self.is_open() && self.sender.is_ready()
-    }
-
-    fn poll_connection(&mut self, cx: &mut Context<'_>) {
-        if let Some(connection) = &mut self.connection
-            && Pin::new(connection).poll(cx).is_ready()
-        {
-            // Dropping it is what hands the request back, or the error out.
-            self.connection = None;
-        }
-    }
-
-    /// Runs `step` inside the gate.
-    fn drive<R>(
-        &mut self,
-        cx: &Context<'_>,
-        mut step: impl FnMut(&mut Self, &mut Context<'_>) -> Poll<R>,
-    ) -> Poll<R> {
-        // Lent to the context and put back: cheaper than a clone.
-        let waker = std::mem::replace(&mut self.waker, Waker::noop().clone());
-        let mut inner = Context::from_waker(&waker);
-        let mut result = Poll::Pending;
-        let mut again = true;
-        for _ in 0..ROUNDS {
-            self.gate.enter(cx);
-            result = step(self, &mut inner);
-            again = self.gate.leave();
-            if result.is_ready() || !again {
-                break;
-            }
-        }
-        self.waker = waker;
-        if result.is_pending() && again {
-            cx.waker().wake_by_ref();
-        }
-        result
+    /// Reads once: how many bytes came, none at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<std::io::Result<usize>> {
+        self.incoming.reserve(room);
+        poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.incoming)
     }
 
     /// Sends a request and waits for the head of its answer.
@@ -166,20 +73,50 @@ impl Live {
         mut self: Box<Self>,
         request: Request<Body>,
     ) -> Result<Answer, Failed> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        if !self.is_open() {
+            return Err(Failed {
+                cause: BadAnswer::Incomplete.into(),
+                unsent: Some(request),
+            });
+        }
+        let method = request.method().clone();
+        let mut sending = Sending::new(request, std::mem::take(&mut self.outgoing));
         let outcome = poll_fn(|cx| {
-            self.drive(cx, |live, cx| {
-                live.poll_connection(cx);
-                answer.as_mut().poll(cx)
-            })
+            if let Err(cause) = sending.poll(&mut self.socket, cx) {
+                return Poll::Ready(Err(cause));
+            }
+            self.poll_head(cx, &method)
         })
         .await;
         match outcome {
-            Ok(response) => Ok(Answer::new(response, self)),
-            Err(mut failure) => Err(Failed {
-                unsent: failure.take_message(),
-                cause: failure.into_error().into(),
+            Ok(head) => {
+                let sending = if sending.is_done() {
+                    self.outgoing = sending.into_buffer();
+                    None
+                } else {
+                    Some(Box::new(sending))
+                };
+                Ok(Answer {
+                    head,
+                    live: self,
+                    sending,
+                })
+            }
+            Err(cause) => Err(Failed {
+                cause,
+                unsent: sending.into_unsent(),
             }),
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<Head, BoxError>> {
+        loop {
+            if ready!(self.poll_read(cx, READ))? == 0 {
+                return Poll::Ready(Err(BadAnswer::Incomplete.into()));
+            }
+            if let Some(head) = take_head(&mut self.incoming, method)? {
+                return Poll::Ready(Ok(head));
+            }
         }
     }
 }
@@ -191,19 +128,15 @@ pub(crate) trait Home: Send + 'static {
 
 /// The head of an answer, its body still on the connection.
 pub(crate) struct Answer {
-    pub(crate) response: Response<()>,
-    incoming: Incoming,
+    head: Head,
     live: Box<Live>,
+    /// The rest of a request that is answered before all of it was sent.
+    sending: Option<Box<Sending>>,
 }
 
 impl Answer {
-    fn new(response: Response<Incoming>, live: Box<Live>) -> Self {
-        let (parts, incoming) = response.into_parts();
-        Self {
-            response: Response::from_parts(parts, ()),
-            incoming,
-            live,
-        }
+    pub(crate) const fn head(&self) -> &Response<()> {
+        &self.head.response
     }
 
     pub(crate) const fn remote(&self) -> SocketAddr {
@@ -213,110 +146,128 @@ impl Answer {
     /// The answer with its body. `home` gets the connection back, if it is good for another
     /// request; a body dropped before its end takes the connection with it.
     pub(crate) fn into_response<H: Home>(self, home: Option<H>) -> Response<Body> {
-        let reusable = self.response.version() == Version::HTTP_11;
+        let Head {
+            response,
+            framing,
+            reusable,
+        } = self.head;
         let mut reading = Reading {
-            ahead: None,
-            incoming: self.incoming,
             live: Some(self.live),
+            sending: self.sending,
+            rest: match framing {
+                Framing::Length(length) => Rest::Length(length),
+                Framing::Chunked => Rest::Chunked(Decoder::Line),
+                Framing::UntilClose => Rest::UntilClose,
+            },
             home: home.filter(|_| reusable),
         };
-        let (parts, ()) = self.response.into_parts();
         let body = match reading.take_whole() {
             Some(bytes) => Body::full(bytes),
             None => Body::new(reading),
         };
-        Response::from_parts(parts, body)
+        response.map(|()| body)
     }
 }
 
-/// A body that is read by polling its connection.
+/// What is still to come of a body.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+}
+
+/// A body that is read from its connection.
 struct Reading<H: Home> {
-    /// What was read before anybody asked for the body.
-    ahead: Option<Result<Bytes, BoxError>>,
-    incoming: Incoming,
+    /// `None` after the end of the body, or after an error.
     live: Option<Box<Live>>,
+    sending: Option<Box<Sending>>,
+    rest: Rest,
     home: Option<H>,
 }
 
 impl<H: Home> Reading<H> {
     /// The whole body, if it came together with the head.
     fn take_whole(&mut self) -> Option<Bytes> {
-        if self.incoming.is_end_stream() {
-            self.finish();
-            return Some(Bytes::new());
-        }
-        if self
-            .incoming
-            .size_hint()
-            .exact()
-            .is_none_or(|length| length > WHOLE)
-        {
+        let Rest::Length(length) = self.rest else {
+            return None;
+        };
+        let length = usize::try_from(length).ok()?;
+        let incoming = &mut self.live.as_mut()?.incoming;
+        if incoming.len() < length {
             return None;
         }
-        let cx = Context::from_waker(Waker::noop());
-        match self.poll_incoming(&cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.into_data().ok()?;
-                if self.live.is_none() {
-                    return Some(bytes);
-                }
-                self.ahead = Some(Ok(bytes));
-                None
-            }
-            Poll::Ready(Some(Err(cause))) => {
-                self.ahead = Some(Err(cause));
-                None
-            }
-            Poll::Ready(None) | Poll::Pending => None,
-        }
+        let bytes = incoming.split_to(length).freeze();
+        self.finish();
+        Some(bytes)
     }
 
-    fn poll_incoming(
-        &mut self,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        let incoming = &mut self.incoming;
-        let polled = if let Some(live) = &mut self.live {
-            live.drive(cx, |live, cx| {
-                // What is there already needs no look at the socket.
-                match Pin::new(&mut *incoming).poll_frame(cx) {
-                    Poll::Pending => live.poll_connection(cx),
-                    ready @ Poll::Ready(_) => return ready,
-                }
-                Pin::new(&mut *incoming).poll_frame(cx)
-            })
-        } else {
-            let mut cx = Context::from_waker(cx.waker());
-            Pin::new(incoming).poll_frame(&mut cx)
+    /// What is there of the body without reading; none if more has to be read.
+    fn take_piece(&mut self) -> Result<Option<Piece>, BadAnswer> {
+        let Some(live) = &mut self.live else {
+            return Ok(Some(Piece::End));
         };
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
+        match &mut self.rest {
+            Rest::Length(0) => Ok(Some(Piece::End)),
+            Rest::Chunked(decoder) => Ok(match decoder.step(&mut live.incoming)? {
+                Step::Data(bytes) => Some(Piece::Data(bytes)),
+                Step::More => None,
+                Step::End => Some(Piece::End),
+            }),
+            _ if live.incoming.is_empty() => Ok(None),
+            Rest::Length(left) => {
+                let here = usize::try_from(*left).unwrap_or(usize::MAX);
+                let here = here.min(live.incoming.len());
+                *left = left.saturating_sub(here as u64);
+                Ok(Some(Piece::Data(live.incoming.split_to(here).freeze())))
             }
-            Poll::Ready(Some(Ok(frame))) => {
-                if self.incoming.is_end_stream() {
-                    self.finish();
-                }
-                Poll::Ready(Some(Ok(frame)))
+            Rest::UntilClose => Ok(Some(Piece::Data(live.incoming.split().freeze()))),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Piece, BoxError>> {
+        if let (Some(live), Some(sending)) = (&mut self.live, &mut self.sending) {
+            sending.poll(&mut live.socket, cx)?;
+        }
+        loop {
+            if let Some(piece) = self.take_piece()? {
+                return Poll::Ready(Ok(piece));
             }
-            Poll::Ready(Some(Err(cause))) => {
-                self.live = None;
-                Poll::Ready(Some(Err(cause.into())))
+            let room = match self.rest {
+                Rest::Length(left) => usize::try_from(left)
+                    .unwrap_or(LARGE_READ)
+                    .clamp(READ, LARGE_READ),
+                Rest::Chunked(_) | Rest::UntilClose => READ,
+            };
+            let Some(live) = &mut self.live else {
+                return Poll::Ready(Ok(Piece::End));
+            };
+            if ready!(live.poll_read(cx, room))? == 0 {
+                return Poll::Ready(match self.rest {
+                    Rest::UntilClose => Ok(Piece::End),
+                    Rest::Length(_) | Rest::Chunked(_) => Err(BadAnswer::Incomplete.into()),
+                });
             }
         }
     }
 
-    /// The body is at its end: the connection may go home.
+    /// The body is at its end: the connection may go home, if nothing is left on it.
     fn finish(&mut self) {
-        if let Some(mut live) = self.live.take()
+        self.rest = Rest::Length(0);
+        let sent = self.sending.take().is_none_or(|sending| sending.is_done());
+        if let Some(live) = self.live.take()
             && let Some(home) = self.home.take()
-            && live.is_ready()
+            && sent
+            && live.incoming.is_empty()
         {
             home.take_back(live);
         }
     }
+}
+
+enum Piece {
+    Data(Bytes),
+    End,
 }
 
 impl<H: Home> Unpin for Reading<H> {}
@@ -328,30 +279,35 @@ impl<H: Home> http_body::Body for Reading<H> {
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, BoxError>>> {
-        if let Some(ahead) = self.ahead.take() {
-            return Poll::Ready(Some(ahead.map(http_body::Frame::data)));
-        }
-        self.poll_incoming(cx)
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Poll::Ready(match ready!(self.poll_piece(cx)) {
+            Ok(Piece::Data(bytes)) => {
+                // The connection goes home with the last byte, not when somebody looks for more.
+                if matches!(self.rest, Rest::Length(0)) {
+                    self.finish();
+                }
+                Some(Ok(Frame::data(bytes)))
+            }
+            Ok(Piece::End) => {
+                self.finish();
+                None
+            }
+            Err(cause) => {
+                self.live = None;
+                Some(Err(cause))
+            }
+        })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ahead.is_none() && self.incoming.is_end_stream()
+        matches!(self.rest, Rest::Length(0))
     }
 
-    fn size_hint(&self) -> http_body::SizeHint {
-        let mut hint = self.incoming.size_hint();
-        let ahead = match &self.ahead {
-            Some(Ok(bytes)) => bytes.len() as u64,
-            Some(Err(_)) | None => 0,
-        };
-        if ahead > 0 {
-            if let Some(upper) = hint.upper() {
-                hint.set_upper(upper + ahead);
-            }
-            hint.set_lower(hint.lower() + ahead);
+    fn size_hint(&self) -> SizeHint {
+        match self.rest {
+            Rest::Length(left) => SizeHint::with_exact(left),
+            Rest::Chunked(_) | Rest::UntilClose => SizeHint::default(),
         }
-        hint
     }
 }
 

@@ -6,8 +6,10 @@ pub mod resolve;
 
 pub mod connect;
 
+mod h1;
 mod idle;
 mod live;
+mod sending;
 
 pub mod client;
 

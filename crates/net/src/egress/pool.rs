@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -16,7 +16,7 @@ use url::Url;
 use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
 use crate::egress::idle::IdleConnections;
-use crate::egress::live::{Failed, Home, Live, into_origin_form};
+use crate::egress::live::{Answer, Failed, Home, Live, into_origin_form};
 use crate::egress::rules::{Destination, Refusal, Rules};
 
 /// Bounds of the data path.
@@ -198,7 +198,7 @@ impl Upstream {
         while let Some(live) = self.origin.idle.take(Instant::now()) {
             let again = copy_if_repeatable(&request);
             match live.exchange(request).await {
-                Ok(answer) => return self.accept(answer),
+                Ok(answer) => return Ok(self.accept(answer)),
                 // The server closed the kept connection. Not a byte went out: nothing happened.
                 Err(Failed {
                     unsent: Some(unsent),
@@ -217,21 +217,18 @@ impl Upstream {
         // Rare, and large: boxed, so that a request on a kept connection stays small.
         let live = Box::pin(self.connect()).await?;
         match live.exchange(request).await {
-            Ok(answer) => self.accept(answer),
+            Ok(answer) => Ok(self.accept(answer)),
             Err(failed) => Err(SendError::Protocol(failed.cause)),
         }
     }
 
-    fn accept(&self, answer: crate::egress::live::Answer) -> Result<Response<Body>, SendError> {
-        if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(SendError::Protocol("answer switches protocols".into()));
-        }
-        let keep = self.keep_for(answer.response.headers());
+    fn accept(&self, answer: Answer) -> Response<Body> {
+        let keep = self.keep_for(answer.head().headers());
         let home = Stable {
             origin: Arc::clone(&self.origin),
             keep,
         };
-        Ok(answer.into_response(Some(home)))
+        answer.into_response(Some(home))
     }
 
     /// How long the connection is kept: what its server promises less a second, or our own bound.
@@ -259,7 +256,7 @@ impl Upstream {
             .connector
             .connect(&origin.destination, &origin.rules, deadline)
             .await?;
-        Live::open(dialled).await.map_err(SendError::Protocol)
+        Ok(Live::open(dialled))
     }
 }
 

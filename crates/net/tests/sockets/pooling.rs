@@ -1,15 +1,19 @@
 //! The data path: kept connections, streaming, and what happens when they break.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use net::body::{Body, BoxError, DEFAULT_IDLE, read_bounded};
 use net::egress::connect::ConnectError;
 use net::egress::pool::{Pool, Repeatable, SendError, Settings, Upstream};
 use net::egress::rules::{Refusal, Rules};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::fake_http::{FakeHttp, Reply};
 use crate::support::{connector, local_rules, until, url, within};
@@ -233,11 +237,100 @@ async fn an_answer_that_breaks_off_is_an_error_of_its_body() {
     }
 }
 
+/// A server that hears the head of one request a connection and writes these pieces, each by itself.
+async fn writes(pieces: Vec<&'static [u8]>) -> (Upstream, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connections);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let pieces = pieces.clone();
+            tokio::spawn(async move {
+                stream.set_nodelay(true).unwrap();
+                let mut heard = Vec::new();
+                while !heard.windows(4).any(|four| four == b"\r\n\r\n") {
+                    if stream.read_buf(&mut heard).await.unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                for piece in pieces {
+                    stream.write_all(piece).await.unwrap();
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                // Open until the client closes it.
+                let _ = stream.read_to_end(&mut heard).await;
+            });
+        }
+    });
+    let upstream = pool()
+        .upstream(&url(&format!("http://{address}/")))
+        .unwrap();
+    (upstream, connections)
+}
+
+#[tokio::test]
+async fn an_answer_is_understood_wherever_its_bytes_are_cut() {
+    let chunked =
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x\r\nde\r\n0\r\n\r\n";
+    let sized = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabcde";
+    for answer in [chunked.as_slice(), sized.as_slice()] {
+        let (upstream, _) = writes(answer.chunks(1).collect()).await;
+        let response = within(upstream.send(post("x"))).await.unwrap();
+        assert_eq!(within(text(response)).await, "abcde");
+        assert_eq!(upstream.idle_connections(), 1);
+    }
+}
+
+// SEC-60
+#[tokio::test]
+async fn what_nobody_asked_for_is_nobodys_answer() {
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";
+    let extra = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
+    // Together with the answer, and behind it, when the connection is kept already.
+    let together: &'static [u8] = Vec::leak([answer.as_slice(), extra].concat());
+    for pieces in [vec![together], vec![answer.as_slice(), extra.as_slice()]] {
+        let (upstream, connections) = writes(pieces).await;
+        for _ in 0..3 {
+            let response = within(upstream.send(post("x"))).await.unwrap();
+            assert_eq!(within(text(response)).await, "good");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(connections.load(Ordering::SeqCst), 3);
+    }
+}
+
+#[tokio::test]
+async fn a_request_may_be_answered_before_all_of_it_was_sent() {
+    let answer = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno";
+    let (upstream, _) = writes(vec![answer.as_slice()]).await;
+    let endless =
+        stream::iter(vec![Ok::<_, BoxError>(Bytes::from_static(b"some"))]).chain(stream::pending());
+    let request = Request::post("/").body(Body::from_stream(endless)).unwrap();
+    let response = within(upstream.send(request)).await.unwrap();
+    assert_eq!(response.status(), 413);
+    assert_eq!(within(text(response)).await, "no");
+    assert_eq!(upstream.idle_connections(), 0);
+}
+
+#[tokio::test]
+async fn a_body_that_fails_fails_the_request() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let pieces = [Ok(Bytes::from_static(b"some")), Err(BoxError::from("gone"))];
+    let request = Request::post("/")
+        .body(Body::from_stream(stream::iter(pieces)))
+        .unwrap();
+    let error = within(upstream(&origin).send(request)).await.unwrap_err();
+    assert!(matches!(error, SendError::Protocol(_)));
+    assert_eq!(origin.count(), 0);
+}
+
 /// An origin that answers the first request of each connection and hangs up on the second.
 async fn forgetful() -> FakeHttp {
-    let last = std::sync::atomic::AtomicUsize::new(usize::MAX);
+    let last = AtomicUsize::new(usize::MAX);
     FakeHttp::start(move |seen| {
-        let before = last.swap(seen.connection, std::sync::atomic::Ordering::SeqCst);
+        let before = last.swap(seen.connection, Ordering::SeqCst);
         if before == seen.connection {
             Reply::hang_up()
         } else {
