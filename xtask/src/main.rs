@@ -33,7 +33,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   e2e [name]…       end-to-end tests with clients and servers that nobody here wrote
   install [what]…   only install what the tests need (node, python, chromium, postgres, keycloak)
   postgres CMD…     run a command with SEKISHO_TEST_POSTGRES_URL of a scratch PostgreSQL
-  bench             figures of docs/BENCHMARKS.md
+  bench             figures of docs/BENCHMARKS.md (--quick: print rough ones, --hold: start the programs for a profiler)
   prove [name]…     long proofs, outside CI; without a name: list them";
 
 fn main() -> ExitCode {

@@ -17,11 +17,12 @@ use crate::shell;
 
 /// Runs the measurements with the `dist` build and writes docs/BENCHMARKS.md.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    let quick = arguments.iter().any(|argument| argument == "--quick");
+    let asked = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let quick = asked("--quick");
     shell::succeed(shell::cargo().args(["build", "--profile", "dist", "--package", "server"]))?;
     let folder = shell::target().join("bench");
     std::fs::create_dir_all(&folder)?;
-    let path = path::measure(&folder, quick)?;
+    let path = path::measure(&folder, quick, asked("--hold"))?;
     let authorization = authorization::measure(&folder, quick)?;
     let text = report::render(&path, &authorization)?;
     if quick {

@@ -61,7 +61,7 @@ pub(super) struct Figures {
 
 const PACE: u32 = 2000;
 
-pub(super) fn measure(folder: &Path, quick: bool) -> Result<Figures> {
+pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures> {
     let issuer = Issuer::start()?;
     let upstream_address = free_address()?;
     let gateway_address = free_address()?;
@@ -102,6 +102,17 @@ pub(super) fn measure(folder: &Path, quick: bool) -> Result<Figures> {
     let idle_rss_mib = gateway.rss_mib()?;
 
     let authorization = format!("Bearer {}", issuer.token()?);
+    if hold {
+        hold_still(
+            folder,
+            &authorization,
+            [
+                (Way::Bare, upstream_address, &upstream),
+                (Way::Nginx, nginx_address, &nginx),
+                (Way::Gateway, gateway_address, &gateway),
+            ],
+        )?;
+    }
     let ways = [
         (Way::Bare, upstream_address, &upstream, "add_numbers"),
         (Way::Nginx, nginx_address, &nginx, "add_numbers"),
@@ -273,6 +284,22 @@ fn upstream(address: SocketAddr, management: SocketAddr) -> String {
     )
 }
 
+/// Says where everything is and which request to send, and leaves the rest to somebody with a profiler.
+fn hold_still(
+    folder: &Path,
+    authorization: &str,
+    ways: [(Way, SocketAddr, &Process); 3],
+) -> Result<()> {
+    for (way, address, process) in ways {
+        let file = folder.join(format!("{way:?}.http"));
+        std::fs::write(&file, call(address, authorization, "add_numbers"))?;
+        println!("{way:?} {address} {} {}", process.id(), file.display());
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
 fn gateway(
     address: SocketAddr,
     management: SocketAddr,
@@ -284,6 +311,7 @@ fn gateway(
   - {{ name: main, address: "{address}" }}
 management: {{ address: "{management}" }}
 store: {{ url: "sqlite::memory:" }}
+worker_threads: 1
 egress: {{ allow_networks: ["127.0.0.0/8"] }}
 gateways:
   - name: bench

@@ -29,6 +29,10 @@ impl Process {
         Ok(Self { child })
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU seconds used so far by the program and its children.
     pub(super) fn cpu_seconds(&self) -> Result<f64> {
         let mut sum = 0.0;

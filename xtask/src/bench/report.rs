@@ -10,7 +10,7 @@ use crate::shell;
 
 pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Result<String> {
     let mut out = String::from(
-        "# Benchmarks\n\nMade by `cargo xtask bench`, which writes this file: the `dist` build (thin LTO), all processes on one machine, \
+        "# Benchmarks\n\nMade by `cargo xtask bench`, which writes this file: the `dist` build, all processes on one machine, \
          the load from threads with one kept connection each. Machines are noisy and this one is small, so read the figures as ratios \
          within this run. Each row is the median of three rounds by CPU cost.\n\n",
     );
@@ -24,7 +24,8 @@ pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Res
 
     out.push_str(
         "## `tools/call` through the gateway\n\nThe upstream is the built-in demo MCP server in a process of its own. nginx (one worker, kept \
-         connections to the upstream, no log) is the least work that a proxy can do. The gateway checks an ES256 token, its revocation, \
+         connections to the upstream, no log) is the least work that a proxy can do. The gateway, with one worker thread and its \
+         log of requests on, checks an ES256 token, its revocation, \
          issuer, audience and scope, reads the JSON-RPC envelope, finds the tool and rewrites the call.\n\n",
     );
     table(&mut out, &data.rows)?;

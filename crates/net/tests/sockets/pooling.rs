@@ -14,6 +14,7 @@ use net::egress::pool::{Pool, Repeatable, SendError, Settings, Upstream};
 use net::egress::rules::{Refusal, Rules};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_util::task::TaskTracker;
 
 use crate::fake_http::{FakeHttp, Reply};
 use crate::support::{connector, local_rules, until, url, within};
@@ -243,11 +244,12 @@ async fn writes(pieces: Vec<&'static [u8]>) -> (Upstream, Arc<AtomicUsize>) {
     let address = listener.local_addr().unwrap();
     let connections = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connections);
-    tokio::spawn(async move {
+    let tasks = TaskTracker::new();
+    tasks.clone().spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
             let pieces = pieces.clone();
-            tokio::spawn(async move {
+            tasks.spawn(async move {
                 stream.set_nodelay(true).unwrap();
                 let mut heard = Vec::new();
                 while !heard.windows(4).any(|four| four == b"\r\n\r\n") {
