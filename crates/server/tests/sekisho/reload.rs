@@ -146,14 +146,14 @@ async fn users_and_sessions_survive_a_reload() {
 #[tokio::test]
 async fn a_user_who_is_declared_by_a_reload_can_log_in() {
     let mut served = Served::start().await;
-    let bob = "    users:\n      - { username: bob, password: { danger_literal: bobs-password }, email: bob@example.com }\n";
-    served.reload(&served.configuration.replace("    users:\n", bob));
+    let carol = "    users:\n      - { username: carol, password: { danger_literal: carols-password }, email: carol@example.com }\n";
+    served.reload(&served.configuration.replace("    users:\n", carol));
     served.program.until("the reload", |program| {
         program.log().contains("configuration was replaced")
     });
     let mut person = Person::alice(&served.program);
-    person.username = "bob".to_owned();
-    person.password = "bobs-password".to_owned();
+    person.username = "carol".to_owned();
+    person.password = "carols-password".to_owned();
     assert_eq!(
         person.log_in().await.scope,
         "openid profile email mcp:tools"
