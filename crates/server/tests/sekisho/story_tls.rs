@@ -1,8 +1,15 @@
 //! The story on HTTPS: four names on one port, and every inner hop by name.
 
+use std::sync::Arc;
+
 use crate::program::person::{Person, claims, result};
-use crate::program::{Folder, Program};
+use crate::program::{Folder, Program, run};
+use net::egress::client::{Client, FetchError, Limits};
+use net::egress::connect::{ConnectError, Connector, ExtraRoots};
+use net::egress::resolve::SystemResolver;
+use net::egress::rules::Rules;
 use serde_json::json;
+use url::Url;
 
 // AS-20
 #[tokio::test]
@@ -19,7 +26,7 @@ async fn everything_works_by_name_over_https_on_one_port() {
         ("client_metadata_document", "cimd.sekisho.localhost"),
         ("mcp_server", "mcp-server.sekisho.localhost"),
     ] {
-        let url = url::Url::parse(&demo.place(name)).unwrap();
+        let url = Url::parse(&demo.place(name)).unwrap();
         assert_eq!((url.scheme(), url.host_str()), ("https", Some(host)));
     }
     let mut alice = Person::alice(&demo);
@@ -88,5 +95,104 @@ async fn a_service_answers_under_its_own_name_only() {
     assert_eq!(
         browser.get(&elsewhere).await.unwrap().status,
         http::StatusCode::NOT_FOUND
+    );
+}
+
+/// A self-signed certificate for `localhost` in the files that a configuration names; it is given back as PEM.
+fn certificate_in(folder: &Folder) -> String {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    folder.write("certificate.pem", &made.cert.pem());
+    folder.write("key.pem", &made.signing_key.serialize_pem());
+    made.cert.pem()
+}
+
+/// What is answered to somebody who trusts this certificate and no other.
+async fn status_for(url: &Url, certificate: &str) -> Result<u16, FetchError> {
+    let mut roots = ExtraRoots::default();
+    roots.add_pem(certificate.as_bytes()).unwrap();
+    let connector = Arc::new(Connector::new(Arc::new(SystemResolver), roots));
+    let rules = Rules {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        allow_http: false,
+        ports: None,
+    };
+    let fetched = Client::new(connector, rules)
+        .get(url, Limits::SERVER_METADATA)
+        .await?;
+    Ok(fetched.status.as_u16())
+}
+
+// AS-20
+#[tokio::test]
+async fn certificates_in_files_are_read_again_by_a_reload() {
+    let folder = Folder::new();
+    let first = certificate_in(&folder);
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let url = Url::parse(&format!("https://localhost:{port}/client.json")).unwrap();
+    let configuration = format!(
+        r#"listeners:
+  - name: main
+    address: "127.0.0.1:{port}"
+    tls: {{ certificate_file: certificate.pem, key_file: key.pem }}
+management: {{ address: "127.0.0.1:0" }}
+documents:
+  - url: "{url}"
+    document: {{ client_name: Example, redirect_uris: [ "http://127.0.0.1/callback" ] }}
+"#
+    );
+    let mut program = Program::serve(folder, &configuration);
+    assert_eq!(status_for(&url, &first).await.unwrap(), 200);
+
+    let second = certificate_in(&program.folder);
+    let reloaded = |program: &mut Program, times: usize| {
+        program.signal("HUP");
+        program.until("the reload", |program| {
+            let log = program.log();
+            log.matches("configuration was replaced").count() == times
+        });
+    };
+    reloaded(&mut program, 1);
+    assert_eq!(status_for(&url, &second).await.unwrap(), 200);
+    let distrusted = status_for(&url, &first).await.unwrap_err();
+    assert!(
+        matches!(distrusted, FetchError::Connect(ConnectError::Tls(_))),
+        "{distrusted}"
+    );
+
+    // A pair that does not fit is refused, and what was served goes on.
+    program.folder.write("key.pem", "no key");
+    program.signal("HUP");
+    program.until("the refusal", |program| {
+        program.log().contains("no private key found")
+    });
+    assert_eq!(status_for(&url, &second).await.unwrap(), 200);
+}
+
+#[test]
+fn a_certificate_that_does_not_fit_its_key_ends_the_start() {
+    let folder = Folder::new();
+    certificate_in(&folder);
+    let other = rcgen::KeyPair::generate().unwrap();
+    folder.write("key.pem", &other.serialize_pem());
+    folder.write(
+        "sekisho.yaml",
+        r#"listeners:
+  - { name: main, address: "127.0.0.1:0", public_port: 443, tls: { certificate_file: certificate.pem, key_file: key.pem } }
+documents:
+  - url: "https://localhost/client.json"
+    document: { client_name: Example, redirect_uris: [ "http://127.0.0.1/callback" ] }
+"#,
+    );
+    let ended = run(&folder, &["serve", "--config", "sekisho.yaml"], "");
+    assert!(!ended.status.success(), "{ended}");
+    assert!(
+        ended
+            .stderr
+            .contains("key is unusable or does not fit the certificate"),
+        "{ended}"
     );
 }
