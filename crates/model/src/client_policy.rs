@@ -129,8 +129,8 @@ pub struct CimdPolicy {
     pub required_properties: Vec<String>,
     /// Whether only clients that authenticate with a key are admitted.
     pub only_confidential: bool,
-    /// The ports that documents may be fetched from.
-    pub ports: Vec<u16>,
+    /// The ports that documents may be fetched from; none means any.
+    pub ports: Option<Vec<u16>>,
     /// Special-use networks that may be fetched from all the same.
     pub danger_allow_networks: Vec<IpNet>,
     /// How long documents are kept.
@@ -148,7 +148,7 @@ impl Default for CimdPolicy {
                 .map(str::to_owned)
                 .to_vec(),
             only_confidential: false,
-            ports: vec![443],
+            ports: Some(vec![443]),
             danger_allow_networks: Vec::new(),
             cache: CacheBounds::default(),
         }
@@ -243,7 +243,8 @@ impl CimdPolicy {
             Mode::Allowlist => return Err(Refusal::DomainNotTrusted),
             Mode::Approval => Admission::NeedsApproval,
         };
-        if !self.ports.contains(&client_id.port()) {
+        let ports = self.ports.as_deref();
+        if ports.is_some_and(|ports| !ports.contains(&client_id.port())) {
             return Err(Refusal::Port(client_id.port()));
         }
         Ok(admission)

@@ -72,7 +72,7 @@ impl Documents {
             ports: None,
         };
         let fetch_rules = Rules {
-            ports: Some(policy.ports.clone()),
+            ports: policy.ports.clone(),
             ..link_rules.clone()
         };
         let settings = documents::Settings {

@@ -40,7 +40,7 @@ impl KeySets {
         let strangers = Rules {
             allow_networks: policy.danger_allow_networks.clone(),
             allow_http: policy.allow_http,
-            ports: Some(policy.ports.clone()),
+            ports: policy.ports.clone(),
         };
         let cache = |rules: Rules| {
             let client = egress::Client::new(Arc::clone(connector), rules);

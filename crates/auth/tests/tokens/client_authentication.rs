@@ -237,7 +237,7 @@ impl Stranger {
         let client_id = format!("http://{address}/client.json");
         let world = World::with(|realm| {
             realm.cimd.allow_http = true;
-            realm.cimd.ports = vec![address.port()];
+            realm.cimd.ports = Some(vec![address.port()]);
             realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
         })
         .await;
@@ -459,7 +459,7 @@ async fn an_unknown_key_makes_the_keys_be_fetched_once_more() {
 async fn a_document_that_cannot_be_had_now_is_asked_for_later() {
     let world = World::with(|realm| {
         realm.cimd.allow_http = true;
-        realm.cimd.ports = vec![1];
+        realm.cimd.ports = Some(vec![1]);
         realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
     })
     .await;

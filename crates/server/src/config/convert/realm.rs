@@ -262,11 +262,7 @@ fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> Ci
         restrict_same_domain: from.restrict_same_domain,
         required_properties: from.required_properties.clone(),
         only_confidential: from.only_confidential,
-        ports: if from.danger_any_port {
-            (1..=u16::MAX).collect()
-        } else {
-            from.ports.clone()
-        },
+        ports: (!from.danger_any_port).then(|| from.ports.clone()),
         danger_allow_networks: from
             .danger_allow_networks
             .iter()
