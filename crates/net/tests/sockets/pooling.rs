@@ -285,7 +285,7 @@ async fn an_answer_is_understood_wherever_its_bytes_are_cut() {
     }
 }
 
-// SEC-60
+// SEC-59
 #[tokio::test]
 async fn what_nobody_asked_for_is_nobodys_answer() {
     let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood";

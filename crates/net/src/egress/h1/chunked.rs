@@ -162,7 +162,7 @@ mod tests {
         }
     }
 
-    // SEC-60
+    // SEC-59
     #[test]
     fn malformed_chunks_are_refused() {
         for text in [

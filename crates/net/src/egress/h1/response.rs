@@ -81,11 +81,14 @@ fn parse(buffer: &[u8]) -> Result<Option<(Response<()>, usize)>, BadAnswer> {
 fn judge(mut response: Response<()>, method: &Method) -> Result<Head, BadAnswer> {
     let is_current = response.version() == Version::HTTP_11;
     let framing = framing(response.status(), is_current, response.headers(), method)?;
+    let mut reusable =
+        is_current && framing != Framing::UntilClose && !says_close(response.headers());
     if framing == Framing::Chunked {
-        // A length beside chunks counts for nothing, and must not be passed on (RFC 9112 §6.3).
-        response.headers_mut().remove(header::CONTENT_LENGTH);
+        // A length beside chunks counts for nothing and is not passed on; whoever sends both may be under attack
+        // (RFC 9112 §6.3, SEC-59).
+        let removed = response.headers_mut().remove(header::CONTENT_LENGTH);
+        reusable &= removed.is_none();
     }
-    let reusable = is_current && framing != Framing::UntilClose && !says_close(response.headers());
     Ok(Head {
         response,
         framing,
@@ -183,7 +186,7 @@ mod tests {
         );
     }
 
-    // SEC-60
+    // SEC-59
     #[test]
     fn an_unclear_end_is_refused() {
         for headers in [
@@ -207,14 +210,14 @@ mod tests {
         assert!(matches!(old, Err(BadAnswer::Framing(_))));
     }
 
-    // SEC-60
+    // SEC-59
     #[test]
-    fn a_length_beside_chunks_is_not_passed_on() {
+    fn a_length_beside_chunks_is_not_passed_on_and_ends_the_connection() {
         let mut buffer = BytesMut::from(
             "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n",
         );
         let head = take_head(&mut buffer, &Method::GET).unwrap().unwrap();
-        assert_eq!(head.framing, Framing::Chunked);
+        assert_eq!((head.framing, head.reusable), (Framing::Chunked, false));
         assert!(!head.response.headers().contains_key("content-length"));
     }
 
@@ -251,7 +254,7 @@ mod tests {
         assert_eq!(buffer, "ok");
     }
 
-    // SEC-60, SEC-63
+    // SEC-59, SEC-63
     #[test]
     fn broken_and_endless_heads_are_refused() {
         for text in [
