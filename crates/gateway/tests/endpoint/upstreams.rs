@@ -42,6 +42,7 @@ async fn told(act: Act) -> i64 {
     codes[0]
 }
 
+// SEC-72
 #[tokio::test]
 async fn a_target_that_is_down_is_an_error_of_the_target() {
     let world = world(Script::dual()).await;
@@ -75,6 +76,7 @@ async fn a_target_that_hangs_is_a_timeout() {
     assert_eq!(told(Act::HangAfterHead).await, -31504);
 }
 
+// SEC-72
 #[tokio::test]
 async fn a_target_that_answers_garbage_is_an_error_of_the_target() {
     for body in [
@@ -100,6 +102,7 @@ async fn a_target_that_closes_in_mid_stream_is_an_error_at_the_end_of_the_stream
     assert_eq!(told(Act::Truncate).await, -31502);
 }
 
+// SEC-63
 #[tokio::test]
 async fn a_line_of_a_hundred_megabytes_is_given_up_early() {
     assert_eq!(told(Act::EndlessLine(100_000_000)).await, -31502);

@@ -38,6 +38,7 @@ async fn errors(act: &Act) -> Vec<CallError> {
     errors
 }
 
+// UC-10
 #[tokio::test]
 async fn a_server_that_is_down_is_unreachable() {
     for script in [Script::modern(), Script::legacy()] {
@@ -151,6 +152,7 @@ async fn a_slow_server_is_waited_for() {
     );
 }
 
+// UC-7
 #[tokio::test]
 async fn a_connection_that_is_closed_without_an_answer_is_no_answer_and_nothing_is_repeated() {
     for script in [Script::modern(), Script::legacy()] {
@@ -169,6 +171,7 @@ async fn a_stream_that_is_closed_in_the_middle_is_told_apart() {
     }
 }
 
+// UC-7
 #[tokio::test]
 async fn a_body_that_ends_early_is_told_apart() {
     for error in errors(&Act::Truncate).await {
@@ -176,6 +179,7 @@ async fn a_body_that_ends_early_is_told_apart() {
     }
 }
 
+// UC-1
 #[tokio::test]
 async fn garbage_is_a_violation() {
     let html = Act::Answer {
