@@ -53,8 +53,9 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
             "chromium" => drop(chromium()?),
             "postgres" => drop(postgres()?),
             "keycloak" => drop(keycloak()?),
+            "nginx" => drop(nginx()?),
             other => bail!(
-                "nothing called `{other}` is installed here; known: {}",
+                "nothing called `{other}` is installed here; known: {}, nginx",
                 all.join(", ")
             ),
         }
@@ -144,6 +145,15 @@ pub(crate) fn chromium() -> Result<PathBuf> {
     }
     apt("chromium")?;
     shell::on_path("chromium").context("the package `chromium` brought no program of that name")
+}
+
+/// nginx, the plain reverse proxy of the comparison. Only benchmarks need it.
+pub(crate) fn nginx() -> Result<PathBuf> {
+    if let Some(found) = shell::on_path("nginx") {
+        return Ok(found);
+    }
+    apt("nginx")?;
+    shell::on_path("nginx").context("the package `nginx` brought no program of that name")
 }
 
 /// The folder with the programs of the newest PostgreSQL server of the machine.

@@ -15,7 +15,10 @@ use super::issuer::{Issuer, free_address};
 use super::load::{self, Sample, Shape};
 use super::process::Process;
 use super::sekisho;
-use crate::shell::{self, clock};
+use crate::{
+    install,
+    shell::{self, clock},
+};
 
 /// One way to the tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,7 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
     let mut upstream = Process::start(sekisho().args(["serve", "--config"]).arg(&upstream_config))?;
     upstream.await_port(upstream_address)?;
     let mut nginx = Process::start(
-        shell::command("nginx")
+        shell::command(install::nginx()?)
             .arg("-c")
             .arg(&nginx_config)
             .arg("-p")

@@ -14,13 +14,22 @@ pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Res
          the load from threads with one kept connection each. Machines are noisy and this one is small, so read the figures as ratios \
          within this run. Each row is the median of three rounds by CPU cost.\n\n",
     );
-    let processor = shell::read("/proc/cpuinfo".as_ref())?
-        .lines()
-        .find_map(|line| line.strip_prefix("model name"))
-        .map(|name| name.trim_start_matches([' ', '\t', ':']).to_owned())
-        .unwrap_or_default();
-    let cores = std::thread::available_parallelism()?;
-    writeln!(out, "Machine: {cores} cores, {processor}.\n")?;
+    let cpuinfo = shell::read("/proc/cpuinfo".as_ref())?;
+    let processor = |what: &str| {
+        cpuinfo
+            .lines()
+            .filter_map(|line| line.split_once(':'))
+            .find(|(name, _)| name.trim() == what)
+            .map_or("unknown", |(_, value)| value.trim())
+    };
+    writeln!(
+        out,
+        "Machine: {} cores, {} (family {}, model {}).\n",
+        std::thread::available_parallelism()?,
+        processor("model name"),
+        processor("cpu family"),
+        processor("model"),
+    )?;
 
     out.push_str(
         "## `tools/call` through the gateway\n\nThe upstream is the built-in demo MCP server in a process of its own. nginx (one worker, kept \
