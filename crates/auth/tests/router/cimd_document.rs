@@ -149,7 +149,7 @@ mod fetching {
         }
     }
 
-    // CI-16, SEC-24
+    // CI-16, AS-14, SEC-24
     #[tokio::test]
     async fn a_document_of_six_kilobytes_is_refused() {
         let large = changed(&json!({ "padding": "x".repeat(6 * 1024) })).to_string();
@@ -291,7 +291,7 @@ mod addresses {
         World::with(realm).await
     }
 
-    // CI-15, SEC-21, AS-26
+    // CI-15, SEC-21, AS-14, AS-26
     #[tokio::test]
     async fn a_private_address_is_never_dialled() {
         for host in [

@@ -17,3 +17,5 @@ mod story_demo;
 mod story_tls;
 #[cfg(test)]
 mod story_verify;
+#[cfg(test)]
+mod story_verify_discovery;

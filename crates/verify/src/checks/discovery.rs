@@ -190,14 +190,18 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
                 .get(name)
                 .and_then(Value::as_str)
                 .and_then(|text| Url::parse(text).ok())
+                // Whoever opens another kind of URL runs what a stranger chose (CL-19).
+                .filter(|url| matches!(url.scheme(), "http" | "https"))
         };
         let (Some(authorization_endpoint), Some(token_endpoint)) = (
             endpoint("authorization_endpoint"),
             endpoint("token_endpoint"),
         ) else {
             return Ok(Verdict::fail(
-                format!("{url} lacks `authorization_endpoint` or `token_endpoint`"),
-                "both are required (RFC 8414 §2)",
+                format!(
+                    "{url} has no `authorization_endpoint` or no `token_endpoint` that is an http(s) URL"
+                ),
+                "both are required (RFC 8414 §2), and clients must open nothing else",
             ));
         };
         let named = metadata
