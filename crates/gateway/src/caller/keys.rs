@@ -19,6 +19,9 @@ pub(crate) enum KeysError {
     /// It has no usable `jwks_uri`.
     #[error("the discovery document names no key set")]
     NoKeySet,
+    /// The document came over HTTPS and its keys would not: whoever is on the way could give keys of their own.
+    #[error("the discovery document is fetched over https and names a key set over `{0}`")]
+    InsecureKeySet(Box<str>),
     /// The key set.
     #[error("the key set can't be had")]
     KeySet(#[source] DocumentError<JwkSetError>),
@@ -42,6 +45,8 @@ pub(crate) enum DiscoveryFault {
 pub(crate) struct Trust {
     pub(crate) issuer: Box<str>,
     pub(crate) keys: Arc<JwkSet>,
+    /// Which keys these are; what they verified is believed while [`Keys::epoch`] is the same.
+    pub(crate) epoch: u64,
 }
 
 #[derive(Debug)]
@@ -154,11 +159,18 @@ impl Keys {
 
     async fn key_set_url(&self) -> Result<(Arc<ServerMetadata>, Url), KeysError> {
         let metadata = self.metadata().await?;
-        let url = metadata
-            .jwks_uri
-            .as_deref()
-            .and_then(|uri| Url::parse(uri).ok());
-        Ok((metadata, url.ok_or(KeysError::NoKeySet)?))
+        let url = self.key_set_of(metadata.jwks_uri.as_deref())?;
+        Ok((metadata, url))
+    }
+
+    fn key_set_of(&self, jwks_uri: Option<&str>) -> Result<Url, KeysError> {
+        let url = jwks_uri
+            .and_then(|uri| Url::parse(uri).ok())
+            .ok_or(KeysError::NoKeySet)?;
+        if self.discovery_url.scheme() == "https" && url.scheme() != "https" {
+            return Err(KeysError::InsecureKeySet(url.scheme().into()));
+        }
+        Ok(url)
     }
 
     fn trust(
@@ -171,6 +183,7 @@ impl Keys {
         Ok(Trust {
             issuer: metadata.issuer.as_str().into(),
             keys: document.value,
+            epoch: document.revision,
         })
     }
 }
@@ -191,7 +204,61 @@ fn issuer_of(discovery_url: &Url) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
+    use net::egress::budget;
+    use net::egress::connect::{Connector, ExtraRoots};
+    use net::egress::resolve::SystemResolver;
+    use net::egress::rules::Rules;
+
     use super::*;
+
+    /// The keys of an issuer that nobody has asked yet.
+    fn keys(discovery_url: &str) -> Keys {
+        let connector = Connector::new(Arc::new(SystemResolver), ExtraRoots::default());
+        let client = Client::new(Arc::new(connector), Rules::default());
+        let budgets = Arc::new(Budgets::new(budget::Settings::default()));
+        let wall: WallClock = Arc::new(|| SystemTime::UNIX_EPOCH);
+        Keys::new(
+            discovery_url.parse().unwrap(),
+            None,
+            &client,
+            &budgets,
+            &wall,
+        )
+    }
+
+    // GE-3, SEC-39
+    #[test]
+    fn keys_are_fetched_as_safely_as_the_document_that_names_them() {
+        let found = |discovery: &str, jwks_uri: Option<&str>| {
+            keys(discovery)
+                .key_set_of(jwks_uri)
+                .map(|url| url.to_string())
+                .map_err(|error| error.to_string())
+        };
+        let (https, http) = (
+            "https://a.example/.well-known/openid-configuration",
+            "http://127.0.0.1:8480/.well-known/openid-configuration",
+        );
+        let elsewhere = "https://keys.example/jwks";
+        assert_eq!(found(https, Some(elsewhere)).unwrap(), elsewhere);
+        assert_eq!(found(http, Some(elsewhere)).unwrap(), elsewhere);
+        let plain = "http://127.0.0.1:8480/jwks";
+        assert_eq!(found(http, Some(plain)).unwrap(), plain);
+        assert!(
+            found(https, Some(plain))
+                .unwrap_err()
+                .contains("over `http`")
+        );
+        for nowhere in [None, Some(""), Some("jwks")] {
+            assert!(
+                found(https, nowhere)
+                    .unwrap_err()
+                    .contains("names no key set")
+            );
+        }
+    }
 
     #[test]
     fn the_issuer_is_read_off_the_url_of_its_document() {

@@ -144,16 +144,16 @@ impl Identification {
     ) -> Result<(Arc<Caller>, u64), Refusal> {
         let unverified = jwt::parse(token.0).map_err(Refusal::InvalidToken)?;
         let trust = self.keys.current().await.map_err(Refusal::NoKeys)?;
-        let verdict = match self.rules.verify(&unverified, &trust, now) {
+        let (verdict, epoch) = match self.rules.verify(&unverified, &trust, now) {
             // Perhaps the issuer has new keys. How often that is looked up has its budget (SEC-44).
             Verdict::UnknownKey => {
                 let trust = self.keys.refreshed().await.map_err(Refusal::NoKeys)?;
-                self.rules.verify(&unverified, &trust, now)
+                (self.rules.verify(&unverified, &trust, now), trust.epoch)
             }
-            verdict => verdict,
+            verdict => (verdict, trust.epoch),
         };
-        let epoch = self.keys.epoch();
         match verdict {
+            // Of the keys that verified it, not of those that came meanwhile (SEC-43).
             Verdict::Accepted(verified) => Ok((Arc::new(Caller::new(verified)), epoch)),
             Verdict::UnknownKey => Err(Refusal::InvalidToken(TokenFault::UnknownKey)),
             Verdict::Refused(fault) => Err(Refusal::InvalidToken(fault)),
