@@ -76,9 +76,17 @@ pub(crate) struct Catalog {
     building: Mutex<Definitions>,
 }
 
-/// What the snapshot was made of: names and definitions, to see whether anything changed.
+/// What the snapshot was made of, to see whether anything changed.
 #[derive(Debug, Default, PartialEq)]
-struct Definitions(Vec<(Arc<str>, Bytes)>);
+struct Definitions(Vec<Definition>);
+
+#[derive(Debug, PartialEq)]
+struct Definition {
+    name: Arc<str>,
+    /// A tool that moves to another target is another tool, even if it looks the same.
+    target: Arc<str>,
+    bytes: Bytes,
+}
 
 impl Catalog {
     pub(crate) fn new(
@@ -190,12 +198,12 @@ impl Catalog {
                 tools.push((Arc::new(entry), definition));
             }
         }
-        let definitions = Definitions(
-            tools
-                .iter()
-                .map(|(entry, bytes)| (entry.name.clone(), bytes.clone()))
-                .collect(),
-        );
+        let definitions = tools.iter().map(|(entry, bytes)| Definition {
+            name: Arc::clone(&entry.name),
+            target: Arc::clone(entry.target.name()),
+            bytes: bytes.clone(),
+        });
+        let definitions = Definitions(definitions.collect());
         let changed = *building != definitions;
         *building = definitions;
         if changed {

@@ -138,6 +138,34 @@ async fn of_two_bare_tools_with_one_name_the_later_is_hidden() {
 }
 
 #[tokio::test]
+async fn a_bare_tool_that_moves_to_another_target_is_called_there() {
+    let second = Script::dual().with_tools(tools(&["b"]));
+    let (world, other) = two_targets(&["a", "b"], second, ToolNames::Bare).await;
+    until_names(&world, &["a", "b"]).await;
+    world
+        .upstream
+        .until("a notification stream", |fake| fake.open_streams() > 0)
+        .await
+        .unwrap();
+    world.upstream.change(|script| script.tools = tools(&["a"]));
+    world.upstream.announce_tools_changed();
+    // The list looks the same as before; only who answers has changed.
+    let call = || async {
+        let params = json!({"name": "b", "arguments": {}});
+        world.alice().modern("tools/call", params).await;
+        !other.seen_of("tools/call").is_empty()
+    };
+    let moved = async {
+        while !call().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), moved)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_target_that_is_down_takes_no_other_with_it() {
     let second = Script::dual().on("tools/list", Act::Close);
     let (world, _other) = two_targets(&["a"], second, ToolNames::Prefixed).await;
