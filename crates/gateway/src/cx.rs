@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use crate::caller::Identification;
 use crate::caller::challenge::Challenges;
 use crate::catalog::Catalog;
+use crate::detach::Background;
 use crate::flights::Flights;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
@@ -31,6 +32,7 @@ pub(crate) struct Cx {
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) background: Arc<Background>,
     pub(crate) limits: Limits,
     /// A JSON object: how we introduce ourselves.
     pub(crate) server_info: Box<str>,

@@ -1,9 +1,13 @@
 //! Calls that outlive whoever waits for them: to a legacy client, hanging up is not cancelling (TL-8).
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use parking_lot::Mutex;
+use policy::call::Principal;
 use targets::error::CallError;
 use targets::mcp::stream::Messages;
 use targets::reply::{Message, Reply};
@@ -13,38 +17,121 @@ use crate::flights::Flight;
 
 type Outcome = Result<Reply, CallError>;
 
+/// How many calls are carried on that nobody waits for, and how many of one principal (SEC-79).
+const MOST: usize = 1024;
+const MOST_OF_ONE: usize = 32;
+
+/// Where such calls are carried on.
+#[derive(Debug)]
+pub(crate) struct Background {
+    tasks: TaskTracker,
+    under_way: Mutex<UnderWay>,
+}
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    all: usize,
+    of: HashMap<Principal, usize>,
+}
+
+/// One of them.
+struct Place {
+    background: Arc<Background>,
+    principal: Principal,
+}
+
+impl Background {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
+        Self {
+            tasks,
+            under_way: Mutex::default(),
+        }
+    }
+
+    /// Carries a call on, which can still be cancelled as long as its flight lasts. Where there are too many already, it is
+    /// dropped, and with that cancelled at its target.
+    fn carry_on(self: &Arc<Self>, flight: Flight, call: impl Future<Output = ()> + Send + 'static) {
+        let Some(place) = self.place(flight.principal()) else {
+            tracing::warn!(
+                "a client left more calls behind than are carried on; this one is cancelled"
+            );
+            return;
+        };
+        self.tasks.spawn(async move {
+            call.await;
+            drop((flight, place));
+        });
+    }
+
+    fn place(self: &Arc<Self>, principal: &Principal) -> Option<Place> {
+        let mut under_way = self.under_way.lock();
+        let of_one = under_way.of.get(principal).copied().unwrap_or_default();
+        if under_way.all >= MOST || of_one >= MOST_OF_ONE {
+            return None;
+        }
+        under_way.all += 1;
+        under_way.of.insert(principal.clone(), of_one + 1);
+        drop(under_way);
+        Some(Place {
+            background: Arc::clone(self),
+            principal: principal.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut under_way = self.background.under_way.lock();
+        under_way.all = under_way.all.saturating_sub(1);
+        if let Some(left) = under_way.of.get_mut(&self.principal) {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                under_way.of.remove(&self.principal);
+            }
+        }
+    }
+}
+
+/// A legacy client's call: how it is found, and where it is carried on.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    pub(crate) flight: Flight,
+    pub(crate) background: Arc<Background>,
+}
+
 /// A call that is carried on in the background if it is dropped before its end.
 pub(crate) struct Detach<F: Future<Output = Outcome> + Send + 'static> {
-    call: Option<Pin<Box<F>>>,
-    tasks: TaskTracker,
+    call: Option<(Pin<Box<F>>, Legacy)>,
 }
 
 impl<F: Future<Output = Outcome> + Send + 'static> Detach<F> {
-    pub(crate) fn new(call: F, tasks: &TaskTracker) -> Self {
+    pub(crate) fn new(call: F, legacy: Legacy) -> Self {
         Self {
-            call: Some(Box::pin(call)),
-            tasks: tasks.clone(),
+            call: Some((Box::pin(call), legacy)),
         }
     }
 }
 
 impl<F: Future<Output = Outcome> + Send + 'static> Future for Detach<F> {
-    type Output = Outcome;
+    /// The outcome, and the call again: its messages may be still to come.
+    type Output = (Outcome, Legacy);
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
-        let Some(call) = &mut self.call else {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((call, _)) = &mut self.call else {
             return Poll::Pending;
         };
         let outcome = std::task::ready!(call.as_mut().poll(cx));
-        self.call = None;
-        Poll::Ready(outcome)
+        match self.call.take() {
+            Some((_, legacy)) => Poll::Ready((outcome, legacy)),
+            None => Poll::Pending,
+        }
     }
 }
 
 impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
     fn drop(&mut self) {
-        if let Some(call) = self.call.take() {
-            self.tasks.spawn(async move {
+        if let Some((call, Legacy { flight, background })) = self.call.take() {
+            background.carry_on(flight, async move {
                 if let Ok(Reply::Stream(messages)) = call.await {
                     read_to_end(messages).await;
                 }
@@ -56,12 +143,11 @@ impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
 /// The messages of a call, which go on being read if this is dropped before their end and the call is a legacy client's.
 pub(crate) struct Stream {
     messages: Option<Box<Messages>>,
-    /// A legacy client's call, and where to carry it on.
-    legacy: Option<(Flight, TaskTracker)>,
+    legacy: Option<Legacy>,
 }
 
 impl Stream {
-    pub(crate) fn new(messages: Box<Messages>, legacy: Option<(Flight, TaskTracker)>) -> Self {
+    pub(crate) fn new(messages: Box<Messages>, legacy: Option<Legacy>) -> Self {
         Self {
             messages: Some(messages),
             legacy,
@@ -80,16 +166,34 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let (Some(messages), Some((flight, tasks))) = (self.messages.take(), self.legacy.take())
+        if let (Some(messages), Some(Legacy { flight, background })) =
+            (self.messages.take(), self.legacy.take())
         {
-            tasks.spawn(async move {
-                read_to_end(messages).await;
-                drop(flight);
-            });
+            background.carry_on(flight, read_to_end(messages));
         }
     }
 }
 
 async fn read_to_end(mut messages: Box<Messages>) {
     while messages.next().await.is_some() {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SEC-79
+    #[test]
+    fn there_is_a_bound_for_all_and_one_for_each() {
+        let background = Arc::new(Background::new(TaskTracker::new()));
+        let of = |name: &str| background.place(&Principal::new(name));
+        let mut places: Vec<Place> = (0..MOST_OF_ONE).filter_map(|_| of("alice")).collect();
+        assert_eq!(places.len(), MOST_OF_ONE);
+        assert!(of("alice").is_none() && of("bob").is_some());
+        places.extend((MOST_OF_ONE..MOST).filter_map(|one| of(&one.to_string())));
+        assert_eq!(places.len(), MOST);
+        assert!(of("bob").is_none());
+        places.clear();
+        assert!(of("alice").is_some() && background.under_way.lock().of.is_empty());
+    }
 }

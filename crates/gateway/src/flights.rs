@@ -75,6 +75,11 @@ impl Flights {
 }
 
 impl Flight {
+    /// Whose call it is.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.key.principal
+    }
+
     /// Becomes cancelled when the client says so.
     pub(crate) fn cancelled(&self) -> &CancellationToken {
         &self.cancelled

@@ -60,6 +60,7 @@ use self::caller::keys::Keys;
 use self::caller::metadata;
 use self::catalog::Catalog;
 use self::cx::Cx;
+use self::detach::Background;
 use self::flights::Flights;
 use self::origin::Origins;
 use self::session::Sessions;
@@ -176,6 +177,7 @@ impl Gateway {
             )),
             sessions: Sessions::new(&parts.session_keys, &name, session_lifetime),
             flights: Arc::new(Flights::default()),
+            background: Arc::new(Background::new(parts.tasks.clone())),
             limits,
             server_info: server_info.into(),
             clock: parts.clock,

@@ -19,7 +19,7 @@ use targets::reply::{Answer, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cx::Cx;
-use crate::detach::Stream;
+use crate::detach::{Legacy, Stream};
 use crate::media::Accepted;
 use crate::refusal::Refusal;
 
@@ -38,12 +38,12 @@ pub(crate) async fn reply(
     cx: &Arc<Cx>,
     client: Client,
     reply: Reply,
-    legacy: impl FnOnce() -> Option<(crate::flights::Flight, tokio_util::task::TaskTracker)>,
+    legacy: Option<Legacy>,
 ) -> Result<Response<Body>, Refusal> {
     match reply {
         Reply::One(answer) => Ok(one(cx, &client, answer)),
         Reply::Stream(messages) => {
-            let stream = Stream::new(messages, legacy());
+            let stream = Stream::new(messages, legacy);
             if client.accepted.events {
                 Ok(events(follow(Arc::clone(cx), client, stream)))
             } else {

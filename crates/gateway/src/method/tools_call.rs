@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::cx::Cx;
-use crate::detach::Detach;
+use crate::detach::{Detach, Legacy};
 use crate::flights::{Flight, Key};
 use crate::media::Accepted;
 use crate::refusal::Refusal;
@@ -99,20 +99,23 @@ pub(crate) async fn handle(
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
             let reply = target.call(permitted, CancellationToken::new()).await;
-            relay::reply(cx, client, reply.map_err(Refusal::Target)?, || None).await
+            relay::reply(cx, client, reply.map_err(Refusal::Target)?, None).await
         }
         // Hanging up does not; saying so does (TL-8).
         Era::Session => {
-            let flight = begin(cx, caller, &call);
-            let cancelled = flight.cancelled().clone();
+            let legacy = Legacy {
+                flight: begin(cx, caller, &call),
+                background: Arc::clone(&cx.background),
+            };
+            let cancelled = legacy.flight.cancelled().clone();
             let calling = async move { target.call(permitted, cancelled).await };
-            let reply = Detach::new(calling, &cx.tasks).await;
+            let (reply, legacy) = Detach::new(calling, legacy).await;
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
                 Err(error) => return Err(Refusal::Target(error)),
             };
-            relay::reply(cx, client, reply, || Some((flight, cx.tasks.clone()))).await
+            relay::reply(cx, client, reply, Some(legacy)).await
         }
     }
 }

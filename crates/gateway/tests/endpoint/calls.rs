@@ -222,6 +222,38 @@ async fn a_legacy_client_that_closes_the_stream_can_still_cancel_the_call() {
         .unwrap();
 }
 
+// TL-8
+#[tokio::test]
+async fn a_legacy_client_that_hangs_up_before_the_answer_can_still_cancel_the_call() {
+    let world = world(Script::legacy().on("tools/call echo", Act::Hang)).await;
+    world.alice().legacy("tools/list", json!({})).await;
+    {
+        let alice = world.alice();
+        let call = alice.call(LEGACY, "echo", json!({}));
+        let arrived = world
+            .upstream
+            .until("the call", |fake| !fake.seen_of("tools/call").is_empty());
+        tokio::select! {
+            _ = call => panic!("answered"),
+            arrived = arrived => arrived.unwrap(),
+        }
+    }
+    let note =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let headers = [("mcp-protocol-version", LEGACY)];
+    assert_eq!(
+        world.alice().post(&headers, note.to_string()).await.status,
+        202
+    );
+    world
+        .upstream
+        .until("the cancellation", |fake| {
+            !fake.seen_of("notifications/cancelled").is_empty()
+        })
+        .await
+        .unwrap();
+}
+
 // TM-12
 #[tokio::test]
 async fn a_quiet_stream_is_kept_open_with_comments() {
