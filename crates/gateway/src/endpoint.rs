@@ -185,13 +185,11 @@ fn get(
     if era_of_header(headers)? == Era::Stateless {
         return Err(Refusal::MethodNotAllowed);
     }
-    if session(cx, caller, headers, now)?.is_none() {
-        return Err(Refusal::MethodNotAllowed);
-    }
+    let session = session(cx, caller, headers, now)?.ok_or(Refusal::MethodNotAllowed)?;
     if !Accepted::of(headers).events {
         return Err(Refusal::NotAcceptable);
     }
-    Ok(listen::get(cx, caller))
+    Ok(listen::get(cx, caller, &session))
 }
 
 /// Ends a session (TL-3).

@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 /// Whose request it is: nobody cancels the request of somebody else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Key {
+    /// The gateway's name.
+    pub(crate) gateway: Arc<str>,
     pub(crate) principal: Principal,
     /// The random id of the session; zeros for clients without one.
     pub(crate) session: [u8; 16],
@@ -104,6 +106,7 @@ mod tests {
 
     fn key(principal: &str, id: u64) -> Key {
         Key {
+            gateway: "demo".into(),
             principal: Principal::new(principal),
             session: [0; 16],
             request: OwnedId::number(id),

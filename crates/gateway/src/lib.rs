@@ -11,7 +11,8 @@
 //! | `endpoint` | the order of all checks |
 //! | `origin`, `cors`, `media` | what browsers and media types ask for |
 //! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
-//! | `session`, `flights`, `detach` | what legacy clients need: sealed sessions, cancellation, calls that outlive them |
+//! | `session`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
+//! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `method` | one file per method |
 //! | `catalog` | the tools of all targets, as a snapshot |
 //! | `relay` | answers and event streams of targets, in the client's era |
@@ -28,6 +29,7 @@ mod detach;
 mod endpoint;
 mod flights;
 mod media;
+pub mod memory;
 mod method;
 pub mod metrics;
 mod origin;
@@ -61,7 +63,6 @@ use self::caller::metadata;
 use self::catalog::Catalog;
 use self::cx::Cx;
 use self::detach::Background;
-use self::flights::Flights;
 use self::origin::Origins;
 use self::session::Sessions;
 use self::settings::{Parts, Settings, SettingsError};
@@ -175,8 +176,13 @@ impl Gateway {
                 &server_info,
                 limits.page_size,
             )),
-            sessions: Sessions::new(&parts.session_keys, &name, session_lifetime),
-            flights: Arc::new(Flights::default()),
+            sessions: Sessions::new(
+                &parts.session_keys,
+                &name,
+                session_lifetime,
+                Arc::clone(&parts.memory),
+            ),
+            flights: Arc::clone(&parts.memory.flights),
             background: Arc::new(Background::new(parts.tasks.clone())),
             limits,
             server_info: server_info.into(),

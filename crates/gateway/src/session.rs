@@ -1,6 +1,6 @@
 //! Sessions of legacy clients: sealed tokens that any node can serve and none stores (TL-3, TL-10, SEC-66).
 
-use std::collections::HashMap;
+use std::sync::Arc;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
@@ -9,17 +9,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp::era::{Era, ProtocolVersion};
 use model::clock::Timestamp;
 use model::secret::Secret;
-use parking_lot::Mutex;
 
 use crate::caller::Caller;
+use crate::memory::{Memory, OpenStream};
 
 /// The first byte of a sealed session, so that its form can change.
 const FORM: u8 = 1;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 const PLAIN: usize = 1 + 8 + 1 + 32 + 16;
-/// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
-const REMEMBERED: usize = 100_000;
 
 /// What seals session ids. Nodes that share it serve each other's sessions.
 #[derive(Clone, Debug)]
@@ -45,7 +43,7 @@ pub(crate) struct Sessions {
     keys: Vec<RandomizedNonceKey>,
     gateway: Box<str>,
     lifetime: std::time::Duration,
-    ended: Mutex<HashMap<[u8; 16], Timestamp>>,
+    memory: Arc<Memory>,
 }
 
 /// A session that was recognized as the caller's own.
@@ -53,7 +51,7 @@ pub(crate) struct Sessions {
 pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
     pub(crate) id: [u8; 16],
-    expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -66,7 +64,12 @@ impl std::fmt::Debug for Sessions {
 }
 
 impl Sessions {
-    pub(crate) fn new(keys: &[SessionKey], gateway: &str, lifetime: std::time::Duration) -> Self {
+    pub(crate) fn new(
+        keys: &[SessionKey],
+        gateway: &str,
+        lifetime: std::time::Duration,
+        memory: Arc<Memory>,
+    ) -> Self {
         let keys = keys
             .iter()
             .filter_map(|key| RandomizedNonceKey::new(&AES_256_GCM, key.0.expose()).ok());
@@ -74,7 +77,7 @@ impl Sessions {
             keys: keys.collect(),
             gateway: gateway.into(),
             lifetime,
-            ended: Mutex::default(),
+            memory,
         }
     }
 
@@ -118,25 +121,18 @@ impl Sessions {
                 .ok()?;
             read(plain, &caller.fingerprint)
         })?;
-        let over = session.expires_at <= now || self.ended.lock().contains_key(&session.id);
+        let over = session.expires_at <= now || self.memory.has_ended(&session.id);
         (!over).then_some(session)
     }
 
-    /// Ends a session for good.
+    /// Ends a session for good, and its stream with it.
     pub(crate) fn end(&self, session: &Session, now: Timestamp) {
-        let mut ended = self.ended.lock();
-        if ended.len() >= REMEMBERED {
-            ended.retain(|_, expires_at| *expires_at > now);
-        }
-        if ended.len() >= REMEMBERED
-            && let Some(first) = ended
-                .iter()
-                .min_by_key(|(_, expiry)| **expiry)
-                .map(|(id, _)| *id)
-        {
-            ended.remove(&first);
-        }
-        ended.insert(session.id, session.expires_at);
+        self.memory.end(session, now);
+    }
+
+    /// Opens the standalone stream of a session. A session has one: the one before it ends (TL-7).
+    pub(crate) fn open_stream(&self, session: &Session) -> OpenStream {
+        self.memory.open_stream(*session)
     }
 }
 
@@ -180,7 +176,7 @@ mod tests {
             .iter()
             .map(|byte| SessionKey::new([*byte; 32]))
             .collect();
-        Sessions::new(&keys, gateway, HOUR)
+        Sessions::new(&keys, gateway, HOUR, Arc::default())
     }
 
     fn begun(sessions: &Sessions, subject: &str) -> String {

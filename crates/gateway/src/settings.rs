@@ -12,6 +12,7 @@ use targets::mcp::{Freshness, Limits as TargetLimits, Timeouts};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::session::SessionKey;
 
@@ -90,6 +91,8 @@ pub struct Parts {
     pub pool: Pool,
     /// Seals session ids: the first key; the others only open them.
     pub session_keys: Vec<SessionKey>,
+    /// What is remembered of clients, also when another configuration takes over.
+    pub memory: Arc<Memory>,
     /// Asks for revoked tokens.
     pub revoked: Revoked,
     /// Background work, so that a shutdown can wait for it.

@@ -1,5 +1,7 @@
 //! `notifications/cancelled`: a legacy client takes a request back (TL-8).
 
+use std::sync::Arc;
+
 use mcp::id::Id;
 use mcp::jsonrpc::Notification;
 use policy::call::Principal;
@@ -21,6 +23,7 @@ pub(crate) fn handle(
         .and_then(Id::new);
     if let Some(id) = id {
         let key = Key {
+            gateway: Arc::clone(&cx.name),
             principal: principal.clone(),
             session,
             request: id.canonical(),

@@ -9,14 +9,17 @@ use mcp::meta::SUBSCRIPTION_ID;
 use mcp::method::Method;
 use mcp::raw::Raw;
 use mcp::{jsonrpc, sse};
+use model::clock::Timestamp;
 use net::body::Body;
 use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::cx::Cx;
 use crate::media::Accepted;
+use crate::memory::OpenStream;
 use crate::refusal::Refusal;
 use crate::relay;
+use crate::session::Session;
 
 /// `subscriptions/listen`: acknowledged first, then only what was asked for.
 pub(crate) fn subscribe(
@@ -38,7 +41,7 @@ pub(crate) fn subscribe(
         .and_then(Raw::bool)
         .unwrap_or(false);
     let subscription = Subscription {
-        id: Some(request.id.to_owned()),
+        of: Of::Request(request.id.to_owned()),
         tools,
     };
     Ok(relay::events(stream(
@@ -48,19 +51,50 @@ pub(crate) fn subscribe(
     )))
 }
 
-/// The standalone stream of a legacy client.
-pub(crate) fn get(cx: &Arc<Cx>, caller: &Arc<Caller>) -> Response<Body> {
+/// The standalone stream of a legacy client's session; it ends with the session.
+pub(crate) fn get(cx: &Arc<Cx>, caller: &Arc<Caller>, session: &Session) -> Response<Body> {
     let subscription = Subscription {
-        id: None,
+        of: Of::Session(cx.sessions.open_stream(session)),
         tools: true,
     };
     relay::events(stream(Arc::clone(cx), Arc::clone(caller), subscription))
 }
 
 struct Subscription {
-    /// Of the modern client's request; none for a legacy stream.
-    id: Option<OwnedId>,
+    of: Of,
     tools: bool,
+}
+
+/// What a stream belongs to.
+enum Of {
+    /// A modern client's request of this id.
+    Request(OwnedId),
+    /// A legacy client's session.
+    Session(OpenStream),
+}
+
+impl Of {
+    fn id(&self) -> Option<&OwnedId> {
+        match self {
+            Self::Request(id) => Some(id),
+            Self::Session(_) => None,
+        }
+    }
+
+    /// Waits until the client ends what the stream belongs to; it ends its request by closing the stream.
+    async fn over(&self) {
+        match self {
+            Self::Request(_) => std::future::pending().await,
+            Self::Session(stream) => stream.over().await,
+        }
+    }
+
+    fn has_expired(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Request(_) => false,
+            Self::Session(stream) => stream.has_expired(now),
+        }
+    }
 }
 
 struct Listening {
@@ -106,7 +140,7 @@ impl Listening {
             Step::Over => None,
             Step::First => {
                 self.step = Step::Open;
-                Some(match &self.subscription.id {
+                Some(match self.subscription.of.id() {
                     Some(id) => acknowledged(id, self.subscription.tools),
                     // Something to send, so that the client sees the head of the answer at once.
                     None => Bytes::from_static(sse::KEEP_ALIVE),
@@ -120,14 +154,16 @@ impl Listening {
         let stop = self.cx.stop.clone();
         tokio::select! {
             () = stop.cancelled() => self.end(),
+            () = self.subscription.of.over() => self.end(),
             changed = self.changes.changed(), if self.subscription.tools => match changed {
-                Ok(()) => Some(changed_message(self.subscription.id.as_ref())),
+                Ok(()) => Some(changed_message(self.subscription.of.id())),
                 Err(_) => self.end(),
             },
             _ = self.quiet.tick() => {
-                // A stream does not outlive the token it was opened with.
+                // A stream does not outlive the token it was opened with, nor its session.
                 let now = self.cx.clock.now();
-                if self.cx.identification.still_good(&self.caller, now) {
+                let good = self.cx.identification.still_good(&self.caller, now);
+                if good && !self.subscription.of.has_expired(now) {
                     Some(Bytes::from_static(sse::KEEP_ALIVE))
                 } else {
                     self.end()
@@ -139,7 +175,7 @@ impl Listening {
     /// The graceful end: the response to a modern client's request; nothing for a legacy one.
     fn end(&mut self) -> Option<Bytes> {
         self.step = Step::Over;
-        let id = self.subscription.id.as_ref()?;
+        let id = self.subscription.of.id()?;
         let result = format!(
             r#"{{"resultType":"complete","_meta":{{"{SUBSCRIPTION_ID}":{},"{}":{}}}}}"#,
             id.as_json(),

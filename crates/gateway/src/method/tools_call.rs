@@ -122,6 +122,7 @@ pub(crate) async fn handle(
 
 fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {
     cx.flights.begin(Key {
+        gateway: Arc::clone(&cx.name),
         principal: caller.principal.clone(),
         session: call.session,
         request: call.request.id.canonical(),

@@ -1,10 +1,13 @@
 //! Sessions of legacy clients.
 
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
 use http::Method;
 use serde_json::json;
 use testkit::fake_mcp::Script;
 
-use crate::world::{LEGACY, MODERN, world};
+use crate::world::{LEGACY, MODERN, world, world_with};
 
 // TL-3
 #[tokio::test]
@@ -60,10 +63,10 @@ async fn the_session_of_somebody_else_is_not_found() {
 async fn a_session_survives_a_refreshed_token_and_its_own_expiry_ends_it() {
     let world = world(Script::dual()).await;
     let id = world.alice().initialize().await;
-    world.clock.advance(std::time::Duration::from_hours(1));
+    world.clock.advance(Duration::from_hours(1));
     let later = world.alice().with("mcp-session-id", id.clone());
     assert_eq!(later.legacy("tools/list", json!({})).await.status, 200);
-    world.clock.advance(std::time::Duration::from_hours(24));
+    world.clock.advance(Duration::from_hours(24));
     let too_late = world.alice().with("mcp-session-id", id);
     assert_eq!(too_late.legacy("tools/list", json!({})).await.status, 404);
 }
@@ -110,6 +113,62 @@ async fn get_is_a_stream_for_sessions_and_nothing_for_others() {
         (answer.status.as_u16(), answer.header("content-type")),
         (200, "text/event-stream")
     );
+}
+
+/// Waits until a stream ends.
+async fn end_of(mut events: impl futures_util::Stream<Item = bytes::Bytes> + Unpin) {
+    let end = async { while events.next().await.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(10), end)
+        .await
+        .unwrap();
+}
+
+// TL-1, TL-3, TL-7
+#[tokio::test]
+async fn the_stream_of_a_session_ends_with_it_and_gives_way_to_another() {
+    let world = world_with(Script::dual(), |settings| {
+        settings.limits.keep_alive = Duration::from_millis(20);
+    })
+    .await;
+    let id = world.alice().initialize().await;
+    let alice = world
+        .alice()
+        .with("mcp-session-id", id.clone())
+        .with("accept", "text/event-stream");
+    let open = async || alice.send(Method::GET, "/mcp", &[], "").await.stream();
+    let (first, mut second) = (open().await, open().await);
+    end_of(first).await;
+    assert_eq!(second.next().await.unwrap(), mcp::sse::KEEP_ALIVE);
+    let delete = alice.send(Method::DELETE, "/mcp", &[], "").await;
+    assert_eq!(delete.status, 204);
+    end_of(second).await;
+
+    let id = world.alice().initialize().await;
+    let in_two_days = world.claims_with("exp", json!(1_800_000_000 + 2 * 86_400));
+    let alice = world
+        .holder(world.idp.token(&in_two_days).unwrap())
+        .with("mcp-session-id", id)
+        .with("accept", "text/event-stream");
+    let third = alice.send(Method::GET, "/mcp", &[], "").await.stream();
+    world.clock.advance(Duration::from_hours(25));
+    end_of(third).await;
+}
+
+// TL-3
+#[tokio::test]
+async fn a_session_that_ended_stays_ended_after_a_reload_and_others_go_on() {
+    let mut world = world(Script::dual()).await;
+    let [ended, open] = [
+        world.alice().initialize().await,
+        world.alice().initialize().await,
+    ];
+    let of = |id: &String| world.alice().with("mcp-session-id", id.clone());
+    let delete = of(&ended).send(Method::DELETE, "/mcp", &[], "").await;
+    assert_eq!(delete.status, 204);
+    world.reload();
+    let of = |id: &String| world.alice().with("mcp-session-id", id.clone());
+    assert_eq!(of(&ended).legacy("ping", json!({})).await.status, 404);
+    assert_eq!(of(&open).legacy("ping", json!({})).await.status, 200);
 }
 
 // TL-4

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use gateway::Gateway;
+use gateway::memory::Memory;
 use gateway::metrics::Metrics;
 use gateway::session::SessionKey;
 use gateway::settings::{Parts, Settings};
@@ -42,6 +43,7 @@ pub(crate) struct World {
     pub(crate) revoked: Arc<Mutex<Vec<String>>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) memory: Arc<Memory>,
 }
 
 impl Drop for World {
@@ -99,7 +101,9 @@ pub(crate) fn assemble(
     let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
     let revoked: Arc<Mutex<Vec<String>>> = Arc::default();
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-    let gateway = Gateway::new(settings, parts(&clock, &revoked, &tasks, &stop)).unwrap();
+    let parts = parts(&clock, &revoked, &tasks, &stop);
+    let memory = Arc::clone(&parts.memory);
+    let gateway = Gateway::new(settings, parts).unwrap();
     gateway.start();
     World {
         gateway,
@@ -109,6 +113,7 @@ pub(crate) fn assemble(
         revoked,
         tasks,
         stop,
+        memory,
     }
 }
 
@@ -134,6 +139,7 @@ pub(crate) fn parts(
         budgets: Arc::new(Budgets::new(budget::Settings::default())),
         pool: Pool::new(connector, rules, pool::Settings::default()),
         session_keys: vec![SessionKey::new([7; 32])],
+        memory: Arc::default(),
         revoked: Arc::new(move |id: &str| {
             let family = id.split('.').next().unwrap_or_default();
             list.lock()
@@ -165,6 +171,17 @@ impl World {
 
     pub(crate) fn token(&self) -> String {
         self.idp.token(&self.claims()).unwrap()
+    }
+
+    /// Puts a new gateway into the place of the old one, as a reload does.
+    pub(crate) fn reload(&mut self) {
+        let settings = settings(&self.idp, &[("my-mcp-server", self.upstream.url())]);
+        let parts = Parts {
+            memory: Arc::clone(&self.memory),
+            ..parts(&self.clock, &self.revoked, &self.tasks, &self.stop)
+        };
+        self.gateway = Gateway::new(settings, parts).unwrap();
+        self.gateway.start();
     }
 
     /// The actor who may do everything.

@@ -33,6 +33,8 @@ pub(crate) struct Foundation {
     pub(crate) store: Store,
     /// Seals session ids of gateways.
     pub(crate) session_key: [u8; 32],
+    /// What gateways remember of clients.
+    pub(crate) memory: Arc<gateway::memory::Memory>,
     /// Watches over everything that is served.
     pub(crate) watch: Arc<Watch>,
     /// What is counted by authorization servers.
@@ -67,6 +69,7 @@ impl Foundation {
             certificates,
             store,
             session_key: sealing::derived(&key, "gateway sessions")?,
+            memory: Arc::default(),
             auth,
             gateway,
             tasks: TaskTracker::new(),

@@ -107,6 +107,7 @@ impl Generation {
             budgets: Arc::new(Budgets::new(BudgetSettings::default())),
             pool: pool.clone(),
             session_keys: vec![SessionKey::new(foundation.session_key)],
+            memory: Arc::clone(&foundation.memory),
             revoked: revoked(&foundation.store),
             tasks: foundation.tasks.clone(),
             stop: stop.clone(),

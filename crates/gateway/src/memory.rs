@@ -1,0 +1,101 @@
+//! What is remembered of clients of the session era, whichever configuration serves them: it outlives a reload.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use model::clock::Timestamp;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use crate::flights::Flights;
+use crate::session::Session;
+
+/// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
+const REMEMBERED: usize = 100_000;
+
+type SessionId = [u8; 16];
+
+/// Sessions that ended, their open streams, and calls under way; for all gateways of a process.
+#[derive(Debug, Default)]
+pub struct Memory {
+    ended: Mutex<HashMap<SessionId, Timestamp>>,
+    streams: Mutex<HashMap<SessionId, CancellationToken>>,
+    pub(crate) flights: Arc<Flights>,
+}
+
+/// A session's standalone stream, as long as it is open.
+pub(crate) struct OpenStream {
+    memory: Arc<Memory>,
+    session: Session,
+    /// Becomes cancelled when the session ends or has another stream.
+    over: CancellationToken,
+}
+
+impl Memory {
+    pub(crate) fn has_ended(&self, session: &SessionId) -> bool {
+        self.ended.lock().contains_key(session)
+    }
+
+    /// Notes that a session ended, and ends its stream.
+    pub(crate) fn end(&self, session: &Session, now: Timestamp) {
+        self.note_end(session, now);
+        if let Some(stream) = self.streams.lock().remove(&session.id) {
+            stream.cancel();
+        }
+    }
+
+    fn note_end(&self, session: &Session, now: Timestamp) {
+        let mut ended = self.ended.lock();
+        if ended.len() >= REMEMBERED {
+            ended.retain(|_, expires_at| *expires_at > now);
+        }
+        if ended.len() >= REMEMBERED
+            && let Some(first) = ended
+                .iter()
+                .min_by_key(|(_, expiry)| **expiry)
+                .map(|(id, _)| *id)
+        {
+            ended.remove(&first);
+        }
+        ended.insert(session.id, session.expires_at);
+    }
+
+    /// Opens the stream of a session, and ends the one that it had.
+    pub(crate) fn open_stream(self: &Arc<Self>, session: Session) -> OpenStream {
+        let over = CancellationToken::new();
+        let before = self.streams.lock().insert(session.id, over.clone());
+        if let Some(before) = before {
+            before.cancel();
+        }
+        // It may have ended since somebody asked.
+        if self.has_ended(&session.id) {
+            over.cancel();
+        }
+        OpenStream {
+            memory: Arc::clone(self),
+            session,
+            over,
+        }
+    }
+}
+
+impl OpenStream {
+    /// Waits until the session ends or has another stream.
+    pub(crate) async fn over(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Whether the session's time has come.
+    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
+        self.session.expires_at <= now
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        // Whoever ended it has taken it out already.
+        if !self.over.is_cancelled() {
+            self.memory.streams.lock().remove(&self.session.id);
+        }
+    }
+}
