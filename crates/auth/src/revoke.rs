@@ -80,10 +80,12 @@ async fn access_token(cx: &Cx, client: &Client, unverified_jwt: &str) -> Result<
     };
     let until = Timestamp::from_seconds(expires_at);
     if claims.client_id() == Some(client.client_id.as_str()) && until > cx.now {
-        tracing::info!(client.id = %client.client_id, "access token revoked");
-        store::revocation::revoke(&cx.app.store, token_id, until + LEEWAY)
+        let revoked = store::revocation::revoke(&cx.app.store, token_id, until + LEEWAY)
             .await
             .map_err(Internal::new)?;
+        if revoked {
+            tracing::info!(client.id = %client.client_id, "access token revoked");
+        }
     }
     Ok(())
 }

@@ -128,6 +128,9 @@ pub async fn revoke(
     lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Result<bool, Error> {
+    if store.revocations().has_family(&id.to_string()) {
+        return Ok(false);
+    }
     let state = (id, now, forget_at(lifetimes, now));
     let (revoked, entry) = store
         .backend()

@@ -57,6 +57,18 @@ impl Revocations {
                 .is_some_and(|(family, _)| until.contains_key(family))
     }
 
+    /// Whether it is known already that this is revoked until then: saying it again would only make the log longer.
+    fn covers(&self, subject: &str, until: Timestamp) -> bool {
+        let known = self.until.read().get(subject).copied();
+        known.is_some_and(|known| known >= until)
+    }
+
+    /// Whether a family is known to be revoked. What was issued before then ends before this is forgotten, and nothing is
+    /// issued after.
+    pub(crate) fn has_family(&self, family: &str) -> bool {
+        self.until.read().contains_key(family)
+    }
+
     /// How many entries are held.
     pub fn len(&self) -> usize {
         self.count.load(Ordering::Acquire)
@@ -97,8 +109,11 @@ impl Revocations {
 }
 
 /// Revokes one access token until it has expired everywhere. This node knows when this returns, others within
-/// [`PERIOD`].
-pub async fn revoke(store: &Store, jti: &str, until: Timestamp) -> Result<(), Error> {
+/// [`PERIOD`]. `false` if it was known to be revoked.
+pub async fn revoke(store: &Store, jti: &str, until: Timestamp) -> Result<bool, Error> {
+    if store.revocations().covers(jti, until) {
+        return Ok(false);
+    }
     let entry = store
         .backend()
         .write((jti.to_owned(), until), |(jti, until), connection| {
@@ -106,7 +121,7 @@ pub async fn revoke(store: &Store, jti: &str, until: Timestamp) -> Result<(), Er
         })
         .await?;
     store.revocations().add([entry]);
-    Ok(())
+    Ok(true)
 }
 
 /// Reads the log again and again, until it is told to stop. One per process.
@@ -253,6 +268,19 @@ mod tests {
         read_log(&there).await.unwrap();
         assert!(there.revocations().is_revoked("family.token"));
         assert!(there.revocations().is_revoked("family"));
+    }
+
+    // SEC-76
+    #[tokio::test]
+    async fn what_is_revoked_again_and_again_is_one_line_of_the_log() {
+        let (here, there) = testing::open_twice().await;
+        assert!(revoke(&here, "family.token", LATER).await.unwrap());
+        for _ in 0..3 {
+            assert!(!revoke(&here, "family.token", LATER).await.unwrap());
+        }
+        read_log(&there).await.unwrap();
+        assert_eq!(there.revocations().read.load(Ordering::Acquire), 1);
+        assert!(revoke(&here, "family.token", LATER + PERIOD).await.unwrap());
     }
 
     // SEC-46

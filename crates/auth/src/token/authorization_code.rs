@@ -45,7 +45,7 @@ pub(super) async fn redeem(
     let redeemed = match grant::decide(&grant, &redemption, cx.now) {
         Ok(redeemed) => redeemed,
         Err(refusal) => {
-            // Only who could have redeemed it can replay it: anybody else learns and changes nothing (SEC-4).
+            // The same client, with the verifier or without: whoever has a used code ends what it gave (SEC-3).
             if let grant::Refusal::Replayed { family } = refusal {
                 token::revoke_family(cx, family, "a code was used twice").await?;
             }

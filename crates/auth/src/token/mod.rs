@@ -79,12 +79,14 @@ pub(crate) async fn revoke_family(
     family: Id<Family>,
     reason: &'static str,
 ) -> Result<(), Internal> {
-    tracing::warn!(family.id = %family, reason, "grant revoked");
-    cx.app.metrics.families_revoked.inc();
     let lifetimes = &cx.realm.config.lifetimes;
-    store::family::revoke(&cx.app.store, family, lifetimes, cx.now)
+    let ended = store::family::revoke(&cx.app.store, family, lifetimes, cx.now)
         .await
         .map_err(Internal::new)?;
+    if ended {
+        tracing::warn!(family.id = %family, reason, "grant revoked");
+        cx.app.metrics.families_revoked.inc();
+    }
     Ok(())
 }
 
