@@ -4,15 +4,14 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::FutureExt;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -21,10 +20,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
-use crate::body::{Body, BoxError};
+use crate::body::Body;
 use crate::edge::client_ip::TrustedProxies;
 use crate::edge::hosts::plain;
 use crate::edge::leftover::Leftover;
+use crate::edge::sending::{Sending, UnderWay};
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Registered, Watch, Watched};
 use crate::edge::{Peer, Site};
@@ -76,9 +76,9 @@ pub(crate) async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     address: IpAddr,
-    registered: Registered,
+    registered: Registered<Watch>,
 ) {
-    let watch = Arc::clone(&registered.watch);
+    let watch = Arc::clone(&registered.entry);
     let mut peer = Peer {
         address,
         listener: Arc::clone(&shared.name),
@@ -173,10 +173,7 @@ async fn answer(
     connection: Arc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<Sending>, Infallible> {
-    connection.watch.request_begins(request.version());
-    let under_way = UnderWay {
-        connection: Arc::clone(&connection),
-    };
+    let under_way = UnderWay::begin(&connection.watch, request.version());
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     // In HTTP/2 an unread body costs its stream only.
     let is_owed = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
@@ -216,10 +213,7 @@ async fn answer(
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Sending {
-        body,
-        _under_way: under_way,
-    }))
+    Ok(response.map(|body| Sending::new(body, under_way)))
 }
 
 /// Calls the site; its panic becomes a 500 without a body (SEC-72).
@@ -248,42 +242,5 @@ async fn call(connection: &Connection, request: Request<Body>) -> Response<Body>
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         }
-    }
-}
-
-/// A request whose answer is not all handed over.
-struct UnderWay {
-    connection: Arc<Connection>,
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.connection.watch.request_ends();
-    }
-}
-
-/// An answer's body; with it ends the request.
-struct Sending {
-    body: Body,
-    _under_way: UnderWay,
-}
-
-impl http_body::Body for Sending {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

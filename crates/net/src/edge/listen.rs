@@ -17,7 +17,7 @@ use crate::edge::Site;
 use crate::edge::client_ip::TrustedProxies;
 use crate::edge::connection::{self, Shared};
 use crate::edge::tls::Tls;
-use crate::edge::watch::{Command, Patience, Register};
+use crate::edge::watch::{Command, Patience, Register, Watch};
 use crate::edge::workers::{self, Workers};
 use crate::egress::budget::network_of;
 
@@ -59,7 +59,8 @@ pub struct Limits {
     pub header_timeout: Duration,
     /// How long a connection without requests is kept.
     pub idle_timeout: Duration,
-    /// How long a client may refuse to take bytes.
+    /// How long a client may refuse to take bytes. If it is those of one stream of HTTP/2, the
+    /// connection takes no further requests then, and is cut after the same time again.
     pub write_timeout: Duration,
     /// How long requests under way may take once the listener is told to end.
     pub drain_timeout: Duration,
@@ -207,7 +208,7 @@ impl Listener {
 }
 
 /// Cuts the connections of a listener whose future is dropped.
-struct CutOnDrop<'a>(&'a Register);
+struct CutOnDrop<'a>(&'a Register<Watch>);
 
 impl Drop for CutOnDrop<'_> {
     fn drop(&mut self) {

@@ -8,6 +8,7 @@ pub mod listen;
 pub mod local_ca;
 pub mod proxy;
 pub mod remarks;
+mod sending;
 pub mod tls;
 mod watch;
 pub mod workers;

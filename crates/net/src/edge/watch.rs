@@ -1,7 +1,8 @@
 //! Watches over connections: who is too slow, who is idle, who must go.
 //!
 //! A connection has no timers of its own. It notes in a few atomics what it is doing, and one
-//! sweep per listener looks at all of them, so that a request costs no timer and no lock.
+//! sweep per listener looks at all of them, so that a request costs no timer, and no lock but that
+//! of its own connection's list of streams.
 
 use std::collections::HashMap;
 use std::io;
@@ -48,10 +49,11 @@ pub(crate) struct Watch {
     idle_since: AtomicU64,
     head_since: AtomicU64,
     stuck_since: AtomicU64,
+    streams: Arc<Register<Flow>>,
 }
 
-impl Watch {
-    fn new() -> Self {
+impl Default for Watch {
+    fn default() -> Self {
         Self {
             start: Instant::now(),
             command: AtomicU8::new(Command::Run as u8),
@@ -62,16 +64,19 @@ impl Watch {
             idle_since: AtomicU64::new(1),
             head_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
+            streams: Arc::default(),
         }
     }
+}
 
+impl Watch {
     fn at(&self, now: Instant) -> u64 {
         u64::try_from(now.duration_since(self.start).as_millis())
             .unwrap_or(u64::MAX)
             .max(1)
     }
 
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.at(Instant::now())
     }
 
@@ -91,7 +96,12 @@ impl Watch {
         }
     }
 
-    /// Its answer has been handed over whole, or given up.
+    /// It came on a stream of HTTP/2, which is watched by itself.
+    pub(crate) fn stream_begins(&self) -> Registered<Flow> {
+        self.streams.add()
+    }
+
+    /// Its answer has left whole, or was given up.
     pub(crate) fn request_ends(&self) {
         self.idle_since.store(self.now(), Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -140,7 +150,7 @@ impl Watch {
             return Command::Cut;
         }
         if self.in_flight.load(Ordering::Relaxed) > 0 {
-            return Command::Run;
+            return self.verdict_on_streams(patience, now);
         }
         if !self.served.load(Ordering::Relaxed) && longer_than(&self.idle_since, patience.header) {
             return Command::Cut;
@@ -150,67 +160,136 @@ impl Watch {
         {
             return Command::Cut;
         }
+        // Who is asked to go and has nothing to wait for goes.
+        if longer_than(&self.idle_since, patience.idle + patience.write) {
+            return Command::Cut;
+        }
         if longer_than(&self.idle_since, patience.idle) {
             return Command::Drain;
         }
         Command::Run
     }
-}
 
-/// The connections of one listener.
-#[derive(Debug, Default)]
-pub(crate) struct Register {
-    watches: Mutex<Watches>,
-}
-
-#[derive(Debug, Default)]
-struct Watches {
-    next: u64,
-    all: HashMap<u64, Arc<Watch>>,
-}
-
-/// A connection's entry; removed when dropped.
-#[derive(Debug)]
-pub(crate) struct Registered {
-    register: Arc<Register>,
-    number: u64,
-    pub(crate) watch: Arc<Watch>,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        self.register.watches.lock().all.remove(&self.number);
+    /// One stream that its client leaves alone can't be ended alone once its bytes are queued. The
+    /// others, which may be other people's behind one proxy, get the same time again to end.
+    fn verdict_on_streams(&self, patience: &Patience, now: u64) -> Command {
+        let entries = self.streams.entries.lock();
+        let stuck = entries.all.values().map(|flow| flow.stuck_for(now)).max();
+        let stuck = Duration::from_millis(stuck.unwrap_or_default());
+        if stuck > patience.write * 2 {
+            Command::Cut
+        } else if stuck > patience.write {
+            Command::Drain
+        } else {
+            Command::Run
+        }
     }
 }
 
-impl Register {
-    pub(crate) fn add(self: &Arc<Self>) -> Registered {
-        let watch = Arc::new(Watch::new());
-        let mut watches = self.watches.lock();
-        let number = watches.next;
-        watches.next += 1;
-        watches.all.insert(number, Arc::clone(&watch));
+/// The answer on one stream of HTTP/2. Times are those of its connection's [`Watch`].
+///
+/// A stream that has nothing to send, like one of events while nothing happens, is never stuck.
+#[derive(Debug, Default)]
+pub(crate) struct Flow {
+    /// Pieces that were handed over and have not left whole.
+    pieces: AtomicU32,
+    /// When the first of them began to wait, or bytes left.
+    moved: AtomicU64,
+}
+
+impl Flow {
+    pub(crate) fn piece_waits(&self, now: u64) {
+        if self.pieces.load(Ordering::Relaxed) == 0 {
+            self.moved.store(now, Ordering::Relaxed);
+        }
+        self.pieces.fetch_add(1, Ordering::Release);
+    }
+
+    pub(crate) fn bytes_left(&self, now: u64) {
+        self.moved.store(now, Ordering::Relaxed);
+    }
+
+    pub(crate) fn piece_left(&self, now: u64) {
+        self.moved.store(now, Ordering::Relaxed);
+        self.pieces.fetch_sub(1, Ordering::Release);
+    }
+
+    /// How long its client has taken nothing of what waits, in milliseconds.
+    fn stuck_for(&self, now: u64) -> u64 {
+        if self.pieces.load(Ordering::Acquire) == 0 {
+            return 0;
+        }
+        now.saturating_sub(self.moved.load(Ordering::Relaxed))
+    }
+}
+
+/// The connections of one listener, or the streams of one connection.
+#[derive(Debug)]
+pub(crate) struct Register<T> {
+    entries: Mutex<Entries<T>>,
+}
+
+#[derive(Debug)]
+struct Entries<T> {
+    next: u64,
+    all: HashMap<u64, Arc<T>>,
+}
+
+/// An entry; removed when dropped.
+#[derive(Debug)]
+pub(crate) struct Registered<T> {
+    register: Arc<Register<T>>,
+    number: u64,
+    pub(crate) entry: Arc<T>,
+}
+
+impl<T> Drop for Registered<T> {
+    fn drop(&mut self) {
+        self.register.entries.lock().all.remove(&self.number);
+    }
+}
+
+impl<T> Default for Register<T> {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::new(Entries {
+                next: 0,
+                all: HashMap::new(),
+            }),
+        }
+    }
+}
+
+impl<T: Default> Register<T> {
+    pub(crate) fn add(self: &Arc<Self>) -> Registered<T> {
+        let entry = Arc::new(T::default());
+        let mut entries = self.entries.lock();
+        let number = entries.next;
+        entries.next += 1;
+        entries.all.insert(number, Arc::clone(&entry));
         Registered {
             register: Arc::clone(self),
             number,
-            watch,
+            entry,
         }
     }
+}
 
+impl Register<Watch> {
     pub(crate) fn len(&self) -> usize {
-        self.watches.lock().all.len()
+        self.entries.lock().all.len()
     }
 
     /// Tells those who took too long to leave.
     pub(crate) fn sweep(&self, patience: &Patience, now: Instant) {
-        for watch in self.watches.lock().all.values() {
+        for watch in self.entries.lock().all.values() {
             watch.tell(watch.verdict(patience, now));
         }
     }
 
     /// Tells all.
     pub(crate) fn tell(&self, command: Command) {
-        for watch in self.watches.lock().all.values() {
+        for watch in self.entries.lock().all.values() {
             watch.tell(command);
         }
     }
@@ -300,7 +379,7 @@ mod tests {
     // SEC-61
     #[tokio::test(start_paused = true)]
     async fn who_never_sends_a_request_is_cut() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         assert_eq!(verdict_after(&watch, 9).await, Command::Run);
         assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
     }
@@ -308,7 +387,7 @@ mod tests {
     // SEC-61
     #[tokio::test(start_paused = true)]
     async fn a_later_request_has_the_same_time_for_its_headers() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         watch.request_begins(http::Version::HTTP_11);
         assert_eq!(verdict_after(&watch, 600).await, Command::Run);
         watch.request_ends();
@@ -321,18 +400,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_is_idle_for_long_is_sent_away() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         watch.request_begins(http::Version::HTTP_2);
         watch.request_ends();
         watch.bytes_arrived();
         assert_eq!(verdict_after(&watch, 74).await, Command::Run);
         assert_eq!(verdict_after(&watch, 2).await, Command::Drain);
+        assert_eq!(verdict_after(&watch, 28).await, Command::Drain);
+        assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
     }
 
     // SEC-61
     #[tokio::test(start_paused = true)]
     async fn who_stops_reading_is_cut() {
-        let watch = Watch::new();
+        let watch = Watch::default();
         watch.request_begins(http::Version::HTTP_11);
         watch.wrote(false);
         assert_eq!(verdict_after(&watch, 29).await, Command::Run);
@@ -340,5 +421,36 @@ mod tests {
         watch.wrote(false);
         assert_eq!(verdict_after(&watch, 29).await, Command::Run);
         assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_one_stream_alone_is_sent_away_and_then_cut() {
+        let watch = Watch::default();
+        watch.request_begins(http::Version::HTTP_2);
+        let stuck = watch.stream_begins();
+        stuck.entry.piece_waits(watch.now());
+        assert_eq!(verdict_after(&watch, 29).await, Command::Run);
+        stuck.entry.bytes_left(watch.now());
+        stuck.entry.piece_waits(watch.now());
+        watch.request_begins(http::Version::HTTP_2);
+        let busy = watch.stream_begins();
+        assert_eq!(verdict_after(&watch, 29).await, Command::Run);
+        busy.entry.piece_waits(watch.now());
+        busy.entry.piece_left(watch.now());
+        assert_eq!(verdict_after(&watch, 2).await, Command::Drain);
+        assert_eq!(verdict_after(&watch, 28).await, Command::Drain);
+        assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_with_nothing_to_send_is_not_stuck() {
+        let watch = Watch::default();
+        watch.request_begins(http::Version::HTTP_2);
+        let quiet = watch.stream_begins();
+        quiet.entry.piece_waits(watch.now());
+        quiet.entry.piece_left(watch.now());
+        assert_eq!(verdict_after(&watch, 600).await, Command::Run);
     }
 }

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use net::body::{Body, BoxError};
 use net::edge::client_ip::TrustedProxies;
@@ -51,9 +53,7 @@ async fn a_request_is_answered_over_http_1() {
 async fn a_request_is_answered_over_http_2() {
     let served = serve(says("hello")).await;
     let io = TokioIo::new(served.connect().await);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     TaskTracker::new().spawn(connection);
     let request =
         Request::get(format!("http://{}/", served.address)).body(Full::<Bytes>::default());
@@ -192,15 +192,18 @@ async fn a_connection_is_kept_between_requests() {
     }
 }
 
+/// Tells when it was dropped, and whatever holds it.
+struct Flag(Arc<AtomicBool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 // SEC-61
 #[tokio::test]
 async fn a_client_that_stops_reading_is_cut_off() {
-    struct Flag(Arc<AtomicBool>);
-    impl Drop for Flag {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-    }
     let dropped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&dropped);
     let site = SiteFn(move |_, _| {
@@ -217,23 +220,109 @@ async fn a_client_that_stops_reading_is_cut_off() {
     until(|| dropped.load(Ordering::SeqCst)).await;
 }
 
+/// Two events, each after more time than a client has to take what waits for it.
+fn quiet_events() -> Response<Body> {
+    let events = stream::unfold(0, |number| async move {
+        tokio::time::sleep(Duration::from_millis(700)).await;
+        let event = Ok::<_, BoxError>(Bytes::from(format!("data: {number}\n\n")));
+        (number < 2).then_some((event, number + 1))
+    });
+    Response::new(Body::from_stream(events))
+}
+
 // SEC-61
 #[tokio::test]
 async fn a_quiet_event_stream_is_not_cut_off() {
-    let site = SiteFn(|_, _| async {
-        let events = stream::unfold(0, |number| async move {
-            tokio::time::sleep(Duration::from_millis(500)).await;
-            let event = Ok::<_, BoxError>(Bytes::from(format!("data: {number}\n\n")));
-            (number < 2).then_some((event, number + 1))
-        });
-        Response::new(Body::from_stream(events))
-    });
-    let served = serve_limited(Arc::new(site), impatient()).await;
+    let served = serve_limited(
+        Arc::new(SiteFn(|_, _| async { quiet_events() })),
+        impatient(),
+    )
+    .await;
     let answer = served.exchange(GET).await;
     assert!(
         answer.contains("data: 0\n") && answer.contains("data: 1\n"),
         "{answer}"
     );
+}
+
+/// 64 KiB in memory.
+struct Large {
+    bytes: Vec<u8>,
+    _flag: Flag,
+}
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Sends a GET over HTTP/2 and reads no further than the headers.
+async fn get_http_2(
+    sender: &mut SendRequest<Full<Bytes>>,
+    served: &Served,
+    path: &str,
+) -> Response<Incoming> {
+    let request = Request::get(format!("http://{}{path}", served.address));
+    let request = request.body(Full::default()).unwrap();
+    within(sender.send_request(request)).await.unwrap()
+}
+
+/// Fetches one large answer with this window and leaves it alone, beside a quiet stream of events.
+async fn leaves_a_stream_alone(window: u32) {
+    let dropped = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&dropped);
+    let site = SiteFn(move |request: Request<Body>, _| {
+        let body = if request.uri().path() == "/events" {
+            Body::from_stream(stream::pending::<Result<Bytes, BoxError>>())
+        } else {
+            Body::full(Bytes::from_owner(Large {
+                bytes: vec![b'x'; 64 * 1024],
+                _flag: Flag(Arc::clone(&flag)),
+            }))
+        };
+        async move { Response::new(body) }
+    });
+    let served = serve_limited(Arc::new(site), impatient()).await;
+    let io = TokioIo::new(served.connect().await);
+    let (mut sender, connection) = http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(window)
+        .handshake(io)
+        .await
+        .unwrap();
+    let connection = TaskTracker::new().spawn(connection);
+    let _events = get_http_2(&mut sender, &served, "/events").await;
+    let _unread = get_http_2(&mut sender, &served, "/").await;
+    until(|| dropped.load(Ordering::SeqCst)).await;
+    drop(within(connection).await.unwrap());
+}
+
+// SEC-61, SEC-79
+#[tokio::test]
+async fn a_client_that_opens_no_window_is_cut_off() {
+    leaves_a_stream_alone(0).await;
+}
+
+// SEC-61, SEC-79
+#[tokio::test]
+async fn a_client_that_takes_one_byte_of_what_is_queued_is_cut_off() {
+    leaves_a_stream_alone(1).await;
+}
+
+// SEC-61
+#[tokio::test]
+async fn a_quiet_event_stream_over_http_2_is_not_cut_off() {
+    let served = serve_limited(
+        Arc::new(SiteFn(|_, _| async { quiet_events() })),
+        impatient(),
+    )
+    .await;
+    let io = TokioIo::new(served.connect().await);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    let response = get_http_2(&mut sender, &served, "/").await;
+    let events = within(response.into_body().collect()).await.unwrap();
+    assert_eq!(events.to_bytes(), "data: 0\n\ndata: 1\n\n");
 }
 
 // SEC-61
@@ -332,9 +421,7 @@ async fn a_request_that_outlasts_the_drain_is_cut() {
 async fn an_http_2_connection_is_drained() {
     let (served, go, begun) = slow_site(Limits::default()).await;
     let io = TokioIo::new(served.connect().await);
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io)
-        .await
-        .unwrap();
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
     let connection = TaskTracker::new().spawn(connection);
     let request =
         Request::get(format!("http://{}/", served.address)).body(Full::<Bytes>::default());
