@@ -86,8 +86,8 @@ impl Target {
         }
     }
 
-    /// Keeps the list of tools current until `stop`, then says good-bye to the target. To be
-    /// spawned once per target.
+    /// Keeps the list of tools current until `stop`, then says good-bye to the target when the
+    /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {
         match self {
             Self::Mcp(target) => Box::pin(target.run(stop)).await,

@@ -12,6 +12,8 @@
 //! | `ask` | (legacy) sends `elicitation/create` in mid-call and answers with what came back |
 //! | `query` | needs the header `Mcp-Param-Region` when `region` is given |
 //!
+//! A session that its client ends takes the requests under way in it along, as real servers have it.
+//!
 //! Everything else is [`Script::on`]: what to do for a JSON-RPC method, or for one tool.
 
 mod protocol;
@@ -281,6 +283,8 @@ struct Shared {
 #[derive(Debug, Default, Clone)]
 struct Counts {
     sessions_made: u64,
+    /// Ids of the sessions that a client ended.
+    sessions_ended: Vec<String>,
     streams_open: u64,
     connections: u64,
     /// Methods (`tools/call echo`) whose answer the peer did not wait for.

@@ -253,7 +253,8 @@ impl McpTarget {
         }
     }
 
-    /// Keeps the list of tools current until `stop`, then ends the sessions.
+    /// Keeps the list of tools current until `stop`, then ends the sessions, each after the calls
+    /// in it.
     pub async fn run(&self, stop: CancellationToken) {
         stop.run_until_cancelled(Box::pin(self.keep_current()))
             .await;

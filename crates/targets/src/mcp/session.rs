@@ -8,10 +8,13 @@ use std::time::Duration;
 use ::mcp::era::ProtocolVersion;
 use arc_swap::ArcSwapOption;
 use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use http::header::HeaderValue;
 use parking_lot::Mutex;
 use policy::call::Principal;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::agreement::Agreement;
 use super::wire::Wire;
@@ -36,6 +39,8 @@ pub(super) enum Owner {
 #[derive(Debug, Clone)]
 pub(super) struct Session {
     inner: Arc<Inner>,
+    /// Whoever was given it to use it; it is not ended under their hands.
+    _in_use: Option<TaskTrackerToken>,
 }
 
 #[derive(Debug)]
@@ -46,8 +51,13 @@ struct Inner {
 
 impl Session {
     pub(super) fn new(version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
+        Self::of(Arc::new(Inner { version, id }))
+    }
+
+    const fn of(inner: Arc<Inner>) -> Self {
         Self {
-            inner: Arc::new(Inner { version, id }),
+            inner,
+            _in_use: None,
         }
     }
 
@@ -84,11 +94,21 @@ struct Slot {
     making: tokio::sync::Mutex<Option<Ended>>,
     /// Milliseconds since `Sessions::began`.
     used: AtomicU64,
+    /// A token for everybody who uses the session or waits for it.
+    users: TaskTracker,
 }
 
 impl Slot {
     fn session(&self) -> Option<Session> {
-        self.session.load_full().map(|inner| Session { inner })
+        self.session.load_full().map(Session::of)
+    }
+
+    /// The session of a slot that nobody finds any more, once those who use it are done, or after
+    /// `patience`: who ends it earlier takes the answers away from calls under way.
+    async fn once_unused(&self, patience: Duration) -> Option<Session> {
+        self.users.close();
+        let _ = tokio::time::timeout(patience, self.users.wait()).await;
+        self.session()
     }
 }
 
@@ -97,13 +117,13 @@ impl Sessions {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// The slot of an owner, and a session that had to make room for it.
-    fn slot(&self, owner: Owner, limit: usize) -> (Arc<Slot>, Option<Session>) {
+    /// The slot of an owner who is going to use it, and one that had to make room for it.
+    fn slot(&self, owner: Owner, limit: usize) -> (Arc<Slot>, TaskTrackerToken, Option<Arc<Slot>>) {
         let now = self.now();
         let mut slots = self.slots.lock();
         if let Some(slot) = slots.get(&owner) {
             slot.used.store(now, Ordering::Relaxed);
-            return (Arc::clone(slot), None);
+            return (Arc::clone(slot), slot.users.token(), None);
         }
         let mut evicted = None;
         if slots.len() >= limit {
@@ -111,23 +131,20 @@ impl Sessions {
                 .iter()
                 .min_by_key(|(_, slot)| slot.used.load(Ordering::Relaxed))
                 .map(|(owner, _)| owner.clone());
-            evicted = oldest
-                .and_then(|oldest| slots.remove(&oldest))
-                .and_then(|slot| slot.session());
+            evicted = oldest.and_then(|oldest| slots.remove(&oldest));
         }
         let slot = Arc::<Slot>::default();
         slot.used.store(now, Ordering::Relaxed);
         slots.insert(owner, Arc::clone(&slot));
-        (slot, evicted)
+        let in_use = slot.users.token();
+        (slot, in_use, evicted)
     }
 
     /// Remembers a session that was made already; returns the one it replaces.
     pub(super) fn keep(&self, owner: Owner, session: Session) -> Option<Session> {
         session.id()?;
-        let (slot, _) = self.slot(owner, usize::MAX);
-        slot.session
-            .swap(Some(session.inner))
-            .map(|inner| Session { inner })
+        let (slot, _in_use, _) = self.slot(owner, usize::MAX);
+        slot.session.swap(Some(session.inner)).map(Session::of)
     }
 
     /// The server does not know this session any more: the next request makes another.
@@ -148,26 +165,22 @@ impl Sessions {
         self.slots.lock().clear();
     }
 
-    fn take_idle(&self, limit: Duration) -> Vec<Session> {
+    fn take_idle(&self, limit: Duration) -> Vec<Arc<Slot>> {
         let limit = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let oldest = self.now().saturating_sub(limit);
         let mut idle = Vec::new();
         self.slots.lock().retain(|_, slot| {
-            let used = slot.used.load(Ordering::Relaxed) >= oldest;
+            let used = !slot.users.is_empty() || slot.used.load(Ordering::Relaxed) >= oldest;
             if !used {
-                idle.extend(slot.session());
+                idle.push(Arc::clone(slot));
             }
             used
         });
         idle
     }
 
-    fn take_all(&self) -> Vec<Session> {
-        self.slots
-            .lock()
-            .drain()
-            .filter_map(|(_, slot)| slot.session())
-            .collect()
+    fn take_all(&self) -> Vec<Arc<Slot>> {
+        self.slots.lock().drain().map(|(_, slot)| slot).collect()
     }
 }
 
@@ -181,14 +194,23 @@ impl McpTarget {
         if !agreement.has_sessions {
             return Ok(Session::new(agreement.version, None));
         }
-        let (slot, evicted) = self.sessions.slot(owner, self.settings.limits.sessions);
+        let (slot, in_use, evicted) = self.sessions.slot(owner, self.settings.limits.sessions);
         if let Some(evicted) = evicted {
-            self.end_in_background(evicted);
+            let (wire, patience) = (self.wire.clone(), self.settings.timeouts.total);
+            self.tracker.spawn(async move {
+                if let Some(session) = evicted.once_unused(patience).await {
+                    farewell(&wire, &session).await;
+                }
+            });
         }
-        match slot.session() {
-            Some(session) => Ok(session),
-            None => Box::pin(self.make_session(&slot)).await,
-        }
+        let session = match slot.session() {
+            Some(session) => session,
+            None => Box::pin(self.make_session(&slot)).await?,
+        };
+        Ok(Session {
+            _in_use: Some(in_use),
+            ..session
+        })
     }
 
     async fn make_session(&self, slot: &Slot) -> Result<Session, CallError> {
@@ -216,6 +238,8 @@ impl McpTarget {
         }
     }
 
+    /// Ends the sessions: those that nobody uses at once, the others when the calls in them are
+    /// over. No call outlasts its total timeout.
     pub(super) async fn end_all_sessions(&self) {
         self.end(self.sessions.take_all()).await;
     }
@@ -226,10 +250,17 @@ impl McpTarget {
             .spawn(async move { farewell(&wire, &session).await });
     }
 
-    async fn end(&self, sessions: Vec<Session>) {
-        futures_util::stream::iter(sessions)
+    async fn end(&self, slots: Vec<Arc<Slot>>) {
+        let patience = self.settings.timeouts.total;
+        let unused: FuturesUnordered<_> = slots
+            .iter()
+            .map(|slot| slot.once_unused(patience))
+            .collect();
+        unused
             .for_each_concurrent(FAREWELLS, |session| async move {
-                farewell(&self.wire, &session).await;
+                if let Some(session) = session {
+                    farewell(&self.wire, &session).await;
+                }
             })
             .await;
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use targets::error::CallError;
+use targets::reply::{Message, Reply};
 use testkit::fake_mcp::{Act, Script};
 
 use crate::world::{answer, text, world, world_with};
@@ -116,6 +117,119 @@ async fn all_sessions_are_ended_at_the_end() {
     }
     world.tracker.close();
     world.tracker.wait().await;
+}
+
+// UC-8
+#[tokio::test]
+async fn a_session_with_a_call_under_way_is_ended_after_the_call() {
+    let drip = Act::Drip(Duration::from_millis(10));
+    let world = world(Script::legacy().on("tools/call progress", drip)).await;
+    let stop = world.run();
+    world.call_as("bob", "echo", "{}").await.unwrap();
+    let Ok(Reply::Stream(mut stream)) = world.call_with_progress("progress").await else {
+        panic!("a stream")
+    };
+    let alice = session_of(&world.fake, 1);
+
+    stop.cancel();
+    world
+        .fake
+        .until("the unused sessions are ended", |fake| {
+            fake.sessions() == [alice.as_str()]
+        })
+        .await
+        .unwrap();
+    for _ in 0..20 {
+        let message = stream.next().await;
+        assert!(
+            matches!(message, Some(Ok(Message::Notification { .. }))),
+            "{message:?}"
+        );
+    }
+    assert_eq!(world.fake.sessions(), [alice]);
+    drop(stream);
+    world.tracker.close();
+    world.tracker.wait().await;
+    assert!(world.fake.sessions().is_empty());
+    let methods = world.fake.methods();
+    let last = methods.last_chunk::<2>().unwrap();
+    assert_eq!(last, &["notifications/cancelled", "DELETE"]);
+}
+
+// UC-8
+#[tokio::test]
+async fn a_call_under_way_is_answered_although_the_target_is_given_up() {
+    let slow = Act::Slow(Duration::from_millis(300));
+    let world = world(Script::legacy().on("tools/call echo", slow)).await;
+    let stop = world.run();
+    let giving_up = async {
+        world
+            .fake
+            .until("it is called", |fake| {
+                !fake.seen_of("tools/call").is_empty()
+            })
+            .await
+            .unwrap();
+        stop.cancel();
+    };
+    let (reply, ()) = tokio::join!(world.call("echo", r#"{"a":1}"#), giving_up);
+    assert_eq!(text(&answer(reply)), r#"{"a":1}"#);
+    world.tracker.close();
+    world.tracker.wait().await;
+    assert!(world.fake.sessions().is_empty());
+}
+
+// UC-8
+#[tokio::test]
+async fn a_call_that_nobody_reads_does_not_keep_its_session_for_ever() {
+    let drip = Act::Drip(Duration::from_millis(10));
+    let world = world_with(
+        Script::legacy().on("tools/call progress", drip),
+        |settings| {
+            settings.timeouts.total = Duration::from_millis(400);
+        },
+    )
+    .await;
+    let stop = world.run();
+    let unread = world.call_with_progress("progress").await.unwrap();
+    stop.cancel();
+    world
+        .fake
+        .until("no session is left", |fake| fake.sessions().is_empty())
+        .await
+        .unwrap();
+    drop(unread);
+}
+
+// UC-8
+#[tokio::test]
+async fn a_session_that_makes_room_is_ended_after_the_call_in_it() {
+    let drip = Act::Drip(Duration::from_millis(10));
+    let world = world_with(
+        Script::legacy().on("tools/call progress", drip),
+        |settings| settings.limits.sessions = 1,
+    )
+    .await;
+    let Ok(Reply::Stream(mut stream)) = world.call_with_progress("progress").await else {
+        panic!("a stream")
+    };
+    let alice = session_of(&world.fake, 0);
+    world.call_as("bob", "echo", "{}").await.unwrap();
+    for _ in 0..20 {
+        let message = stream.next().await;
+        assert!(
+            matches!(message, Some(Ok(Message::Notification { .. }))),
+            "{message:?}"
+        );
+    }
+    drop(stream);
+    world
+        .fake
+        .until("the session is ended", |fake| {
+            !fake.sessions().contains(&alice)
+        })
+        .await
+        .unwrap();
 }
 
 // UC-8

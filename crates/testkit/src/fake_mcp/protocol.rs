@@ -46,6 +46,7 @@ pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
         "DELETE" if script.speaks != Speaks::Modern && script.sessions => {
             let id = seen.header("mcp-session-id").unwrap_or_default();
             let gone = shared.sessions.lock().remove(id).is_some();
+            shared.note(|counts| counts.sessions_ended.push(id.to_owned()));
             return Reply::Plain(Plain::empty(if gone { 200 } else { 404 }));
         }
         _ => return Reply::Plain(Plain::empty(405)),

@@ -48,11 +48,37 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
             writer: &mut writer,
             seen: &seen,
         };
-        if !exchange.run().await? {
+        let kept_alive = tokio::select! {
+            biased;
+            kept_alive = exchange.run() => kept_alive?,
+            () = end_of_session(shared, &seen) => false,
+        };
+        if !kept_alive {
             return Ok(());
         }
     }
     Ok(())
+}
+
+/// Waits until the client ends the session that a POST of its belongs to.
+async fn end_of_session(shared: &Shared, seen: &Seen) {
+    let session = seen
+        .header("mcp-session-id")
+        .filter(|_| seen.verb == "POST");
+    let ended = |id: &str| {
+        let counts = shared.counts.lock();
+        counts.sessions_ended.iter().any(|ended| ended == id)
+    };
+    let mut changed = shared.changed.subscribe();
+    loop {
+        changed.mark_unchanged();
+        if session.is_some_and(ended) {
+            return;
+        }
+        if changed.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
 
 struct Exchange<'a> {
