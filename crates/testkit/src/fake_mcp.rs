@@ -59,6 +59,8 @@ pub enum Answers {
 pub enum Act {
     /// Wait, then answer as usual.
     Slow(Duration),
+    /// Wait, then do something else.
+    After(Duration, Box<Self>),
     /// Never answer.
     Hang,
     /// Send the head of an SSE answer, then nothing.

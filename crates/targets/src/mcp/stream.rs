@@ -11,6 +11,7 @@ use ::mcp::method::Method;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use tokio::sync::Notify;
+use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
 use super::call::Bounds;
@@ -24,8 +25,9 @@ use crate::reply::{Answer, Message, Reply};
 const ASIDE: Duration = Duration::from_secs(5);
 /// Reconnections in a row that bring nothing.
 const FRUITLESS: u8 = 5;
-/// The pause before a reconnection if the server does not say, and the longest it may say.
+/// The pause before a reconnection if the server does not say, and what it may say.
 const PAUSE: Duration = Duration::from_secs(1);
+const SHORTEST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static(::mcp::header::LAST_EVENT_ID);
@@ -114,6 +116,9 @@ pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
     )
 }
 
+/// A pause, and an attempt to take a stream up again; `None` if another one may have more success.
+type Reconnecting = ReusableBoxFuture<'static, Result<Option<Events>, CallError>>;
+
 /// The messages of a call, in order; the last one is the answer. Dropping it cancels the call.
 #[derive(Debug)]
 pub struct Messages {
@@ -125,6 +130,8 @@ pub struct Messages {
     bounds: Bounds,
     /// A message that was read ahead.
     ahead: Option<Message>,
+    /// The stream broke off. Kept here, so that it goes on where a dropped future left it.
+    reconnecting: Option<Reconnecting>,
     resumes_left: u8,
     first_byte: Duration,
     tools_changed: Arc<Notify>,
@@ -145,6 +152,7 @@ impl Messages {
             progress_token,
             bounds,
             ahead: None,
+            reconnecting: None,
             resumes_left: FRUITLESS,
             first_byte: target.settings.timeouts.first_byte,
             tools_changed: Arc::clone(&target.poke),
@@ -194,6 +202,7 @@ impl Messages {
             Err(_) => {
                 // Closes the connection, and cancels in the session era.
                 self.events = None;
+                self.reconnecting = None;
                 self.origin.in_flight = None;
             }
         }
@@ -202,18 +211,27 @@ impl Messages {
 
     async fn advance(&mut self) -> Result<Message, CallError> {
         loop {
+            while let Some(reconnecting) = &mut self.reconnecting {
+                let outcome = reconnecting.await;
+                self.reconnecting = None;
+                match outcome? {
+                    Some(events) => self.events = Some(events),
+                    None => self.reconnecting = Some(self.reconnect()?),
+                }
+            }
             let Some(events) = &mut self.events else {
                 return Err(CallError::ClosedMidStream);
             };
             let event = match events.next().await {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
-                    // Rare, and large: boxed, so that a call without it stays small.
-                    Box::pin(self.resume()).await?;
+                    self.reconnecting = Some(self.reconnect()?);
                     continue;
                 }
                 Err(error) => return Err(error),
             };
+            // Even without data it says that the call goes on: a server may end the stream of a long
+            // call as often as it likes and let us ask now and then (TL-7).
             self.resumes_left = FRUITLESS;
             if event.data.trim_ascii().is_empty() {
                 continue;
@@ -285,7 +303,7 @@ impl Messages {
 
     /// The stream broke off or was ended before the answer. In the session era it can be taken up
     /// again where it stopped (UC-8, TL-7); in the modern one the request is lost (UC-7).
-    async fn resume(&mut self) -> Result<(), CallError> {
+    fn reconnect(&mut self) -> Result<Reconnecting, CallError> {
         let (Some(events), Some(in_flight)) = (&self.events, &self.origin.in_flight) else {
             return Err(CallError::ClosedMidStream);
         };
@@ -295,26 +313,27 @@ impl Messages {
         let (Some(last), true) = (last, in_flight.has_session_id()) else {
             return Err(CallError::ClosedMidStream);
         };
-        let pause = events.retry().unwrap_or(PAUSE).min(LONGEST_PAUSE);
-        loop {
-            self.resumes_left = self
-                .resumes_left
-                .checked_sub(1)
-                .ok_or(CallError::ClosedMidStream)?;
+        self.resumes_left = self
+            .resumes_left
+            .checked_sub(1)
+            .ok_or(CallError::ClosedMidStream)?;
+        let retry = events.retry();
+        let pause = retry.unwrap_or(PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        let (wire, session) = (in_flight.wire.clone(), in_flight.session.clone());
+        let first_byte = self.first_byte;
+        Ok(ReusableBoxFuture::new(async move {
             tokio::time::sleep(pause).await;
-            let session = &in_flight.session;
             let mut headers = Wire::headers(Some(session.version()), session.id());
             headers.insert(LAST_EVENT_ID, last.clone());
-            let received = match in_flight.wire.get(headers, self.first_byte).await {
+            let received = match wire.get(headers, first_byte).await {
                 Ok(received) => received,
-                Err(CallError::Unreachable(_) | CallError::NoAnswer(_)) => continue,
+                Err(CallError::Unreachable(_) | CallError::NoAnswer(_)) => return Ok(None),
                 Err(error) => return Err(error),
             };
             if !received.status().is_success() || received.content() != Content::Events {
                 return Err(CallError::ClosedMidStream);
             }
-            self.events = Some(received.events().after(&last));
-            return Ok(());
-        }
+            Ok(Some(received.events().after(&last, retry)))
+        }))
     }
 }

@@ -247,6 +247,7 @@ impl Received {
             decoded: Vec::new(),
             idle: self.idle,
             resumed_after: None,
+            earlier_retry: None,
         }
     }
 }
@@ -261,6 +262,8 @@ pub(super) struct Events {
     idle: Duration,
     /// The event after which this stream took up an earlier one.
     resumed_after: Option<Box<str>>,
+    /// What that one said about the pause before it is taken up.
+    earlier_retry: Option<Duration>,
 }
 
 impl Events {
@@ -270,9 +273,10 @@ impl Events {
         self
     }
 
-    /// This stream goes on where an earlier one stopped.
-    pub(super) fn after(mut self, last: &HeaderValue) -> Self {
+    /// This stream goes on where an earlier one stopped, whose pause holds until it says another.
+    pub(super) fn after(mut self, last: &HeaderValue, retry: Option<Duration>) -> Self {
         self.resumed_after = last.to_str().ok().map(Box::from);
+        self.earlier_retry = retry;
         self
     }
 
@@ -286,7 +290,8 @@ impl Events {
 
     /// How long the server wants us to wait before taking the stream up again.
     pub(super) fn retry(&self) -> Option<Duration> {
-        self.decoder.retry().map(Duration::from_millis)
+        let said = self.decoder.retry().map(Duration::from_millis);
+        said.or(self.earlier_retry)
     }
 
     /// The next event; `None` at the end of the body.
@@ -335,5 +340,33 @@ impl Events {
                 let _ = tokio::time::timeout(TAIL, at_end).await;
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(text: &'static str) -> Events {
+        let received = Received {
+            response: Response::new(Body::full(text)),
+            idle: Duration::from_secs(1),
+            limit: 1_000,
+        };
+        received.events()
+    }
+
+    // UC-8, TL-7
+    #[tokio::test]
+    async fn a_stream_that_goes_on_knows_what_the_earlier_one_said_until_it_says_otherwise() {
+        let last = HeaderValue::from_static("7");
+        let said = Some(Duration::from_secs(15));
+        let mut silent = events("data:\n\n").after(&last, said);
+        silent.next().await.unwrap();
+        assert_eq!((silent.last_event_id(), silent.retry()), (Some("7"), said));
+        let mut other = events("id: 8\nretry: 20\ndata:\n\n").after(&last, said);
+        other.next().await.unwrap();
+        let said = Some(Duration::from_millis(20));
+        assert_eq!((other.last_event_id(), other.retry()), (Some("8"), said));
     }
 }

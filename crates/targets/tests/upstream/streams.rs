@@ -11,6 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::world::{answer, drain, result, text, tool_call, world, world_with};
 
+const LOG: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{ "n":1.0 }}}"#;
+
 // TL-9
 #[tokio::test]
 async fn progress_arrives_with_the_clients_own_token() {
@@ -66,9 +68,8 @@ async fn progress_of_somebody_elses_call_is_dropped() {
 
 #[tokio::test]
 async fn log_messages_pass_byte_for_byte() {
-    let log = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{ "n":1.0 }}}"#;
     let events = format!(
-        "data: {log}\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{{\"content\":[]}}}}\n\n"
+        "data: {LOG}\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{{\"content\":[]}}}}\n\n"
     );
     let world = world(Script::legacy().on("tools/call", Act::Events(events))).await;
     let messages = drain(world.call("echo", "{}").await).await;
@@ -79,7 +80,7 @@ async fn log_messages_pass_byte_for_byte() {
     else {
         panic!("{messages:?}")
     };
-    assert_eq!(raw, log);
+    assert_eq!(raw, LOG);
 }
 
 // UC-12
@@ -312,6 +313,57 @@ async fn a_legacy_stream_that_was_ended_early_is_taken_up_again() {
     let get = world.fake.seen_of("GET").pop().unwrap();
     assert_eq!(get.header("last-event-id"), Some("7"));
     assert!(get.header("mcp-session-id").is_some());
+}
+
+// UC-8, TL-7
+#[tokio::test]
+async fn a_stream_is_taken_up_again_however_often_the_future_is_dropped() {
+    let first = format!("id: 7\nretry: 400\ndata: {LOG}\n\n");
+    let second = "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"late\":true}}\n\n";
+    let late = Box::new(Act::Events(second.to_owned()));
+    let script = Script::legacy()
+        .on("tools/call", Act::Events(first))
+        .on("GET", Act::After(Duration::from_millis(400), late));
+    let world = world(script).await;
+    let Ok(Reply::Stream(mut stream)) = world.call("echo", "{}").await else {
+        panic!("a stream")
+    };
+    let log = stream.next().await;
+    assert!(
+        matches!(log, Some(Ok(Message::Notification { .. }))),
+        "{log:?}"
+    );
+    // As the gateway does it, between two comments that keep its client's connection alive.
+    let last = loop {
+        let patience = Duration::from_millis(20);
+        if let Ok(message) = tokio::time::timeout(patience, stream.next()).await {
+            break message;
+        }
+    };
+    let Some(Ok(Message::Answer(answer))) = last else {
+        panic!("an answer: {last:?}")
+    };
+    assert_eq!(result(&answer), r#"{"late":true}"#);
+    assert_eq!(world.fake.seen_of("GET").len(), 1);
+}
+
+// UC-8, TL-7
+#[tokio::test]
+async fn a_server_that_wants_no_pause_is_not_asked_without_one() {
+    let primed = Act::Events("id: 7\nretry: 0\ndata:\n\n".to_owned());
+    let script = Script::legacy()
+        .on("tools/call", primed.clone())
+        .on("GET", primed);
+    let world = world_with(script, |settings| {
+        settings.timeouts.total = Duration::from_millis(600);
+    })
+    .await;
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(
+        matches!(error, CallError::TimedOut(Stage::Total)),
+        "{error:?}"
+    );
+    assert!(world.fake.seen_of("GET").len() <= 2);
 }
 
 // UC-7

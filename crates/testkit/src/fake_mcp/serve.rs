@@ -105,6 +105,12 @@ impl Exchange<'_> {
             Some(Act::DemandHeader(name)) if self.seen.header(name).is_some() => {
                 self.answer().await
             }
+            Some(Act::After(delay, act)) => {
+                tokio::select! {
+                    () = wire::closed(self.reader) => { self.abandoned(); Ok(false) }
+                    () = tokio::time::sleep(delay) => self.misbehave(*act, &message).await,
+                }
+            }
             Some(act) => self.misbehave(act, &message).await,
         }
     }
@@ -130,7 +136,7 @@ impl Exchange<'_> {
             .cloned()
             .unwrap_or(Value::Null);
         match act {
-            Act::Slow(_) | Act::Close => Ok(false),
+            Act::Slow(_) | Act::After(..) | Act::Close => Ok(false),
             Act::Hang => self.wait_for_the_peer_to_leave().await,
             Act::HangAfterHead => {
                 wire::start_events(self.writer, &[]).await?;
