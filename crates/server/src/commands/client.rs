@@ -20,13 +20,13 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     };
     let plan = Plan::new(Loaded::read(&in_realm.source.config)?)?;
     commands::ensure_kept(&plan)?;
-    let realm = commands::realm(&plan, in_realm.realm.as_deref())?;
+    let realm = &commands::realm(&plan, in_realm.realm.as_deref())?.name;
     commands::runtime()?.block_on(async {
         let (store, _) = database::open(&plan.storage).await?;
         let done = match command {
-            Command::List(_) => list(&store, &realm).await,
-            Command::Approve(options) => decide(&store, &realm, options, Verdict::Approved).await,
-            Command::Deny(options) => decide(&store, &realm, options, Verdict::Denied).await,
+            Command::List(_) => list(&store, realm).await,
+            Command::Approve(options) => decide(&store, realm, options, Verdict::Approved).await,
+            Command::Deny(options) => decide(&store, realm, options, Verdict::Denied).await,
         };
         store.close().await;
         done

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
-use model::realm::RealmName;
+use model::realm::Realm;
 use store::url::StoreUrl;
 use zeroize::Zeroizing;
 
@@ -100,7 +100,7 @@ fn ensure_kept(plan: &Plan) -> anyhow::Result<()> {
 }
 
 /// The realm that is meant; without a name, the only one.
-fn realm(plan: &Plan, wanted: Option<&str>) -> anyhow::Result<RealmName> {
+fn realm<'a>(plan: &'a Plan, wanted: Option<&str>) -> anyhow::Result<&'a Realm> {
     let names: Vec<String> = plan
         .realms
         .iter()
@@ -116,5 +116,5 @@ fn realm(plan: &Plan, wanted: Option<&str>) -> anyhow::Result<RealmName> {
     };
     let (realm, _) =
         chosen.with_context(|| format!("there is no such realm; there are {names}"))?;
-    Ok(realm.name.clone())
+    Ok(realm)
 }

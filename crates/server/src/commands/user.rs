@@ -1,9 +1,9 @@
 //! `sekisho user`: adds users and sets their passwords. A password comes from a file or standard input, never from an
-//! argument, which everybody on the machine could read.
+//! argument, which everybody on the machine could read. A changed password ends what was begun with the old one.
 
 use anyhow::{Context as _, bail, ensure};
 use model::clock::{Clock as _, SystemClock};
-use model::realm::RealmName;
+use model::realm::{Realm, RealmName};
 use model::secret::Secret;
 use model::user::{User, Username};
 use store::Store;
@@ -31,8 +31,10 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     commands::runtime()?.block_on(async {
         let (store, _) = database::open(&plan.storage).await?;
         let done = match command {
-            Command::Add(options) => add(&store, realm, username, &password, options).await,
-            Command::Passwd(_) => passwd(&store, &realm, &username, &password).await,
+            Command::Add(options) => {
+                add(&store, realm.name.clone(), username, &password, options).await
+            }
+            Command::Passwd(_) => passwd(&store, realm, &username, &password).await,
         };
         store.close().await;
         done
@@ -73,17 +75,19 @@ async fn add(
 
 async fn passwd(
     store: &Store,
-    realm: &RealmName,
+    realm: &Realm,
     username: &Username,
     password: &Secret<String>,
 ) -> anyhow::Result<()> {
-    let user = users::find(store, realm, username).await?;
+    let user = users::find(store, &realm.name, username).await?;
     ensure!(
         store::user::set_password(store, user.id, &users::hash(password)?).await?,
         "the user was deleted in the meantime"
     );
+    let ended = users::end_all(store, user.id, &realm.lifetimes, SystemClock.now()).await?;
     talk::say(format_args!(
-        "the password of `{username}` in realm `{realm}` was changed"
+        "the password of `{username}` in realm `{}` was changed; {ended}",
+        realm.name
     ));
     Ok(())
 }

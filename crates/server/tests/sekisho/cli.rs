@@ -518,7 +518,7 @@ fn users_are_added_and_given_passwords_from_standard_input_or_a_file() {
     exit code: 0
     --- stdout
     --- stderr
-    the password of `alice` in realm `demo` was changed
+    the password of `alice` in realm `demo` was changed; login sessions ended: 0, grants to clients revoked: 0
     ");
     insta::assert_snapshot!(run(&folder, &["user", "passwd", "nobody"], "x"), @"
     exit code: 1

@@ -143,6 +143,25 @@ async fn users_and_sessions_survive_a_reload() {
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
 }
 
+// SEC-46, SEC-55
+#[tokio::test]
+async fn a_password_that_a_reload_changes_ends_what_the_old_one_began() {
+    let mut served = Served::start().await;
+    let token = Person::alice(&served.program).log_in().await.access;
+    let changed = served
+        .configuration
+        .replace("danger_literal: alice", "danger_literal: another");
+    assert_ne!(changed, served.configuration);
+    served.reload(&changed);
+    served.program.until("the reload", |program| {
+        program.log().contains("configuration was replaced")
+    });
+    let answer = Person::alice(&served.program)
+        .call(Some(&token), "my-mcp-server___add_numbers", json!({}))
+        .await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.text());
+}
+
 #[tokio::test]
 async fn a_user_who_is_declared_by_a_reload_can_log_in() {
     let mut served = Served::start().await;
