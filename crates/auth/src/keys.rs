@@ -29,6 +29,7 @@ const MAX_AGE: Duration = Duration::from_mins(1);
 pub(crate) struct RealmKeys {
     active: SigningKey,
     published: JwkSet,
+    algorithms: Vec<SigningAlgorithm>,
 }
 
 impl RealmKeys {
@@ -40,6 +41,11 @@ impl RealmKeys {
     /// What verifiers may meet: the keys that will sign, sign and did sign.
     pub(crate) const fn published(&self) -> &JwkSet {
         &self.published
+    }
+
+    /// The algorithms of the published keys, that of the signing one first: while a realm changes its own, there are two.
+    pub(crate) fn algorithms(&self) -> &[SigningAlgorithm] {
+        &self.algorithms
     }
 }
 
@@ -113,10 +119,8 @@ impl Keys {
         }
     }
 
-    /// What was read, if it still is what the realm wants.
     fn held(&self, realm: &Realm) -> Option<Held> {
-        let held = self.held.load().get(&realm.name).cloned()?;
-        (held.keys.active.alg() == alg(realm.signing_algorithm)).then_some(held)
+        self.held.load().get(&realm.name).cloned()
     }
 
     fn hold(&self, realm: &Realm, keys: Arc<RealmKeys>, read_at: Timestamp) -> Arc<RealmKeys> {
@@ -212,29 +216,31 @@ async fn create(store: &Store, realm: &Realm, state: KeyState) -> Result<(), Int
 }
 
 fn parse(realm: &Realm, stored: &[signing_key::SigningKey]) -> Result<RealmKeys, Internal> {
-    let mut active: Option<(Timestamp, SigningKey)> = None;
+    let none_active = || Internal::new(KeyError::NoneActive(realm.name.clone()));
+    let current = signing_key::current(stored, realm.signing_algorithm).ok_or_else(none_active)?;
+    let mut algorithms = vec![current.algorithm];
     let mut published = Vec::new();
     for row in stored {
-        let key =
-            SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose()).map_err(|cause| {
-                Internal::new(KeyError::Unusable {
-                    kid: row.kid.clone(),
-                    cause,
-                })
-            })?;
-        published.push(key.public().clone());
-        let since = row.state.since();
-        let newer = active.as_ref().is_none_or(|(other, _)| since > *other);
-        if row.state.is_active() && row.algorithm == realm.signing_algorithm && newer {
-            active = Some((since, key));
+        published.push(parse_one(row)?.public().clone());
+        if !algorithms.contains(&row.algorithm) {
+            algorithms.push(row.algorithm);
         }
     }
-    let (_, active) =
-        active.ok_or_else(|| Internal::new(KeyError::NoneActive(realm.name.clone())))?;
     Ok(RealmKeys {
-        active,
+        active: parse_one(current)?,
         published: JwkSet::new(published),
+        algorithms,
     })
+}
+
+fn parse_one(row: &signing_key::SigningKey) -> Result<SigningKey, Internal> {
+    let unusable = |cause| {
+        Internal::new(KeyError::Unusable {
+            kid: row.kid.clone(),
+            cause,
+        })
+    };
+    SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose()).map_err(unusable)
 }
 
 const fn alg(algorithm: SigningAlgorithm) -> Alg {

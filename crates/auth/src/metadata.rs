@@ -10,15 +10,21 @@ use oauth::metadata::server::ServerMetadata;
 use oauth::pkce;
 use oauth::response_mode::{ResponseMode, ResponseType};
 
+use crate::answer;
 use crate::cx::Cx;
 use crate::headers;
+use crate::keys::RealmKeys;
 
 /// Algorithms with which clients may sign their assertions.
 const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "RS256", "PS256", "EdDSA"];
 
 /// `GET /.well-known/oauth-authorization-server` and `GET /.well-known/openid-configuration`, under all their names.
 pub(crate) async fn get_metadata(cx: Cx) -> Response {
-    match serde_json::to_vec(&of(&cx.realm.config)) {
+    let keys = match cx.keys().await {
+        Ok(keys) => keys,
+        Err(internal) => return answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
+    };
+    match serde_json::to_vec(&of(&cx.realm.config, &keys)) {
         Ok(document) => {
             let mut response = headers::json(StatusCode::OK, document);
             response.headers_mut().insert(
@@ -35,7 +41,7 @@ pub(crate) async fn get_metadata(cx: Cx) -> Response {
 }
 
 /// The one document of a realm, for both well-known names.
-pub(crate) fn of(realm: &Realm) -> ServerMetadata {
+pub(crate) fn of(realm: &Realm, keys: &RealmKeys) -> ServerMetadata {
     let issuer = &realm.issuer;
     let methods: Vec<String> = AuthMethod::ALL.iter().map(ToString::to_string).collect();
     ServerMetadata {
@@ -58,7 +64,11 @@ pub(crate) fn of(realm: &Realm) -> ServerMetadata {
         revocation_endpoint_auth_methods_supported: methods,
         code_challenge_methods_supported: vec![pkce::METHOD.to_owned()],
         subject_types_supported: vec!["public".to_owned()],
-        id_token_signing_alg_values_supported: vec![realm.signing_algorithm.to_string()],
+        id_token_signing_alg_values_supported: keys
+            .algorithms()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
         claims_supported: [
             "iss",
             "sub",

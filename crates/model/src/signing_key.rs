@@ -103,7 +103,7 @@ impl Default for Rotation {
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Make a key that signs at once: there is none, so no cache can know another.
+    /// Make a key that signs at once: none does, of any algorithm, so no cache can know another.
     CreateActive,
     /// Make a key that is published only.
     CreatePending,
@@ -118,7 +118,15 @@ pub enum Due {
     Purge(String),
 }
 
-/// What is due for the keys of one realm and algorithm, in the order in which to do it.
+/// The key that signs for a realm that wants this algorithm: one of another algorithm as long as there is no other, so
+/// that a realm that changes its own signs with what verifiers know until they know the new one.
+pub fn current(keys: &[SigningKey], algorithm: SigningAlgorithm) -> Option<&SigningKey> {
+    keys.iter()
+        .filter(|key| key.state.is_active())
+        .max_by_key(|key| (key.algorithm == algorithm, key.state.since()))
+}
+
+/// What is due for the keys of one realm, which wants this algorithm, in the order in which to do it.
 pub fn due(
     keys: &[SigningKey],
     algorithm: SigningAlgorithm,
@@ -126,14 +134,12 @@ pub fn due(
     now: Timestamp,
 ) -> Vec<Due> {
     let mut due = Vec::new();
-    let ours = || keys.iter().filter(|key| key.algorithm == algorithm);
-    let active = ours()
-        .filter(|key| key.state.is_active())
-        .max_by_key(|key| key.state.since());
-    let pending = ours()
+    let pending = keys
+        .iter()
+        .filter(|key| key.algorithm == algorithm)
         .filter(|key| matches!(key.state, KeyState::Pending { .. }))
         .min_by_key(|key| key.state.since());
-    match (active, pending) {
+    match (current(keys, algorithm), pending) {
         (None, None) => due.push(Due::CreateActive),
         (None, Some(next)) => due.push(Due::Switch {
             to: next.kid.clone(),
@@ -141,8 +147,9 @@ pub fn due(
         }),
         (Some(current), Some(next)) => {
             let was_published = now >= next.state.since() + rotation.publish_ahead;
-            if was_published && now >= current.state.since() + rotation.period {
-                let from = ours()
+            if was_published && now >= end_of(current, algorithm, rotation) {
+                let from = keys
+                    .iter()
                     .filter(|key| key.state.is_active())
                     .map(|key| key.kid.clone())
                     .collect();
@@ -153,7 +160,7 @@ pub fn due(
             }
         }
         (Some(current), None) => {
-            if now + rotation.publish_ahead >= current.state.since() + rotation.period {
+            if now + rotation.publish_ahead >= end_of(current, algorithm, rotation) {
                 due.push(Due::CreatePending);
             }
         }
@@ -167,6 +174,16 @@ pub fn due(
         }
     }
     due
+}
+
+/// When a key that signs should have a successor: one of an algorithm that is not wanted any more, as soon as can be.
+fn end_of(current: &SigningKey, algorithm: SigningAlgorithm, rotation: &Rotation) -> Timestamp {
+    let since = current.state.since();
+    if current.algorithm == algorithm {
+        since + rotation.period
+    } else {
+        since
+    }
 }
 
 #[cfg(test)]
@@ -254,12 +271,59 @@ mod tests {
         assert_eq!(plan(&keys, 1), [Due::Purge("1".to_owned())]);
     }
 
+    /// What is due once the realm wants RS256.
+    fn plan_for_rs256(keys: &[SigningKey], days: u32) -> Vec<Due> {
+        let now = START + DAY * days;
+        due(keys, SigningAlgorithm::Rs256, &Rotation::default(), now)
+    }
+
+    // SEC-43
     #[test]
-    fn another_algorithm_needs_a_key_of_its_own() {
-        let keys = [key("1", KeyState::Active { since: START })];
+    fn a_key_of_another_algorithm_is_published_before_it_signs() {
+        let old = key("1", KeyState::Active { since: START });
         assert_eq!(
-            due(&keys, SigningAlgorithm::Rs256, &Rotation::default(), START),
-            [Due::CreateActive]
+            plan_for_rs256(std::slice::from_ref(&old), 0),
+            [Due::CreatePending]
+        );
+        let new = SigningKey {
+            algorithm: SigningAlgorithm::Rs256,
+            ..key("2", KeyState::Pending { since: START })
+        };
+        let both = [old, new];
+        assert_eq!(plan_for_rs256(&both, 0), []);
+        assert_eq!(
+            plan_for_rs256(&both, 1),
+            [Due::Switch {
+                to: "2".to_owned(),
+                from: vec!["1".to_owned()]
+            }]
+        );
+        let signing = current(&both, SigningAlgorithm::Rs256);
+        assert_eq!(signing.map(|key| key.kid.as_str()), Some("1"));
+    }
+
+    // SEC-43
+    #[test]
+    fn a_switch_retires_the_active_keys_of_every_algorithm() {
+        let keys = [
+            key("1", KeyState::Active { since: START }),
+            SigningKey {
+                algorithm: SigningAlgorithm::Rs256,
+                ..key("2", KeyState::Active { since: START })
+            },
+            SigningKey {
+                algorithm: SigningAlgorithm::Rs256,
+                ..key("3", KeyState::Pending { since: START })
+            },
+        ];
+        let signing = current(&keys, SigningAlgorithm::Rs256);
+        assert_eq!(signing.map(|key| key.kid.as_str()), Some("2"));
+        assert_eq!(
+            plan_for_rs256(&keys, 90),
+            [Due::Switch {
+                to: "3".to_owned(),
+                from: vec!["1".to_owned(), "2".to_owned()]
+            }]
         );
     }
 

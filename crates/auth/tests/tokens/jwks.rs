@@ -24,6 +24,12 @@ async fn signing_kid(world: &World) -> String {
         .unwrap()
 }
 
+async fn id_token_algorithms(world: &World) -> Vec<String> {
+    let document = world.get("/.well-known/openid-configuration", &[]).await;
+    serde_json::from_value(document.json()["id_token_signing_alg_values_supported"].clone())
+        .unwrap()
+}
+
 // SEC-42
 #[tokio::test]
 async fn only_public_halves_are_published() {
@@ -86,6 +92,39 @@ async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
 
     world.clock.advance(day);
     assert!(!published(&world).await.contains(&old));
+}
+
+// SEC-43
+#[tokio::test]
+async fn a_key_of_another_algorithm_is_published_long_before_it_signs_and_the_old_one_after() {
+    let world = World::new().await;
+    let old = signing_kid(&world).await;
+    let day = Duration::from_hours(24);
+
+    world.change(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256);
+    world.advance(60);
+    assert_eq!(signing_kid(&world).await, old);
+    let keys = published(&world).await;
+    let new = keys
+        .keys()
+        .iter()
+        .find(|key| key.alg() == Some(Alg::Rs256))
+        .and_then(|key| key.kid())
+        .expect("the next key is published")
+        .to_owned();
+    assert_eq!(id_token_algorithms(&world).await, ["ES256", "RS256"]);
+
+    world.clock.advance(day);
+    assert_eq!(signing_kid(&world).await, new);
+    assert!(
+        published(&world).await.contains(&old),
+        "tokens of the old key still verify"
+    );
+    assert_eq!(id_token_algorithms(&world).await, ["RS256", "ES256"]);
+
+    world.clock.advance(day);
+    assert!(!published(&world).await.contains(&old));
+    assert_eq!(id_token_algorithms(&world).await, ["RS256"]);
 }
 
 // SEC-43

@@ -275,6 +275,13 @@ impl World {
         )
     }
 
+    /// Changes the configuration of the realm while it serves.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Realm)) {
+        let mut realm = realm(&self.signer);
+        change(&mut realm);
+        self.server.replace_realms(vec![realm]);
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
