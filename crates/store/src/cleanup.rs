@@ -11,6 +11,10 @@ use crate::query;
 /// How long what has expired is kept, so that a late replay of a code is still recognized as one (SEC-3).
 const KEEP: Duration = Duration::from_hours(24);
 
+/// How long a host waits for a decision. Then it has to be asked for again, so that a list that strangers filled gets room
+/// by itself (SEC-33).
+const WAIT: Duration = Duration::from_hours(7 * 24);
+
 /// How many rows one transaction deletes.
 const CHUNK: u64 = 1000;
 
@@ -22,6 +26,7 @@ const STATEMENTS: &[(&str, Duration)] = &[
     (query::CLEAN_REVOCATIONS, Duration::ZERO),
     (query::CLEAN_COUNTERS, Duration::ZERO),
     (query::CLEAN_ASSERTIONS, Duration::ZERO),
+    (query::CLEAN_APPROVALS, WAIT),
 ];
 
 /// Deletes what has expired; how many rows there were.
@@ -61,7 +66,7 @@ mod tests {
     use super::*;
     use crate::counter::{self, CounterName};
     use crate::testing::{self, sample};
-    use crate::{assertion, family, grant, revocation, session};
+    use crate::{approval, assertion, family, grant, revocation, session};
 
     #[tokio::test]
     async fn only_what_has_expired_is_forgotten() {
@@ -144,5 +149,35 @@ mod tests {
                 .unwrap(),
             CHUNK + 10
         );
+    }
+
+    // SEC-33, SEC-34
+    #[tokio::test]
+    async fn a_host_waits_a_week_for_a_decision_and_a_decision_is_kept() {
+        let store = testing::open().await;
+        let realm = "demo".parse().unwrap();
+        approval::ask(&store, &realm, "old.example", sample::NOW)
+            .await
+            .unwrap();
+        let verdict = approval::Verdict::Denied;
+        approval::decide(&store, &realm, "denied.example", verdict, sample::NOW)
+            .await
+            .unwrap();
+        let later = sample::NOW + WAIT;
+        approval::ask(&store, &realm, "new.example", later)
+            .await
+            .unwrap();
+        assert_eq!(run(&store, later).await.unwrap(), 0);
+        assert_eq!(
+            run(&store, later + Duration::from_secs(1)).await.unwrap(),
+            1
+        );
+        let left: Vec<String> = approval::list(&store, &realm)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|approval| approval.host)
+            .collect();
+        assert_eq!(left, ["new.example", "denied.example"]);
     }
 }

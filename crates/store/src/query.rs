@@ -100,6 +100,8 @@ queries! {
         (SELECT token_hash FROM login_session WHERE expires_at < $1 LIMIT $2)";
     CLEAN_REVOCATIONS = "DELETE FROM revocation WHERE seq IN (SELECT seq FROM revocation WHERE until < $1 LIMIT $2)";
     CLEAN_COUNTERS = "DELETE FROM counter WHERE name IN (SELECT name FROM counter WHERE expires_at < $1 LIMIT $2)";
+    CLEAN_APPROVALS = "DELETE FROM host_approval WHERE verdict = 'pending' AND (realm, host) IN
+        (SELECT realm, host FROM host_approval WHERE verdict = 'pending' AND requested_at < $1 LIMIT $2)";
     CLEAN_ASSERTIONS = "DELETE FROM used_assertion WHERE hash IN (SELECT hash FROM used_assertion WHERE expires_at < $1 LIMIT $2)";
 }
 
