@@ -98,6 +98,9 @@ pub struct Freshness {
     pub shortest: Duration,
     /// While change notifications are being received.
     pub watched: Duration,
+    /// Before a server that does not offer its announced change notifications is asked for them
+    /// again.
+    pub not_offered: Duration,
     /// The first pause after a failure; it doubles up to `longest_pause`.
     pub first_pause: Duration,
     /// The longest pause after failures.
@@ -112,6 +115,7 @@ impl Default for Freshness {
             unknown: Duration::from_mins(1),
             shortest: Duration::from_secs(1),
             watched: Duration::from_mins(10),
+            not_offered: Duration::from_mins(5),
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             between_probes: Duration::from_secs(1),

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::mcp::era::Era;
+use ::mcp::error::Code;
 use ::mcp::jsonrpc::{self, Message};
 use ::mcp::method::Method;
 use ::mcp::raw::Raw;
@@ -13,9 +14,10 @@ use ::mcp::raw::Raw;
 use super::agreement::Agreement;
 use super::session::{Owner, Session};
 use super::stream::{answer_to, send_aside};
-use super::wire::{Again, Content, Events, Wire};
-use super::{McpTarget, outgoing};
-use crate::error::CallError;
+use super::wire::{Again, Content, Events, Received, Wire};
+use super::{McpTarget, answer, outgoing};
+use crate::error::{CallError, Stage};
+use crate::reply::{Answer, Outcome};
 
 /// Announcements that come faster than this are taken together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -28,9 +30,9 @@ const IN_ORDER: Duration = Duration::from_secs(10);
 /// How a notification stream ended.
 #[derive(Debug)]
 enum Ended {
-    /// The server does not offer it after all.
+    /// The server does not offer it after all, or not now.
     NotOffered,
-    /// It was ended or it broke; it can be opened again.
+    /// It was ended, it broke, or the server was in no state to open it; it can be opened again.
     Closed,
 }
 
@@ -81,7 +83,10 @@ impl McpTarget {
             let ended = self.listen(&agreement).await;
             self.watched.store(false, Ordering::Relaxed);
             match ended {
-                Ok(Ended::NotOffered) => changed.await,
+                Ok(Ended::NotOffered) => {
+                    let wait = jittered(freshness.not_offered);
+                    let _ = tokio::time::timeout(wait, changed).await;
+                }
                 Ok(Ended::Closed) | Err(_) => {
                     if began.elapsed() >= IN_ORDER {
                         pause = freshness.first_pause;
@@ -116,7 +121,7 @@ impl McpTarget {
             return Ok(Ended::Closed);
         }
         if !received.status().is_success() || received.content() != Content::Events {
-            return Ok(Ended::NotOffered);
+            return Ok(refused(received, Era::Session).await);
         }
         self.begin_watching();
         let mut events = received.events().with_idle(SILENCE);
@@ -143,7 +148,7 @@ impl McpTarget {
         let limit = self.settings.timeouts.handshake;
         let received = self.wire.post(headers, body, limit, Again::Yes).await?;
         if !received.status().is_success() || received.content() != Content::Events {
-            return Ok(Ended::NotOffered);
+            return Ok(refused(received, Era::Stateless).await);
         }
         let mut events = received.events().with_idle(SILENCE);
         if !self.is_acknowledged(&mut events).await? {
@@ -168,7 +173,7 @@ impl McpTarget {
         let limit = self.settings.timeouts.handshake;
         let first = match tokio::time::timeout(limit, events.next()).await {
             Ok(event) => event?,
-            Err(_) => return Ok(false),
+            Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
         };
         let Some(event) = first else {
             return Err(CallError::ClosedMidStream);
@@ -197,6 +202,27 @@ impl McpTarget {
         if method == Method::ToolsListChanged.as_str() {
             self.poke.notify_one();
         }
+    }
+}
+
+/// What an answer means that is no notification stream: only one that says so (TL-1) means that there
+/// is none; any other may be that of a server in trouble, or of a proxy before it.
+async fn refused(received: Received, era: Era) -> Ended {
+    let status = received.status();
+    if status.is_success() || matches!(status.as_u16(), 404 | 405 | 501) {
+        return Ended::NotOffered;
+    }
+    let body = received.read_explanation().await;
+    match answer::refusal(&body, era) {
+        Some(Answer {
+            outcome:
+                Outcome::Error {
+                    code: Code::METHOD_NOT_FOUND,
+                    ..
+                },
+            ..
+        }) => Ended::NotOffered,
+        _ => Ended::Closed,
     }
 }
 

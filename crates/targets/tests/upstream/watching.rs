@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use targets::mcp::Settings;
 use testkit::fake_mcp::{Act, FakeMcp, Script, tool};
 
 use crate::world::{World, world, world_with};
@@ -11,6 +12,14 @@ fn kinds() -> [Script; 3] {
         Script::modern(),
         Script::legacy(),
         Script::legacy_without_sessions(),
+    ]
+}
+
+/// The question for notifications, in each era, and a server that is asked it.
+fn questions() -> [(&'static str, Script); 2] {
+    [
+        ("GET", Script::legacy()),
+        ("subscriptions/listen", Script::modern()),
     ]
 }
 
@@ -110,10 +119,7 @@ async fn a_forgotten_session_does_not_end_the_watching() {
 // TL-1
 #[tokio::test]
 async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
-    for (what, script) in [
-        ("GET", Script::legacy()),
-        ("subscriptions/listen", Script::modern()),
-    ] {
+    for (what, script) in questions() {
         let mut script = script.on(what, Act::status(405, ""));
         script.ttl_ms = 0;
         let world = world_with(script, |settings| {
@@ -125,6 +131,68 @@ async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
         becomes(&world.fake, "new");
         world.until_listed(|names| names == ["new"]).await;
         assert_eq!(world.fake.seen_of(what).len(), 1, "{what} is asked once");
+    }
+}
+
+/// A server that answers so to the question for its notifications at first is listened to later.
+async fn recovers(question: &str, script: Script, act: Act, change: impl FnOnce(&mut Settings)) {
+    let world = world_with(script.on(question, act), |settings| {
+        settings.freshness.first_pause = Duration::from_millis(20);
+        change(settings);
+    })
+    .await;
+    world.run();
+    world
+        .fake
+        .until("it is asked", |fake| !fake.seen_of(question).is_empty())
+        .await
+        .unwrap();
+    world.fake.change(|script| script.acts.clear());
+    world
+        .fake
+        .until("it listens", |fake| fake.open_streams() == 1)
+        .await
+        .unwrap();
+}
+
+// UC-8, TM-15
+#[tokio::test]
+async fn a_server_in_trouble_is_asked_for_its_notifications_again_soon() {
+    for (question, script) in questions() {
+        for status in [408, 429, 500, 502, 503, 504] {
+            recovers(question, script.clone(), Act::status(status, ""), |_| {}).await;
+        }
+    }
+}
+
+// TM-15
+#[tokio::test]
+async fn a_server_that_acknowledges_late_is_asked_for_its_notifications_again_soon() {
+    let (question, act) = ("subscriptions/listen", Act::HangAfterHead);
+    recovers(question, Script::modern(), act, |settings| {
+        settings.timeouts.handshake = Duration::from_millis(300);
+    })
+    .await;
+}
+
+// TL-1
+#[tokio::test]
+async fn a_server_without_the_announced_stream_is_asked_for_it_again_later() {
+    let unknown = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}"#;
+    for (question, script) in questions() {
+        for act in [
+            Act::status(405, ""),
+            Act::status(501, ""),
+            Act::json("{}"),
+            Act::status(400, unknown),
+        ] {
+            recovers(question, script.clone(), act, |settings| {
+                // What was only in trouble is not asked again before the test gives up.
+                settings.freshness.first_pause = Duration::from_mins(5);
+                settings.freshness.not_offered = Duration::from_millis(20);
+            })
+            .await;
+        }
     }
 }
 
@@ -157,7 +225,7 @@ async fn a_server_that_is_down_at_first_is_listed_when_it_comes() {
     elsewhere.stop().await;
 
     let url = format!("http://{address}/mcp").parse().unwrap();
-    let mut settings = targets::mcp::Settings::new("my-server", url);
+    let mut settings = Settings::new("my-server", url);
     settings.freshness.first_pause = Duration::from_millis(20);
     let mut world = world(Script::modern()).await;
     let target =
