@@ -143,6 +143,9 @@ pub enum Violation {
     /// `tools/list` was answered without an array of tools.
     #[error("no array of tools")]
     ToolList,
+    /// It asks on while our answers to its earlier requests are not taken (SEC-79).
+    #[error("more requests at once than we answer")]
+    TooManyRequests,
     /// The session was refused again just after it was made.
     #[error("a session that it does not know itself")]
     Session,

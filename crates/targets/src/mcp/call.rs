@@ -96,9 +96,9 @@ impl McpTarget {
                 None => (self.call_headers(&agreement, call), agreement.version),
             };
             let body = outgoing::call(call, version, id);
-            let in_flight = session.as_ref().map(|session| {
-                InFlight::new(self.wire.clone(), session.clone(), id, self.tracker.clone())
-            });
+            let in_flight = session
+                .as_ref()
+                .map(|session| InFlight::new(self, session.clone(), id));
             let origin = Origin {
                 id,
                 era: agreement.era(),

@@ -23,7 +23,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
-use tokio::sync::{Notify, watch as channel};
+use tokio::sync::{Notify, Semaphore, watch as channel};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -167,6 +167,8 @@ pub struct McpTarget {
     watched: std::sync::atomic::AtomicBool,
     /// Of requests to the server: unique over all its connections (TL-9).
     next_id: AtomicU64,
+    /// Turns to answer requests of the server.
+    answers: Arc<Semaphore>,
     tracker: TaskTracker,
 }
 
@@ -223,6 +225,7 @@ impl McpTarget {
             poke: Arc::default(),
             watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),
+            answers: Arc::new(Semaphore::new(stream::ANSWERS)),
             tracker,
         }))
     }

@@ -10,7 +10,7 @@ use ::mcp::meta::PROGRESS_TOKEN;
 use ::mcp::method::Method;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
@@ -23,6 +23,12 @@ use crate::reply::{Answer, Message, Reply};
 
 /// How long a server may take to take note of a message that needs no answer.
 const ASIDE: Duration = Duration::from_secs(5);
+/// Answers to requests of the server that are sent at the same time, each on a connection of its own,
+/// over all calls (SEC-79).
+pub(super) const ANSWERS: usize = 8;
+/// Places for answers that the requests of one call wait for; one takes a place for each KiB begun,
+/// because a server may choose ids of any length (SEC-79).
+const UNANSWERED: usize = 32;
 /// Reconnections in a row that bring nothing.
 const FRUITLESS: u8 = 5;
 /// The pause before a reconnection if the server does not say, and what it may say.
@@ -58,16 +64,22 @@ pub(super) struct InFlight {
     session: Session,
     id: u64,
     tracker: TaskTracker,
+    /// Whose turn it is to send an answer, over all calls.
+    answers: Arc<Semaphore>,
+    /// Places for answers to requests of this call.
+    unanswered: Arc<Semaphore>,
     armed: bool,
 }
 
 impl InFlight {
-    pub(super) const fn new(wire: Wire, session: Session, id: u64, tracker: TaskTracker) -> Self {
+    pub(super) fn new(target: &McpTarget, session: Session, id: u64) -> Self {
         Self {
-            wire,
+            wire: target.wire.clone(),
             session,
             id,
-            tracker,
+            tracker: target.tracker.clone(),
+            answers: Arc::clone(&target.answers),
+            unanswered: Arc::new(Semaphore::new(UNANSWERED)),
             armed: true,
         }
     }
@@ -76,18 +88,33 @@ impl InFlight {
         self.session.id().is_some()
     }
 
-    /// Sends a message that belongs to the session and needs no answer.
-    fn send_aside(&self, body: Vec<u8>) {
+    /// Answers a request of the server as soon as it is its turn. One whose turn comes too late has
+    /// no answer.
+    fn answer(&self, request: &Request<'_>) -> Result<(), Violation> {
+        let body = answer_to(request);
+        let size = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX);
+        let places = Arc::clone(&self.unanswered)
+            .try_acquire_many_owned(size)
+            .map_err(|_| Violation::TooManyRequests)?;
         let (wire, session) = (self.wire.clone(), self.session.clone());
-        self.tracker
-            .spawn(async move { send_aside(&wire, &session, body).await });
+        let answers = Arc::clone(&self.answers);
+        self.tracker.spawn(async move {
+            if let Ok(Ok(_turn)) = tokio::time::timeout(ASIDE, answers.acquire()).await {
+                send_aside(&wire, &session, body).await;
+            }
+            drop(places);
+        });
+        Ok(())
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.armed {
-            self.send_aside(outgoing::cancelled(self.id));
+            let (wire, session) = (self.wire.clone(), self.session.clone());
+            let body = outgoing::cancelled(self.id);
+            self.tracker
+                .spawn(async move { send_aside(&wire, &session, body).await });
         }
     }
 }
@@ -256,7 +283,7 @@ impl Messages {
             jsonrpc::Message::Request(request) => {
                 // The modern era has no such requests (TM-11), and no way to answer one.
                 if let Some(in_flight) = &self.origin.in_flight {
-                    in_flight.send_aside(answer_to(&request));
+                    in_flight.answer(&request)?;
                 }
                 Ok(None)
             }

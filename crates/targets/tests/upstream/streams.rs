@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mcp::method::Method;
 use serde_json::{Value, json};
-use targets::error::{CallError, Stage};
+use targets::error::{CallError, Stage, Violation};
 use targets::reply::{Message, Reply};
 use testkit::fake_mcp::{Act, Script};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +116,71 @@ async fn a_ping_of_a_legacy_server_in_mid_call_is_answered() {
         .until("the ping is answered", |fake| fake.seen().iter().any(pong))
         .await
         .unwrap();
+}
+
+/// So many pings in mid-call, and then the answer.
+fn pings(count: usize) -> Act {
+    let pings = "data: {\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n\n".repeat(count);
+    Act::Events(pings + "data: {\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{\"content\":[]}}\n\n")
+}
+
+// TL-9
+#[tokio::test]
+async fn many_pings_at_once_are_all_answered() {
+    let world = world(Script::legacy().on("tools/call", pings(30))).await;
+    world.call("echo", "{}").await.unwrap();
+    world
+        .fake
+        .until("the pings are answered", |fake| {
+            fake.seen_of("POST").len() == 30
+        })
+        .await
+        .unwrap();
+}
+
+// SEC-79
+#[tokio::test]
+async fn a_server_that_asks_for_more_than_it_takes_answers_is_given_up() {
+    let long = "p".repeat(100_000);
+    let long = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":\"{long}\",\"method\":\"ping\"}}\n\n");
+    for act in [pings(1_000), Act::Events(long)] {
+        let script = Script::legacy().on("tools/call", act).on("POST", Act::Hang);
+        let world = world(script).await;
+        let error = world.call("echo", "{}").await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                CallError::ProtocolViolation(Violation::TooManyRequests)
+            ),
+            "{error:?}"
+        );
+        world
+            .fake
+            .until("the server is told", |fake| {
+                !fake.seen_of("notifications/cancelled").is_empty()
+            })
+            .await
+            .unwrap();
+    }
+}
+
+// SEC-79
+#[tokio::test]
+async fn answers_that_a_server_does_not_take_hold_few_connections() {
+    let script = Script::legacy()
+        .on("tools/call", pings(30))
+        .on("POST", Act::Hang);
+    let world = world(script).await;
+    for _ in 0..10 {
+        world.call("echo", "{}").await.unwrap();
+    }
+    world
+        .fake
+        .until("answers are sent", |fake| fake.seen_of("POST").len() >= 8)
+        .await
+        .unwrap();
+    let connections = world.fake.connections();
+    assert!(connections <= 20, "{connections} connections");
 }
 
 // TM-11
