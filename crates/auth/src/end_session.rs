@@ -1,7 +1,8 @@
 //! RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0): ends the login session of a browser.
 //!
 //! Whoever brings an ID token of this very session is believed; otherwise the user is asked first, with a form that no
-//! other site can send (SEC-15). The browser goes on only to an address that the client registered for this.
+//! other site can send (SEC-15). The browser goes on only to an address that the client registered for this; and if the
+//! client registered itself, with a document, only where an ID token shows that somebody has let it in (SEC-6).
 
 use axum::body::Body;
 use axum::response::Response;
@@ -15,7 +16,8 @@ use oauth::jose::jwt::{AbsentType, AcceptedTypes, PLAIN, VerifiedJwt};
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::authorization::State;
 
-use crate::client::{self, FindError, Purpose};
+use crate::client::refusal::ClientRefusal;
+use crate::client::{self, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::{self, FormAction};
@@ -38,8 +40,16 @@ struct Request {
     client_id: Option<ClientId>,
     return_to: Option<RedirectUri>,
     state: Option<State>,
-    /// The session that the ID token speaks of.
-    hinted_session: Option<String>,
+    /// The ID token, if it is one of ours.
+    hint: Option<Hint>,
+}
+
+impl Request {
+    /// Whether the ID token is one of this session.
+    fn speaks_of(&self, browser: &Browser) -> bool {
+        let session = self.hint.as_ref().and_then(|hint| hint.session.as_deref());
+        session == Some(browser.session.id.to_string().as_str())
+    }
 }
 
 /// `GET /logout`
@@ -82,7 +92,7 @@ async fn begin(cx: &Cx, headers: &HeaderMap, form: &Form) -> Result<Response, Pa
     let Some(browser) = session::of_browser(cx, headers).await? else {
         return Ok(leave(cx, &request));
     };
-    if request.hinted_session.as_deref() == Some(browser.session.id.to_string().as_str()) {
+    if request.speaks_of(&browser) {
         return end(cx, &browser, &request).await;
     }
     ask(cx, &browser, &request).await
@@ -126,43 +136,44 @@ async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
             let client_id = client_id.as_ref().ok_or_else(|| {
                 invalid("`post_logout_redirect_uri` needs `id_token_hint` or `client_id`")
             })?;
-            Some(registered(cx, client_id, text).await?)
+            if hint.is_some() || cx.realm.config.client(client_id).is_some() {
+                Some(registered(cx, client_id, text).await?)
+            } else if client_id.looks_like_url() {
+                // Anybody can publish a document that registers any address. Nothing is fetched for it here.
+                None
+            } else {
+                return Err(PageRefusal::client(
+                    ClientRefusal::Unknown.into(),
+                    client_id.as_str(),
+                ));
+            }
         }
     };
     Ok(Request {
         client_id,
         return_to,
         state,
-        hinted_session: hint.and_then(|hint| hint.session),
+        hint,
     })
 }
 
-/// The address, if this client registered exactly this one (RP-Initiated Logout §3, SEC-6).
+/// The address, if this client registered it, any port on loopback (RP-Initiated Logout §3, RFC 8252 §7.3, SEC-6).
 async fn registered(cx: &Cx, client_id: &ClientId, text: &str) -> Result<RedirectUri, PageRefusal> {
-    let client = match client::find(cx, client_id, Purpose::Token).await {
-        Ok(known) => known.client,
-        Err(FindError::Refused(refusal)) => {
-            return Err(PageRefusal::Client {
-                refusal,
-                client_id: client_id.to_string(),
-            });
-        }
-        Err(FindError::Internal(internal)) => return Err(internal.into()),
+    let refused = || {
+        PageRefusal::Request(OauthError::new(
+            ErrorCode::InvalidRequest,
+            "`post_logout_redirect_uri` is not registered for this client",
+        ))
     };
-    let requested = RedirectUri::parse_requested(text).ok();
-    requested
-        .filter(|uri| {
-            client
-                .post_logout_redirect_uris
-                .iter()
-                .any(|registered| registered.matches(uri))
-        })
-        .ok_or_else(|| {
-            PageRefusal::Request(OauthError::new(
-                ErrorCode::InvalidRequest,
-                "`post_logout_redirect_uri` is not registered for this client",
-            ))
-        })
+    let requested = RedirectUri::parse_requested(text).map_err(|_| refused())?;
+    let known = client::find(cx, client_id, Purpose::Logout(&requested))
+        .await
+        .map_err(|error| PageRefusal::client(error, client_id.as_str()))?;
+    if known.client.may_return_to(&requested) {
+        Ok(requested)
+    } else {
+        Err(refused())
+    }
 }
 
 /// What an ID token of ours says about whom it was made for.
@@ -170,6 +181,7 @@ async fn registered(cx: &Cx, client_id: &ClientId, text: &str) -> Result<Redirec
 struct Hint {
     client_id: ClientId,
     session: Option<String>,
+    jwt: String,
 }
 
 /// An expired ID token is as good (RP-Initiated Logout §2); one that is not ours is as good as none.
@@ -184,6 +196,7 @@ fn read_hint(unverified_jwt: &str, keys: &JwkSet, issuer: &str) -> Option<Hint> 
     Some(Hint {
         client_id: audience.parse().ok()?,
         session: claims.text("sid").map(ToOwned::to_owned),
+        jwt: unverified_jwt.to_owned(),
     })
 }
 
@@ -193,6 +206,10 @@ async fn ask(cx: &Cx, browser: &Browser, request: &Request) -> Result<Response, 
         .await
         .map_err(Internal::new)?;
     let carried = [
+        (
+            "id_token_hint",
+            request.hint.as_ref().map(|hint| hint.jwt.clone()),
+        ),
         (
             "client_id",
             request.client_id.as_ref().map(ToString::to_string),

@@ -121,6 +121,13 @@ impl Client {
             .any(|registered| registered.matches(requested))
     }
 
+    /// Whether browsers may go there after a logout: registered, any port on loopback.
+    pub fn may_return_to(&self, requested: &RedirectUri) -> bool {
+        self.post_logout_redirect_uris
+            .iter()
+            .any(|registered| registered.matches(requested))
+    }
+
     /// The document that it is known by.
     pub const fn document(&self) -> Option<&ClientIdUrl> {
         match &self.provenance {

@@ -211,7 +211,9 @@ pub struct Document<'a> {
     pub properties: &'a [&'a str],
     /// Its redirect URIs.
     pub redirect_uris: &'a [RedirectUri],
-    /// The redirect URI of the request.
+    /// Where it wants browsers to go after a logout.
+    pub post_logout_redirect_uris: &'a [RedirectUri],
+    /// Where the request wants the browser to go.
     pub requested: &'a RedirectUri,
     /// The URLs in it, by property: `client_uri`, `logo_uri`, `tos_uri`, `policy_uri`, `jwks_uri`.
     pub uris: &'a [(&'static str, &'a Url)],
@@ -296,11 +298,14 @@ impl CimdPolicy {
     }
 
     fn check_trusted(&self, document: &Document<'_>) -> Result<(), Refusal> {
-        let leads_outside = |uri: &&RedirectUri| {
+        let leads_outside = |uri: &RedirectUri| {
             !uri.is_loopback() && !uri.is_private_scheme() && !self.trusts(uri.display_host())
         };
-        if document.redirect_uris.iter().any(|uri| leads_outside(&uri)) {
+        if document.redirect_uris.iter().any(leads_outside) {
             return Err(Refusal::RedirectNotTrusted);
+        }
+        if document.post_logout_redirect_uris.iter().any(leads_outside) {
+            return Err(Refusal::PropertyNotTrusted("post_logout_redirect_uris"));
         }
         match document
             .uris
@@ -365,6 +370,7 @@ mod tests {
 
     struct Sample {
         redirects: Vec<RedirectUri>,
+        post_logout: Vec<RedirectUri>,
         logo: Url,
         methods: Vec<AuthMethod>,
         keys: (bool, bool),
@@ -375,6 +381,7 @@ mod tests {
         fn new(redirect: &str, logo: &str) -> Self {
             Self {
                 redirects: vec![redirect.parse().unwrap()],
+                post_logout: Vec::new(),
                 logo: logo.parse().unwrap(),
                 methods: vec![AuthMethod::None],
                 keys: (false, false),
@@ -386,6 +393,7 @@ mod tests {
             let document = Document {
                 properties: &self.properties,
                 redirect_uris: &self.redirects,
+                post_logout_redirect_uris: &self.post_logout,
                 requested: self.redirects.first().unwrap(),
                 uris: &[("logo_uri", &self.logo)],
                 methods: &self.methods,
@@ -506,6 +514,23 @@ mod tests {
             Ok(())
         );
         assert_eq!(check("com.example.app:/cb", "https://c.example/l"), Ok(()));
+    }
+
+    // SEC-34, SEC-6
+    #[test]
+    fn an_allowlist_covers_where_a_logout_ends() {
+        let allowlist = policy(Mode::Allowlist, &["c.example"]);
+        let check = |bye: &str| {
+            let mut sample = Sample::new("https://c.example/cb", "https://c.example/l");
+            sample.post_logout = vec![bye.parse().unwrap()];
+            sample.check(&allowlist, "https://c.example/m")
+        };
+        assert_eq!(check("https://c.example/bye"), Ok(()));
+        assert_eq!(check("http://127.0.0.1:6274/bye"), Ok(()));
+        assert_eq!(
+            check("https://d.example/bye"),
+            Err(Refusal::PropertyNotTrusted("post_logout_redirect_uris"))
+        );
     }
 
     #[test]

@@ -250,6 +250,7 @@ pub(crate) async fn load(
         Purpose::Authorize(requested) => {
             requested.or_else(|| document.metadata.redirect_uris.first())
         }
+        Purpose::Logout(requested) => Some(requested),
         Purpose::Token => None,
     };
     if let Some(requested) = requested {
@@ -276,6 +277,7 @@ fn check_policy(
         &client_policy::Document {
             properties: &properties,
             redirect_uris: &metadata.redirect_uris,
+            post_logout_redirect_uris: &metadata.post_logout_redirect_uris,
             requested,
             uris: &uris,
             methods: &metadata.auth_methods,

@@ -27,6 +27,8 @@ pub(crate) struct KnownClient {
 pub(crate) enum Purpose<'a> {
     /// An authorization request, with its redirect URI: all rules of the realm's policy are asked.
     Authorize(Option<&'a RedirectUri>),
+    /// A logout that shall end there: the same rules are asked about that address.
+    Logout(&'a RedirectUri),
     /// What follows upon an authorization, which has asked the rules about redirect URIs and URLs.
     Token,
 }

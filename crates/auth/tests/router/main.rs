@@ -25,6 +25,8 @@ mod flow_code;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod logout;
+#[cfg(test)]
 mod metadata;
 #[cfg(test)]
 mod pages;

@@ -34,7 +34,6 @@ pub(crate) const RESOURCE: &str = "http://127.0.0.1:8480/mcp";
 /// The challenge of RFC 7636, appendix B.
 pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// The verifier that belongs to it.
-#[expect(dead_code, reason = "for the tests of the token endpoint")]
 pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 /// Where the registered client of the tests gets its answers.
 pub(crate) const CALLBACK: &str = "https://app.example/callback";
