@@ -153,8 +153,11 @@ pub(crate) struct Client {
     /// The name on the consent page. Default: the `client_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// Where a browser may be sent back to. Compared exactly, except for the port of a loopback address.
+    /// Where a browser may be sent back to, also `cursor://…`. Compared exactly, except for the port of a loopback address.
     pub(crate) redirect_uris: Vec<String>,
+    /// Where a browser may be sent after a logout. Written and compared like `redirect_uris`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) post_logout_redirect_uris: Vec<String>,
     /// How the client proves who it is at the token endpoint.
     #[serde(default)]
     pub(crate) authentication: Authentication,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::wire::plan::Plan;
 
 fn problems(text: &str) -> String {
     match Loaded::parse(text, "f.yaml", PathBuf::new()) {
@@ -13,6 +14,27 @@ fn problems(text: &str) -> String {
             describe(&problems.into_sorted())
         }
     }
+}
+
+/// What there is to run, or what is wrong with it.
+fn plan(text: &str) -> Result<Plan, String> {
+    Loaded::parse(text, "f.yaml", PathBuf::new())
+        .and_then(Plan::new)
+        .map_err(|invalid| invalid.to_string())
+}
+
+/// A realm with these clients.
+fn with_clients(clients: &str) -> String {
+    format!(
+        r#"
+listeners: [ {{ name: main, address: "127.0.0.1:8480" }} ]
+store: {{ url: "sqlite::memory:" }}
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+    clients:
+{clients}"#
+    )
 }
 
 #[test]
@@ -183,6 +205,57 @@ gateways:
     f.yaml:14: gateways[0].authorizer.allowed_scopes[0]: realm `demo` has no scope `mcp:tool`
       hint: did you mean `mcp:tools`?
     "#);
+}
+
+// AS-22, SEC-6
+#[test]
+fn a_client_has_private_use_schemes_and_addresses_for_after_the_logout() {
+    let plan = plan(&with_clients(
+        r#"
+      - client_id: a
+        redirect_uris: [ "cursor://anysphere.cursor-mcp/oauth/callback", "com.example.app:/callback" ]
+        post_logout_redirect_uris: [ "https://app.example/bye", "Cursor://bye" ]
+"#,
+    ))
+    .unwrap();
+    let [(realm, _)] = plan.realms.as_slice() else {
+        panic!("{} realms", plan.realms.len());
+    };
+    let client = realm.client(&"a".parse().unwrap()).unwrap();
+    let texts = |uris: &[oauth::redirect_uri::RedirectUri]| {
+        uris.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        texts(&client.redirect_uris),
+        [
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+            "com.example.app:/callback"
+        ]
+    );
+    assert_eq!(
+        texts(&client.post_logout_redirect_uris),
+        ["https://app.example/bye", "Cursor://bye"]
+    );
+}
+
+// SEC-7
+#[test]
+fn an_address_that_no_browser_may_be_sent_to_is_reported() {
+    let text = with_clients(
+        r#"
+      - client_id: a
+        redirect_uris: [ "localhost:6274/callback", "javascript://x" ]
+        post_logout_redirect_uris: [ "http://app.example/bye" ]
+"#,
+    );
+    insta::assert_snapshot!(plan(&text).unwrap_err(), @"
+    f.yaml:10: realms[0].clients[0].redirect_uris[0]: `localhost:6274/callback` can't be used: a private-use scheme must contain a dot, as in `com.example.app:/callback`
+      hint: write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`
+    f.yaml:10: realms[0].clients[0].redirect_uris[1]: `javascript://x` can't be used: the redirect URI has a scheme that runs code or reads files
+      hint: write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`
+    f.yaml:11: realms[0].clients[0].post_logout_redirect_uris[0]: `http://app.example/bye` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
+      hint: write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`
+    ");
 }
 
 #[test]

@@ -143,17 +143,16 @@ fn client(
     problems: &mut Problems<'_>,
 ) -> Option<Client> {
     let client_id = parse(&from.client_id, &format!("{path}.client_id"), problems);
-    let mut redirect_uris = Vec::new();
-    for (index, text) in from.redirect_uris.iter().enumerate() {
-        match RedirectUri::parse(text) {
-            Ok(uri) => redirect_uris.push(uri),
-            Err(error) => problems.note(
-                format!("{path}.redirect_uris[{index}]"),
-                format!("`{text}` can't be used: {error}"),
-                None,
-            ),
-        }
-    }
+    let redirect_uris = return_addresses(
+        &from.redirect_uris,
+        &format!("{path}.redirect_uris"),
+        problems,
+    );
+    let post_logout_redirect_uris = return_addresses(
+        &from.post_logout_redirect_uris,
+        &format!("{path}.post_logout_redirect_uris"),
+        problems,
+    );
     let secret = from
         .secret
         .as_ref()
@@ -187,10 +186,32 @@ fn client(
         provenance: Provenance::Configured,
         authentication,
         redirect_uris,
-        post_logout_redirect_uris: Vec::new(),
+        post_logout_redirect_uris,
         may_refresh: true,
         skip_consent: from.skip_consent,
     })
+}
+
+/// Where a registered client may have browsers sent. Whoever writes a private-use scheme into the list, as
+/// `cursor://callback` (RFC 8252 §7.1), allows it to that client; what merely lacks a scheme, as `localhost:6274/cb`,
+/// stays a mistake.
+fn return_addresses(texts: &[String], path: &str, problems: &mut Problems<'_>) -> Vec<RedirectUri> {
+    let mut uris = Vec::new();
+    for (index, text) in texts.iter().enumerate() {
+        let scheme = text
+            .split_once(":/")
+            .map(|(scheme, _)| scheme.to_ascii_lowercase());
+        match RedirectUri::parse_with_schemes(text, &[scheme.as_deref().unwrap_or_default()]) {
+            Ok(uri) => uris.push(uri),
+            Err(error) => problems.note(
+                format!("{path}[{index}]"),
+                format!("`{text}` can't be used: {error}"),
+                "write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`"
+                    .to_owned(),
+            ),
+        }
+    }
+    uris
 }
 
 fn user(
