@@ -213,8 +213,8 @@ pub struct Document<'a> {
     pub redirect_uris: &'a [RedirectUri],
     /// Where it wants browsers to go after a logout.
     pub post_logout_redirect_uris: &'a [RedirectUri],
-    /// Where the request wants the browser to go.
-    pub requested: &'a RedirectUri,
+    /// Where the request wants the browser to go, if it sends one somewhere.
+    pub requested: Option<&'a RedirectUri>,
     /// The URLs in it, by property: `client_uri`, `logo_uri`, `tos_uri`, `policy_uri`, `jwks_uri`.
     pub uris: &'a [(&'static str, &'a Url)],
     /// The ways in which the client may authenticate.
@@ -333,8 +333,9 @@ impl CimdPolicy {
             .filter(|pattern| pattern.covers(client_id.host()))
             .chain([&own])
             .filter(|pattern| {
-                !document.requested.is_private_scheme()
-                    && pattern.covers(document.requested.display_host())
+                document.requested.is_none_or(|requested| {
+                    !requested.is_private_scheme() && pattern.covers(requested.display_host())
+                })
             })
             .collect();
         if domains.is_empty() {
@@ -394,7 +395,7 @@ mod tests {
                 properties: &self.properties,
                 redirect_uris: &self.redirects,
                 post_logout_redirect_uris: &self.post_logout,
-                requested: self.redirects.first().unwrap(),
+                requested: self.redirects.first(),
                 uris: &[("logo_uri", &self.logo)],
                 methods: &self.methods,
                 has_jwks: self.keys.0,

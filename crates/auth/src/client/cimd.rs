@@ -203,7 +203,11 @@ fn check_contained(rules: &Rules, url: &Url) -> Result<(), rules::Refusal> {
 }
 
 /// The rules that need no document, and an administrator's decision where the realm wants one (SEC-34).
-pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindError> {
+pub(crate) async fn admit(
+    cx: &Cx,
+    url: &ClientIdUrl,
+    purpose: &Purpose<'_>,
+) -> Result<Admission, FindError> {
     let admission = cx
         .realm
         .config
@@ -211,7 +215,7 @@ pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindE
         .check_client_id(url)
         .map_err(ClientRefusal::Policy)?;
     if admission == Admission::NeedsApproval {
-        match verdict(cx, url.host()).await? {
+        match verdict(cx, url.host(), purpose).await? {
             Verdict::Approved => {}
             Verdict::Pending => return Err(ClientRefusal::AwaitsApproval.into()),
             Verdict::Denied => return Err(ClientRefusal::HostRefused.into()),
@@ -220,12 +224,15 @@ pub(crate) async fn admit(cx: &Cx, url: &ClientIdUrl) -> Result<Admission, FindE
     Ok(admission)
 }
 
-/// What an administrator said about a host. One that nobody asked for before is noted, unless the visitor has asked for
-/// too many already: strangers must not fill the list (SEC-33).
-async fn verdict(cx: &Cx, host: &str) -> Result<Verdict, Internal> {
+/// What an administrator said about a host. One that nobody asked for before is noted when somebody wants to log in, unless
+/// the visitor has asked for too many already: strangers must not fill the list (SEC-33).
+async fn verdict(cx: &Cx, host: &str, purpose: &Purpose<'_>) -> Result<Verdict, Internal> {
     let (store, realm) = (&cx.app.store, &cx.realm.config.name);
     if let Some(verdict) = approval::load(store, realm, host).await? {
         return Ok(verdict);
+    }
+    if !matches!(purpose, Purpose::Authorize(_)) {
+        return Ok(Verdict::Pending);
     }
     let source = source::name(cx.peer.address);
     let asked = CounterName::new("approval-source", &[realm.as_str(), &source]);
@@ -253,16 +260,14 @@ pub(crate) async fn load(
         Purpose::Logout(requested) => Some(requested),
         Purpose::Token => None,
     };
-    if let Some(requested) = requested {
-        check_policy(&cx.realm.config.cimd, &document, requested)?;
-    }
+    check_policy(&cx.realm.config.cimd, &document, requested)?;
     Ok(client_of(&document))
 }
 
 fn check_policy(
     policy: &CimdPolicy,
     document: &ClientDocument,
-    requested: &RedirectUri,
+    requested: Option<&RedirectUri>,
 ) -> Result<(), client_policy::Refusal> {
     let metadata = &document.metadata;
     // Their presence was checked when the document was read.

@@ -29,7 +29,7 @@ pub(crate) enum Purpose<'a> {
     Authorize(Option<&'a RedirectUri>),
     /// A logout that shall end there: the same rules are asked about that address.
     Logout(&'a RedirectUri),
-    /// What follows upon an authorization, which has asked the rules about redirect URIs and URLs.
+    /// What follows upon an authorization: the rules that speak of no address that is asked for.
     Token,
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn find(
     }
     let url =
         ClientIdUrl::parse(id, cx.realm.config.cimd.plain_http()).map_err(ClientRefusal::Url)?;
-    let admission = cimd::admit(cx, &url).await?;
+    let admission = cimd::admit(cx, &url, &purpose).await?;
     let client = cimd::load(cx, &url, purpose).await?;
     Ok(KnownClient {
         client,

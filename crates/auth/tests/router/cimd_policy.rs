@@ -61,6 +61,28 @@ async fn an_allowlist_admits_its_domains_and_fetches_from_no_others() {
     assert!(is_accepted(&ask(&world, REDIRECT).await));
 }
 
+// SEC-33
+#[tokio::test]
+async fn only_who_wants_to_log_in_puts_a_host_before_an_administrator() {
+    let world = world(|realm| realm.cimd.mode = Mode::Approval).await;
+    for path in ["/token", "/revoke"] {
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", "x"),
+            ("token", "x"),
+            ("client_id", ID),
+        ];
+        let page = world
+            .browser()
+            .post_form(&world.url(path), &form)
+            .await
+            .unwrap();
+        assert!(page.status.is_client_error(), "{}", page.text());
+    }
+    let waiting = approval::list(&world.store, &world.realm.name).await;
+    assert_eq!(waiting.unwrap(), []);
+}
+
 // SEC-34, CI-19
 #[tokio::test]
 async fn a_host_that_needs_approval_waits_for_an_administrator() {

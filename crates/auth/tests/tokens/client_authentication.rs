@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::client::KeySource;
+use model::client_policy::CimdPolicy;
 use oauth::jose::alg::Alg;
 use oauth::jose::signing::SigningKey;
 use serde_json::{Value, json};
@@ -207,6 +208,16 @@ async fn an_access_token_is_no_assertion() {
     assert_refused(&redeem_with_assertion(&world, &token).await);
 }
 
+/// A policy that lets documents be fetched from a port of this machine.
+fn admitting(port: u16) -> CimdPolicy {
+    CimdPolicy {
+        allow_http: true,
+        ports: Some(vec![port]),
+        danger_allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        ..CimdPolicy::default()
+    }
+}
+
 /// A client known by a document on this machine, with the code that was issued to it.
 struct Stranger {
     world: World,
@@ -235,12 +246,7 @@ impl Stranger {
         .unwrap();
         let address = host.address();
         let client_id = format!("http://{address}/client.json");
-        let world = World::with(|realm| {
-            realm.cimd.allow_http = true;
-            realm.cimd.ports = Some(vec![address.port()]);
-            realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
-        })
-        .await;
+        let world = World::with(|realm| realm.cimd = admitting(address.port())).await;
         Self {
             world,
             host,
@@ -279,6 +285,29 @@ async fn a_client_known_by_its_document_redeems_as_a_public_client() {
         .await;
     assert_eq!(refreshed.status, 200, "{refreshed:?}");
     assert_eq!(stranger.host.seen().len(), 1, "the document is cached");
+}
+
+// CI-19: a realm that wants keys from now on wants them of those it knows, too.
+#[tokio::test]
+async fn a_client_that_the_policy_no_longer_admits_gets_no_more_tokens() {
+    let stranger = Stranger::new(
+        |_| json!({ "grant_types": ["authorization_code", "refresh_token"] }),
+        some_key(),
+    )
+    .await;
+    let code = stranger.code().await;
+    let answer = stranger.world.token(&code.form(&stranger.client_id)).await;
+    let cimd = CimdPolicy {
+        only_confidential: true,
+        ..admitting(stranger.host.address().port())
+    };
+    stranger.world.change(|realm| realm.cimd = cimd);
+    let token = answer.text("refresh_token");
+    let refused = stranger
+        .world
+        .token(&refresh_form(&stranger.client_id, &token))
+        .await;
+    assert_eq!(refused.error(), (400, "unauthorized_client".to_owned()));
 }
 
 // CI-14: registered, so enforced.
@@ -458,9 +487,7 @@ async fn an_unknown_key_makes_the_keys_be_fetched_once_more() {
 #[tokio::test]
 async fn a_document_that_cannot_be_had_now_is_asked_for_later() {
     let world = World::with(|realm| {
-        realm.cimd.allow_http = true;
-        realm.cimd.ports = Some(vec![1]);
-        realm.cimd.danger_allow_networks = vec!["127.0.0.0/8".parse().unwrap()];
+        realm.cimd = admitting(1);
     })
     .await;
     let answer = world
