@@ -41,6 +41,11 @@ const APPROVAL_WINDOW: Duration = Duration::from_hours(1);
 /// The documents of one realm: fetched under its rules, cached within its bounds.
 pub(crate) struct Documents {
     cache: documents::Documents<ClientDocument, DocumentFault>,
+    reading: Arc<Reading>,
+}
+
+/// The rules by which documents are read.
+struct Reading {
     /// For what is fetched: the document, and the keys it refers to.
     fetch_rules: Rules,
     /// For URLs that are never fetched: any port will do.
@@ -83,9 +88,11 @@ impl Documents {
         let client = egress::Client::new(connector, fetch_rules.clone());
         Self {
             cache: documents::Documents::new(client, settings, budgets, wall),
-            fetch_rules,
-            link_rules,
-            policy: policy.clone(),
+            reading: Arc::new(Reading {
+                fetch_rules,
+                link_rules,
+                policy: policy.clone(),
+            }),
         }
     }
 
@@ -113,14 +120,17 @@ impl Documents {
         url: &ClientIdUrl,
         source: IpAddr,
     ) -> Result<Arc<ClientDocument>, ClientRefusal> {
-        let parse = |fetched: &Fetched| self.parse(fetched, url);
+        let (reading, asked) = (Arc::clone(&self.reading), url.clone());
+        let parse = move |fetched: &Fetched| reading.parse(fetched, &asked);
         let document = self.cache.get(url.url(), Some(source), parse).await?.value;
         if document.client_id.as_str() != url.as_str() {
             return Err(ClientMetadataError::ClientIdMismatch.into());
         }
         Ok(document)
     }
+}
 
+impl Reading {
     /// Reads a document as that of the client id it claims, provided that this one is served from the same address. So
     /// what is remembered does not depend on which of several spellings was asked for first.
     fn parse(

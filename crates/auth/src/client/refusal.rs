@@ -140,7 +140,9 @@ impl From<&FetchError> for ClientRefusal {
             }
             FetchError::TooLarge { limit } => Self::TooLarge(*limit),
             FetchError::Encoded => Self::Encoded,
-            FetchError::Protocol(_) => Self::Unreachable(Unreachable::Protocol),
+            FetchError::Protocol(_) | FetchError::Ended(_) => {
+                Self::Unreachable(Unreachable::Protocol)
+            }
         }
     }
 }

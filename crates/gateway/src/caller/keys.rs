@@ -133,28 +133,17 @@ impl Keys {
         if let Some(metadata) = self.discovery.cached(&self.discovery_url) {
             return Ok(metadata);
         }
+        let expected = self.issuer.clone();
         let document = self
             .discovery
-            .get(&self.discovery_url, None, |fetched| {
+            .get(&self.discovery_url, None, move |fetched| {
                 let metadata = ServerMetadata::parse_any(&fetched.body)?;
-                self.check_issuer(&metadata)?;
+                check_issuer(&metadata, &expected)?;
                 Ok(metadata)
             })
             .await
             .map_err(KeysError::Discovery)?;
         Ok(document.value)
-    }
-
-    /// A slash at the end says nothing: there are issuers with it whose discovery URL can't show it.
-    fn check_issuer(&self, metadata: &ServerMetadata) -> Result<(), DiscoveryFault> {
-        let (named, expected) = (metadata.issuer.as_str(), &*self.issuer);
-        if named.trim_end_matches('/') == expected.trim_end_matches('/') {
-            return Ok(());
-        }
-        Err(DiscoveryFault::OtherIssuer {
-            named: named.into(),
-            expected: expected.into(),
-        })
     }
 
     async fn key_set_url(&self) -> Result<(Arc<ServerMetadata>, Url), KeysError> {
@@ -186,6 +175,18 @@ impl Keys {
             epoch: document.revision,
         })
     }
+}
+
+/// A slash at the end says nothing: there are issuers with it whose discovery URL can't show it.
+fn check_issuer(metadata: &ServerMetadata, expected: &str) -> Result<(), DiscoveryFault> {
+    let named = metadata.issuer.as_str();
+    if named.trim_end_matches('/') == expected.trim_end_matches('/') {
+        return Ok(());
+    }
+    Err(DiscoveryFault::OtherIssuer {
+        named: named.into(),
+        expected: expected.into(),
+    })
 }
 
 /// The issuer whose document is at this URL (RFC 8414 §3.1, OpenID Connect Discovery §4).

@@ -72,6 +72,9 @@ pub enum FetchError {
     /// The origin broke the protocol or closed early.
     #[error("answer is not proper HTTP or breaks off")]
     Protocol(#[source] BoxError),
+    /// The task that fetched died.
+    #[error("fetch ended early")]
+    Ended(#[from] tokio::task::JoinError),
 }
 
 /// Fetches small things under one set of rules. Cheap to clone.

@@ -1,7 +1,8 @@
 //! Remote documents, cached: client metadata, discovery, key sets.
 //!
-//! One fetch per URL at a time, whoever asks; failures are remembered for a while, never cached as
-//! documents; budgets bound what strangers can make us fetch (SEC-27, SEC-28, SEC-44, CI-11).
+//! One fetch per URL at a time, whoever asks, and brought to its end even if they hang up; failures
+//! are remembered for a while, never cached as documents; budgets bound what strangers can make us
+//! fetch (SEC-27, SEC-28, SEC-44, CI-11).
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -11,13 +12,16 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::egress::budget::{BudgetRefusal, Budgets};
 use crate::egress::client::{Client, FetchError, Fetched, Limits, json_request};
 use crate::egress::connect::ConnectError;
 use crate::egress::freshness::lifetime;
+use crate::egress::rules::Destination;
 
 /// Tells the wall time, for HTTP dates only.
 pub type WallClock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -130,18 +134,25 @@ impl<E> Clone for DocumentError<E> {
 
 /// A cache of documents of one kind.
 pub struct Documents<T, E> {
+    shared: Arc<Shared>,
+    slots: Mutex<Slots<T, E>>,
+    /// Who caused a fetch may hang up: what it brings is for everybody.
+    fetches: TaskTracker,
+}
+
+/// What every fetch needs.
+struct Shared {
     client: Client,
     settings: Settings,
     budgets: Arc<Budgets>,
     wall: WallClock,
     digests: RandomState,
-    slots: Mutex<Slots<T, E>>,
 }
 
 impl<T, E> std::fmt::Debug for Documents<T, E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Documents")
-            .field("settings", &self.settings)
+            .field("settings", &self.shared.settings)
             .finish_non_exhaustive()
     }
 }
@@ -151,8 +162,8 @@ type Slots<T, E> = HashMap<Box<str>, Arc<Slot<T, E>>>;
 
 /// All that is known about one URL.
 struct Slot<T, E> {
-    /// Held by whoever fetches; the others wait here.
-    flight: tokio::sync::Mutex<()>,
+    /// Held by the fetch under way; callers wait here.
+    flight: Arc<AsyncMutex<()>>,
     state: Mutex<State<T, E>>,
 }
 
@@ -191,12 +202,15 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
     /// An empty cache. `budgets` may be shared by several.
     pub fn new(client: Client, settings: Settings, budgets: Arc<Budgets>, wall: WallClock) -> Self {
         Self {
-            client,
-            settings,
-            budgets,
-            wall,
-            digests: RandomState::new(),
+            shared: Arc::new(Shared {
+                client,
+                settings,
+                budgets,
+                wall,
+                digests: RandomState::new(),
+            }),
             slots: Mutex::new(HashMap::new()),
+            fetches: TaskTracker::new(),
         }
     }
 
@@ -211,7 +225,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         parse: F,
     ) -> Result<Document<T>, DocumentError<E>>
     where
-        F: FnOnce(&Fetched) -> Result<T, E> + Send,
+        F: FnOnce(&Fetched) -> Result<T, E> + Send + 'static,
     {
         self.obtain(url, source, Demand::Fresh, parse).await
     }
@@ -225,7 +239,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         parse: F,
     ) -> Result<Document<T>, DocumentError<E>>
     where
-        F: FnOnce(&Fetched) -> Result<T, E> + Send,
+        F: FnOnce(&Fetched) -> Result<T, E> + Send + 'static,
     {
         self.obtain(url, source, Demand::Refreshed, parse).await
     }
@@ -255,9 +269,10 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         parse: F,
     ) -> Result<Document<T>, DocumentError<E>>
     where
-        F: FnOnce(&Fetched) -> Result<T, E> + Send,
+        F: FnOnce(&Fetched) -> Result<T, E> + Send + 'static,
     {
         let destination = self
+            .shared
             .client
             .rules()
             .check_url(url)
@@ -267,12 +282,12 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
             let mut state = slot.state.lock();
             let now = Instant::now();
             state.used = now;
-            if let Some(answer) = state.answer(demand, &self.settings, now) {
+            if let Some(answer) = state.answer(demand, &self.shared.settings, now) {
                 return answer;
             }
             state.attempts
         };
-        let _flight = slot.flight.lock().await;
+        let flight = Arc::clone(&slot.flight).lock_owned().await;
         {
             let state = slot.state.lock();
             // Somebody else fetched while this caller waited: that is fresh enough for everybody.
@@ -281,40 +296,102 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
             } else {
                 demand
             };
-            if let Some(answer) = state.answer(demand, &self.settings, Instant::now()) {
+            if let Some(answer) = state.answer(demand, &self.shared.settings, Instant::now()) {
                 return answer;
             }
         }
-        let origin = format!("{}:{}", destination.host, destination.port);
-        let permit = match self.budgets.take(&origin, source, Instant::now()).await {
+        let fetch = Fetch {
+            shared: Arc::clone(&self.shared),
+            slot,
+            url: url.clone(),
+            destination,
+            source,
+            demand,
+        };
+        let fetching = self.fetches.spawn(async move {
+            let outcome = fetch.run(parse).await;
+            drop(flight);
+            outcome
+        });
+        fetching
+            .await
+            .unwrap_or_else(|ended| Err(DocumentError::Fetch(Arc::new(ended.into()))))
+    }
+
+    fn slot(&self, url: &Url) -> Arc<Slot<T, E>> {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(url.as_str()) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= self.shared.settings.entries.max(1) {
+            make_room(&mut slots);
+        }
+        let slot = Arc::new(Slot {
+            flight: Arc::default(),
+            state: Mutex::new(State {
+                held: None,
+                failure: None,
+                digest: None,
+                revision: 0,
+                refreshed: None,
+                attempts: 0,
+                used: Instant::now(),
+            }),
+        });
+        slots.insert(url.as_str().into(), Arc::clone(&slot));
+        slot
+    }
+}
+
+/// One fetch.
+struct Fetch<T, E> {
+    shared: Arc<Shared>,
+    slot: Arc<Slot<T, E>>,
+    url: Url,
+    destination: Destination,
+    source: Option<IpAddr>,
+    demand: Demand,
+}
+
+impl<T, E> Fetch<T, E> {
+    async fn run<F>(self, parse: F) -> Result<Document<T>, DocumentError<E>>
+    where
+        F: FnOnce(&Fetched) -> Result<T, E> + Send,
+    {
+        let Shared {
+            client,
+            settings,
+            budgets,
+            ..
+        } = &*self.shared;
+        let origin = format!("{}:{}", self.destination.host, self.destination.port);
+        let permit = match budgets.take(&origin, self.source, Instant::now()).await {
             Ok(permit) => permit,
             Err(refusal) => {
                 let now = Instant::now();
-                let state = slot.state.lock();
+                let state = self.slot.state.lock();
                 return state
-                    .stale(&self.settings, now)
+                    .stale(settings, now)
                     .ok_or(DocumentError::Budget(refusal));
             }
         };
-        let request = {
-            let mut state = slot.state.lock();
-            if demand == Demand::Refreshed {
-                state.refreshed = Some(Instant::now());
-            }
-            let mut request = json_request();
-            if let Some(held) = &state.held {
-                held.make_conditional(request.headers_mut());
-            }
-            request
-        };
-        let outcome = self.client.fetch(url, request, self.settings.limits).await;
+        let mut request = json_request();
+        if let Some(held) = &self.slot.state.lock().held {
+            held.make_conditional(request.headers_mut());
+        }
+        let outcome = client.fetch(&self.url, request, settings.limits).await;
         drop(permit);
-        let mut state = slot.state.lock();
-        self.settle(&mut state, outcome, parse)
+        let mut state = self.slot.state.lock();
+        if self.demand == Demand::Refreshed {
+            state.refreshed = Some(Instant::now());
+        }
+        self.shared.settle(&mut state, outcome, parse)
     }
+}
 
+impl Shared {
     /// Takes the outcome of a fetch into the state, and gives it to the caller.
-    fn settle<F>(
+    fn settle<T, E, F>(
         &self,
         state: &mut State<T, E>,
         outcome: Result<Fetched, FetchError>,
@@ -355,7 +432,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         }
     }
 
-    fn confirm(
+    fn confirm<T, E>(
         &self,
         state: &mut State<T, E>,
         fetched: &Fetched,
@@ -371,7 +448,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         }
     }
 
-    fn hold(
+    fn hold<T, E>(
         &self,
         state: &mut State<T, E>,
         fetched: &Fetched,
@@ -404,30 +481,6 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
             min_age, max_age, ..
         } = self.settings;
         lifetime(&fetched.headers, min_age, max_age, (self.wall)())
-    }
-
-    fn slot(&self, url: &Url) -> Arc<Slot<T, E>> {
-        let mut slots = self.slots.lock();
-        if let Some(slot) = slots.get(url.as_str()) {
-            return Arc::clone(slot);
-        }
-        if slots.len() >= self.settings.entries.max(1) {
-            make_room(&mut slots);
-        }
-        let slot = Arc::new(Slot {
-            flight: tokio::sync::Mutex::new(()),
-            state: Mutex::new(State {
-                held: None,
-                failure: None,
-                digest: None,
-                revision: 0,
-                refreshed: None,
-                attempts: 0,
-                used: Instant::now(),
-            }),
-        });
-        slots.insert(url.as_str().into(), Arc::clone(&slot));
-        slot
     }
 }
 

@@ -310,6 +310,26 @@ async fn a_caller_that_gives_up_leaves_the_fetch_to_the_next() {
     let (gone, patient) = tokio::join!(impatient, documents.get(&target, None, parse));
     assert!(gone.is_err());
     assert_eq!(*patient.unwrap().value, "{}");
+    assert_eq!(origin.count(), 1);
+}
+
+// SEC-43, SEC-44
+#[tokio::test]
+async fn a_refresh_goes_on_when_its_caller_gives_up() {
+    let replies = vec![
+        Reply::json("{}").header("cache-control", "max-age=600"),
+        Reply::json("{\"new\":1}").after(Duration::from_millis(200)),
+    ];
+    let origin = origin_with(replies).await;
+    let documents = documents(Settings::SERVER_METADATA);
+    let target = url(&origin.url("/"));
+    documents.get(&target, None, parse).await.unwrap();
+    let impatient = documents.refresh(&target, None, parse);
+    let gone = tokio::time::timeout(Duration::from_millis(20), impatient).await;
+    assert!(gone.is_err());
+    let refreshed = documents.refresh(&target, None, parse).await.unwrap();
+    assert_eq!(*refreshed.value, "{\"new\":1}");
+    assert_eq!(origin.count(), 2);
 }
 
 // SEC-44
