@@ -128,6 +128,17 @@ pub struct Lifetimes {
     pub interaction: Duration,
 }
 
+impl Lifetimes {
+    /// The longest that a code may live (SEC-3).
+    pub const LONGEST_CODE: Duration = Duration::from_mins(1);
+    /// The longest that an access token may live (SEC-45).
+    pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_hours(1);
+    /// The longest that a used refresh token may give the same answer again (SEC-48): several times the bursts of
+    /// concurrent refreshes that real clients show, and well below the time between two refreshes, so that two holders
+    /// of one token are found out.
+    pub const LONGEST_REFRESH_GRACE: Duration = Duration::from_mins(5);
+}
+
 impl Default for Lifetimes {
     fn default() -> Self {
         const MINUTE: u64 = 60;

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use model::realm::Lifetimes;
+
 use crate::config::cimd::Mode;
 use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::problem::{Problems, suggest};
-use crate::config::realm::{Authentication, Realm};
-use crate::config::scalar::WebUrl;
+use crate::config::realm::{self, Authentication, Realm};
+use crate::config::scalar::{Duration, WebUrl};
 use crate::config::{Config, Loaded};
 
 /// Notes everything in `loaded` that does not go together.
@@ -293,7 +295,10 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
             None,
         );
     }
-    let lifetimes = &realm.lifetimes;
+    check_lifetimes(&realm.lifetimes, &format!("{path}.lifetimes"), problems);
+}
+
+fn check_lifetimes(lifetimes: &realm::Lifetimes, path: &str, problems: &mut Problems<'_>) {
     for (name, shorter, longer_name, longer) in [
         (
             "refresh_idle",
@@ -310,7 +315,35 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     ] {
         if shorter.0 > longer.0 {
             let message = format!("{name} `{shorter}` is longer than {longer_name} `{longer}`");
-            problems.note(format!("{path}.lifetimes"), message, None);
+            problems.note(path, message, None);
+        }
+    }
+    for (name, lifetime, longest, hint) in [
+        (
+            "code",
+            &lifetimes.code,
+            Lifetimes::LONGEST_CODE,
+            "a client redeems its code at once: leave it out for `1m`",
+        ),
+        (
+            "access_token",
+            &lifetimes.access_token,
+            Lifetimes::LONGEST_ACCESS_TOKEN,
+            "clients renew it with their refresh token: leave it out for `10m`",
+        ),
+        (
+            "refresh_grace",
+            &lifetimes.refresh_grace,
+            Lifetimes::LONGEST_REFRESH_GRACE,
+            "until it is over, nobody notices a stolen token: leave it out for `2m`",
+        ),
+    ] {
+        if lifetime.0 > longest {
+            problems.note(
+                format!("{path}.{name}"),
+                format!("`{lifetime}` is longer than `{}`", Duration(longest)),
+                hint.to_owned(),
+            );
         }
     }
 }

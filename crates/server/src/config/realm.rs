@@ -54,15 +54,15 @@ pub(crate) enum SigningAlgorithm {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Lifetimes {
-    /// An authorization code.
+    /// An authorization code. At most `1m`.
     pub(crate) code: Duration,
-    /// An access token.
+    /// An access token. At most `1h`.
     pub(crate) access_token: Duration,
     /// A refresh token that is not used.
     pub(crate) refresh_idle: Duration,
     /// A chain of refresh tokens, used or not.
     pub(crate) refresh_absolute: Duration,
-    /// How long a refresh token that was already used gives the same answer again, for clients that lost the first one.
+    /// How long a used refresh token gives the same answer again, for clients that lost the first one. At most `5m`.
     pub(crate) refresh_grace: Duration,
     /// A login session that is not used.
     pub(crate) session_idle: Duration,

@@ -258,6 +258,33 @@ fn an_address_that_no_browser_may_be_sent_to_is_reported() {
     ");
 }
 
+// SEC-3, SEC-45, SEC-48
+#[test]
+fn lifetimes_that_are_too_long_are_reported() {
+    let realm = |lifetimes: &str| {
+        format!(
+            r#"
+listeners: [ {{ name: main, address: "127.0.0.1:8480" }} ]
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+    lifetimes: {{ {lifetimes} }}
+"#
+        )
+    };
+    let longest = realm("code: 60s, access_token: 1h, refresh_grace: 5m");
+    assert_eq!(problems(&longest), "");
+    let longer = realm("code: 61s, access_token: 61m, refresh_grace: 90d");
+    insta::assert_snapshot!(problems(&longer), @"
+    f.yaml:6: realms[0].lifetimes.access_token: `61m` is longer than `1h`
+      hint: clients renew it with their refresh token: leave it out for `10m`
+    f.yaml:6: realms[0].lifetimes.code: `61s` is longer than `1m`
+      hint: a client redeems its code at once: leave it out for `1m`
+    f.yaml:6: realms[0].lifetimes.refresh_grace: `90d` is longer than `5m`
+      hint: until it is over, nobody notices a stolen token: leave it out for `2m`
+    ");
+}
+
 #[test]
 fn a_syntax_error_is_reported_with_its_line() {
     insta::assert_snapshot!(problems("listeners:\n  - name: main\n   address: x\n"), @"f.yaml:3: not a YAML document: while parsing a block collection, did not find expected '-' indicator");
