@@ -285,6 +285,24 @@ realms:
     ");
 }
 
+// CI-13, SEC-30
+#[test]
+fn a_client_id_that_looks_like_the_url_of_a_document_is_reported() {
+    let text = with_clients(
+        r#"
+      - { client_id: "https://app.example/client.json", redirect_uris: [ "http://localhost/cb" ] }
+      - { client_id: "HTTP:app", redirect_uris: [ "http://localhost/cb" ] }
+      - { client_id: "https-app", redirect_uris: [ "http://localhost/cb" ] }
+"#,
+    );
+    insta::assert_snapshot!(plan(&text).unwrap_err(), @"
+    f.yaml:9: realms[0].clients[0].client_id: `https://app.example/client.json` is taken for the URL of a metadata document
+      hint: give it a plain name; who may come with a document is said by `cimd`
+    f.yaml:10: realms[0].clients[1].client_id: `HTTP:app` is taken for the URL of a metadata document
+      hint: give it a plain name; who may come with a document is said by `cimd`
+    ");
+}
+
 #[test]
 fn a_syntax_error_is_reported_with_its_line() {
     insta::assert_snapshot!(problems("listeners:\n  - name: main\n   address: x\n"), @"f.yaml:3: not a YAML document: while parsing a block collection, did not find expected '-' indicator");

@@ -8,6 +8,7 @@ use model::realm::{ClientScope, Lifetimes, Realm, ResourceServer, ScopeKind, Sig
 use model::secret::Secret;
 use model::user::Username;
 use oauth::auth_method::AuthMethod;
+use oauth::client_id::ClientId;
 use oauth::redirect_uri::RedirectUri;
 use oauth::scope::{Scope, ScopeSet};
 
@@ -142,7 +143,18 @@ fn client(
     directory: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<Client> {
-    let client_id = parse(&from.client_id, &format!("{path}.client_id"), problems);
+    let client_id: Option<ClientId> =
+        parse(&from.client_id, &format!("{path}.client_id"), problems);
+    if client_id.as_ref().is_some_and(ClientId::looks_like_url) {
+        problems.note(
+            format!("{path}.client_id"),
+            format!(
+                "`{}` is taken for the URL of a metadata document",
+                from.client_id
+            ),
+            "give it a plain name; who may come with a document is said by `cimd`".to_owned(),
+        );
+    }
     let redirect_uris = return_addresses(
         &from.redirect_uris,
         &format!("{path}.redirect_uris"),
