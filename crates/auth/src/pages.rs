@@ -137,6 +137,21 @@ pub(crate) struct ConsentPage {
     pub(crate) seen: String,
 }
 
+/// Says, before an error is sent to a place that nobody here trusts, where the browser would go (AS-23).
+#[derive(Debug, Clone, Template)]
+#[template(path = "departure.html")]
+pub(crate) struct DeparturePage {
+    pub(crate) frame: Frame,
+    pub(crate) returns_to: ReturnsTo,
+    pub(crate) asker: Asker,
+    /// The error code of OAuth.
+    pub(crate) error: &'static str,
+    /// What it says, in English.
+    pub(crate) description: String,
+    /// The redirect that was not made.
+    pub(crate) target: String,
+}
+
 /// A name and a value, shown as they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Fact {
@@ -320,6 +335,29 @@ mod tests {
             .collect()
     }
 
+    fn departure_samples(frame: &Frame) -> Vec<DeparturePage> {
+        let destinations = [
+            ReturnsTo::Site {
+                host: "evil.example".to_owned(),
+            },
+            ReturnsTo::Application {
+                scheme: "com.example.app".to_owned(),
+            },
+        ];
+        askers()
+            .into_iter()
+            .zip(destinations)
+            .map(|(asker, returns_to)| DeparturePage {
+                frame: frame.clone(),
+                returns_to,
+                asker,
+                error: "invalid_scope",
+                description: "the scope `<b>` is unknown".to_owned(),
+                target: "https://evil.example/?error=invalid_scope&state=\"><b>".to_owned(),
+            })
+            .collect()
+    }
+
     fn refusal_samples(frame: &Frame) -> Vec<RefusalPage> {
         let developer = Developer {
             rule: "the document's `client_id` is its own URL".to_owned(),
@@ -387,6 +425,11 @@ mod tests {
             );
             pages.extend(
                 consent_samples(&frame)
+                    .iter()
+                    .map(|page| page.render().unwrap()),
+            );
+            pages.extend(
+                departure_samples(&frame)
                     .iter()
                     .map(|page| page.render().unwrap()),
             );

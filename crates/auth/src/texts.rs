@@ -102,6 +102,12 @@ pub(crate) struct Texts {
     pub(crate) deny_button: &'static str,
     pub(crate) consent_remembered: &'static str,
 
+    pub(crate) departure_title: &'static str,
+    pub(crate) departure_leads_to: &'static str,
+    pub(crate) departure: &'static str,
+    pub(crate) departure_what_went_wrong: &'static str,
+    pub(crate) departure_link: &'static str,
+
     pub(crate) scope_openid: &'static str,
     pub(crate) scope_profile: &'static str,
     pub(crate) scope_email: &'static str,
@@ -191,6 +197,13 @@ static ENGLISH: Texts = Texts {
     deny_button: "Do not allow",
     consent_remembered: "Your decision to allow is remembered until the application asks for more or changes its description.",
 
+    departure_title: "Leave this server?",
+    departure_leads_to: "The application that sent you here wants to send you to",
+    departure: "Nobody has vouched for this application, and you have not allowed it anything. Its request has failed, and it wants \
+        to have your browser back at its own address. Go on only if you know that address. Otherwise you can close this page.",
+    departure_what_went_wrong: "What went wrong",
+    departure_link: "Go on to that address",
+
     scope_openid: "Know that it is you",
     scope_profile: "Read your name",
     scope_email: "Read your e-mail address",
@@ -268,6 +281,14 @@ static JAPANESE: Texts = Texts {
     allow_button: "許可する",
     deny_button: "許可しない",
     consent_remembered: "許可した内容は記憶されます。アプリケーションが追加の権限を求めたとき、または登録情報が変わったときは、再度確認します。",
+
+    departure_title: "このサーバーから移動しますか？",
+    departure_leads_to: "アプリケーションが指定した移動先",
+    departure: "このアプリケーションは誰にも確認されておらず、お客様もまだ何も許可していません。要求は失敗し、アプリケーションは\
+        自身のアドレスへブラウザーを戻そうとしています。移動先に心当たりがある場合にのみ進んでください。\
+        心当たりがない場合は、このページを閉じてかまいません。",
+    departure_what_went_wrong: "エラーの内容",
+    departure_link: "上記の移動先に進む",
 
     scope_openid: "あなたを識別する",
     scope_profile: "あなたの名前を読み取る",

@@ -1,9 +1,11 @@
 //! The authorization endpoint (OAuth 2.1 §4.1): the story from a request to its first page, or to its refusal.
 //!
 //! Read the parameters that say who asks and where the answer goes; find the client; verify the redirect URI. Until
-//! then a refusal is a page for the human, from then on a redirect to the client, and there is no third possibility:
-//! [`respond`] demands a [`VerifiedRedirect`]. Then apply the [`rules`], and go on with the interaction.
+//! then a refusal is a page for the human, from then on a redirect to the client: [`respond`] demands a
+//! [`VerifiedRedirect`]. Only [`departure`] comes between, where nobody trusts the place that the redirect leads to.
+//! Then apply the [`rules`], and go on with the interaction.
 
+pub(crate) mod departure;
 pub(crate) mod redirect;
 pub(crate) mod respond;
 pub(crate) mod rules;
@@ -63,7 +65,7 @@ async fn start(
     let redirect = verify_redirect(&known, &addressing)?;
     match begin(cx, &form, &known, &redirect) {
         Ok(interaction) => interaction::enter(cx, headers, interaction?, known, redirect).await,
-        Err(error) => Ok(respond::refuse(cx, &redirect, &error)),
+        Err(error) => Ok(departure::refuse(cx, headers, &known, &redirect, &error).await?),
     }
 }
 

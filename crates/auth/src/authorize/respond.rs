@@ -47,11 +47,20 @@ pub(crate) fn refuse(cx: &Cx, redirect: &VerifiedRedirect, error: &OauthError) -
     send(cx, redirect, Outcome::Error(error))
 }
 
+/// Where [`refuse`] sends the browser.
+pub(crate) fn refusal_url(cx: &Cx, redirect: &VerifiedRedirect, error: &OauthError) -> String {
+    url(cx, redirect, Outcome::Error(error))
+}
+
 fn send(cx: &Cx, redirect: &VerifiedRedirect, outcome: Outcome<'_>) -> Response {
+    headers::see_other(&url(cx, redirect, outcome))
+}
+
+fn url(cx: &Cx, redirect: &VerifiedRedirect, outcome: Outcome<'_>) -> String {
     let response = AuthorizationResponse {
         issuer: &cx.realm.config.issuer,
         state: redirect.state(),
         outcome,
     };
-    headers::see_other(&response.redirect_url(redirect.uri()))
+    response.redirect_url(redirect.uri())
 }

@@ -149,7 +149,8 @@ fn seen(visit: &Visit, session: &Session) -> String {
     .to_string()
 }
 
-fn returns_to(uri: &RedirectUri) -> ReturnsTo {
+/// Where the browser goes next, as the pages show it (AS-24).
+pub(crate) fn returns_to(uri: &RedirectUri) -> ReturnsTo {
     let host = uri.display_host().to_owned();
     if uri.is_private_scheme() {
         ReturnsTo::Application { scheme: host }

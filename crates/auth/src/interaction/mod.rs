@@ -19,7 +19,7 @@ use oauth::error::{ErrorCode, OauthError};
 use oauth::form::Form;
 
 use crate::authorize::redirect::VerifiedRedirect;
-use crate::authorize::respond;
+use crate::authorize::{departure, respond};
 use crate::client::{self, KnownClient, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
@@ -171,20 +171,15 @@ pub(crate) async fn proceed(
         Step::Login(_) => "/login",
         Step::Consent(_) => "/consent",
         Step::LoginRequired => {
-            return Ok(refuse(
-                cx,
-                &visit,
-                ErrorCode::LoginRequired,
-                "the user is not signed in",
-            ));
+            let error = OauthError::new(ErrorCode::LoginRequired, "the user is not signed in");
+            return refuse_at_once(cx, headers, &visit, &error).await;
         }
         Step::ConsentRequired => {
-            return Ok(refuse(
-                cx,
-                &visit,
+            let error = OauthError::new(
                 ErrorCode::ConsentRequired,
                 "the user has not consented to this",
-            ));
+            );
+            return refuse_at_once(cx, headers, &visit, &error).await;
         }
         Step::Done => {
             let Some(session) = &visit.session else {
@@ -202,17 +197,30 @@ pub(crate) async fn proceed(
     ));
     match flow::keep(cx, headers, &mut response, &visit.interaction) {
         Ok(()) => Ok(response),
-        Err(KeepError::TooLong) => Ok(refuse(
-            cx,
-            &visit,
-            ErrorCode::InvalidRequest,
-            "the request is too long; hint: shorten `state`",
-        )),
+        Err(KeepError::TooLong) => {
+            let error = OauthError::new(
+                ErrorCode::InvalidRequest,
+                "the request is too long; hint: shorten `state`",
+            );
+            refuse_at_once(cx, headers, &visit, &error).await
+        }
         Err(KeepError::Internal(internal)) => Err(internal.into()),
     }
 }
 
-/// Ends a flow with an error for the client.
+/// Ends a flow with an error before anybody has acted in it.
+async fn refuse_at_once(
+    cx: &Cx,
+    headers: &HeaderMap,
+    visit: &Visit,
+    error: &OauthError,
+) -> Result<Response, PageRefusal> {
+    let mut response = departure::refuse(cx, headers, &visit.known, &visit.redirect, error).await?;
+    flow::end(cx, &mut response, &visit.interaction);
+    Ok(response)
+}
+
+/// Ends a flow as the user decided, with an error for the client.
 pub(crate) fn refuse(
     cx: &Cx,
     visit: &Visit,

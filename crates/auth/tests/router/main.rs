@@ -19,6 +19,8 @@ mod cimd_url;
 #[cfg(test)]
 mod consent;
 #[cfg(test)]
+mod departure;
+#[cfg(test)]
 mod flow_cimd;
 #[cfg(test)]
 mod flow_code;
