@@ -63,12 +63,19 @@ pub struct LoginDelay {
 }
 
 impl LoginDelay {
-    /// For failures counted per account.
-    pub const ACCOUNT: Self = Self {
+    /// For failures of one account from one source: who guesses delays nobody but their neighbours.
+    pub const ACCOUNT_AT_SOURCE: Self = Self {
         free: 5,
         first: Duration::from_secs(1),
         longest: Duration::from_mins(1),
         window: Duration::from_mins(15),
+    };
+
+    /// For failures of one account from anywhere, against guesses from many sources. One source alone, held up by
+    /// [`Self::ACCOUNT_AT_SOURCE`], never gets here.
+    pub const ACCOUNT: Self = Self {
+        free: 100,
+        ..Self::ACCOUNT_AT_SOURCE
     };
 
     /// For failures counted per source address or prefix, which many people may share.
@@ -154,7 +161,7 @@ mod tests {
 
         #[test]
         fn a_refusal_tells_when_to_come_back(failures in 0_u32..1000, waited in 0_i64..100) {
-            let rule = LoginDelay::ACCOUNT;
+            let rule = LoginDelay::ACCOUNT_AT_SOURCE;
             if let Err(TooOften { retry_after }) = rule.admit(failures, at(0), at(waited)) {
                 prop_assert!(rule.admit(failures, at(0), at(waited) + retry_after).is_ok());
                 prop_assert!(retry_after <= rule.longest);
@@ -162,10 +169,25 @@ mod tests {
         }
     }
 
+    // SEC-53: whoever polls with one guess after the other, as soon as each is admitted.
+    #[test]
+    fn one_source_alone_cannot_delay_an_account_elsewhere() {
+        let rule = LoginDelay::ACCOUNT_AT_SOURCE;
+        let (mut failures, mut last) = (0, at(0));
+        while last.since(at(0)) < LoginDelay::ACCOUNT.window {
+            if let Err(TooOften { retry_after }) = rule.admit(failures, last, last) {
+                last = last + retry_after;
+            }
+            failures += 1;
+        }
+        // A window of the account may overlap with two of the source.
+        assert!(2 * failures < LoginDelay::ACCOUNT.free, "{failures}");
+    }
+
     // SEC-53
     #[test]
     fn delays_double_up_to_a_bound() {
-        let delay = |failures| match LoginDelay::ACCOUNT.admit(failures, at(0), at(0)) {
+        let delay = |failures| match LoginDelay::ACCOUNT_AT_SOURCE.admit(failures, at(0), at(0)) {
             Ok(()) => 0,
             Err(refused) => refused.retry_after.as_secs(),
         };

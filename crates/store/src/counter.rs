@@ -44,7 +44,7 @@ pub struct Count {
 }
 
 /// Counts one event and says what the counter shows with it. To be sure against parallel guesses, count an attempt
-/// before it is made, and [`clear`] after one that succeeded.
+/// before it is made, and [`clear`] or [`take_back`] after one that succeeded.
 pub async fn add(
     store: &Store,
     name: &CounterName,
@@ -91,6 +91,23 @@ pub async fn read_at(store: &Store, name: &CounterName, now: Timestamp) -> Resul
                     }),
                     None => Ok(Count::default()),
                 }
+            })
+        })
+        .await
+}
+
+/// Takes one event of the present window back: it was none after all.
+pub async fn take_back(store: &Store, name: &CounterName, now: Timestamp) -> Result<(), Error> {
+    store
+        .backend()
+        .write((name.clone(), now), |(name, now), connection| {
+            Box::pin(async move {
+                sqlx::query(query::COUNTER_TAKE_BACK)
+                    .bind(name.0.clone())
+                    .bind(now.millis())
+                    .execute(connection)
+                    .await?;
+                Ok(())
             })
         })
         .await
@@ -182,6 +199,22 @@ mod tests {
         assert_eq!(read_at(&store, &other, NOW).await.unwrap().n, 0);
         clear(&store, &name()).await.unwrap();
         assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, 0);
+    }
+
+    // SEC-53
+    #[tokio::test]
+    async fn an_event_can_be_taken_back_within_its_window() {
+        let store = testing::open().await;
+        take_back(&store, &name(), NOW).await.unwrap();
+        add(&store, &name(), WINDOW, NOW).await.unwrap();
+        add(&store, &name(), WINDOW, NOW).await.unwrap();
+        for left in [1, 0, 0] {
+            take_back(&store, &name(), NOW).await.unwrap();
+            assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, left);
+        }
+        assert_eq!(add(&store, &name(), WINDOW, NOW).await.unwrap().n, 1);
+        take_back(&store, &name(), NOW + WINDOW).await.unwrap();
+        assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, 1);
     }
 
     // SEC-53

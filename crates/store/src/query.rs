@@ -80,6 +80,7 @@ queries! {
             expires_at = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.expires_at ELSE counter.expires_at END
         RETURNING n, started_at, last_at";
     COUNTER_READ = "SELECT n, started_at, last_at FROM counter WHERE name = $1 AND expires_at > $2";
+    COUNTER_TAKE_BACK = "UPDATE counter SET n = n - 1 WHERE name = $1 AND n > 0 AND expires_at > $2";
     COUNTER_CLEAR = "DELETE FROM counter WHERE name = $1";
 
     ASSERTION_USE = "INSERT INTO used_assertion (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";

@@ -135,7 +135,10 @@ async fn check(
         .await
     {
         Ok(verified) => verified && known,
-        Err(PoolError::Busy) => return Ok(Err(LoginProblem::Busy)),
+        Err(PoolError::Busy) => {
+            attempt.not_made(cx).await?;
+            return Ok(Err(LoginProblem::Busy));
+        }
         Err(error) => return Err(Internal::new(error)),
     };
     match user {
@@ -149,7 +152,6 @@ async fn check(
             Ok(Ok(user))
         }
         _ => {
-            attempt.failed(cx).await?;
             cx.app.metrics.logins_failed.inc();
             tracing::info!(peer = %cx.peer.address, "login failed");
             Ok(Err(LoginProblem::Wrong))
@@ -171,57 +173,91 @@ async fn renew_hash(cx: &Cx, user: &User, password: Secret<String>) -> Result<()
 
 /// One attempt to log in, as the counters that all nodes share see it (SEC-53).
 struct Attempt {
-    account: CounterName,
-    source: CounterName,
+    /// Whoever asks from this network, for whatever account.
+    source: Line,
+    /// This account, as it is guessed at from this network: nobody can hold up its owner who is elsewhere.
+    account_at_source: Line,
+    /// This account, as it is guessed at from everywhere.
+    account: Line,
 }
 
 impl Attempt {
     fn of(cx: &Cx, username: &Username) -> Self {
-        let realm = cx.realm.config.name.as_str();
+        let (realm, username) = (cx.realm.config.name.as_str(), username.as_str());
+        let source = source::name(cx.peer.address);
         Self {
-            account: CounterName::new("login-account", &[realm, username.as_str()]),
-            source: CounterName::new("login-source", &[realm, &source::name(cx.peer.address)]),
+            source: Line {
+                counter: CounterName::new("login-source", &[realm, &source]),
+                delay: LoginDelay::SOURCE,
+            },
+            account_at_source: Line {
+                counter: CounterName::new("login-account-source", &[realm, username, &source]),
+                delay: LoginDelay::ACCOUNT_AT_SOURCE,
+            },
+            account: Line {
+                counter: CounterName::new("login-account", &[realm, username]),
+                delay: LoginDelay::ACCOUNT,
+            },
         }
     }
 
-    /// Counts the attempt for its account before it is made, so that many at once gain nothing.
+    /// Counts the attempt before it is made, so that many at once gain nothing. What an account refuses has been counted
+    /// at its source: who asks again and again is soon held up there.
     async fn begin(&self, cx: &Cx) -> Result<Result<(), TooOften>, Internal> {
-        let source = counter::read_at(&cx.app.store, &self.source, cx.now).await?;
-        if let Err(refused) = LoginDelay::SOURCE.admit(source.n, source.last_at, cx.now) {
-            return Ok(Err(refused));
+        for line in [&self.source, &self.account_at_source] {
+            if let Err(refused) = line.count(cx).await? {
+                return Ok(Err(refused));
+            }
         }
-        let before = counter::read_at(&cx.app.store, &self.account, cx.now).await?;
-        if let Err(refused) = LoginDelay::ACCOUNT.admit(before.n, before.last_at, cx.now) {
-            return Ok(Err(refused));
+        let admitted = self.account.count(cx).await?;
+        if admitted.is_err() {
+            // Others guess: that is not held against this network.
+            self.account_at_source.take_back(cx).await?;
         }
-        let counted = counter::add(
-            &cx.app.store,
-            &self.account,
-            LoginDelay::ACCOUNT.window,
-            cx.now,
-        )
-        .await?;
-        let failures = counted.n.saturating_sub(1);
-        if failures > before.n {
-            // Others were faster: their attempts count as failures of this very moment.
-            return Ok(LoginDelay::ACCOUNT.admit(failures, cx.now, cx.now));
-        }
-        Ok(Ok(()))
+        Ok(admitted)
     }
 
     /// The failures of the account are forgiven. Those of the source are not: whoever guesses may have an account too.
     async fn succeeded(&self, cx: &Cx) -> Result<(), Internal> {
-        Ok(counter::clear(&cx.app.store, &self.account).await?)
+        self.source.take_back(cx).await?;
+        for line in [&self.account_at_source, &self.account] {
+            counter::clear(&cx.app.store, &line.counter).await?;
+        }
+        Ok(())
     }
 
-    async fn failed(&self, cx: &Cx) -> Result<(), Internal> {
-        counter::add(
-            &cx.app.store,
-            &self.source,
-            LoginDelay::SOURCE.window,
-            cx.now,
-        )
-        .await?;
+    /// Nobody looked at the password.
+    async fn not_made(&self, cx: &Cx) -> Result<(), Internal> {
+        for line in [&self.source, &self.account_at_source, &self.account] {
+            line.take_back(cx).await?;
+        }
         Ok(())
+    }
+}
+
+/// One counter of failures, and the delay that they have.
+struct Line {
+    counter: CounterName,
+    delay: LoginDelay,
+}
+
+impl Line {
+    /// Counts an attempt as if it had failed already, unless it comes too early.
+    async fn count(&self, cx: &Cx) -> Result<Result<(), TooOften>, Internal> {
+        let before = counter::read_at(&cx.app.store, &self.counter, cx.now).await?;
+        if let Err(refused) = self.delay.admit(before.n, before.last_at, cx.now) {
+            return Ok(Err(refused));
+        }
+        let counted = counter::add(&cx.app.store, &self.counter, self.delay.window, cx.now).await?;
+        let failures = counted.n.saturating_sub(1);
+        if failures > before.n {
+            // Others were faster: their attempts count as failures of this very moment.
+            return Ok(self.delay.admit(failures, cx.now, cx.now));
+        }
+        Ok(Ok(()))
+    }
+
+    async fn take_back(&self, cx: &Cx) -> Result<(), Internal> {
+        Ok(counter::take_back(&cx.app.store, &self.counter, cx.now).await?)
     }
 }
