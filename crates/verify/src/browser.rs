@@ -20,6 +20,8 @@ pub(crate) enum Ending {
     Page(Answer),
     /// A page asks for a password, but this user has none.
     AskedToLogin,
+    /// This origin, which is not that of the authorization endpoint, would see the password: by its page, or by the form's target.
+    AskedElsewhere(String),
     /// Pages and redirects without an end.
     TooManySteps,
     /// The authorization server did not answer, or sent the browser to something that is not a URL.
@@ -47,6 +49,9 @@ impl Ending {
             },
             Self::Page(answer) => format!("a page with status {}", answer.status),
             Self::AskedToLogin => "the login page".to_owned(),
+            Self::AskedElsewhere(origin) => format!(
+                "{origin}, which is not the authorization endpoint's origin, asks for the password and did not get it"
+            ),
             Self::TooManySteps => "pages and redirects without an end".to_owned(),
             Self::Broken(why) => why.clone(),
         }
@@ -82,7 +87,8 @@ impl Person {
         }
     }
 
-    /// Opens an authorization URL and does what the pages ask, until the browser is sent to `redirect_uri`.
+    /// Opens an authorization URL and does what the pages ask, until the browser is sent to `redirect_uri`. The password
+    /// is given to the origin of the authorization URL alone, wherever the flow may lead.
     pub(crate) async fn authorize(&mut self, web: &Web, start: &Url, redirect_uri: &Url) -> Ending {
         let mut next = (start.clone(), None);
         let mut passwords_sent = 0_u8;
@@ -111,9 +117,14 @@ impl Person {
                 if passwords_sent > 0 {
                     return Ending::Page(answer); // the password was refused
                 }
+                let target = target(&answer.url, form);
+                for url in [&answer.url, &target] {
+                    if url.origin() != start.origin() {
+                        return Ending::AskedElsewhere(url.origin().ascii_serialization());
+                    }
+                }
                 passwords_sent += 1;
-                let fields = filled(form, user, password);
-                next = (target(&answer.url, form), Some(fields));
+                next = (target, Some(filled(form, user, password)));
                 continue;
             }
             let leads_on = forms

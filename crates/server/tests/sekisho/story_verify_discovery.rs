@@ -15,6 +15,8 @@ struct Said {
     server: Value,
     /// Its keys.
     keys: Value,
+    /// Its answer to an authorization request.
+    authorize: Reply,
 }
 
 impl Said {
@@ -38,6 +40,7 @@ impl Said {
                 "client_id_metadata_document_supported": true,
             }),
             keys: json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "x": "AA", "y": "AA"}]}),
+            authorize: Reply::status(404),
         }
     }
 
@@ -50,6 +53,9 @@ impl Said {
         if target == "/mcp" {
             return self.challenge;
         }
+        if target.starts_with("/authorize?") {
+            return self.authorize;
+        }
         let found = documents
             .into_iter()
             .find(|(prefix, _)| target.starts_with(prefix));
@@ -61,7 +67,7 @@ impl Said {
 }
 
 /// The report of a walk through what `spoil` made of something sound.
-async fn report(spoil: fn(&mut Said)) -> Value {
+async fn report(spoil: impl Fn(&mut Said) + Send + Sync + 'static) -> Value {
     let peer = FakeHttp::start(move |seen| {
         let origin = format!("http://{}", seen.header("host").unwrap());
         let mut said = Said::soundly(&origin);
@@ -175,6 +181,42 @@ async fn an_endpoint_that_is_no_web_page_is_found_out_and_not_opened() {
         assert!(finding["seen"].as_str().unwrap().contains("http(s)"));
         entry(&report["not_asked"], "authorization.code");
     }
+}
+
+/// A login page whose form leads there.
+fn login_page(action: &str) -> Reply {
+    let page = format!(
+        r#"<form method="post" action="{action}"><input name="username"><input type="password" name="password"><button>Log in</button></form>"#
+    );
+    Reply::status(200)
+        .header("content-type", "text/html")
+        .body(page)
+}
+
+#[tokio::test]
+async fn a_login_page_of_another_origin_gets_no_password() {
+    let elsewhere = FakeHttp::start(|_| login_page("")).await.unwrap();
+    let url = elsewhere.url("/login");
+    let redirect = move |said: &mut Said| said.authorize = Reply::redirect(303, &url);
+    assert_no_password(&elsewhere, &report(redirect).await);
+}
+
+#[tokio::test]
+async fn a_login_form_that_leads_to_another_origin_gets_no_password() {
+    let elsewhere = FakeHttp::start(|_| Reply::status(200)).await.unwrap();
+    let url = elsewhere.url("/collect");
+    let form = move |said: &mut Said| said.authorize = login_page(&url);
+    assert_no_password(&elsewhere, &report(form).await);
+}
+
+/// Asserts that this peer was sent no form, and that the report says that it asked for the password.
+fn assert_no_password(peer: &FakeHttp, report: &Value) {
+    assert!(peer.seen().iter().all(|seen| seen.method == "GET"));
+    let finding = entry(&report["findings"], "authorization.code");
+    assert_eq!(finding["outcome"], "fail", "{finding}");
+    let said = format!("{}, which is not", peer.url(""));
+    let seen = finding["seen"].as_str().unwrap();
+    assert!(seen.starts_with(&said), "{finding}");
 }
 
 // AS-20

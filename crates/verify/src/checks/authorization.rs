@@ -118,6 +118,12 @@ pub(super) async fn code(session: &mut Session) -> Result<Verdict, Unanswerable>
             "the login page appeared, but no user was given",
             "say who logs in, or let a browser be opened",
         ),
+        Err(NoCode::Ended(ending)) if matches!(*ending, Ending::AskedElsewhere(_)) => {
+            Verdict::fail(
+                ending.described(),
+                "keep the login page and its form on one origin, or leave out the user and log in with a browser",
+            )
+        }
         Err(NoCode::Ended(ending)) => Verdict::fail(
             format!("no code: {}{}", ending.described(), explained(&ending)),
             "read the page or the error description; the password, the client or the scope may be wrong",
@@ -185,7 +191,10 @@ fn refused(ending: &Ending, what: &str) -> Verdict {
         Ending::Redirected(_) | Ending::Page(_) => {
             Verdict::ok(format!("{what} is refused: {}", ending.described()))
         }
-        Ending::AskedToLogin | Ending::TooManySteps | Ending::Broken(_) => Verdict::warn(
+        Ending::AskedToLogin
+        | Ending::AskedElsewhere(_)
+        | Ending::TooManySteps
+        | Ending::Broken(_) => Verdict::warn(
             format!(
                 "{what} could not be followed to its end: {}",
                 ending.described()
