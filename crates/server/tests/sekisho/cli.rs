@@ -169,7 +169,9 @@ gateways:
     wrong.yaml:9: realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set
     wrong.yaml:9: realms[0].users[1].password: the file `nowhere` can't be read: no such file or directory
     wrong.yaml:11: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
+      hint: write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`
     wrong.yaml:11: realms[0].clients[0].redirect_uris[1]: `not a url` can't be used: the redirect URI contains a space, a control character or a character outside ASCII
+      hint: write `https://…`, `http://127.0.0.1/…`, or an application's own scheme as `cursor://…`
     wrong.yaml:14: documents[0].document: the client metadata document lacks the property `redirect_uris`
     wrong.yaml:17: gateways[0].url: realm `demo` makes no tokens for `http://127.0.0.1:8480/mcp`: it is not among its `resources`
       hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
