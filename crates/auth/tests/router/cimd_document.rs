@@ -248,7 +248,7 @@ mod fetching {
                     .as_u16(),
             );
         }
-        assert!(world.web.fetches() <= 30, "{}", world.web.fetches());
+        assert!(world.web.fetches() <= 10, "{}", world.web.fetches());
         assert_eq!(statuses.last(), Some(&429));
         world.web.publish(&document(ID));
         let mut other = world.browser().at("192.0.2.1".parse().unwrap());

@@ -24,7 +24,11 @@ pub struct Settings {
     pub in_flight_per_origin: usize,
     /// Fetches per minute per origin.
     pub per_origin: u32,
-    /// Fetches per minute per source address (IPv6: per /64).
+    /// So many of them are left for our own account: what strangers invent can't take the place of
+    /// what others use.
+    pub kept_per_origin: u32,
+    /// Fetches per minute on a stranger's account, by source address (IPv6: per /64). Far fewer
+    /// than an origin allows, so that it takes many to use one up.
     pub per_source: u32,
     /// How long a fetch waits for its turn.
     pub patience: Duration,
@@ -35,11 +39,22 @@ impl Default for Settings {
         Self {
             in_flight: 16,
             in_flight_per_origin: 4,
-            per_origin: 30,
-            per_source: 30,
+            per_origin: 60,
+            kept_per_origin: 15,
+            per_source: 8,
             patience: Duration::from_secs(2),
         }
     }
+}
+
+/// On whose account a fetch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Account {
+    /// The URL is configured, or has given a valid document before: how often it is fetched is
+    /// bounded by the cache, whoever asks.
+    Ours,
+    /// Somebody at this address named the URL, and may have invented it.
+    Stranger(IpAddr),
 }
 
 /// Which budget is used up.
@@ -89,9 +104,11 @@ impl Allowance {
         self.used_until <= now
     }
 
-    fn take(&mut self, per_minute: u32, now: Instant) -> bool {
-        let next = self.used_until.max(now) + MINUTE / per_minute.max(1);
-        let allowed = per_minute > 0 && next <= now + MINUTE;
+    /// Takes one, if that leaves so many.
+    fn take(&mut self, per_minute: u32, leave: u32, now: Instant) -> bool {
+        let each = MINUTE / per_minute.max(1);
+        let next = self.used_until.max(now) + each;
+        let allowed = per_minute > 0 && next + each * leave <= now + MINUTE;
         if allowed {
             self.used_until = next;
         }
@@ -121,13 +138,17 @@ impl Budgets {
     pub(crate) async fn take(
         &self,
         origin: &str,
-        source: Option<IpAddr>,
+        account: Account,
         now: Instant,
     ) -> Result<Permit, BudgetRefusal> {
-        if let Some(source) = source {
-            self.take_source(source, now)?;
-        }
-        let slots = self.take_origin(origin, now)?;
+        let leave = match account {
+            Account::Ours => 0,
+            Account::Stranger(source) => {
+                self.take_source(source, now)?;
+                self.settings.kept_per_origin
+            }
+        };
+        let slots = self.take_origin(origin, leave, now)?;
         let deadline = now + self.settings.patience;
         let origin = tokio::time::timeout_at(deadline, slots.acquire_owned());
         let Ok(Ok(one_of_origin)) = origin.await else {
@@ -154,20 +175,26 @@ impl Budgets {
         let allowance = sources
             .entry(source)
             .or_insert_with(|| Allowance::full(now));
-        if allowance.take(self.settings.per_source, now) {
+        if allowance.take(self.settings.per_source, 0, now) {
             Ok(())
         } else {
             Err(BudgetRefusal::SourceRate)
         }
     }
 
-    fn take_origin(&self, origin: &str, now: Instant) -> Result<Arc<Semaphore>, BudgetRefusal> {
+    fn take_origin(
+        &self,
+        origin: &str,
+        leave: u32,
+        now: Instant,
+    ) -> Result<Arc<Semaphore>, BudgetRefusal> {
+        let per_origin = self.settings.per_origin;
         let mut origins = self.origins.lock();
         make_room(&mut origins, |origin| {
             origin.allowance.is_full(now) && Arc::strong_count(&origin.slots) == 1
         });
         if let Some(known) = origins.get_mut(origin) {
-            return if known.allowance.take(self.settings.per_origin, now) {
+            return if known.allowance.take(per_origin, leave, now) {
                 Ok(Arc::clone(&known.slots))
             } else {
                 Err(BudgetRefusal::OriginRate)
@@ -177,7 +204,7 @@ impl Budgets {
             return Err(BudgetRefusal::Busy);
         }
         let mut allowance = Allowance::full(now);
-        if !allowance.take(self.settings.per_origin, now) {
+        if !allowance.take(per_origin, leave, now) {
             return Err(BudgetRefusal::OriginRate);
         }
         let slots = Arc::new(Semaphore::new(self.settings.in_flight_per_origin));
@@ -214,15 +241,12 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    const SOURCE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9));
+    const STRANGER: Account =
+        Account::Stranger(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 9)));
 
-    async fn drain(
-        budgets: &Budgets,
-        origin: &str,
-        source: Option<IpAddr>,
-    ) -> (u32, BudgetRefusal) {
+    async fn drain(budgets: &Budgets, origin: &str, account: Account) -> (u32, BudgetRefusal) {
         for taken in 0.. {
-            match budgets.take(origin, source, Instant::now()).await {
+            match budgets.take(origin, account, Instant::now()).await {
                 Ok(permit) => drop(permit),
                 Err(refusal) => return (taken, refusal),
             }
@@ -232,17 +256,49 @@ mod tests {
 
     // SEC-27
     #[tokio::test(start_paused = true)]
-    async fn an_origin_is_asked_thirty_times_a_minute() {
+    async fn an_origin_is_asked_sixty_times_a_minute() {
         let budgets = Budgets::new(Settings::default());
         assert_eq!(
-            drain(&budgets, "a:443", None).await,
-            (30, BudgetRefusal::OriginRate)
+            drain(&budgets, "a:443", Account::Ours).await,
+            (60, BudgetRefusal::OriginRate)
         );
-        assert!(budgets.take("b:443", None, Instant::now()).await.is_ok());
-        tokio::time::advance(Duration::from_secs(2)).await;
+        assert!(
+            budgets
+                .take("b:443", Account::Ours, Instant::now())
+                .await
+                .is_ok()
+        );
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(
-            drain(&budgets, "a:443", None).await,
+            drain(&budgets, "a:443", Account::Ours).await,
             (1, BudgetRefusal::OriginRate)
+        );
+    }
+
+    // SEC-27
+    #[tokio::test(start_paused = true)]
+    async fn a_source_causes_eight_fetches_a_minute() {
+        let budgets = Budgets::new(Settings::default());
+        assert_eq!(
+            drain(&budgets, "a:443", STRANGER).await,
+            (8, BudgetRefusal::SourceRate)
+        );
+    }
+
+    // SEC-27
+    #[tokio::test(start_paused = true)]
+    async fn strangers_leave_a_share_of_an_origin_to_us() {
+        let budgets = Budgets::new(Settings {
+            per_source: 60,
+            ..Settings::default()
+        });
+        assert_eq!(
+            drain(&budgets, "a:443", STRANGER).await,
+            (45, BudgetRefusal::OriginRate)
+        );
+        assert_eq!(
+            drain(&budgets, "a:443", Account::Ours).await,
+            (15, BudgetRefusal::OriginRate)
         );
     }
 
@@ -254,19 +310,19 @@ mod tests {
             ..Settings::default()
         });
         for origin in ["a:443", "b:443", "c:443"] {
-            assert!(
-                budgets
-                    .take(origin, Some(SOURCE), Instant::now())
-                    .await
-                    .is_ok()
-            );
+            assert!(budgets.take(origin, STRANGER, Instant::now()).await.is_ok());
         }
         let refusal = budgets
-            .take("d:443", Some(SOURCE), Instant::now())
+            .take("d:443", STRANGER, Instant::now())
             .await
             .unwrap_err();
         assert_eq!(refusal, BudgetRefusal::SourceRate);
-        assert!(budgets.take("d:443", None, Instant::now()).await.is_ok());
+        assert!(
+            budgets
+                .take("d:443", Account::Ours, Instant::now())
+                .await
+                .is_ok()
+        );
     }
 
     // SEC-27
@@ -275,15 +331,25 @@ mod tests {
         let budgets = Budgets::new(Settings::default());
         let mut held = Vec::new();
         for _ in 0..4 {
-            held.push(budgets.take("a:443", None, Instant::now()).await.unwrap());
+            held.push(
+                budgets
+                    .take("a:443", Account::Ours, Instant::now())
+                    .await
+                    .unwrap(),
+            );
         }
         let refusal = budgets
-            .take("a:443", None, Instant::now())
+            .take("a:443", Account::Ours, Instant::now())
             .await
             .unwrap_err();
         assert_eq!(refusal, BudgetRefusal::OriginBusy);
         held.pop();
-        assert!(budgets.take("a:443", None, Instant::now()).await.is_ok());
+        assert!(
+            budgets
+                .take("a:443", Account::Ours, Instant::now())
+                .await
+                .is_ok()
+        );
     }
 
     // SEC-27
@@ -293,10 +359,15 @@ mod tests {
         let mut held = Vec::new();
         for number in 0..16 {
             let origin = format!("host{number}:443");
-            held.push(budgets.take(&origin, None, Instant::now()).await.unwrap());
+            held.push(
+                budgets
+                    .take(&origin, Account::Ours, Instant::now())
+                    .await
+                    .unwrap(),
+            );
         }
         let refusal = budgets
-            .take("one-more:443", None, Instant::now())
+            .take("one-more:443", Account::Ours, Instant::now())
             .await
             .unwrap_err();
         assert_eq!(refusal, BudgetRefusal::Busy);

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::egress::budget::{BudgetRefusal, Budgets};
+use crate::egress::budget::{Account, BudgetRefusal, Budgets};
 use crate::egress::client::{Client, FetchError, Fetched, Limits, json_request};
 use crate::egress::connect::ConnectError;
 use crate::egress::freshness::lifetime;
@@ -170,7 +170,7 @@ struct Slot<T, E> {
 struct State<T, E> {
     held: Option<Held<T>>,
     failure: Option<Failure<E>>,
-    /// Digest of the content seen last, valid or not any more.
+    /// Digest of the valid content seen last, in use or not any more.
     digest: Option<u64>,
     revision: u64,
     refreshed: Option<Instant>,
@@ -216,8 +216,9 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
 
     /// The document at `url`, out of the cache or fetched now.
     ///
-    /// `source` is whose request causes the fetch, for its budget; `None` is ourselves. `parse`
-    /// sees only answers with status 200; what it refuses is not cached as a document.
+    /// `source` is whose request causes the fetch, for its budget, unless the URL has given a valid
+    /// document before; `None` is ourselves. `parse` sees only answers with status 200; what it
+    /// refuses is not cached as a document.
     pub async fn get<F>(
         &self,
         url: &Url,
@@ -365,7 +366,8 @@ impl<T, E> Fetch<T, E> {
             ..
         } = &*self.shared;
         let origin = format!("{}:{}", self.destination.host, self.destination.port);
-        let permit = match budgets.take(&origin, self.source, Instant::now()).await {
+        let account = self.account();
+        let permit = match budgets.take(&origin, account, Instant::now()).await {
             Ok(permit) => permit,
             Err(refusal) => {
                 let now = Instant::now();
@@ -386,6 +388,14 @@ impl<T, E> Fetch<T, E> {
             state.refreshed = Some(Instant::now());
         }
         self.shared.settle(&mut state, outcome, parse)
+    }
+
+    /// A document that others use must not expire because somebody invents URLs beside it.
+    fn account(&self) -> Account {
+        match self.source {
+            Some(source) if self.slot.state.lock().digest.is_none() => Account::Stranger(source),
+            _ => Account::Ours,
+        }
     }
 }
 

@@ -403,9 +403,13 @@ async fn a_failed_refresh_takes_nothing_away() {
 #[tokio::test]
 async fn one_origin_is_asked_only_so_often() {
     let origin = origin_with(vec![Reply::status(404)]).await;
-    let documents = documents(Settings::CLIENT_METADATA);
+    let budgets = budget::Settings {
+        per_origin: 3,
+        ..budget::Settings::default()
+    };
+    let documents = documents_within(Settings::CLIENT_METADATA, budgets);
     let mut refused = 0;
-    for number in 0..40 {
+    for number in 0..5 {
         let target = url(&origin.url(&format!("/{number}")));
         match documents.get(&target, None, parse).await {
             Err(DocumentError::Budget(BudgetRefusal::OriginRate)) => refused += 1,
@@ -413,7 +417,40 @@ async fn one_origin_is_asked_only_so_often() {
             other => panic!("{other:?}"),
         }
     }
-    assert_eq!((origin.count(), refused), (30, 10));
+    assert_eq!((origin.count(), refused), (3, 2));
+}
+
+// SEC-27, SEC-28
+#[tokio::test]
+async fn invented_urls_do_not_keep_a_known_document_from_being_renewed() {
+    let origin = FakeHttp::start(|seen| match &*seen.target {
+        "/good" => Reply::json("{}"),
+        _ => Reply::status(404),
+    })
+    .await
+    .unwrap();
+    let budgets = budget::Settings {
+        per_origin: 6,
+        kept_per_origin: 2,
+        per_source: 1,
+        ..budget::Settings::default()
+    };
+    let documents = documents_within(Settings::CLIENT_METADATA, budgets);
+    let source = |number: u8| Some(IpAddr::from([198, 51, 100, number]));
+    let good = url(&origin.url("/good"));
+    documents.get(&good, source(0), parse).await.unwrap();
+    pass(61).await;
+    let mut refusal = None;
+    for number in 0..5 {
+        let invented = url(&origin.url(&format!("/{number}")));
+        let error = documents.get(&invented, source(number), parse).await;
+        refusal = error.err();
+    }
+    assert!(matches!(
+        refusal,
+        Some(DocumentError::Budget(BudgetRefusal::OriginRate))
+    ));
+    assert!(documents.get(&good, source(0), parse).await.is_ok());
 }
 
 // SEC-27
