@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, StatusCode, header};
@@ -83,7 +84,7 @@ pub enum OnError {
 pub struct Document<T> {
     /// The parsed document.
     pub value: Arc<T>,
-    /// Counts the different contents seen under this URL, from 1.
+    /// Counts the different contents seen in this cache, from 1: what came later has a greater one, whatever its URL.
     pub revision: u64,
     /// Whether this very call replaced another content of this URL.
     pub changed: bool,
@@ -147,6 +148,7 @@ struct Shared {
     budgets: Arc<Budgets>,
     wall: WallClock,
     digests: RandomState,
+    revisions: AtomicU64,
 }
 
 impl<T, E> std::fmt::Debug for Documents<T, E> {
@@ -208,6 +210,7 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
                 budgets,
                 wall,
                 digests: RandomState::new(),
+                revisions: AtomicU64::new(0),
             }),
             slots: Mutex::new(HashMap::new()),
             fetches: TaskTracker::new(),
@@ -468,7 +471,7 @@ impl Shared {
         let digest = self.digests.hash_one(&fetched.body);
         let changed = state.digest.is_some_and(|before| before != digest);
         if state.digest != Some(digest) {
-            state.revision += 1;
+            state.revision = self.revisions.fetch_add(1, Ordering::Relaxed) + 1;
         }
         state.digest = Some(digest);
         state.failure = None;

@@ -170,6 +170,10 @@ async fn a_changed_content_is_reported() {
     assert_eq!((second.revision, second.changed), (2, true));
     let third = documents.get(&target, None, parse).await.unwrap();
     assert_eq!((third.revision, third.changed), (2, false));
+    // A set of keys that has moved is newer than the one that was there before.
+    let elsewhere = url(&origin.url("/moved"));
+    let moved = documents.get(&elsewhere, None, parse).await.unwrap();
+    assert_eq!((moved.revision, moved.changed), (3, false));
 }
 
 // SEC-23, CI-5
