@@ -198,7 +198,8 @@ export class Inspector {
   async #callTool(name, numbers) {
     const { page } = this;
     await page.locator('span.truncate', { hasText: new RegExp(`${name}$`) }).first().click();
-    for (const [field, value] of Object.entries(numbers)) await page.locator(`#${field}`).fill(String(value));
+    await page.locator('h3', { hasText: new RegExp(`${name}$`) }).waitFor();
+    await this.#fillNumbers(numbers);
     await page.getByRole('button', { name: 'Run Tool' }).click();
     await page.getByText('Tool Result:').waitFor();
     await page.getByText(/Success|Error/).first().waitFor();
@@ -206,6 +207,20 @@ export class Inspector {
     await heading.scrollIntoViewIfNeeded();
     const all = await heading.locator('..').innerText();
     return all.slice(all.indexOf('Tool Result:'));
+  }
+
+  /** Choosing a tool sets its fields back, and the page may do so a moment after it shows them. */
+  async #fillNumbers(numbers) {
+    const { page } = this;
+    const fields = Object.entries(numbers).map(([field, value]) => [page.locator(`#${field}`), String(value)]);
+    const isFilled = async () => {
+      for (const [field, value] of fields) if ((await field.inputValue()) !== value) return false;
+      return true;
+    };
+    do {
+      for (const [field, value] of fields) await field.fill(value);
+      await page.waitForTimeout(200);
+    } while (!(await isFilled()));
   }
 
   async #choose(trigger, option) {
