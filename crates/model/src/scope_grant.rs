@@ -136,6 +136,44 @@ pub fn narrow_resources(
     Ok(kept.cloned().collect())
 }
 
+/// The scopes of a token request, as [`narrow_scopes`] finds them, that the realm still has. Those that were removed are
+/// left out; if nothing else is left, the first of them is refused (`invalid_scope`).
+pub fn present_scopes(
+    realm: &Realm,
+    granted: &ScopeSet,
+    requested: Option<&ScopeSet>,
+) -> Result<ScopeSet, Refusal> {
+    let narrowed = narrow_scopes(granted, requested)?;
+    let mut present = ScopeSet::new();
+    for scope in &narrowed {
+        if scope.as_str() == OPENID || realm.scope(scope.as_str()).is_some() {
+            present.insert(scope.clone());
+        }
+    }
+    match narrowed.iter().next() {
+        Some(gone) if present.is_empty() => Err(Refusal::UnknownScope(gone.clone())),
+        _ => Ok(present),
+    }
+}
+
+/// The resources of a token request, as [`narrow_resources`] finds them, that the realm still has. One that was removed
+/// is refused where it was asked for, and where nothing else is left (`invalid_target`, RFC 8707 §2.2).
+pub fn present_resources(
+    realm: &Realm,
+    granted: &[Resource],
+    requested: &[Resource],
+) -> Result<Vec<Resource>, Refusal> {
+    let (present, gone): (Vec<_>, Vec<_>) = narrow_resources(granted, requested)?
+        .into_iter()
+        .partition(|uri| realm.resource(uri).is_some());
+    match gone.into_iter().next() {
+        Some(gone) if present.is_empty() || !requested.is_empty() => {
+            Err(Refusal::UnknownResource(gone))
+        }
+        _ => Ok(present),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,5 +319,43 @@ mod tests {
             narrow_resources(&[], std::slice::from_ref(&c)),
             Err(Refusal::ResourceNotGranted(c))
         );
+    }
+
+    // SEC-38, AS-29
+    #[test]
+    fn what_the_realm_no_longer_has_is_not_granted_anew() {
+        let realm = realm();
+        let scopes = |granted: &str, requested: Option<&str>| {
+            let requested: Option<ScopeSet> = requested.map(|text| text.parse().unwrap());
+            present_scopes(&realm, &granted.parse().unwrap(), requested.as_ref())
+                .map(|scope| scope.to_string())
+        };
+        let kept = Ok("openid mcp:tools".to_owned());
+        assert_eq!(scopes("openid mcp:tools admin", None), kept);
+        assert_eq!(
+            scopes("openid mcp:tools admin", Some("openid mcp:tools admin")),
+            kept
+        );
+        let gone = Refusal::UnknownScope("admin".parse().unwrap());
+        assert_eq!(scopes("openid admin", Some("admin")), Err(gone));
+
+        let here: Resource = "https://gw.example/mcp".parse().unwrap();
+        let gone: Resource = "https://gw.example/gone".parse().unwrap();
+        let both = [gone.clone(), here.clone()];
+        let refused = Err(Refusal::UnknownResource(gone.clone()));
+        assert_eq!(
+            present_resources(&realm, &both, &[]),
+            Ok(vec![here.clone()])
+        );
+        assert_eq!(
+            present_resources(&realm, &both, std::slice::from_ref(&here)),
+            Ok(vec![here])
+        );
+        assert_eq!(present_resources(&realm, &both, &both), refused);
+        assert_eq!(
+            present_resources(&realm, std::slice::from_ref(&gone), &[]),
+            refused
+        );
+        assert_eq!(present_resources(&realm, &[], &[]), Ok(Vec::new()));
     }
 }

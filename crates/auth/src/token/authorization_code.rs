@@ -4,6 +4,7 @@ use model::client::Client;
 use model::grant::{self, CodeRedemption, Grant};
 use model::id::Id;
 use model::refresh::{Family, Position};
+use model::scope_grant;
 use model::secret::{Secret, TokenHash};
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::token::CodeRequest;
@@ -52,6 +53,12 @@ pub(super) async fn redeem(
             return Err(token::code_refused(&refusal).into());
         }
     };
+    // What the operator has removed since then is in no new token; a refusal leaves the code usable (SEC-38, SEC-4).
+    let realm = &cx.realm.config;
+    let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
+    let scope = scope_grant::present_scopes(realm, &grant.scope, None).map_err(beyond)?;
+    let resources = scope_grant::present_resources(realm, &redeemed.resources, &request.resources)
+        .map_err(beyond)?;
 
     let user = issue::user(cx, grant.user).await?;
     let family = found_family(cx, client, &grant)?;
@@ -61,8 +68,8 @@ pub(super) async fn redeem(
             client,
             user: &user,
             family: &family,
-            scope: &family.scope,
-            resources: &redeemed.resources,
+            scope: &scope,
+            resources: &resources,
             nonce: grant.nonce.as_deref(),
             refresh_token: family.may_refresh.then(|| {
                 family
@@ -88,7 +95,7 @@ pub(super) async fn redeem(
     }
     cx.app.metrics.codes_redeemed.inc();
     tracing::info!(
-        client.id = %client.client_id, user.id = %user.id, family.id = %family.id, scope = %family.scope,
+        client.id = %client.client_id, user.id = %user.id, family.id = %family.id, %scope,
         "redeemed a code"
     );
     Ok(tokens)

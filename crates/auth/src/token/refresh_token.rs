@@ -34,15 +34,18 @@ pub(super) async fn refresh(
         .filter(|(family, _)| family.realm == cx.realm.config.name)
         .ok_or_else(token::unknown_refresh_token)?;
 
-    // What would pass must also ask for no more than was granted, before anything moves: a request for too much does
-    // not cost the client its token (SEC-38). What would not pass goes on to where a replay has its consequences.
+    // What would pass must also ask for no more than was granted and still exists, before anything moves: a request for
+    // too much does not cost the client its token (SEC-38). What would not pass goes on to where a replay has its
+    // consequences.
     let mut narrowed = None;
     if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
         let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
-        let scope =
-            scope_grant::narrow_scopes(&family.scope, request.scope.as_ref()).map_err(beyond)?;
+        let realm = &cx.realm.config;
+        let scope = scope_grant::present_scopes(realm, &family.scope, request.scope.as_ref())
+            .map_err(beyond)?;
         let resources =
-            scope_grant::narrow_resources(&family.resources, &request.resources).map_err(beyond)?;
+            scope_grant::present_resources(realm, &family.resources, &request.resources)
+                .map_err(beyond)?;
         let user = issue::user(cx, family.user).await?;
         narrowed = Some((scope, resources, user));
     }

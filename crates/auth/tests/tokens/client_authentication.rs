@@ -301,7 +301,7 @@ async fn a_client_that_the_policy_no_longer_admits_gets_no_more_tokens() {
         only_confidential: true,
         ..admitting(stranger.host.address().port())
     };
-    stranger.world.change(|realm| realm.cimd = cimd);
+    stranger.world.reload(|realm| realm.cimd = cimd);
     let token = answer.text("refresh_token");
     let refused = stranger
         .world

@@ -276,6 +276,24 @@ async fn a_resource_narrows_the_audience() {
     );
 }
 
+// SEC-38, SEC-4
+#[tokio::test]
+async fn what_the_operator_removed_in_the_meantime_is_in_no_token() {
+    let world = World::new().await;
+    let code = world.code().await;
+    world.reload(|realm| realm.resources.clear());
+    assert_refused(&world.token(&code.form("app")).await, "invalid_target");
+    world.reload(|realm| {
+        realm.resources.truncate(1);
+        realm
+            .scopes
+            .retain(|scope| scope.name.as_str() != "mcp:tools");
+    });
+    let answer = world.token(&code.form("app")).await;
+    assert_eq!(answer.text("scope"), "openid profile email");
+    assert_eq!(claims(&answer.text("access_token")).audience(), [RESOURCE]);
+}
+
 #[tokio::test]
 async fn a_disabled_user_gets_nothing() {
     let world = World::new().await;

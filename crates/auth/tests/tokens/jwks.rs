@@ -101,7 +101,7 @@ async fn a_key_of_another_algorithm_is_published_long_before_it_signs_and_the_ol
     let old = signing_kid(&world).await;
     let day = Duration::from_hours(24);
 
-    world.change(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256);
+    world.reload(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256);
     world.advance(60);
     assert_eq!(signing_kid(&world).await, old);
     let keys = published(&world).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::world::{Answer, OTHER_RESOURCE, World, claims, refresh_form, with};
+use crate::world::{Answer, OTHER_RESOURCE, RESOURCE, World, claims, refresh_form, with};
 
 const GRACE: u64 = 120;
 
@@ -216,6 +216,47 @@ async fn a_scope_narrows_and_never_widens() {
             .text("scope"),
         "openid profile email mcp:tools"
     );
+}
+
+// SEC-38
+#[tokio::test]
+async fn scopes_that_the_operator_removed_are_left_out() {
+    let world = World::new().await;
+    let token = world.tokens().await.text("refresh_token");
+    world.reload(|realm| {
+        realm
+            .scopes
+            .retain(|scope| scope.name.as_str() != "mcp:tools");
+    });
+    let answer = refresh(&world, &token).await;
+    assert_eq!(answer.text("scope"), "openid profile email");
+    let claims = claims(&answer.text("access_token"));
+    assert_eq!(claims.scopes(), ["openid", "profile", "email"]);
+    assert_eq!(claims.audience(), [RESOURCE, OTHER_RESOURCE]);
+    let token = answer.text("refresh_token");
+    let gone = with(refresh_form("app", &token), &[("scope", "mcp:tools")]);
+    assert_refused(&world.token(&gone).await, "invalid_scope");
+}
+
+// SEC-38, AS-29
+#[tokio::test]
+async fn resources_that_the_operator_removed_are_in_no_new_token() {
+    let world = World::new().await;
+    let token = world.tokens().await.text("refresh_token");
+    world.reload(|realm| realm.resources.truncate(1));
+    let gone = with(refresh_form("app", &token), &[("resource", OTHER_RESOURCE)]);
+    assert_refused(&world.token(&gone).await, "invalid_target");
+    let answer = refresh(&world, &token).await;
+    assert_eq!(
+        claims(&answer.text("access_token")).audience(),
+        [RESOURCE, "mcp-gateway-demo"]
+    );
+    let token = answer.text("refresh_token");
+    world.reload(|realm| realm.resources.clear());
+    assert_refused(&refresh(&world, &token).await, "invalid_target");
+    // That costs the client nothing: what comes back is granted as before.
+    world.reload(|_| {});
+    assert_eq!(refresh(&world, &token).await.status, 200);
 }
 
 // SEC-48: a replay is a replay, whatever else is wrong with it.

@@ -275,8 +275,8 @@ impl World {
         )
     }
 
-    /// Changes the configuration of the realm while it serves.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Realm)) {
+    /// Serves the realm with these changes from now on, as after a reload.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Realm)) {
         let mut realm = realm(&self.signer);
         change(&mut realm);
         self.server.replace_realms(vec![realm]);
