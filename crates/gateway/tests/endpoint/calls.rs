@@ -271,6 +271,22 @@ async fn a_quiet_stream_is_kept_open_with_comments() {
     }
 }
 
+// TM-12
+#[tokio::test]
+async fn a_call_that_says_nothing_for_long_is_kept_open_with_comments() {
+    let script = Script::legacy().on("tools/call echo", Act::HangAfterHead);
+    let world = world_with(script, |settings| {
+        settings.timeouts.first_message = Duration::from_millis(20);
+        settings.limits.keep_alive = Duration::from_millis(20);
+    })
+    .await;
+    let params = json!({"name": "my-mcp-server___echo", "arguments": {}});
+    let mut events = world.alice().modern("tools/call", params).await.stream();
+    for _ in 0..3 {
+        assert_eq!(events.next().await.unwrap(), mcp::sse::KEEP_ALIVE);
+    }
+}
+
 // TL-8
 #[tokio::test]
 async fn a_legacy_client_cancels_its_own_call_by_saying_so() {

@@ -179,10 +179,13 @@ impl McpTarget {
                 let token = token.map(|token| token.as_str().into());
                 let mut messages =
                     Messages::new(self, received.events(), origin, token, bounds.clone());
-                messages
-                    .reply()
-                    .await
-                    .map(|reply| Ok(reply.unwrap_or_else(|| Reply::Stream(Box::new(messages)))))
+                let first_message = self.settings.timeouts.first_message;
+                match tokio::time::timeout(first_message, messages.reply()).await {
+                    Ok(Ok(Some(reply))) => Ok(Ok(reply)),
+                    Ok(Err(error)) => Err(error),
+                    // The client gets the head now: what is silent for long looks dead on the way to it (TM-12).
+                    Ok(Ok(None)) | Err(_) => Ok(Ok(Reply::Stream(Box::new(messages)))),
+                }
             }
             Content::Other => {
                 origin.answered();

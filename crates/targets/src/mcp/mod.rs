@@ -44,6 +44,9 @@ pub struct Timeouts {
     pub first_byte: Duration,
     /// Between two pieces of an answer.
     pub idle: Duration,
+    /// How long a stream of events may be without a message before it is passed on as one: until then, an answer without
+    /// anything before it is passed on alone.
+    pub first_message: Duration,
     /// For a call as a whole, however much progress it reports.
     pub total: Duration,
     /// How long a caller's session is kept unused.
@@ -56,6 +59,7 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(10),
             first_byte: Duration::from_mins(1),
             idle: Duration::from_mins(1),
+            first_message: Duration::from_secs(10),
             total: Duration::from_mins(10),
             session_idle: Duration::from_mins(30),
         }

@@ -40,6 +40,20 @@ async fn progress_arrives_with_the_clients_own_token() {
     }
 }
 
+// TM-12
+#[tokio::test]
+async fn a_stream_that_is_silent_for_long_is_passed_on_before_its_first_message() {
+    for script in [Script::modern(), Script::legacy()] {
+        let script = script.on("tools/call", Act::HangAfterHead);
+        let world = world_with(script, |settings| {
+            settings.timeouts.first_message = Duration::from_millis(20);
+        })
+        .await;
+        let reply = world.call("echo", "{}").await;
+        assert!(matches!(reply, Ok(Reply::Stream(_))), "{reply:?}");
+    }
+}
+
 // TL-9
 #[tokio::test]
 async fn without_a_token_there_is_no_progress() {
