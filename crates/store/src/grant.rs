@@ -5,6 +5,7 @@ use model::grant::{Grant, Stage};
 use model::id::Id;
 use model::refresh::Family;
 use model::secret::TokenHash;
+use model::user::User;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
@@ -47,6 +48,19 @@ pub async fn load(store: &Store, code: TokenHash) -> Result<Option<Grant>, Error
                     .as_ref()
                     .map(|found| read(found, *code))
                     .transpose()
+            })
+        })
+        .await
+}
+
+/// Forgets the codes of a user that were not redeemed yet; how many there were.
+pub async fn delete_by_user(store: &Store, user: Id<User>) -> Result<u64, Error> {
+    store
+        .backend()
+        .write(user, |user, connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::CODE_DELETE_BY_USER).bind(user.to_string());
+                Ok(query.execute(connection).await?.rows_affected())
             })
         })
         .await
@@ -214,6 +228,34 @@ mod tests {
             Some(sparse)
         );
         assert_eq!(load(&store, TokenHash::of("unknown")).await.unwrap(), None);
+    }
+
+    // SEC-55
+    #[tokio::test]
+    async fn codes_of_a_user_that_nobody_redeemed_are_forgotten() {
+        let store = testing::open().await;
+        let grant = sample::grant();
+        let other = Grant {
+            user: Id::from_bytes([9; 16]),
+            ..grant.clone()
+        };
+        let [used, unused, foreign] = ["used", "unused", "foreign"].map(TokenHash::of);
+        for (code, grant) in [(used, &grant), (unused, &grant), (foreign, &other)] {
+            insert(&store, code, grant).await.unwrap();
+        }
+        redeem(&store, used, &sample::family(1), sample::NOW)
+            .await
+            .unwrap();
+        assert_eq!(delete_by_user(&store, grant.user).await.unwrap(), 1);
+        assert_eq!(
+            redeem(&store, unused, &sample::family(2), sample::NOW)
+                .await
+                .unwrap(),
+            Redemption::Gone
+        );
+        // A replay of the other is still recognized (SEC-3).
+        assert!(load(&store, used).await.unwrap().is_some());
+        assert!(load(&store, foreign).await.unwrap().is_some());
     }
 
     // SEC-3

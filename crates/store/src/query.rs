@@ -36,6 +36,7 @@ queries! {
     CODE_INSERT = "INSERT INTO code_grant (code_hash, realm, client_id, account_id, detail, issued_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     CODE_LOAD = "SELECT * FROM code_grant WHERE code_hash = $1";
+    CODE_DELETE_BY_USER = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL";
     CODE_TAKE = "UPDATE code_grant SET redeemed_at = $2, family_id = $3
         WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2 RETURNING client_id";
 

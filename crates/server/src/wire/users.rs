@@ -87,8 +87,11 @@ pub(crate) async fn end_all(
     lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Result<Ended, store::error::Error> {
+    let sessions = store::session::delete_by_user(store, user).await?;
+    // Before the grants: what is made of a code meanwhile is among them.
+    store::grant::delete_by_user(store, user).await?;
     Ok(Ended {
-        sessions: store::session::delete_by_user(store, user).await?,
+        sessions,
         grants: store::family::revoke_by_user(store, user, lifetimes, now).await?,
     })
 }
@@ -218,8 +221,14 @@ mod tests {
 
     // SEC-46, SEC-55
     #[tokio::test]
-    async fn what_was_ended_is_counted() {
+    async fn what_was_ended_is_counted_and_codes_are_forgotten() {
         let (store, user) = after_a_login().await;
+        let grant = model::grant::Grant {
+            user,
+            ..sample::grant()
+        };
+        let code = TokenHash::of("another code");
+        store::grant::insert(&store, code, &grant).await.unwrap();
         let ended = end_all(&store, user, &Lifetimes::default(), NOW)
             .await
             .unwrap();
@@ -227,5 +236,6 @@ mod tests {
             ended.to_string(),
             "login sessions ended: 1, grants to clients revoked: 1"
         );
+        assert_eq!(store::grant::load(&store, code).await.unwrap(), None);
     }
 }
