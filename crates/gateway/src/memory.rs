@@ -63,9 +63,12 @@ impl Memory {
     /// Opens the stream of a session, and ends the one that it had.
     pub(crate) fn open_stream(self: &Arc<Self>, session: Session) -> OpenStream {
         let over = CancellationToken::new();
-        let before = self.streams.lock().insert(session.id, over.clone());
-        if let Some(before) = before {
-            before.cancel();
+        {
+            let mut streams = self.streams.lock();
+            // Before the lock is given back: a stream that ends now must not take its successor out.
+            if let Some(before) = streams.insert(session.id, over.clone()) {
+                before.cancel();
+            }
         }
         // It may have ended since somebody asked.
         if self.has_ended(&session.id) {
@@ -93,9 +96,10 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
+        let mut streams = self.memory.streams.lock();
         // Whoever ended it has taken it out already.
         if !self.over.is_cancelled() {
-            self.memory.streams.lock().remove(&self.session.id);
+            streams.remove(&self.session.id);
         }
     }
 }

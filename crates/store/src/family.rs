@@ -22,9 +22,6 @@ use crate::query;
 use crate::revocation::{self, Entry};
 use crate::row::{self, Record};
 
-/// The longest lifetime of an access token (SEC-45): revocations are kept at least as long, should the configured one
-/// have been shortened since a token was issued.
-const LONGEST_ACCESS_TOKEN: Duration = Duration::from_hours(1);
 /// What verifiers tolerate of differing clocks, and a little more.
 const LEEWAY: Duration = Duration::from_mins(2);
 
@@ -303,9 +300,10 @@ async fn revoke_one(
         .map(Some)
 }
 
-/// When the last access token that may exist now has expired everywhere.
+/// When the last access token that may exist now has expired everywhere, should the configured lifetime have been longer
+/// when it was issued.
 fn forget_at(lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
-    now + lifetimes.access_token.max(LONGEST_ACCESS_TOKEN) + LEEWAY
+    now + Lifetimes::LONGEST_ACCESS_TOKEN.max(lifetimes.access_token) + LEEWAY
 }
 
 fn parts(position: Option<Position>) -> (Option<i64>, Option<i64>) {
