@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use serde_json::json;
 use testkit::fake_mcp::{Act, Script};
 
-use crate::world::{LEGACY, MODERN, modern, world, world_with};
+use crate::world::{LEGACY, MODERN, World, modern, world, world_with};
 
 fn with_extra(
     method: &str,
@@ -127,22 +127,25 @@ async fn a_client_that_takes_only_one_media_type_gets_that_one() {
     assert_eq!(nothing.call(MODERN, "echo", json!({})).await.status, 406);
 }
 
+/// Alice calls `echo` and hangs up when the call has reached its target.
+async fn hang_up_on_a_call(world: &World, era: &str) {
+    let alice = world.alice();
+    let call = alice.call(era, "echo", json!({}));
+    let arrived = world
+        .upstream
+        .until("the call", |fake| !fake.seen_of("tools/call").is_empty());
+    tokio::select! {
+        _ = call => panic!("answered"),
+        arrived = arrived => arrived.unwrap(),
+    }
+}
+
 // TM-13, TM-20
 #[tokio::test]
 async fn a_modern_client_that_hangs_up_cancels_the_call() {
     let world = world(Script::modern().on("tools/call echo", Act::Hang)).await;
     world.alice().modern("tools/list", json!({})).await;
-    {
-        let alice = world.alice();
-        let call = alice.call(MODERN, "echo", json!({}));
-        let arrived = world
-            .upstream
-            .until("the call", |fake| !fake.seen_of("tools/call").is_empty());
-        tokio::select! {
-            _ = call => panic!("answered"),
-            arrived = arrived => arrived.unwrap(),
-        }
-    }
+    hang_up_on_a_call(&world, MODERN).await;
     world
         .upstream
         .until("the hang-up", |fake| !fake.abandoned().is_empty())
@@ -173,17 +176,7 @@ async fn a_legacy_client_that_hangs_up_does_not_cancel_the_call() {
     let slow = Act::Slow(Duration::from_millis(300));
     let world = world(Script::legacy().on("tools/call echo", slow)).await;
     world.alice().legacy("tools/list", json!({})).await;
-    {
-        let alice = world.alice();
-        let call = alice.call(LEGACY, "echo", json!({}));
-        let arrived = world
-            .upstream
-            .until("the call", |fake| !fake.seen_of("tools/call").is_empty());
-        tokio::select! {
-            _ = call => panic!("answered"),
-            arrived = arrived => arrived.unwrap(),
-        }
-    }
+    hang_up_on_a_call(&world, LEGACY).await;
     world.stop.cancel();
     world.tasks.close();
     tokio::time::timeout(Duration::from_secs(10), world.tasks.wait())
@@ -227,17 +220,7 @@ async fn a_legacy_client_that_closes_the_stream_can_still_cancel_the_call() {
 async fn a_legacy_client_that_hangs_up_before_the_answer_can_still_cancel_the_call() {
     let world = world(Script::legacy().on("tools/call echo", Act::Hang)).await;
     world.alice().legacy("tools/list", json!({})).await;
-    {
-        let alice = world.alice();
-        let call = alice.call(LEGACY, "echo", json!({}));
-        let arrived = world
-            .upstream
-            .until("the call", |fake| !fake.seen_of("tools/call").is_empty());
-        tokio::select! {
-            _ = call => panic!("answered"),
-            arrived = arrived => arrived.unwrap(),
-        }
-    }
+    hang_up_on_a_call(&world, LEGACY).await;
     let note =
         json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     let headers = [("mcp-protocol-version", LEGACY)];
