@@ -4,6 +4,7 @@
 //! known by their hash or their family, and a URL is logged without its query. A test plants secrets everywhere and
 //! looks for them in what was written (SEC-70, SEC-71).
 
+mod harmless;
 mod lines;
 mod moment;
 pub(crate) mod request_log;
@@ -21,6 +22,16 @@ use crate::telemetry::request_log::{RequestLog, WithRequest};
 /// What is logged when `RUST_LOG` says nothing.
 const DEFAULT: &str = "info";
 
+/// What the database's driver says is an error of ours as well, which is logged where it is handled, or talk of the
+/// server. `RUST_LOG` can ask for it by these names.
+const SAID_ELSEWHERE: &str = "sqlx::postgres::notice=off,sqlx_core::pool=off";
+
+fn filter(wanted: &str) -> anyhow::Result<EnvFilter> {
+    EnvFilter::try_new(format!("{SAID_ELSEWHERE},{wanted}")).map_err(|error| {
+        anyhow::anyhow!("RUST_LOG can't be understood: {error}; hint: write `auth=debug,info`")
+    })
+}
+
 /// Starts logging to standard error; `RUST_LOG` selects what, as `auth=debug,info`. What waits to be written is written
 /// when the guard is dropped.
 ///
@@ -28,9 +39,7 @@ const DEFAULT: &str = "info";
 /// When `RUST_LOG` can't be understood, or logging was started before.
 pub(crate) fn start(format: LogFormat) -> anyhow::Result<(RequestLog, Guard)> {
     let wanted = config::environment("RUST_LOG").filter(|value| !value.is_empty());
-    let filter = EnvFilter::try_new(wanted.as_deref().unwrap_or(DEFAULT)).map_err(|error| {
-        anyhow::anyhow!("RUST_LOG can't be understood: {error}; hint: write `auth=debug,info`")
-    })?;
+    let filter = filter(wanted.as_deref().unwrap_or(DEFAULT))?;
     let registry = tracing_subscriber::registry().with(filter);
     let (lines, guard) = Lines::start()?;
     let layer = tracing_subscriber::fmt::layer()
@@ -55,4 +64,28 @@ pub(crate) fn start(format: LogFormat) -> anyhow::Result<(RequestLog, Guard)> {
         }
     }
     Ok((RequestLog { lines, format }, guard))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    /// Whether a filter lets the notices of PostgreSQL pass at `INFO`.
+    fn notices(wanted: &str) -> bool {
+        let registry = tracing_subscriber::registry().with(filter(wanted).unwrap());
+        tracing::subscriber::with_default(
+            registry,
+            || tracing::enabled!(target: "sqlx::postgres::notice", Level::INFO),
+        )
+    }
+
+    #[test]
+    fn notices_of_postgresql_are_not_logged_unless_somebody_asks_for_them() {
+        assert!(!notices(DEFAULT));
+        assert!(!notices("debug"));
+        assert!(!notices("sqlx=info"));
+        assert!(notices("info,sqlx::postgres::notice=info"));
+    }
 }

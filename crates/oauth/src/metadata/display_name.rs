@@ -39,8 +39,9 @@ impl fmt::Display for DisplayName {
     }
 }
 
-/// Controls, bidirectional marks and overrides, zero-width and filler characters, variation selectors, tags, private use.
-fn is_hidden(c: char) -> bool {
+/// Whether a character is not seen, or turns others around: controls, bidirectional marks and overrides, zero-width and
+/// filler characters, variation selectors, tags, private use.
+pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'

@@ -4,9 +4,11 @@
 
 use std::fmt::{self, Write as _};
 use std::future::Future;
+use std::sync::atomic::AtomicU64;
 
 use model::clock::Timestamp;
 use net::edge::remarks::Remarks;
+use prometheus_client::metrics::counter::Counter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -14,7 +16,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::cli::LogFormat;
 use crate::telemetry::lines::Lines;
-use crate::telemetry::moment;
+use crate::telemetry::{harmless::quoted, moment};
 
 /// What `RUST_LOG` calls these lines.
 const TARGET: &str = "sekisho::access";
@@ -88,7 +90,12 @@ impl RequestLog {
             LogFormat::Text => text(&mut line, answered),
             LogFormat::Json => json(&mut line, answered),
         }
-        self.lines.push_harmless(line.as_bytes());
+        self.lines.push_harmless(line.as_bytes(), false);
+    }
+
+    /// Counts the lines of the whole log that nobody read in time.
+    pub(crate) fn dropped(&self) -> Counter<u64, AtomicU64> {
+        self.lines.dropped()
     }
 }
 
@@ -147,26 +154,6 @@ fn json(line: &mut String, answered: &Answered<'_>) {
         quoted(line, value);
     }
     line.push('}');
-}
-
-/// Appends a text in quotes, with everything escaped that would end it or break the line.
-fn quoted(line: &mut String, text: &str) {
-    line.push('"');
-    // Looks at all bytes, which is faster than to stop at the first that is found.
-    let special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\' || byte == 0x7f;
-    if text.bytes().fold(false, |any, byte| any | special(byte)) {
-        for letter in text.chars() {
-            match letter {
-                '"' => line.push_str("\\\""),
-                '\\' => line.push_str("\\\\"),
-                letter if letter.is_control() => line.push('?'),
-                letter => line.push(letter),
-            }
-        }
-    } else {
-        line.push_str(text);
-    }
-    line.push('"');
 }
 
 /// Milliseconds with one decimal.
@@ -286,6 +273,6 @@ mod tests {
     fn a_path_cannot_end_its_quotes() {
         let mut line = String::new();
         text(&mut line, &answered("/x\" status=200 \n"));
-        assert!(line.contains(r#"path="/x\" status=200 ?""#), "{line}");
+        assert!(line.contains(r#"path="/x\" status=200 \u000a""#), "{line}");
     }
 }

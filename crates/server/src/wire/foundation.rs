@@ -53,7 +53,12 @@ impl Foundation {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
         let (store, key) = database::open(&plan.storage).await?;
-        let mut registry = Registry::default();
+        let mut registry = Registry::with_prefix("sekisho");
+        registry.register(
+            "log_lines_dropped",
+            "Lines of the log that were dropped because its reader did not keep up",
+            log.dropped(),
+        );
         let metrics = access::Metrics::register(&mut registry);
         let auth = auth::Metrics::default();
         auth.register(&mut registry);

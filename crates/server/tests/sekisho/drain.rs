@@ -103,7 +103,7 @@ async fn the_management_listener_tells_health_readiness_and_metrics() {
         .unwrap()
         .text();
     assert!(
-        metrics.contains("http_requests_total{listener=\"main\",status=\"200\"}"),
+        metrics.contains("sekisho_http_requests_total{listener=\"main\",status=\"200\"}"),
         "{metrics}"
     );
     assert!(metrics.ends_with("# EOF\n"));

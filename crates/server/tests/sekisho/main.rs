@@ -10,6 +10,8 @@ mod cli;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod log;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod story_demo;

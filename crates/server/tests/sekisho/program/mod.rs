@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -137,6 +137,8 @@ pub(crate) struct Program {
     pub(crate) ready: Value,
     stdout: Collected,
     stderr: Collected,
+    /// The log, where nobody reads it.
+    pub(crate) unread: Option<ChildStderr>,
 }
 
 /// What a stream has given so far.
@@ -195,8 +197,18 @@ impl Program {
         Self::start(folder, &["serve", "--config", "sekisho.yaml"], &[])
     }
 
+    /// `sekisho serve` with this configuration, and a log that nobody reads.
+    pub(crate) fn serve_unread(folder: Folder, configuration: &str) -> Self {
+        folder.write("sekisho.yaml", configuration);
+        Self::begin(folder, &["serve", "--config", "sekisho.yaml"], &[], false)
+    }
+
     /// The program with these arguments and environment, waited for until it is ready.
     pub(crate) fn start(folder: Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::begin(folder, arguments, environment, true)
+    }
+
+    fn begin(folder: Folder, arguments: &[&str], environment: &[(&str, &str)], read: bool) -> Self {
         let file = folder.path().join("ready.json");
         let mut child = command(&folder, arguments)
             .arg("--ready-file")
@@ -208,13 +220,17 @@ impl Program {
             .spawn()
             .unwrap();
         let stdout = Collected::from(child.stdout.take().unwrap());
-        let stderr = Collected::from(child.stderr.take().unwrap());
+        let (stderr, unread) = match child.stderr.take().unwrap() {
+            stderr if read => (Collected::from(stderr), None),
+            stderr => (Collected::from(std::io::empty()), Some(stderr)),
+        };
         let mut program = Self {
             child,
             folder,
             ready: Value::Null,
             stdout,
             stderr,
+            unread,
         };
         program.until("the ready file", |program| {
             if let Some(status) = program.child.try_wait().unwrap() {
