@@ -16,6 +16,7 @@ use net::egress::rules::Rules;
 
 use crate::client::cimd;
 use crate::client::key_sets::KeySets;
+use crate::declared_users::DeclaredUsers;
 use crate::failure::Internal;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub(crate) struct App {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) connector: Arc<Connector>,
     pub(crate) passwords: PasswordPool,
+    pub(crate) declared_users: DeclaredUsers,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keys,
     budgets: Arc<Budgets>,
@@ -54,7 +56,8 @@ impl App {
             store: parts.store,
             clock: parts.clock,
             connector: parts.connector,
-            passwords: PasswordPool::new(settings.password_memory),
+            passwords: parts.passwords,
+            declared_users: parts.declared_users,
             metrics: parts.metrics,
             keys: Keys::default(),
             operators_rules: settings.operators_rules,

@@ -31,10 +31,11 @@ mod client;
 
 mod about;
 mod cookies;
+mod declared_users;
 mod headers;
 mod interaction;
 mod pages;
-mod password_pool;
+pub mod password_pool;
 mod request_body;
 mod source;
 mod stylesheet;
@@ -69,9 +70,11 @@ use net::egress::rules::Rules;
 use tower::ServiceExt as _;
 
 use crate::cx::{App, Cx};
+pub use crate::declared_users::DeclaredUsers;
 pub use crate::failure::Internal;
 use crate::interaction::error_page::PageRefusal;
 pub use crate::metrics::Metrics;
+use crate::password_pool::PasswordPool;
 
 /// What is configured about the authorization server.
 #[derive(Debug, Clone)]
@@ -82,8 +85,6 @@ pub struct Settings {
     pub operators_rules: Rules,
     /// How much fetching strangers may cause, over all realms (SEC-27).
     pub budgets: budget::Settings,
-    /// Bytes that password checks may use at the same time (SEC-53, SEC-79).
-    pub password_memory: u64,
 }
 
 impl Settings {
@@ -93,7 +94,6 @@ impl Settings {
             realms,
             operators_rules: Rules::default(),
             budgets: budget::Settings::default(),
-            password_memory: 256 * 1024 * 1024,
         }
     }
 }
@@ -110,6 +110,10 @@ pub struct Parts {
     pub wall: WallClock,
     /// What is counted.
     pub metrics: Metrics,
+    /// Checks passwords (SEC-53, SEC-79).
+    pub passwords: PasswordPool,
+    /// Says when logins may begin.
+    pub declared_users: DeclaredUsers,
 }
 
 impl fmt::Debug for Parts {

@@ -1,10 +1,11 @@
-//! Passwords: Argon2id with 19 MiB, two passes and one lane, in the PHC string format. Each call costs some 50 ms of
-//! CPU: run it on a bounded pool (SEC-53).
+//! Passwords: Argon2id with 19 MiB, two passes and one lane, in the PHC string format. Each check costs some 15 ms of
+//! CPU and all of its [`Memory`]: run it on a bounded pool (SEC-53).
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
 use std::fmt;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 
 /// The longest password, in bytes: hashing must not be made expensive by its length.
 pub const MAX_LENGTH: usize = 1024;
@@ -12,6 +13,11 @@ pub const MAX_LENGTH: usize = 1024;
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// How many blocks of a KiB [`Memory`] reserves, and keeps: more than 32 MiB of them, so that every allocator asks the
+/// system for them and gives them back as a whole. Smaller pieces glibc puts into its arenas from the second one on,
+/// and leaves them there (`M_MMAP_THRESHOLD` in mallopt(3)). What is reserved and never written costs address space only.
+const RESERVED: usize = 33 * 1024;
 
 /// The hash that unknown users are checked against, so that they cost what known ones cost (SEC-54). It has the
 /// parameters of [`hash`]; its output is a chosen text, so that no known password leads to it.
@@ -65,30 +71,98 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// Hashes a password with 16 random bytes of salt.
-pub fn hash(password: &str, salt: &[u8; 16]) -> Result<PasswordHash, PasswordError> {
-    if password.len() > MAX_LENGTH {
-        return Err(PasswordError::TooLong);
+/// What one check needs at a time: 19 MiB, asked of the system by the first check and kept for the next ones until this
+/// is dropped (SEC-91). Checks that follow each other are faster for it, too.
+#[derive(Default)]
+pub struct Memory(Vec<Block>);
+
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Memory({} KiB)", self.0.len())
     }
-    let phc = argon2()?
-        .hash_password_with_salt(password.as_bytes(), salt)
-        .map_err(|_| PasswordError::Failed)?;
-    Ok(PasswordHash(phc.to_string()))
 }
 
-/// Whether this is the password, by the parameters of the hash. A password that is too long is simply wrong.
-pub fn verify(password: &str, hash: &PasswordHash) -> Result<bool, PasswordError> {
-    let parsed = Phc::new(&hash.0).map_err(|_| PasswordError::BadHash)?;
-    // A password that is too long must cost what any other wrong password costs.
-    let password = if password.len() > MAX_LENGTH {
-        ""
-    } else {
-        password
-    };
-    let verified = argon2()?
-        .verify_password(password.as_bytes(), &parsed)
-        .is_ok();
-    Ok(verified && !password.is_empty())
+impl Memory {
+    /// Hashes a password with 16 random bytes of salt.
+    pub fn hash(&mut self, password: &str, salt: &[u8; 16]) -> Result<PasswordHash, PasswordError> {
+        if password.len() > MAX_LENGTH {
+            return Err(PasswordError::TooLong);
+        }
+        let params =
+            Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| PasswordError::Failed)?;
+        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+        let parameters = ParamsString::try_from(&params).map_err(|_| PasswordError::Failed)?;
+        let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
+        let argon2 = Argon2::new(algorithm, version, params);
+        self.fill(&argon2, password, salt, &mut output)?;
+        let phc = Phc {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: parameters,
+            salt: Some(Salt::new(salt).map_err(|_| PasswordError::Failed)?),
+            hash: Some(Output::new(&output).map_err(|_| PasswordError::Failed)?),
+        };
+        Ok(PasswordHash(phc.to_string()))
+    }
+
+    /// Whether this is the password, by the parameters of the hash. A password that is too long is simply wrong.
+    pub fn verify(&mut self, password: &str, hash: &PasswordHash) -> Result<bool, PasswordError> {
+        let parsed = Phc::new(&hash.0).map_err(|_| PasswordError::BadHash)?;
+        let (Some(salt), Some(expected)) = (parsed.salt, parsed.hash) else {
+            return Err(PasswordError::BadHash);
+        };
+        let algorithm = Algorithm::try_from(parsed.algorithm.as_str());
+        let algorithm = algorithm.map_err(|_| PasswordError::BadHash)?;
+        let version = parsed.version.map(Version::try_from).transpose();
+        let version = version.map_err(|_| PasswordError::BadHash)?;
+        let params = Params::try_from(&parsed).map_err(|_| PasswordError::BadHash)?;
+        let argon2 = Argon2::new(algorithm, version.unwrap_or_default(), params);
+        // A password that is too long must cost what any other wrong password costs.
+        let password = if password.len() > MAX_LENGTH {
+            ""
+        } else {
+            password
+        };
+        let mut output = vec![0; expected.len()];
+        self.fill(&argon2, password, &salt, &mut output)?;
+        let verified = verify_slices_are_equal(&output, expected.as_bytes()).is_ok();
+        Ok(verified && !password.is_empty())
+    }
+
+    /// Runs Argon2. What a hash of other parameters needs beyond [`RESERVED`] is not kept.
+    fn fill(
+        &mut self,
+        argon2: &Argon2<'_>,
+        password: &str,
+        salt: &[u8],
+        output: &mut [u8],
+    ) -> Result<(), PasswordError> {
+        let needed = argon2.params().block_count();
+        if self.0.capacity() < needed {
+            self.0 = Vec::new();
+            self.0
+                .try_reserve_exact(needed.max(RESERVED))
+                .map_err(|_| PasswordError::Failed)?;
+        }
+        if self.0.len() < needed {
+            self.0.resize(needed, Block::new());
+        }
+        let filled = argon2.hash_password_into_with_memory(
+            password.as_bytes(),
+            salt,
+            output,
+            self.0.as_mut_slice(),
+        );
+        if self.0.capacity() > RESERVED {
+            self.0 = Vec::new();
+        }
+        filled.map_err(|_| PasswordError::Failed)
+    }
+}
+
+/// Hashes a single password with 16 random bytes of salt, in memory of its own.
+pub fn hash(password: &str, salt: &[u8; 16]) -> Result<PasswordHash, PasswordError> {
+    Memory::default().hash(password, salt)
 }
 
 /// Whether the hash should be renewed at the next login, as its parameters are weaker than today's.
@@ -101,14 +175,13 @@ pub fn is_outdated(hash: &PasswordHash) -> bool {
         || params.is_none_or(|params| params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES)
 }
 
-fn argon2() -> Result<Argon2<'static>, PasswordError> {
-    let params = Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| PasswordError::Failed)?;
-    Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn verify(password: &str, hash: &PasswordHash) -> Result<bool, PasswordError> {
+        Memory::default().verify(password, hash)
+    }
 
     #[test]
     fn only_the_right_password_verifies() {
@@ -169,5 +242,43 @@ mod tests {
     fn weaker_hashes_are_outdated() {
         let weak = "$argon2id$v=19$m=4096,t=2,p=1$bm8gdXNlciBoYXMgdGhpcw$c2xpcHBlZCB0aHJvdWdoIHRoZSBnYXRlIG9mIHNla2k";
         assert!(is_outdated(&PasswordHash::parse(weak).unwrap()));
+    }
+
+    // SEC-91
+    #[test]
+    fn memory_is_kept_from_check_to_check_and_leaves_no_trace_in_the_next() {
+        let mut memory = Memory::default();
+        let first = memory.hash("correct horse", &[1; 16]).unwrap();
+        let place = memory.0.as_ptr();
+        assert_eq!(memory.verify("battery staple", &first), Ok(false));
+        assert_eq!(memory.verify("correct horse", &first), Ok(true));
+        assert_eq!(memory.hash("correct horse", &[1; 16]), Ok(first));
+        assert_eq!(memory.0.as_ptr(), place);
+        assert_eq!(memory.0.len(), MEMORY_KIB as usize);
+    }
+
+    // SEC-91
+    #[test]
+    fn what_a_larger_hash_needs_is_not_kept() {
+        let argon2 = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(40 * 1024, 1, 1, None).unwrap(),
+        );
+        let mut output = [0; 32];
+        argon2
+            .hash_password_into(b"correct horse", &[1; 16], &mut output)
+            .unwrap();
+        let large = Phc {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: ParamsString::try_from(argon2.params()).unwrap(),
+            salt: Some(Salt::new(&[1; 16]).unwrap()),
+            hash: Some(Output::new(&output).unwrap()),
+        };
+        let large = PasswordHash::parse(&large.to_string()).unwrap();
+        let mut memory = Memory::default();
+        assert_eq!(memory.verify("correct horse", &large), Ok(true));
+        assert_eq!(memory.0.capacity(), 0);
     }
 }

@@ -111,9 +111,19 @@ pub(crate) async fn run(
         serving.serve(listener, Arc::new(site));
     }
     foundation.start();
-    foundation.reconcile_users(&plan).await?;
-    ready.store(true, Ordering::Relaxed);
-    on_ready(&addresses)?;
+    // Hashing the passwords of many users takes a while, in which everything else is served and signals are heeded.
+    let mut told_to_reload = false;
+    let mut told_to_end = tokio::select! {
+        reconciled = foundation.reconcile_users(&plan) => {
+            reconciled?;
+            false
+        }
+        () = async { while signals.next().await != Told::End { told_to_reload = true; } } => true,
+    };
+    if !told_to_end {
+        ready.store(true, Ordering::Relaxed);
+        on_ready(&addresses)?;
+    }
 
     let mut running = Running {
         plan,
@@ -123,12 +133,17 @@ pub(crate) async fn run(
     };
     let mut sweep = tokio::time::interval(SWEEP);
     let mut renewal = tokio::time::interval_at(tokio::time::Instant::now() + RENEWAL, RENEWAL);
-    loop {
+    while !told_to_end {
+        if std::mem::take(&mut told_to_reload) {
+            match source {
+                Source::File(path) => running.reload(path).await,
+                Source::Fixed => tracing::warn!("there is no configuration file to read again"),
+            }
+        }
         tokio::select! {
-            told = signals.next() => match (told, source) {
-                (Told::End, _) => break,
-                (Told::Reload, Source::File(path)) => running.reload(path).await,
-                (Told::Reload, Source::Fixed) => tracing::warn!("there is no configuration file to read again"),
+            told = signals.next() => match told {
+                Told::End => told_to_end = true,
+                Told::Reload => told_to_reload = true,
             },
             _ = sweep.tick() => running.generation.pool.sweep(),
             _ = renewal.tick() => running.renew_certificates().await,

@@ -14,6 +14,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0004_sessions.sql"),
     include_str!("../migrations/0005_revocations.sql"),
     include_str!("../migrations/0006_counters.sql"),
+    include_str!("../migrations/0007_declared_passwords.sql"),
 ];
 
 const CREATE: &str =

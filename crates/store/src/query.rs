@@ -23,6 +23,8 @@ queries! {
     USER_BY_NAME = "SELECT * FROM account WHERE realm = $1 AND username = $2";
     USER_BY_ID = "SELECT * FROM account WHERE id = $1";
     USER_SET_PASSWORD = "UPDATE account SET password = $2 WHERE id = $1";
+    USER_DECLARED_PROOF = "SELECT declared_proof FROM account WHERE id = $1";
+    USER_SET_DECLARED_PROOF = "UPDATE account SET declared_proof = $2 WHERE id = $1";
     USER_SET_DISABLED = "UPDATE account SET disabled = $2 WHERE id = $1";
 
     KEY_INSERT = "INSERT INTO signing_key (kid, realm, algorithm, state, since, private)

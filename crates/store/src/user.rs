@@ -122,6 +122,45 @@ pub async fn set_disabled(store: &Store, id: Id<User>, disabled: bool) -> Result
         .await
 }
 
+/// What [`set_declared_proof`] kept for a user.
+pub async fn declared_proof(store: &Store, id: Id<User>) -> Result<Option<Vec<u8>>, Error> {
+    store
+        .backend()
+        .read(&id, |id, connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::USER_DECLARED_PROOF).bind(id.to_string());
+                let Some(row) = query.fetch_optional(connection).await? else {
+                    return Ok(None);
+                };
+                Record {
+                    row: &row,
+                    table: "account",
+                    id: id.to_string(),
+                }
+                .optional_bytes("declared_proof")
+            })
+        })
+        .await
+}
+
+/// Keeps what proves, to whoever knows how it was made, that the password is that of a secret in the configuration. It
+/// has to depend on the stored hash: whatever changes the password leaves this as it is.
+pub async fn set_declared_proof(store: &Store, id: Id<User>, proof: &[u8]) -> Result<(), Error> {
+    store
+        .backend()
+        .write((id, proof.to_vec()), |(id, proof), connection| {
+            Box::pin(async move {
+                sqlx::query(query::USER_SET_DECLARED_PROOF)
+                    .bind(id.to_string())
+                    .bind(proof.clone())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
 fn bind(
     sql: &'static str,
     user: &User,
@@ -240,6 +279,21 @@ mod tests {
                 ..first
             }
         );
+    }
+
+    #[tokio::test]
+    async fn the_proof_of_a_declared_password_is_kept_beside_it() {
+        let store = testing::open().await;
+        let user = alice(1);
+        assert_eq!(declared_proof(&store, user.id).await.unwrap(), None);
+        insert(&store, &user).await.unwrap();
+        assert_eq!(declared_proof(&store, user.id).await.unwrap(), None);
+        set_declared_proof(&store, user.id, b"proof").await.unwrap();
+        assert_eq!(
+            declared_proof(&store, user.id).await.unwrap(),
+            Some(b"proof".to_vec())
+        );
+        assert_eq!(by_id(&store, user.id).await.unwrap(), Some(user));
     }
 
     #[tokio::test]

@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use auth::{AuthServer, Metrics, Parts, Settings};
+use auth::password_pool::PasswordPool;
+use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::client::{Authentication, Client, Provenance};
@@ -62,6 +63,7 @@ pub(crate) struct World {
     /// What the web answers, by URL.
     pub(crate) web: Web,
     pub(crate) realm: Realm,
+    pub(crate) declared_users: DeclaredUsers,
 }
 
 /// The web that clients publish on: HTTPS by name, served from loopback.
@@ -248,26 +250,36 @@ impl World {
 
     /// The world with another realm, and the user `alice` with the password `alice`.
     pub(crate) async fn with(realm: Realm) -> Self {
+        let world = Self::starting(realm).await;
+        world.add_user("alice", "alice").await;
+        world.declared_users.arrived();
+        world
+    }
+
+    /// The world before the users that are declared have arrived.
+    pub(crate) async fn starting(realm: Realm) -> Self {
         let store = store::testing::open().await;
         let clock = Arc::new(TestClock::at(START));
         let (web, connector) = Web::start().await;
+        let declared_users = DeclaredUsers::default();
         let parts = Parts {
             store: store.clone(),
             clock: Arc::clone(&clock) as Arc<_>,
             connector,
             wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             metrics: Metrics::default(),
+            passwords: PasswordPool::default(),
+            declared_users: declared_users.clone(),
         };
         let server = Arc::new(AuthServer::new(parts, Settings::new(vec![realm.clone()])));
-        let world = Self {
+        Self {
             server,
             store,
             clock,
             web,
             realm,
-        };
-        world.add_user("alice", "alice").await;
-        world
+            declared_users,
+        }
     }
 
     /// Adds a user.

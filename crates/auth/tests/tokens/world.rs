@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use auth::{AuthServer, Metrics, Parts, Settings};
+use auth::password_pool::PasswordPool;
+use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
@@ -202,7 +203,10 @@ fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
         )),
         wall: Arc::new(|| SystemTime::UNIX_EPOCH),
         metrics: Metrics::default(),
+        passwords: PasswordPool::default(),
+        declared_users: DeclaredUsers::default(),
     };
+    parts.declared_users.arrived();
     let operators_rules = Rules {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         allow_http: true,

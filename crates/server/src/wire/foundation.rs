@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
+use auth::DeclaredUsers;
+use auth::password_pool::PasswordPool;
 use model::clock::{Clock, SystemClock};
 use net::edge::workers::Workers;
 use prometheus_client::registry::Registry;
@@ -33,6 +35,12 @@ pub(crate) struct Foundation {
     pub(crate) store: Store,
     /// Seals session ids of gateways.
     pub(crate) session_key: [u8; 32],
+    /// Checks and hashes passwords.
+    pub(crate) passwords: PasswordPool,
+    /// Whether the users of the configuration can log in.
+    pub(crate) declared_users: DeclaredUsers,
+    /// Marks which declared secret a password was made of.
+    declared_secrets: [u8; 32],
     /// What gateways remember of clients.
     pub(crate) memory: Arc<gateway::memory::Memory>,
     /// Watches over everything that is served.
@@ -74,6 +82,9 @@ impl Foundation {
             certificates,
             store,
             session_key: sealing::derived(&key, "gateway sessions")?,
+            passwords: PasswordPool::default(),
+            declared_users: DeclaredUsers::default(),
+            declared_secrets: sealing::derived(&key, "declared secrets of users")?,
             memory: Arc::default(),
             auth,
             gateway,
@@ -115,7 +126,15 @@ impl Foundation {
 
     /// Brings the store up to what the configuration declares.
     pub(crate) async fn reconcile_users(&self, plan: &Plan) -> anyhow::Result<()> {
-        users::reconcile(&self.store, &plan.realms, self.clock.now()).await
+        let declaring = users::Declaring {
+            store: &self.store,
+            passwords: &self.passwords,
+            key: &self.declared_secrets,
+            now: self.clock.now(),
+        };
+        declaring.reconcile(&plan.realms).await?;
+        self.declared_users.arrived();
+        Ok(())
     }
 
     /// Ends background work, waits for it this long, and closes the store.

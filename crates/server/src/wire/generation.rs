@@ -85,6 +85,8 @@ impl Generation {
                 connector: Arc::clone(&connector),
                 wall: wall_clock(&foundation.clock),
                 metrics: foundation.auth.clone(),
+                passwords: foundation.passwords.clone(),
+                declared_users: foundation.declared_users.clone(),
             };
             let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
             let settings = auth::Settings {

@@ -17,7 +17,7 @@ use crate::config::problem::Problems;
 use crate::config::{cimd, realm, scalar, secret};
 
 /// A user that the configuration declares.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct DeclaredUser {
     /// What is typed into the login page.
     pub(crate) username: Username,
