@@ -1,5 +1,7 @@
 //! The security headers of every answer, and the policy under which a page runs.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
@@ -91,6 +93,14 @@ pub(crate) fn see_other(location: &str) -> Response {
     response
 }
 
+/// Says when to come back, in whole seconds and never in none (RFC 9110 §10.2.3).
+pub(crate) fn retry_after(response: &mut Response, after: Duration) {
+    let seconds = u64::try_from(after.as_millis().div_ceil(1000)).unwrap_or(u64::MAX);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+}
+
 /// An answer with what every answer has and nothing else.
 pub(crate) fn bare(status: StatusCode, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
@@ -120,6 +130,19 @@ pub(crate) fn json(status: StatusCode, body: impl Into<Body>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_to_come_back_is_rounded_up() {
+        let stated = |millis| {
+            let mut response = Response::default();
+            retry_after(&mut response, Duration::from_millis(millis));
+            response.headers()["retry-after"].clone()
+        };
+        assert_eq!(stated(0), "1");
+        assert_eq!(stated(1000), "1");
+        assert_eq!(stated(1001), "2");
+        assert_eq!(stated(60_000), "60");
+    }
 
     // SEC-16, SEC-17
     #[test]

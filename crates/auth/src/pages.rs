@@ -1,9 +1,12 @@
 //! The pages that people see: one typed context per template, each with samples that a test renders.
 
+use std::time::Duration;
+
 use askama::Template;
 use http::StatusCode;
 
 use crate::headers;
+use crate::password_pool::PATIENCE;
 use crate::realm::ServedRealm;
 use crate::texts::{Language, Texts};
 
@@ -55,11 +58,16 @@ pub(crate) enum LoginProblem {
     /// Unknown user or wrong password: which of them is nobody's business (SEC-54).
     Wrong,
     /// Too many attempts for this account or from this network (SEC-53).
-    Wait,
+    Wait {
+        /// When the next one is admitted.
+        retry_after: Duration,
+    },
     /// Something was left empty.
     Again,
     /// All password workers are busy.
     Busy,
+    /// The users of the configuration are not all there yet.
+    Starting,
 }
 
 impl LoginProblem {
@@ -67,9 +75,31 @@ impl LoginProblem {
     pub(crate) fn sentence(self, texts: &Texts) -> &'static str {
         match self {
             Self::Wrong => texts.login_wrong,
-            Self::Wait => texts.login_wait,
+            Self::Wait { .. } => texts.login_wait,
             Self::Again => texts.login_again,
             Self::Busy => texts.login_busy,
+            Self::Starting => texts.login_starting,
+        }
+    }
+
+    /// The status of the page.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            // Not 401, which would have to challenge for HTTP authentication (RFC 9110 §15.5.2).
+            Self::Wrong => StatusCode::FORBIDDEN,
+            Self::Again => StatusCode::BAD_REQUEST,
+            Self::Wait { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::Starting => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// When it is worth while to try again, if it depends on nothing but the time (RFC 6585 §4, RFC 9110 §15.6.4).
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Wrong | Self::Again => None,
+            Self::Wait { retry_after } => Some(retry_after),
+            Self::Busy => Some(PATIENCE),
+            Self::Starting => Some(Duration::from_secs(2)),
         }
     }
 }
@@ -288,9 +318,12 @@ mod tests {
         let problems = [
             None,
             Some(LoginProblem::Wrong),
-            Some(LoginProblem::Wait),
+            Some(LoginProblem::Wait {
+                retry_after: Duration::from_secs(1),
+            }),
             Some(LoginProblem::Again),
             Some(LoginProblem::Busy),
+            Some(LoginProblem::Starting),
         ];
         askers()
             .into_iter()

@@ -78,6 +78,7 @@ pub(crate) struct Texts {
     pub(crate) login_wait: &'static str,
     pub(crate) login_again: &'static str,
     pub(crate) login_busy: &'static str,
+    pub(crate) login_starting: &'static str,
 
     pub(crate) consent_title: &'static str,
     pub(crate) who_asks: &'static str,
@@ -172,6 +173,7 @@ static ENGLISH: Texts = Texts {
     login_wait: "There were too many attempts. Please wait a moment before you try again.",
     login_again: "Please enter your user name and your password.",
     login_busy: "Many people are signing in at this moment. Please try again in a few seconds.",
+    login_starting: "This service has just been started. Please try again in a few seconds.",
 
     consent_title: "Allow access?",
     who_asks: "Who asks",
@@ -257,6 +259,7 @@ static JAPANESE: Texts = Texts {
     login_wait: "試行回数が多すぎます。しばらく待ってからもう一度お試しください。",
     login_again: "ユーザー名とパスワードを入力してください。",
     login_busy: "ただいまログインが混み合っています。数秒後にもう一度お試しください。",
+    login_starting: "サービスは起動したばかりです。数秒後にもう一度お試しください。",
 
     consent_title: "アクセスを許可しますか？",
     who_asks: "要求元",

@@ -1,5 +1,7 @@
 //! The pages that say why something cannot continue: nothing is sent to a client from here (SEC-6, CI-10, AS-16).
 
+use std::time::Duration;
+
 use axum::response::Response;
 use http::StatusCode;
 use oauth::error::OauthError;
@@ -9,9 +11,12 @@ use crate::client::FindError;
 use crate::client::refusal::ClientRefusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
-use crate::headers::FormAction;
+use crate::headers::{self, FormAction};
 use crate::pages::{self, Developer, Fact, RefusalPage};
 use crate::texts::Texts;
+
+/// The time in which what strangers may cause to be fetched is counted.
+const BUDGET_PERIOD: Duration = Duration::from_mins(1);
 
 /// Why a person sees a page instead of what they came for.
 #[derive(Debug)]
@@ -166,7 +171,11 @@ impl PageRefusal {
                 )
             }
         };
-        pages::html(status, &page, &FormAction::None)
+        let mut response = pages::html(status, &page, &FormAction::None);
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            headers::retry_after(&mut response, BUDGET_PERIOD);
+        }
+        response
     }
 }
 

@@ -13,7 +13,7 @@ use store::counter::{self, CounterName};
 
 use crate::cx::Cx;
 use crate::failure::Internal;
-use crate::headers::FormAction;
+use crate::headers::{self, FormAction};
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::{self, FLOW, Visit, forgery, session};
 use crate::pages::{self, LoginPage, LoginProblem};
@@ -40,14 +40,6 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
 }
 
 fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem>) -> Response {
-    let status = match problem {
-        None => StatusCode::OK,
-        // Not 401, which would have to challenge for HTTP authentication (RFC 9110 §15.5.2).
-        Some(LoginProblem::Wrong) => StatusCode::FORBIDDEN,
-        Some(LoginProblem::Again) => StatusCode::BAD_REQUEST,
-        Some(LoginProblem::Wait) => StatusCode::TOO_MANY_REQUESTS,
-        Some(LoginProblem::Busy) => StatusCode::SERVICE_UNAVAILABLE,
-    };
     let page = LoginPage {
         frame: interaction::frame(cx, &visit.interaction),
         asker: Some(interaction::asker(&visit.known)),
@@ -57,11 +49,15 @@ fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem
         username,
         problem,
     };
-    pages::html(
-        status,
+    let mut response = pages::html(
+        problem.map_or(StatusCode::OK, LoginProblem::status),
         &page,
         &FormAction::to_client(&visit.interaction.redirect_uri),
-    )
+    );
+    if let Some(after) = problem.and_then(LoginProblem::retry_after) {
+        headers::retry_after(&mut response, after);
+    }
+    response
 }
 
 /// `POST /login`
@@ -116,11 +112,14 @@ async fn check(
     username: &Username,
     password: Secret<String>,
 ) -> Result<Result<User, LoginProblem>, Internal> {
+    if !cx.app.declared_users.are_there() {
+        return Ok(Err(LoginProblem::Starting));
+    }
     let attempt = Attempt::of(cx, username);
-    if attempt.begin(cx).await?.is_err() {
+    if let Err(TooOften { retry_after }) = attempt.begin(cx).await? {
         cx.app.metrics.logins_delayed.inc();
         tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
-        return Ok(Err(LoginProblem::Wait));
+        return Ok(Err(LoginProblem::Wait { retry_after }));
     }
     let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
         .await?

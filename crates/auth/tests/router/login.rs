@@ -95,6 +95,25 @@ async fn empty_fields_are_asked_for_again() {
     assert!(page.text().contains("Please enter"));
 }
 
+// SEC-53, SEC-54
+#[tokio::test]
+async fn before_the_declared_users_are_there_nobody_is_refused_and_nothing_counts() {
+    let world = World::starting(realm()).await;
+    let mut browser = world.browser();
+    for name in ["alice", "nobody"] {
+        for _ in 0..60 {
+            let page = try_password(&world, &mut browser, name, "alice").await;
+            assert_eq!(page.status, 503);
+            assert_eq!(page.header("retry-after"), Some("2"));
+            assert!(page.text().contains("has just been started"));
+        }
+    }
+    world.add_user("alice", "alice").await;
+    world.declared_users.arrived();
+    let page = try_password(&world, &mut browser, "alice", "alice").await;
+    assert!(page.url.path().ends_with("/consent"), "{}", page.text());
+}
+
 // SEC-53
 #[tokio::test]
 async fn guessing_an_account_is_slowed_down_and_its_owner_is_not_locked_out() {
