@@ -233,6 +233,9 @@ impl Post<'_> {
         if !media::is_json(headers) {
             return Err(Refusal::UnsupportedMediaType.into());
         }
+        if !media::is_plain(headers) {
+            return Err(Refusal::UnsupportedCoding.into());
+        }
         let accepted = Accepted::of(headers);
         if accepted.nothing() {
             return Err(Refusal::NotAcceptable.into());
@@ -287,8 +290,8 @@ impl Post<'_> {
             accepted,
         } = envelope;
         let method = Method::parse(&request.method);
-        let twice = |duplicate| Refusal::Meta(InvalidMeta::Duplicate(duplicate));
-        let params = Params::of(request.params).map_err(twice)?;
+        let ambiguous = |key| Refusal::Meta(InvalidMeta::Ambiguous(key));
+        let params = Params::of(request.params).map_err(ambiguous)?;
         *era = self.era(method, &params.meta)?;
         let session = match era {
             Era::Stateless => {
@@ -327,7 +330,7 @@ impl Post<'_> {
                 tools_call::handle(cx, self.caller, call, remarks).await?
             }
             Method::ToolsList => Box::pin(tools_list::handle(cx, request, era, accepted)).await?,
-            Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now)?,
+            Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now),
             Method::Discover => discover::handle(cx, request, accepted),
             Method::Ping => relay::message_response(
                 jsonrpc::response(request.id, "{}"),

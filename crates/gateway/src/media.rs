@@ -13,6 +13,7 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     /// Reads `Accept`. Clients must name both (TM-3); one that names nothing, or everything, gets both.
+    /// An empty header names nothing.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut accepted = Self {
             json: false,
@@ -20,7 +21,7 @@ impl Accepted {
         };
         let mut stated = false;
         for value in headers.get_all(header::ACCEPT) {
-            stated = true;
+            stated |= !value.as_bytes().trim_ascii().is_empty();
             for range in value.as_bytes().split(|byte| *byte == b',') {
                 let essence = range
                     .split(|byte| *byte == b';')
@@ -49,20 +50,53 @@ impl Accepted {
     }
 }
 
-/// Whether the body is declared as JSON: `application/json`, parameters aside, exactly once.
+/// Whether the body is not declared as anything but JSON: `application/json` and other names for it, parameters aside.
+///
+/// What is declared as nothing is read as JSON, too: a page can send neither that nor a token without being asked first
+/// (SEC-10), and its `Origin` was looked at before. A charset says nothing about JSON, which is UTF-8 (RFC 8259 §8.1).
 pub(crate) fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
+    let value = match (values.next(), values.next()) {
+        (None, _) => return true,
+        (Some(value), None) => value.as_bytes(),
+        (Some(_), Some(_)) => return false,
     };
     let essence = value
-        .as_bytes()
         .split(|byte| *byte == b';')
         .next()
-        .unwrap_or_default();
-    essence
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/json")
+        .unwrap_or_default()
+        .trim_ascii();
+    let suffixed = essence
+        .len()
+        .checked_sub(b"+json".len())
+        .and_then(|at| essence.split_at_checked(at))
+        .is_some_and(|(before, suffix)| {
+            suffix.eq_ignore_ascii_case(b"+json")
+                && before
+                    .get(..b"application/".len())
+                    .is_some_and(|start| start.eq_ignore_ascii_case(b"application/"))
+        });
+    suffixed
+        || [
+            &b"application/json"[..],
+            b"application/json-rpc",
+            b"application/jsonrequest",
+            b"application/x-json",
+            b"text/json",
+            b"",
+        ]
+        .iter()
+        .any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+/// Whether the body is as it was before any coding.
+pub(crate) fn is_plain(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .all(|coding| coding.is_empty() || coding.eq_ignore_ascii_case(b"identity"))
 }
 
 #[cfg(test)]
@@ -96,17 +130,46 @@ mod tests {
         );
         assert_eq!(accepted(&["*/*"]), (true, true));
         assert_eq!(accepted(&[]), (true, true));
+        assert_eq!(accepted(&[""]), (true, true));
         assert_eq!(accepted(&["application/json"]), (true, false));
         assert_eq!(accepted(&["text/html"]), (false, false));
     }
 
     // SEC-10
     #[test]
-    fn a_body_is_json_if_it_says_so_once() {
+    fn a_body_is_json_if_it_is_called_that_in_any_way_or_not_at_all() {
         let json = |values: &[&'static str]| is_json(&headers(&header::CONTENT_TYPE, values));
-        assert!(json(&["application/json"]) && json(&["Application/JSON; charset=utf-8"]));
-        assert!(!json(&[]) && !json(&["text/plain"]));
+        for called in [
+            "application/json",
+            "Application/JSON; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; charset=iso-8859-1",
+            "application/json-rpc",
+            "application/vnd.mcp+json",
+            "text/json",
+            "",
+        ] {
+            assert!(json(&[called]), "{called}");
+        }
+        assert!(json(&[]));
+        for called in [
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=application/json",
+            "application/jsonp",
+            "text/vnd.mcp+json",
+            "+json",
+            "application/json, text/plain",
+        ] {
+            assert!(!json(&[called]), "{called}");
+        }
         assert!(!json(&["application/json", "application/json"]));
-        assert!(!json(&["application/json, text/plain"]));
+    }
+
+    #[test]
+    fn a_coded_body_is_not_plain() {
+        let plain = |values: &[&'static str]| is_plain(&headers(&header::CONTENT_ENCODING, values));
+        assert!(plain(&[]) && plain(&["identity"]) && plain(&["Identity, "]));
+        assert!(!plain(&["gzip"]) && !plain(&["identity", "br"]) && !plain(&["identity, gzip"]));
     }
 }

@@ -1,6 +1,8 @@
 //! Everything that a request can be refused for, and the one mapping of it to HTTP and JSON-RPC.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use mcp::era::{Era, ProtocolVersion};
 use mcp::error::Code;
@@ -8,6 +10,7 @@ use mcp::header::Mismatch;
 use mcp::id::OwnedId;
 use mcp::jsonrpc::{self, Malformed};
 use mcp::meta::InvalidMeta;
+use mcp::param_header::AmbiguousArgument;
 use net::body::Body;
 use policy::decide::Denied;
 use targets::error::CallError;
@@ -45,6 +48,8 @@ pub(crate) enum Refusal {
     NotAcceptable,
     /// The body is not declared as JSON.
     UnsupportedMediaType,
+    /// The body is compressed (RFC 9110 §15.5.16).
+    UnsupportedCoding,
     /// More bytes than the limit (SEC-63).
     BodyTooLarge {
         /// Bytes.
@@ -71,6 +76,8 @@ pub(crate) enum Refusal {
     MethodNotFound,
     /// Parameters that are missing or of the wrong type.
     InvalidParams(&'static str),
+    /// Arguments that the target could read differently than their headers say (SEC-81).
+    Ambiguous(AmbiguousArgument),
     /// A cursor that we did not make.
     InvalidCursor,
     /// A tool that does not exist, or that the caller can't see.
@@ -195,6 +202,11 @@ impl Refusal {
                 TRANSPORT,
                 "expected `Content-Type: application/json`",
             ),
+            Self::UnsupportedCoding => Wire::new(
+                S::UNSUPPORTED_MEDIA_TYPE,
+                TRANSPORT,
+                "expected a body without `Content-Encoding`",
+            ),
             Self::BodyTooLarge { limit } => Wire::new(
                 S::PAYLOAD_TOO_LARGE,
                 TRANSPORT,
@@ -234,8 +246,8 @@ impl Refusal {
             },
             Self::UnknownSession => Wire::new(
                 S::NOT_FOUND,
-                Code::INVALID_REQUEST,
-                "no such session; hint: send `initialize` again",
+                Code::SESSION_NOT_FOUND,
+                "Session not found: there is no such session; hint: send `initialize` again",
             ),
             Self::MethodNotFound => {
                 let message = match era {
@@ -248,6 +260,7 @@ impl Refusal {
                 Wire::of(Code::METHOD_NOT_FOUND, era, message)
             }
             Self::InvalidParams(what) => Wire::of(Code::INVALID_PARAMS, era, *what),
+            Self::Ambiguous(fault) => Wire::of(Code::INVALID_PARAMS, era, fault.to_string()),
             Self::InvalidCursor => Wire::of(Code::INVALID_PARAMS, era, "invalid cursor"),
             Self::UnknownTool => Wire::of(Code::INVALID_PARAMS, era, "unknown tool"),
             Self::Denied(_) => Wire::of(
@@ -288,6 +301,9 @@ impl Refusal {
             Self::NoKeys(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            Self::UnsupportedCoding => {
+                headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            }
             _ => {}
         }
         response
@@ -320,6 +336,7 @@ impl Refusal {
             Self::MethodNotAllowed => "method_not_allowed",
             Self::NotAcceptable => "not_acceptable",
             Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::UnsupportedCoding => "unsupported_content_coding",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyIncomplete => "body_incomplete",
             Self::Malformed(_) => "malformed",
@@ -330,6 +347,7 @@ impl Refusal {
             Self::UnknownSession => "unknown_session",
             Self::MethodNotFound => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
+            Self::Ambiguous(_) => "ambiguous_arguments",
             Self::InvalidCursor => "invalid_cursor",
             Self::UnknownTool => "unknown_tool",
             Self::Denied(_) => "denied",

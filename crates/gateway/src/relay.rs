@@ -29,7 +29,8 @@ pub(crate) struct Client {
     pub(crate) id: OwnedId,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
-    /// Whether log messages were asked for. A modern client that did not ask gets none.
+    /// Whether log messages were asked for. A modern client that did not ask gets none, and neither does a legacy one: to
+    /// those we declare no `logging`, for want of a place to keep the level that each session set.
     pub(crate) wants_logs: bool,
 }
 

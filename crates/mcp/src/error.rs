@@ -17,6 +17,10 @@ impl Code {
     pub const INVALID_PARAMS: Self = Self(-32602);
     /// Our own fault.
     pub const INTERNAL_ERROR: Self = Self(-32603);
+    /// There is more to do than is taken on: to be tried again. Of the range that JSON-RPC leaves to servers, as the SDKs use it.
+    pub const BUSY: Self = Self(-32000);
+    /// A session that is unknown or over, as the SDKs of the session era say it.
+    pub const SESSION_NOT_FOUND: Self = Self(-32001);
     /// Headers and body disagree (2026-07-28).
     pub const HEADER_MISMATCH: Self = Self(-32020);
     /// The request needs a client capability that was not declared (2026-07-28).

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::edit::{self, Change};
 use crate::error::Code;
 use crate::id::Id;
-use crate::raw::{Raw, write_string};
+use crate::raw::{self, Likeness, Raw, write_string};
 use crate::scan::{Fault, MAX_DEPTH, Scanner};
 
 /// One message.
@@ -96,6 +96,9 @@ const FIELDS: [(Field, &str); 6] = [
     (Field::Error, "error"),
 ];
 
+/// What some editors and libraries put before UTF-8 (RFC 8259 §8.1 lets a parser ignore it).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// Why a body is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
@@ -129,6 +132,9 @@ pub enum Malformed {
     /// A member of the envelope occurs twice.
     #[error("the envelope has a member twice")]
     Duplicate(Field),
+    /// A member of the envelope in another case: some readers would take it for the member (SEC-81).
+    #[error("the envelope has a member in another case")]
+    OtherCase(Field),
     /// `jsonrpc` is missing or not `"2.0"`.
     #[error("expected `\"jsonrpc\":\"2.0\"`")]
     WrongVersion,
@@ -160,6 +166,7 @@ impl Malformed {
             | Self::Batch
             | Self::NotAnObject
             | Self::Duplicate(_)
+            | Self::OtherCase(_)
             | Self::WrongVersion
             | Self::InvalidId
             | Self::InvalidMethod
@@ -204,7 +211,11 @@ impl From<Malformed> for Rejected<'_> {
 }
 
 /// Parses one message. The body is checked completely, in one flat pass; values stay where they are (SEC-63).
+///
+/// What says nothing spoils nothing: a byte order mark, and members of the envelope that are `null` where they may be
+/// absent. A `null` for an id makes a notification of what is one by its name, and nothing of a request.
 pub fn parse(body: &[u8]) -> Result<Message<'_>, Rejected<'_>> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     let text = std::str::from_utf8(body).map_err(|_| Malformed::NotUtf8)?;
     let envelope = Envelope::parse(text)?;
     envelope.classify().map_err(|reason| Rejected {
@@ -221,7 +232,7 @@ struct Envelope<'a> {
     params: Option<Raw<'a>>,
     result: Option<Raw<'a>>,
     error: Option<Raw<'a>>,
-    duplicate: Option<Field>,
+    ambiguous: Option<Malformed>,
 }
 
 impl<'a> Envelope<'a> {
@@ -270,9 +281,17 @@ impl<'a> Envelope<'a> {
         let Some(key) = Raw::trusted(key).text() else {
             return Ok(());
         };
-        let Some((field, _)) = FIELDS.iter().find(|(_, name)| *name == key) else {
+        let likeness = |(field, name): &(Field, &str)| match raw::compare(&key, name) {
+            Likeness::Other => None,
+            likeness => Some((*field, likeness)),
+        };
+        let Some((field, likeness)) = FIELDS.iter().find_map(likeness) else {
             return Ok(());
         };
+        if likeness == Likeness::OtherCase {
+            self.ambiguous.get_or_insert(Malformed::OtherCase(field));
+            return Ok(());
+        }
         let slot = match field {
             Field::Jsonrpc => &mut self.jsonrpc,
             Field::Id => &mut self.id,
@@ -281,20 +300,25 @@ impl<'a> Envelope<'a> {
             Field::Result => &mut self.result,
             Field::Error => &mut self.error,
         };
-        if slot.replace(value).is_some() && self.duplicate.is_none() {
-            self.duplicate = Some(*field);
+        if slot.replace(value).is_some() {
+            self.ambiguous.get_or_insert(Malformed::Duplicate(field));
         }
         Ok(())
     }
 
     fn classify(&self) -> Result<Message<'a>, Malformed> {
-        if let Some(field) = self.duplicate {
-            return Err(Malformed::Duplicate(field));
+        if let Some(reason) = self.ambiguous {
+            return Err(reason);
         }
         if self.jsonrpc.map(Raw::as_str) != Some("\"2.0\"") {
             return Err(Malformed::WrongVersion);
         }
-        match (self.method, self.result, self.error) {
+        let error = self.error.filter(|error| !error.is_null());
+        // A `null` beside a method or an error is what some libraries write for nothing.
+        let method = self.method.filter(|method| !method.is_null());
+        let nothing = method.is_some() || error.is_some();
+        let result = self.result.filter(|result| !(nothing && result.is_null()));
+        match (method, result, error) {
             (Some(method), None, None) => self.call(method),
             (None, Some(result), None) => self.answer(Outcome::Result(result)),
             (None, None, Some(error)) => {
@@ -308,12 +332,13 @@ impl<'a> Envelope<'a> {
     }
 
     fn call(&self, method: Raw<'a>) -> Result<Message<'a>, Malformed> {
+        let method = method.text().ok_or(Malformed::InvalidMethod)?;
         let id = match self.id {
             None => None,
+            Some(raw) if raw.is_null() && method.starts_with("notifications/") => None,
             Some(raw) => Some(Id::new(raw).ok_or(Malformed::InvalidId)?),
         };
-        let method = method.text().ok_or(Malformed::InvalidMethod)?;
-        let params = self.params;
+        let params = self.params.filter(|params| !params.is_null());
         if params.is_some_and(|raw| !raw.is_object()) {
             return Err(Malformed::InvalidParams);
         }
@@ -360,7 +385,7 @@ fn concat(parts: &[&str]) -> Vec<u8> {
 
 /// A request. `id` and `params` are JSON text.
 pub fn request(id: &str, method: &str, params: Option<&str>) -> Vec<u8> {
-    let method = crate::raw::quote(method);
+    let method = raw::quote(method);
     match params {
         Some(params) => concat(&[
             r#"{"jsonrpc":"2.0","id":"#,
@@ -397,7 +422,7 @@ pub fn request_with(id: &str, method: &str, params: Raw<'_>, changes: &[Change<'
 
 /// A notification. `params` is JSON text.
 pub fn notification(method: &str, params: Option<&str>) -> Vec<u8> {
-    let method = crate::raw::quote(method);
+    let method = raw::quote(method);
     match params {
         Some(params) => concat(&[
             r#"{"jsonrpc":"2.0","method":"#,
@@ -437,7 +462,7 @@ pub fn response_with(id: Id<'_>, result: Raw<'_>, changes: &[Change<'_>]) -> Vec
 /// A response with an error of our own. `data` is JSON text. Without an id there is none: the schemas of MCP know no null.
 pub fn error(id: Option<Id<'_>>, code: Code, message: &str, data: Option<&str>) -> Vec<u8> {
     let code = code.to_string();
-    let message = crate::raw::quote(message);
+    let message = raw::quote(message);
     let mut out = match id {
         Some(id) => concat(&[r#"{"jsonrpc":"2.0","id":"#, id.as_json(), ","]),
         None => concat(&[r#"{"jsonrpc":"2.0","#]),
@@ -553,6 +578,75 @@ mod tests {
                 assert_eq!(refused(&body), Malformed::Duplicate(field), "{body}");
             }
         }
+    }
+
+    // SEC-81
+    #[test]
+    fn a_key_of_the_envelope_in_another_case_is_refused_in_any_spelling() {
+        for (field, key) in FIELDS {
+            let upper = key.to_uppercase();
+            let escaped = crate::fold::variants::escaped(&upper);
+            for variant in [&upper, &escaped] {
+                let body =
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{variant}":"2.0"}}"#);
+                assert_eq!(refused(&body), Malformed::OtherCase(field), "{body}");
+            }
+        }
+        for variant in ["paramſ", "reſult", "ıd", "\u{130}D"] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","{variant}":{{}}}}"#);
+            assert!(matches!(refused(&body), Malformed::OtherCase(_)), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_ignored() {
+        let body = "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}";
+        assert!(matches!(parse(body.as_bytes()), Ok(Message::Request(_))));
+        assert_eq!(
+            refused("\u{feff}\u{feff}{}"),
+            Malformed::NotJson { at: 0 },
+            "one of them"
+        );
+    }
+
+    #[test]
+    fn members_that_are_null_are_absent_where_they_may_be() {
+        let parsed = |body: &'static str| parse(body.as_bytes()).unwrap();
+        let all_null =
+            r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null,"result":null,"error":null}"#;
+        let Message::Request(request) = parsed(all_null) else {
+            panic!("no request")
+        };
+        assert_eq!(request.params, None);
+        assert!(matches!(
+            parsed(r#"{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}"#),
+            Message::Notification(_)
+        ));
+        for (body, is_result) in [
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":null,"result":{},"error":null}"#,
+                true,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, true),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1}}"#,
+                false,
+            ),
+            (r#"{"jsonrpc":"2.0","id":1,"result":null}"#, true),
+        ] {
+            let Message::Response(response) = parsed(body) else {
+                panic!("no response")
+            };
+            assert_eq!(
+                matches!(response.outcome, Outcome::Result(_)),
+                is_result,
+                "{body}"
+            );
+        }
+        assert_eq!(
+            refused(r#"{"jsonrpc":"2.0","id":1,"error":null}"#),
+            Malformed::NoKind
+        );
     }
 
     // SEC-63

@@ -7,6 +7,7 @@
 //! | File | What it knows |
 //! |---|---|
 //! | [`scan`] | the JSON grammar, without recursion |
+//! | [`fold`] | names that a reader that ignores case takes for each other |
 //! | [`raw`] | looking into validated JSON text |
 //! | [`edit`] | replacing, adding, removing members of an object |
 //! | [`jsonrpc`] | the envelope: parse, refuse, build |
@@ -21,6 +22,8 @@
 //! [`era::ProtocolVersion`]; the compiler lists the rest.
 
 pub mod scan;
+
+pub mod fold;
 
 pub mod raw;
 

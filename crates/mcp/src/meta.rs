@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::edit::Change;
-use crate::raw::{DuplicateKey, Kind, Raw};
+use crate::raw::{AmbiguousKey, Kind, Raw};
 
 /// Version of a request.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -19,6 +19,17 @@ pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Asks for progress notifications.
 pub const PROGRESS_TOKEN: &str = "progressToken";
+
+const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
 
 /// Takes the keys out of a `_meta` that speak of one hop and are never passed on to the next: each edge writes its own.
 /// Other keys under the reserved prefix belong to extensions and pass.
@@ -51,9 +62,9 @@ pub struct RequestMeta<'a> {
 /// What is missing or wrong in the metadata of a modern request: -32602 with HTTP 400 (TM-8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidMeta {
-    /// A key twice.
-    #[error("`params` or `_meta` has a member twice")]
-    Duplicate(DuplicateKey),
+    /// A key twice, or in another case.
+    #[error("`params` or `_meta`: {0}")]
+    Ambiguous(AmbiguousKey),
     /// No protocol version, or not a string.
     #[error("`_meta` lacks `io.modelcontextprotocol/protocolVersion`")]
     NoProtocolVersion,
@@ -72,8 +83,9 @@ pub struct ModernMeta<'a> {
 }
 
 impl<'a> RequestMeta<'a> {
-    /// From the value of `params._meta`.
-    pub fn of(meta: Option<Raw<'a>>) -> Result<Self, DuplicateKey> {
+    /// From the value of `params._meta`. Keys of one hop that a request has no use for are looked at as well: they are
+    /// taken out by name before it goes on.
+    pub fn of(meta: Option<Raw<'a>>) -> Result<Self, AmbiguousKey> {
         let Some(raw) = meta.filter(|raw| raw.is_object()) else {
             return Ok(Self::default());
         };
@@ -83,12 +95,16 @@ impl<'a> RequestMeta<'a> {
             client_info,
             log_level,
             progress_token,
+            _,
+            _,
         ] = raw.pick([
             PROTOCOL_VERSION,
             CLIENT_CAPABILITIES,
             CLIENT_INFO,
             LOG_LEVEL,
             PROGRESS_TOKEN,
+            SUBSCRIPTION_ID,
+            SERVER_INFO,
         ])?;
         Ok(Self {
             raw: Some(raw),
@@ -109,6 +125,15 @@ impl<'a> RequestMeta<'a> {
     pub fn valid_progress_token(&self) -> Option<Raw<'a>> {
         self.progress_token
             .filter(|token| matches!(token.kind(), Kind::String | Kind::Number))
+    }
+
+    /// The level of the log messages that are asked for, if it is one (RFC 5424 §6.2.1).
+    pub fn valid_log_level(&self) -> Option<Raw<'a>> {
+        self.log_level.filter(|level| {
+            level
+                .text()
+                .is_some_and(|level| LOG_LEVELS.contains(&level.as_ref()))
+        })
     }
 
     /// Checks that everything required is there (TM-8). `clientInfo` is not required.
@@ -142,6 +167,24 @@ mod tests {
 
     fn meta(text: &str) -> RequestMeta<'_> {
         RequestMeta::of(Some(Raw::parse(text).unwrap())).unwrap()
+    }
+
+    // SEC-81
+    #[test]
+    fn every_key_that_is_decided_about_or_taken_out_is_refused_in_another_case() {
+        let removed = [SUBSCRIPTION_ID, SERVER_INFO];
+        let looked_at = [
+            PROTOCOL_VERSION,
+            CLIENT_INFO,
+            CLIENT_CAPABILITIES,
+            LOG_LEVEL,
+            PROGRESS_TOKEN,
+        ];
+        for key in looked_at.into_iter().chain(removed) {
+            let text = format!(r#"{{"{}":{{}}}}"#, key.to_uppercase());
+            let refused = RequestMeta::of(Some(Raw::parse(&text).unwrap())).unwrap_err();
+            assert_eq!(refused, AmbiguousKey::OtherCase(key));
+        }
     }
 
     // TM-8

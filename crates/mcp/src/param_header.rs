@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::header::{Field, Header, Mismatch, PARAM_PREFIX, decode_value, encode_value};
-use crate::raw::{Kind, Raw};
+use crate::raw::{Ambiguous, Kind, Raw};
 
 /// What an annotated argument holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,11 @@ pub enum InvalidAnnotation {
     #[error("`x-mcp-header` is only for arguments reached through `properties`")]
     Unreachable,
 }
+
+/// An argument that is mirrored into a header occurs twice, or in another case too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an argument that a header mirrors occurs twice or in another case")]
+pub struct AmbiguousArgument;
 
 const KEYWORD: &str = "x-mcp-header";
 
@@ -168,13 +173,14 @@ fn is_token_byte(byte: u8) -> bool {
 }
 
 impl ParamHeader {
-    /// The argument's value; none if it is absent or `null`.
-    fn value<'a>(&self, arguments: Option<Raw<'a>>) -> Option<Raw<'a>> {
-        let mut at = arguments?;
+    /// The argument's value; none if it is absent or `null`. An error if there are several that some reader may take for it.
+    fn value<'a>(&self, arguments: Option<Raw<'a>>) -> Result<Option<Raw<'a>>, AmbiguousArgument> {
+        let mut found = arguments;
         for step in &self.path {
-            at = at.get(step)?;
+            let Some(at) = found else { return Ok(None) };
+            found = at.only(step).map_err(|Ambiguous| AmbiguousArgument)?;
         }
-        (!at.is_null()).then_some(at)
+        Ok(found.filter(|value| !value.is_null()))
     }
 
     /// The text that the header stands for; none where the argument can't be mirrored.
@@ -187,13 +193,23 @@ impl ParamHeader {
     }
 }
 
-/// The headers for a call that we send (UC-3): lower-case name and value.
+/// Says of the arguments of a call whether everybody who reads them sees what their headers say (SEC-81).
+pub fn unambiguous(
+    annotations: &[ParamHeader],
+    arguments: Option<Raw<'_>>,
+) -> Result<(), AmbiguousArgument> {
+    annotations
+        .iter()
+        .try_for_each(|annotation| annotation.value(arguments).map(drop))
+}
+
+/// The headers for a call that we send (UC-3): lower-case name and value. What is ambiguous has none.
 pub fn for_call<'a>(
     annotations: &'a [ParamHeader],
     arguments: Option<Raw<'a>>,
 ) -> impl Iterator<Item = (&'a str, String)> {
     annotations.iter().filter_map(move |annotation| {
-        let value = annotation.value(arguments)?;
+        let value = annotation.value(arguments).ok()??;
         let text = match annotation.kind {
             ParamType::Integer => integer(value.as_str()).map_or_else(
                 || Cow::Borrowed(value.as_str()),
@@ -205,7 +221,8 @@ pub fn for_call<'a>(
     })
 }
 
-/// Checks the `Mcp-Param-*` headers of a call that we received (TM-6). `field` finds a header by its lower-case name.
+/// Checks the `Mcp-Param-*` headers of a call that we received (TM-6), of arguments that are [`unambiguous`]. `field` finds
+/// a header by its lower-case name.
 pub fn check<'h>(
     annotations: &[ParamHeader],
     arguments: Option<Raw<'_>>,
@@ -213,7 +230,7 @@ pub fn check<'h>(
 ) -> Result<(), Mismatch> {
     for annotation in annotations {
         let header = || Header::Param(annotation.name.clone());
-        let value = annotation.value(arguments);
+        let value = annotation.value(arguments).unwrap_or_default();
         let sent = match field(&annotation.header) {
             Field::Repeated => return Err(Mismatch::Repeated(header())),
             Field::Absent => None,
@@ -395,6 +412,32 @@ mod tests {
         );
         assert_eq!(checked(r#"{"region":null}"#, Field::Absent), Ok(()));
         assert_eq!(checked("{}", Field::Absent), Ok(()));
+    }
+
+    // TM-6, SEC-81
+    #[test]
+    fn a_mirrored_argument_that_readers_could_see_differently_is_refused() {
+        let annotations = found(SCHEMA).unwrap();
+        let checked =
+            |arguments: &str| unambiguous(&annotations, Some(Raw::parse(arguments).unwrap()));
+        for arguments in [
+            r#"{"region":"a","region":"b"}"#,
+            r#"{"region":"a","reg\u0069on":"a"}"#,
+            r#"{"region":"a","Region":"b"}"#,
+            r#"{"page":{"size":1},"page":{"size":2}}"#,
+            r#"{"page":{"size":1,"ſize":2}}"#,
+        ] {
+            assert_eq!(checked(arguments), Err(AmbiguousArgument), "{arguments}");
+            let headers = for_call(&annotations, Some(Raw::parse(arguments).unwrap()));
+            assert_eq!(headers.count(), 0, "{arguments}");
+        }
+        for arguments in [
+            "{}",
+            r#"{"region":"a","other":1,"other":2,"Other":3}"#,
+            r#"{"region":"a","page":7}"#,
+        ] {
+            assert_eq!(checked(arguments), Ok(()), "{arguments}");
+        }
     }
 
     // TM-6

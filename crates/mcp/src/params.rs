@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::meta::RequestMeta;
-use crate::raw::{DuplicateKey, OwnedRaw, Raw};
+use crate::raw::{AmbiguousKey, OwnedRaw, Raw};
 
 /// The parameters of a request as they came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,8 +19,8 @@ pub struct Params<'a> {
 }
 
 impl<'a> Params<'a> {
-    /// Looks at the parameters; an error if one of the members looked for occurs twice.
-    pub fn of(raw: Option<Raw<'a>>) -> Result<Self, DuplicateKey> {
+    /// Looks at the parameters; an error if one of the members looked for occurs twice, or in another case.
+    pub fn of(raw: Option<Raw<'a>>) -> Result<Self, AmbiguousKey> {
         let Some(params) = raw.filter(|raw| raw.is_object()) else {
             return Ok(Self::default());
         };
@@ -40,6 +40,7 @@ pub struct CallParams {
     raw: OwnedRaw,
     arguments: Option<OwnedRaw>,
     progress_token: Option<OwnedRaw>,
+    log_level: Option<OwnedRaw>,
 }
 
 impl CallParams {
@@ -48,8 +49,9 @@ impl CallParams {
         let owned = |raw| OwnedRaw::of(message, raw);
         Some(Self {
             raw: owned(params.raw?),
-            arguments: params.arguments.map(owned),
+            arguments: params.arguments.filter(|raw| !raw.is_null()).map(owned),
             progress_token: params.meta.valid_progress_token().map(owned),
+            log_level: params.meta.valid_log_level().map(owned),
         })
     }
 
@@ -58,7 +60,7 @@ impl CallParams {
         self.raw.borrow()
     }
 
-    /// What the tool is called with.
+    /// What the tool is called with; `null` is nothing.
     pub fn arguments(&self) -> Option<Raw<'_>> {
         self.arguments.as_ref().map(OwnedRaw::borrow)
     }
@@ -67,6 +69,11 @@ impl CallParams {
     pub fn progress_token(&self) -> Option<Raw<'_>> {
         self.progress_token.as_ref().map(OwnedRaw::borrow)
     }
+
+    /// A string, if the client wants log messages of this call (2026-07-28).
+    pub fn log_level(&self) -> Option<Raw<'_>> {
+        self.log_level.as_ref().map(OwnedRaw::borrow)
+    }
 }
 
 #[cfg(test)]
@@ -74,11 +81,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_that_count_once_are_refused_twice() {
+    fn members_that_count_once_are_refused_twice_and_in_another_case() {
         for text in [
             r#"{"name":"a","name":"b"}"#,
             r#"{"arguments":{},"_meta":{},"_meta":{}}"#,
             r#"{"_meta":{"progressToken":1,"progressToken":2}}"#,
+            r#"{"name":"a","Name":"b"}"#,
+            r#"{"name":"a","argument\u017f":{}}"#,
+            r#"{"_META":{}}"#,
+            r#"{"_meta":{"ProgressToken":1}}"#,
         ] {
             assert!(
                 Params::of(Some(Raw::parse(text).unwrap())).is_err(),

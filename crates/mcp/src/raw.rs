@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
+use crate::fold;
 use crate::scan::{self, Fault};
 
 /// One JSON value as the bytes it came as: checked against the grammar, no whitespace around it.
@@ -31,10 +32,16 @@ pub enum Kind {
     Null,
 }
 
-/// A member that occurs twice where once is all that can be meant.
+/// A member of which readers may see another value than we do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the member `{0}` occurs more than once")]
-pub struct DuplicateKey(pub &'static str);
+pub enum AmbiguousKey {
+    /// It occurs twice where once is all that can be meant: some take the first, some the last.
+    #[error("the member `{0}` occurs more than once")]
+    Twice(&'static str),
+    /// It occurs in other letters: some ignore case (SEC-81).
+    #[error("the member `{0}` occurs in another case")]
+    OtherCase(&'static str),
+}
 
 impl std::fmt::Debug for Raw<'_> {
     /// Bodies do not belong into logs: only kind and size are printed.
@@ -170,21 +177,34 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// Several members in one walk. `Err` if one of these occurs twice; all absent if this is no object.
+    /// Several members in one walk. `Err` if one of these occurs twice, or in another case; all absent if this is no object.
     pub fn pick<const N: usize>(
         self,
         keys: [&'static str; N],
-    ) -> Result<[Option<Self>; N], DuplicateKey> {
+    ) -> Result<[Option<Self>; N], AmbiguousKey> {
         let mut found = [None; N];
         for member in self.members().into_iter().flatten() {
             let slots = keys.iter().zip(found.iter_mut());
             for (key, slot) in slots {
-                if member.is(key) {
-                    if slot.is_some() {
-                        return Err(DuplicateKey(key));
-                    }
-                    *slot = Some(member.value);
+                match member.likeness(key) {
+                    Likeness::Other => {}
+                    Likeness::OtherCase => return Err(AmbiguousKey::OtherCase(key)),
+                    Likeness::Same if slot.is_some() => return Err(AmbiguousKey::Twice(key)),
+                    Likeness::Same => *slot = Some(member.value),
                 }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The member called `key`; `Err` if this is an object with several that some reader may take for it.
+    pub fn only(self, key: &str) -> Result<Option<Self>, Ambiguous> {
+        let mut found = None;
+        for member in self.members().into_iter().flatten() {
+            match member.likeness(key) {
+                Likeness::Other => {}
+                Likeness::Same if found.is_none() => found = Some(member.value),
+                Likeness::Same | Likeness::OtherCase => return Err(Ambiguous),
             }
         }
         Ok(found)
@@ -196,6 +216,21 @@ impl<'a> Raw<'a> {
             .find(|member| member.is(key))
             .map(|member| member.value)
     }
+}
+
+/// Several members that some reader may take for the one that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambiguous;
+
+/// How a member's name compares to a known one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// It is that name.
+    Same,
+    /// It is that name to readers that ignore case.
+    OtherCase,
+    /// It is another name.
+    Other,
 }
 
 /// A member of an object. The ranges are offsets into the object's text.
@@ -222,10 +257,39 @@ impl<'a> Member<'a> {
             && self.raw_key.as_bytes().get(1..=key.len()) == Some(key.as_bytes())
     }
 
+    /// How the member's name compares to `known`.
+    #[inline]
+    pub fn likeness(&self, known: &str) -> Likeness {
+        likeness(Raw(self.raw_key), self.escaped, known)
+    }
+
     /// The member's name, escapes resolved; none if an escape is half of a surrogate pair.
     #[cold]
     pub fn key(&self) -> Option<Cow<'a, str>> {
         Raw(self.raw_key).text()
+    }
+}
+
+/// How a name, still with its quotes, compares to a known one.
+#[inline]
+fn likeness(name: Raw<'_>, escaped: bool, known: &str) -> Likeness {
+    if escaped {
+        return name
+            .text()
+            .map_or(Likeness::Other, |name| compare(&name, known));
+    }
+    let name = name.0.get(1..name.0.len().saturating_sub(1));
+    name.map_or(Likeness::Other, |name| compare(name, known))
+}
+
+/// The same for a name whose escapes are resolved already.
+pub(crate) fn compare(name: &str, known: &str) -> Likeness {
+    if name == known {
+        Likeness::Same
+    } else if fold::is_same(name, known) {
+        Likeness::OtherCase
+    } else {
+        Likeness::Other
     }
 }
 
@@ -440,7 +504,34 @@ mod tests {
     #[test]
     fn a_member_picked_twice_is_refused_even_when_spelled_differently() {
         let raw = Raw::parse(r#"{"name":1,"n\u0061me":2}"#).unwrap();
-        assert_eq!(raw.pick(["arguments", "name"]), Err(DuplicateKey("name")));
+        assert_eq!(
+            raw.pick(["arguments", "name"]),
+            Err(AmbiguousKey::Twice("name"))
+        );
+    }
+
+    // SEC-81
+    #[test]
+    fn a_member_in_another_case_is_refused_in_any_spelling_and_wherever_it_stands() {
+        for variant in [
+            "Arguments",
+            "argument\u{17f}",
+            "argument\\u017f",
+            "\\u0041rguments",
+        ] {
+            for text in [
+                format!(r#"{{"arguments":1,"{variant}":2}}"#),
+                format!(r#"{{"{variant}":2,"arguments":1}}"#),
+                format!(r#"{{"{variant}":2}}"#),
+            ] {
+                let raw = Raw::parse(&text).unwrap();
+                let refused = Err(AmbiguousKey::OtherCase("arguments"));
+                assert_eq!(raw.pick(["name", "arguments"]), refused, "{text}");
+                assert_eq!(raw.only("arguments"), Err(Ambiguous), "{text}");
+            }
+        }
+        let raw = Raw::parse(r#"{"arguments":1,"argument":2,"argument\ud800":3}"#).unwrap();
+        assert!(raw.pick(["arguments"]).is_ok() && raw.only("arguments").is_ok());
     }
 
     #[test]
@@ -459,6 +550,19 @@ mod tests {
     }
 
     proptest! {
+        // SEC-81
+        #[test]
+        fn whatever_folds_to_a_known_member_is_refused(
+            variant in fold::variants::of("arguments"),
+            others in arbitrary::object_of(arbitrary::json()),
+            escaped in any::<bool>(),
+        ) {
+            let spelled = if escaped { fold::variants::escaped(&variant) } else { variant };
+            let text = format!(r#"{{"o":{others},"{spelled}":{{}},"arguments":{{}}}}"#);
+            let raw = Raw::parse(&text).unwrap();
+            prop_assert_eq!(raw.pick(["arguments"]), Err(AmbiguousKey::OtherCase("arguments")));
+        }
+
         #[test]
         fn walking_sees_what_a_tree_would_hold(text in arbitrary::json()) {
             let raw = Raw::parse(&text).unwrap();

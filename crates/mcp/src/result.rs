@@ -17,15 +17,16 @@ pub enum ResultType<'a> {
     InputRequired,
     /// Of an extension, or of nobody (UC-6).
     Other(Cow<'a, str>),
-    /// Not a string.
+    /// Not a string, or several that some reader may take for it (SEC-81).
     Malformed,
 }
 
 /// The `resultType` of a result.
 pub fn result_type(result: Raw<'_>) -> ResultType<'_> {
-    match result.get("resultType") {
-        None => ResultType::Complete,
-        Some(raw) => match raw.text() {
+    match result.only("resultType") {
+        Err(_) => ResultType::Malformed,
+        Ok(None) => ResultType::Complete,
+        Ok(Some(raw)) => match raw.text() {
             None => ResultType::Malformed,
             Some(word) if word == "complete" => ResultType::Complete,
             Some(word) if word == "input_required" => ResultType::InputRequired,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::param_header::{self, InvalidAnnotation, ParamHeader};
-use crate::raw::Raw;
+use crate::raw::{AmbiguousKey, Raw};
 
 /// Longest tool name that is accepted, in characters (S26 server/tools: 1 to 128).
 pub const MAX_NAME: usize = 128;
@@ -25,9 +25,12 @@ pub enum InvalidTool {
     /// Not an object.
     #[error("a tool must be an object")]
     NotAnObject,
-    /// `name` is missing, twice, empty, too long or no string.
+    /// `name` is missing, empty, too long or no string.
     #[error("a tool needs one `name` of 1 to {MAX_NAME} characters")]
     InvalidName,
+    /// A member that is decided about occurs twice, or in another case: clients may see another tool than we do (SEC-81).
+    #[error("of a tool, {0}")]
+    Ambiguous(#[from] AmbiguousKey),
     /// `inputSchema` is no object.
     #[error("`inputSchema` must be an object")]
     InvalidSchema,
@@ -42,9 +45,7 @@ impl<'a> Tool<'a> {
         if !raw.is_object() {
             return Err(InvalidTool::NotAnObject);
         }
-        let [name, schema] = raw
-            .pick(["name", "inputSchema"])
-            .map_err(|_| InvalidTool::InvalidName)?;
+        let [name, schema] = raw.pick(["name", "inputSchema"])?;
         let name = name
             .and_then(Raw::text)
             .filter(|name| !name.is_empty() && name.chars().count() <= MAX_NAME)
@@ -88,15 +89,31 @@ mod tests {
 
     #[test]
     fn a_tool_needs_a_name() {
-        for text in [
-            r"{}",
-            r#"{"name":1}"#,
-            r#"{"name":""}"#,
-            r#"{"name":"a","name":"b"}"#,
-        ] {
+        for text in [r"{}", r#"{"name":1}"#, r#"{"name":""}"#] {
             assert_eq!(
                 Tool::parse(Raw::parse(text).unwrap()).unwrap_err(),
                 InvalidTool::InvalidName
+            );
+        }
+    }
+
+    // SEC-81
+    #[test]
+    fn a_tool_that_clients_could_see_under_another_name_is_refused() {
+        for (text, key) in [
+            (r#"{"name":"a","name":"b"}"#, AmbiguousKey::Twice("name")),
+            (
+                r#"{"name":"a","Name":"b"}"#,
+                AmbiguousKey::OtherCase("name"),
+            ),
+            (
+                r#"{"name":"a","inputSchema":{},"inputſchema":{}}"#,
+                AmbiguousKey::OtherCase("inputSchema"),
+            ),
+        ] {
+            assert_eq!(
+                Tool::parse(Raw::parse(text).unwrap()).unwrap_err(),
+                InvalidTool::Ambiguous(key)
             );
         }
     }

@@ -16,6 +16,7 @@
 //!
 //! Everything else is [`Script::on`]: what to do for a JSON-RPC method, or for one tool.
 
+mod insensitive;
 mod protocol;
 mod serve;
 mod wire;
@@ -133,6 +134,8 @@ pub struct Script {
     pub list_changed: bool,
     /// `ttlMs` of `tools/list` (modern).
     pub ttl_ms: u64,
+    /// Does it find members of a message without regard to case, as servers in Go do?
+    pub ignores_case: bool,
     /// By `method` or `method tool`: what to do instead, the first entry that fits.
     pub acts: Vec<(String, Act)>,
 }
@@ -186,6 +189,7 @@ impl Script {
             ],
             list_changed: true,
             ttl_ms: 60_000,
+            ignores_case: false,
             acts: Vec::new(),
         }
     }
@@ -193,6 +197,12 @@ impl Script {
     /// Answers over SSE.
     pub fn over_sse(mut self) -> Self {
         self.answers = Answers::Sse;
+        self
+    }
+
+    /// Finds members without regard to case.
+    pub fn ignoring_case(mut self) -> Self {
+        self.ignores_case = true;
         self
     }
 

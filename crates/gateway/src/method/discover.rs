@@ -21,7 +21,7 @@ pub(crate) fn handle(
     accepted: Accepted,
 ) -> Response<Body> {
     let result = format!(
-        r#"{{"supportedVersions":{},"capabilities":{{"tools":{{"listChanged":true}}}}{}}}"#,
+        r#"{{"supportedVersions":{},"capabilities":{{"tools":{{"listChanged":true}},"logging":{{}}}}{}}}"#,
         ProtocolVersion::ALL_JSON,
         modern_members(Some(HINT), &cx.server_info),
     );

@@ -10,7 +10,6 @@ use net::body::Body;
 use crate::caller::Caller;
 use crate::cx::Cx;
 use crate::media::Accepted;
-use crate::refusal::Refusal;
 use crate::relay;
 
 const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
@@ -21,13 +20,13 @@ pub(crate) fn handle(
     request: &jsonrpc::Request<'_>,
     accepted: Accepted,
     now: Timestamp,
-) -> Result<Response<Body>, Refusal> {
+) -> Response<Body> {
+    // Whatever a client asks for, or forgets to ask for, it may be answered with what we speak (TL-2).
     let requested = request
         .params
         .and_then(|params| params.get("protocolVersion"))
-        .and_then(Raw::text)
-        .ok_or(Refusal::InvalidParams("`protocolVersion` must be a string"))?;
-    let version = ProtocolVersion::negotiate(&requested);
+        .and_then(Raw::text);
+    let version = ProtocolVersion::negotiate(requested.as_deref().unwrap_or_default());
     let result = format!(
         r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{}}}"#,
         cx.server_info
@@ -39,5 +38,5 @@ pub(crate) fn handle(
     if let Some(id) = session.and_then(|id| HeaderValue::try_from(id).ok()) {
         response.headers_mut().insert(SESSION_ID, id);
     }
-    Ok(response)
+    response
 }

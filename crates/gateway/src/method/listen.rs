@@ -34,10 +34,12 @@ pub(crate) fn subscribe(
     let filter = request
         .params
         .and_then(|params| params.get("notifications"))
-        .filter(|filter| filter.is_object())
-        .ok_or(Refusal::InvalidParams("`notifications` must be an object"))?;
+        .filter(|filter| !filter.is_null());
+    if filter.is_some_and(|filter| !filter.is_object()) {
+        return Err(Refusal::InvalidParams("`notifications` must be an object"));
+    }
     let tools = filter
-        .get("toolsListChanged")
+        .and_then(|filter| filter.get("toolsListChanged"))
         .and_then(Raw::bool)
         .unwrap_or(false);
     let subscription = Subscription {

@@ -69,6 +69,7 @@ pub(crate) async fn handle(
             })?,
     };
     remarks.add("tool", Arc::clone(&tool.name));
+    param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
         param_header::check(&tool.param_headers, arguments, field)
@@ -92,7 +93,7 @@ pub(crate) async fn handle(
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,
-        wants_logs: call.era == Era::Session || call.params.meta.log_level.is_some(),
+        wants_logs: call.era == Era::Stateless && call.params.meta.valid_log_level().is_some(),
     };
     let target = tool.target.clone();
     match call.era {

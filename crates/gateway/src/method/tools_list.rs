@@ -19,7 +19,8 @@ pub(crate) async fn handle(
     let cursor = match request.params.and_then(|params| params.get("cursor")) {
         None => None,
         Some(raw) if raw.is_null() => None,
-        Some(raw) => Some(raw.text().ok_or(Refusal::InvalidCursor)?),
+        // None of ours is empty: it is how some clients say that they have none.
+        Some(raw) => Some(raw.text().ok_or(Refusal::InvalidCursor)?).filter(|it| !it.is_empty()),
     };
     let snapshot = cx.catalog.settled().await;
     let page = snapshot

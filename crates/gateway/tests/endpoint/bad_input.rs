@@ -173,7 +173,6 @@ async fn other_content_types_are_refused() {
         "text/plain",
         "application/x-www-form-urlencoded",
         "application/jsonp",
-        "",
     ] {
         let alice = world.alice().with("content-type", content_type);
         assert_eq!(alice.post(&[], body).await.status, 415, "{content_type}");

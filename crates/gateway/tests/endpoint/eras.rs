@@ -76,7 +76,7 @@ async fn discover_names_versions_capabilities_and_who_answers() {
     assert_eq!(result["supportedVersions"][0], MODERN);
     assert_eq!(
         result["capabilities"],
-        json!({"tools": {"listChanged": true}})
+        json!({"tools": {"listChanged": true}, "logging": {}})
     );
     assert_eq!(
         result["_meta"]["io.modelcontextprotocol/serverInfo"]["name"],

@@ -71,7 +71,7 @@ async fn the_list_is_paged_and_complete() {
 #[tokio::test]
 async fn a_cursor_that_is_not_ours_is_refused() {
     let world = world(Script::dual()).await;
-    for cursor in [json!("x"), json!(""), json!(7), json!({})] {
+    for cursor in [json!("x"), json!(7), json!({})] {
         let answer = world
             .alice()
             .modern("tools/list", json!({"cursor": cursor}))

@@ -1,6 +1,8 @@
 //! The endpoint as its clients see it: real upstreams and a real issuer on loopback, callers good and bad.
 
 #[cfg(test)]
+mod ambiguity;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod browsers;
@@ -8,6 +10,8 @@ mod browsers;
 mod calls;
 #[cfg(test)]
 mod eras;
+#[cfg(test)]
+mod habits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

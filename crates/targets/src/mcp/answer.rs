@@ -34,8 +34,13 @@ pub(super) fn check(
     let outcome = match response.outcome {
         jsonrpc::Outcome::Error(error) => error_outcome(body, &error),
         jsonrpc::Outcome::Result(result) => {
-            if era == Era::Stateless {
-                check_type(result)?;
+            match era {
+                Era::Stateless => check_type(result)?,
+                // It means nothing in that era, and passes: to everybody as the same (SEC-81).
+                Era::Session if result.only("resultType").is_err() => {
+                    return Err(Violation::ResultType);
+                }
+                Era::Session => {}
             }
             Outcome::Result(OwnedRaw::of(body, result))
         }

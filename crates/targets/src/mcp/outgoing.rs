@@ -36,15 +36,26 @@ pub(super) fn call(call: &ToolCall, version: ProtocolVersion, id: u64) -> Vec<u8
         None => Change::remove(meta::PROGRESS_TOKEN),
     };
     let write = |own_meta| {
-        let changes = [Change::set_text("name", &call.tool), own_meta];
-        jsonrpc::request_with(id, Method::ToolsCall.as_str(), call.params.raw(), &changes)
+        let name = Change::set_text("name", &call.tool);
+        let method = Method::ToolsCall.as_str();
+        let params = call.params.raw();
+        if call.params.arguments().is_some() {
+            return jsonrpc::request_with(id, method, params, &[name, own_meta]);
+        }
+        // A `null` that a client sent for nothing is not sent on.
+        let nothing = Change::remove("arguments");
+        jsonrpc::request_with(id, method, params, &[name, own_meta, nothing])
     };
     match version.era() {
-        // What belongs to our hop is said by us. The client's log level passes: it asks for
-        // messages about this very request, on its stream.
+        // What belongs to our hop is said by us. The client's log level passes, if it is one: it asks
+        // for messages about this very request, on its stream.
         Era::Stateless => write(Change::within(
             "_meta",
             &[
+                match call.params.log_level() {
+                    Some(level) => Change::set(meta::LOG_LEVEL, level.as_str()),
+                    None => Change::remove(meta::LOG_LEVEL),
+                },
                 Change::set(meta::PROTOCOL_VERSION, quoted(version)),
                 Change::set(meta::CLIENT_INFO, CLIENT_INFO),
                 Change::set(meta::CLIENT_CAPABILITIES, CAPABILITIES),
@@ -156,6 +167,24 @@ mod tests {
             body(only_ours, ProtocolVersion::V2025_06_18),
             @r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add"}}"#
         );
+    }
+
+    #[test]
+    fn what_a_client_sends_for_nothing_is_not_sent_on() {
+        for version in [ProtocolVersion::V2025_11_25, ProtocolVersion::V2026_07_28] {
+            for meta in [
+                "null",
+                "[]",
+                "7",
+                r#"{"io.modelcontextprotocol/logLevel":1}"#,
+            ] {
+                let params = format!(r#"{{"name":"x","arguments":null,"_meta":{meta}}}"#);
+                let body = body(&params, version);
+                assert!(!body.contains("arguments"), "{body}");
+                assert!(!body.contains("logLevel"), "{body}");
+                assert!(!body.contains(r#""_meta":null"#), "{body}");
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::wire::Plain;
-use super::{Answers, Script, Seen, Shared, Speaks};
+use super::{Answers, Script, Seen, Shared, Speaks, insensitive};
 
 const LEGACY_VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25"];
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -51,7 +51,11 @@ pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
         }
         _ => return Reply::Plain(Plain::empty(405)),
     }
-    let message = seen.json();
+    let message = if script.ignores_case {
+        insensitive::message(&seen.body)
+    } else {
+        seen.json()
+    };
     let id = message.get("id").cloned().unwrap_or(Value::Null);
     let Some(method) = message.get("method").and_then(Value::as_str) else {
         // A client's answer to a request of ours, or nonsense.
