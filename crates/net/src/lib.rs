@@ -4,13 +4,15 @@
 //! `local_ca` make certificates, `hosts` picks the [`edge::Site`], `client_ip` knows who is asking,
 //! `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
 //! says which addresses may be dialled, `resolve` and `connect` dial them, `client` and
-//! `documents` fetch small things within `budget`, `pool` is the data path).
+//! `documents` fetch small things within `budget`, `pool` is the data path); [`durable`] writes the
+//! files that must outlive a crash.
 //!
 //! To add one more thing that is served: implement [`edge::Site`] and put it into
 //! [`edge::hosts::Table`]. To make an outgoing request: [`egress::client::Client`] for a document,
 //! [`egress::pool::Pool`] for traffic. There is no other way.
 
 pub mod body;
+pub mod durable;
 pub mod edge;
 pub mod egress;
 pub mod hop_by_hop;

@@ -29,7 +29,7 @@ pub(crate) enum Command {
         command: Config,
     },
     /// Bring the database to the version of this program
-    Migrate(Source),
+    Migrate(Migrate),
     /// Decide whose client metadata documents are accepted, where the mode is `approval`
     Client {
         #[command(subcommand)]
@@ -112,6 +112,15 @@ pub(crate) struct Serve {
     /// How the log is written
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Begin an empty database even where its key or its lock says that there was one
+    #[arg(long)]
+    pub(crate) begin_empty: bool,
 }
 
 #[derive(Debug, Args)]

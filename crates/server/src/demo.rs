@@ -8,8 +8,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::config;
-
 /// The host names below this domain are used when none is given.
 pub(crate) const DOMAIN: &str = "sekisho.localhost";
 
@@ -285,21 +283,21 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Where files of a user's own go when nobody says.
-pub(crate) fn home() -> PathBuf {
+/// Where files of a user's own go when nobody says; nowhere, for somebody without a home. A directory that others share
+/// is no place for a CA: whoever made it first could read its key.
+pub(crate) fn home(environment: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
     let below = |variable: &str, rest: &str| {
-        config::environment(variable)
+        environment(variable)
             .filter(|value| Path::new(value).is_absolute())
             .map(|value| Path::new(&value).join(rest))
     };
-    let found = if cfg!(windows) {
+    if cfg!(windows) {
         below("LOCALAPPDATA", "sekisho")
     } else if cfg!(target_os = "macos") {
         below("HOME", "Library/Application Support/sekisho")
     } else {
         below("XDG_DATA_HOME", "sekisho").or_else(|| below("HOME", ".local/share/sekisho"))
-    };
-    found.unwrap_or_else(|| std::env::temp_dir().join("sekisho"))
+    }
 }
 
 #[cfg(test)]
@@ -336,6 +334,15 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    // SEC-70
+    #[test]
+    fn whoever_has_no_home_keeps_nothing_in_a_shared_directory() {
+        assert_eq!(home(|_| None), None);
+        assert_eq!(home(|_| Some("relative".to_owned())), None);
+        let own = home(|_| Some("/home/alice".to_owned())).unwrap();
+        assert!(own.starts_with("/home/alice"), "{own:?}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use net::durable::{self, Audience};
+
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the file `{}` can't be read: {reason}", path.display())]
@@ -44,41 +46,28 @@ pub(crate) fn read_stdin() -> Result<String, Unreadable> {
     })
 }
 
-/// Writes a new file; one that is there already is left alone and reported.
-pub(crate) fn write_new(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable {
+/// Reads a text that nobody but its owner may read or change.
+pub(crate) fn read_private(path: &Path) -> Result<String, Unreadable> {
+    durable::read_private(path).map_err(|error| Unreadable {
         path: path.to_owned(),
-        reason: reason(error),
-    };
-    let mut file = std::fs::File::create_new(path).map_err(|error| unwritable(&error))?;
-    io::Write::write_all(&mut file, content.as_bytes()).map_err(|error| unwritable(&error))
+        reason: reason(&error),
+    })
+}
+
+/// Writes a new file; one that is there already is left alone and reported.
+pub(crate) fn write_new(path: &Path, content: &str, audience: Audience) -> Result<(), Unwritable> {
+    durable::create(path, content.as_bytes(), audience).map_err(|error| Unwritable {
+        path: path.to_owned(),
+        reason: reason(&error),
+    })
 }
 
 /// Writes a file so that a reader sees all of it or nothing.
 pub(crate) fn replace(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable {
+    durable::replace(path, content.as_bytes(), Audience::Everybody).map_err(|error| Unwritable {
         path: path.to_owned(),
-        reason: reason(error),
-    };
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = path.with_file_name(name);
-    std::fs::write(&beside, content).map_err(|error| unwritable(&error))?;
-    std::fs::rename(&beside, path).map_err(|error| unwritable(&error))
-}
-
-/// Writes a new file that only its owner can read.
-pub(crate) fn write_new_private(path: &Path, content: &str) -> Result<(), Unwritable> {
-    let unwritable = |error: &io::Error| Unwritable {
-        path: path.to_owned(),
-        reason: reason(error),
-    };
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path).map_err(|error| unwritable(&error))?;
-    io::Write::write_all(&mut file, content.as_bytes()).map_err(|error| unwritable(&error))
+        reason: reason(&error),
+    })
 }
 
 /// Makes a directory, and those above it, that only its owner can enter.

@@ -2,7 +2,7 @@
 //!
 //! The map, in reading order:
 //!
-//! - [`url`], [`error`], [`seal`]: where the data is, what can go wrong, how secrets are kept;
+//! - [`url`], [`error`], [`seal`], [`opening`]: where the data is, what can go wrong, how secrets are kept, how it begins;
 //! - `backend` (all that differs between the databases: connections, the writer), `migrate`, `query` (every statement),
 //!   `row` (from rows to values);
 //! - one module per noun, with functions that take the [`Store`]: [`user`], [`key`], [`grant`], [`family`],
@@ -15,6 +15,7 @@
 //! To store a new field: the noun in `model`, a new file in `migrations/`, the statements in `query`, the noun's module.
 
 pub mod error;
+pub mod opening;
 pub mod seal;
 pub mod url;
 
@@ -46,6 +47,7 @@ use model::refresh::TokenKey;
 
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::opening::Opening;
 use crate::revocation::Revocations;
 use crate::seal::Sealer;
 use crate::url::StoreUrl;
@@ -69,13 +71,7 @@ impl Store {
     /// A SQLite file is created if there is none; its directory must exist. A file that another process has open is
     /// refused.
     pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
-        let backend = Arc::new(Backend::open(url).await?);
-        let prepared = Self::prepare(Arc::clone(&backend), sealer).await;
-        if prepared.is_err() {
-            // So that the file is free again when this returns.
-            backend.close().await;
-        }
-        prepared
+        Opening::connect(url).await?.unlock(sealer).await
     }
 
     async fn prepare(backend: Arc<Backend>, sealer: Sealer) -> Result<Self, Error> {

@@ -33,6 +33,7 @@ queries! {
     KEY_SET_STATE = "UPDATE signing_key SET state = $3, since = $4 WHERE kid = $1 AND state = $2";
     KEY_DELETE = "DELETE FROM signing_key WHERE kid = $1";
     SECRET_INSERT = "INSERT INTO server_secret (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    SECRET_ANY = "SELECT name FROM server_secret LIMIT 1";
     SECRET_LOAD = "SELECT sealed FROM server_secret WHERE name = $1";
 
     CODE_INSERT = "INSERT INTO code_grant (code_hash, realm, client_id, account_id, detail, issued_at, expires_at)

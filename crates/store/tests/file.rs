@@ -100,6 +100,33 @@ async fn what_was_stored_is_there_after_reopening() {
 }
 
 #[tokio::test]
+async fn a_closed_database_is_all_in_its_file() {
+    let directory = Directory::new("closed");
+    let store = testing::open_at(&directory.file()).await;
+    let alice = User::new(
+        Id::from_bytes([1; 16]),
+        "demo".parse().unwrap(),
+        "alice".parse().unwrap(),
+        sample::NOW,
+    );
+    user::insert(&store, &alice).await.unwrap();
+    // Readers that are open must not keep it from being brought home.
+    user::by_id(&store, alice.id).await.unwrap();
+    store.close().await;
+    let copy = directory.0.join("copy.db");
+    std::fs::copy(directory.file(), &copy).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(&directory.0)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let file = "sekisho #1?.db".to_owned();
+    assert_eq!(names, ["copy.db".to_owned(), file.clone(), file + ".lock"]);
+    let restored = testing::open_at(&copy).await;
+    assert_eq!(user::by_id(&restored, alice.id).await.unwrap(), Some(alice));
+}
+
+#[tokio::test]
 async fn a_file_that_is_open_is_refused_to_others() {
     let directory = Directory::new("lock");
     let path = directory.file();

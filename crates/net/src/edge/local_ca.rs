@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::durable::{self, Audience};
+use crate::edge::tls::{Certificate, Certificates};
 use parking_lot::Mutex;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -15,9 +17,6 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use tokio::io::AsyncWriteExt;
-
-use crate::edge::tls::{Certificate, Certificates};
 
 const CERTIFICATE_FILE: &str = "local-ca.pem";
 const KEY_FILE: &str = "local-ca-key.pem";
@@ -85,7 +84,7 @@ impl std::fmt::Debug for LocalCa {
 impl LocalCa {
     /// Opens the CA in `directory`, or makes it there. One that is near its end is replaced.
     ///
-    /// The key is readable by its owner only.
+    /// The key is readable by its owner only; one that others can read is refused.
     pub async fn open(directory: &Path, now: SystemTime) -> Result<Self, LocalCaError> {
         let certificate_path = directory.join(CERTIFICATE_FILE);
         let key_path = directory.join(KEY_FILE);
@@ -95,9 +94,7 @@ impl LocalCa {
             Err(source) => return Err(at(&certificate_path, source)),
         };
         if let Some(certificate_pem) = kept {
-            let key = tokio::fs::read_to_string(&key_path)
-                .await
-                .map_err(|source| at(&key_path, source))?;
+            let key = durable::read_private(&key_path).map_err(|source| at(&key_path, source))?;
             let ca = Self::from_pem(certificate_path.clone(), certificate_pem, &key)?;
             match ca.validity(now) {
                 Validity::Lasting => return Ok(ca),
@@ -116,8 +113,13 @@ impl LocalCa {
             .await
             .map_err(|source| at(directory, source))?;
         // The key first: a certificate without its key would be refused at the next start.
-        write(&key_path, key.as_bytes(), 0o600).await?;
-        write(&certificate_path, certificate_pem.as_bytes(), 0o644).await?;
+        for (path, content, audience) in [
+            (&key_path, key.as_str(), Audience::Owner),
+            (&certificate_path, &certificate_pem, Audience::Everybody),
+        ] {
+            durable::replace(path, content.as_bytes(), audience)
+                .map_err(|source| at(path, source))?;
+        }
         Self::from_pem(certificate_path, certificate_pem, &key)
     }
 
@@ -298,28 +300,6 @@ fn make(now: SystemTime) -> Result<(String, String), LocalCaError> {
         .self_signed(&key)
         .map_err(|_| LocalCaError::Signing)?;
     Ok((certificate.pem(), key.serialize_pem()))
-}
-
-/// Writes a whole file with these permissions from its first byte on, or leaves the old one.
-async fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), LocalCaError> {
-    let unfinished = path.with_extension("new");
-    let writing = async {
-        match tokio::fs::remove_file(&unfinished).await {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut options = tokio::fs::OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        options.mode(mode);
-        #[cfg(not(unix))]
-        let _ = mode;
-        let mut file = options.open(&unfinished).await?;
-        file.write_all(content).await?;
-        file.sync_all().await?;
-        tokio::fs::rename(&unfinished, path).await
-    };
-    writing.await.map_err(|source| at(path, source))
 }
 
 fn at(path: &Path, source: io::Error) -> LocalCaError {

@@ -293,6 +293,14 @@ async fn the_key_of_the_local_ca_is_readable_by_its_owner_only() {
         .map(|entry| entry.metadata().unwrap().permissions().mode() & 0o777)
         .collect();
     assert_eq!(modes, [0o600]);
+    let key = folder.0.join("local-ca-key.pem");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let error = LocalCa::open(&folder.0, now()).await.unwrap_err();
+    let LocalCaError::File { path, source } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(path, key);
+    assert!(source.to_string().contains("chmod 600"), "{source}");
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use store::approval::{self, Verdict};
 use crate::cli::{Client as Command, ClientHost};
 use crate::config::Loaded;
 use crate::config::scalar::HostPattern;
-use crate::wire::database;
+use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
 use crate::{commands, talk};
 
@@ -22,7 +22,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
     commands::ensure_kept(&plan)?;
     let realm = &commands::realm(&plan, in_realm.realm.as_deref())?.name;
     commands::runtime()?.block_on(async {
-        let (store, _) = database::open(&plan.storage).await?;
+        let (store, _) = database::open(&plan.storage, Begin::IfNew).await?;
         let done = match command {
             Command::List(_) => list(&store, realm).await,
             Command::Approve(options) => decide(&store, realm, options, Verdict::Approved).await,

@@ -1,5 +1,7 @@
 //! `sekisho config`: check, show, schema.
 
+use anyhow::Context as _;
+
 use crate::cli::{Config, DemoShape, Show};
 use crate::config::{self, Loaded};
 use crate::wire::plan::Plan;
@@ -27,7 +29,7 @@ pub(crate) fn run(command: Config) -> anyhow::Result<()> {
 
 fn show(show: &Show) -> anyhow::Result<()> {
     if show.demo {
-        talk::data(&demo_settings(&show.shape).configuration());
+        talk::data(&demo_settings(&show.shape)?.configuration());
         return Ok(());
     }
     let loaded = Loaded::read(show.source.path())?;
@@ -36,30 +38,36 @@ fn show(show: &Show) -> anyhow::Result<()> {
 }
 
 /// The demonstration that the command line asks for.
-pub(crate) fn demo_settings(shape: &DemoShape) -> demo::Settings {
+pub(crate) fn demo_settings(shape: &DemoShape) -> anyhow::Result<demo::Settings> {
     let port = if shape.tls { 8443 } else { 8480 };
     let data = shape
         .data
         .as_ref()
         .map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
-    demo::Settings {
+    let made = if shape.tls {
+        let home = match &data {
+            Some(data) => data.clone(),
+            None => demo::home(config::environment).context(
+                "there is no home directory to keep the local CA in; hint: say where with --data DIR",
+            )?,
+        };
+        demo::Shape::Tls {
+            domain: shape
+                .domain
+                .clone()
+                .unwrap_or_else(|| demo::DOMAIN.to_owned()),
+            home,
+        }
+    } else {
+        demo::Shape::Plain {
+            mcp_listen: shape.mcp_listen,
+        }
+    };
+    Ok(demo::Settings {
         listen: shape
             .listen
             .unwrap_or_else(|| ([127, 0, 0, 1], port).into()),
-        shape: if shape.tls {
-            let domain = shape
-                .domain
-                .clone()
-                .unwrap_or_else(|| demo::DOMAIN.to_owned());
-            demo::Shape::Tls {
-                domain,
-                home: demo::home(),
-            }
-        } else {
-            demo::Shape::Plain {
-                mcp_listen: shape.mcp_listen,
-            }
-        },
+        shape: made,
         data,
-    }
+    })
 }

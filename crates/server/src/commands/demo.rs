@@ -25,7 +25,7 @@ struct Ready<'a> {
 
 /// Runs `sekisho demo`.
 pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
-    let mut settings = demo_settings(&options.shape);
+    let mut settings = demo_settings(&options.shape)?;
     settings.listen = with_port(settings.listen)?;
     if let Shape::Plain { mcp_listen } = &mut settings.shape {
         *mcp_listen = with_port(*mcp_listen)?;

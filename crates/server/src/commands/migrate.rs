@@ -1,17 +1,22 @@
 //! `sekisho migrate`: brings the database to the version of this program.
 
-use crate::cli::Source;
+use crate::cli::Migrate;
 use crate::config::Loaded;
-use crate::wire::database;
+use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
 use crate::{commands, talk};
 
 /// Runs `sekisho migrate`.
-pub(crate) fn run(source: &Source) -> anyhow::Result<()> {
-    let plan = Plan::new(Loaded::read(&source.config)?)?;
+pub(crate) fn run(options: &Migrate) -> anyhow::Result<()> {
+    let plan = Plan::new(Loaded::read(&options.source.config)?)?;
     commands::runtime()?.block_on(async {
+        let begin = if options.begin_empty {
+            Begin::Insisted
+        } else {
+            Begin::IfNew
+        };
         // Opening a database brings it up to date.
-        let (store, _) = database::open(&plan.storage).await?;
+        let (store, _) = database::open(&plan.storage, begin).await?;
         store.close().await;
         talk::say(format_args!("{} is up to date", plan.storage.url));
         Ok(())

@@ -34,7 +34,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Verify(options) => verify::run(*options),
         Command::Config { command } => config::run(command),
         Command::Client { command } => client::run(&command),
-        Command::Migrate(source) => migrate::run(&source),
+        Command::Migrate(options) => migrate::run(&options),
         Command::User { command } => user::run(&command),
     };
     let Err(error) = done else {

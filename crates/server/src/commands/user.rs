@@ -10,8 +10,9 @@ use store::Store;
 
 use crate::cli::{User as Command, UserAdd};
 use crate::config::Loaded;
+use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
-use crate::wire::{database, users};
+use crate::wire::users;
 use crate::{commands, talk};
 
 /// Runs `sekisho user …`.
@@ -29,7 +30,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         .with_context(|| format!("`{}` can't be a user name", options.username))?;
     let password = Secret::new(commands::password_from(&options.password_file)?.to_string());
     commands::runtime()?.block_on(async {
-        let (store, _) = database::open(&plan.storage).await?;
+        let (store, _) = database::open(&plan.storage, Begin::IfNew).await?;
         let done = match command {
             Command::Add(options) => {
                 add(&store, realm.name.clone(), username, &password, options).await

@@ -15,6 +15,9 @@ pub(crate) struct Store {
     /// 32 bytes in base64 that seal signing keys and cookies. Default: made on first use, in the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) key: Option<Source>,
+    /// There is a database: refuse to begin an empty one. Worth saying once the first one is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) must_exist: bool,
 }
 
 /// The URL of the database: in the file, or (because it may hold a password) from the environment or a file.

@@ -16,9 +16,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Watch};
 use crate::telemetry::request_log::RequestLog;
+use crate::wire::database::{self, Begin};
 use crate::wire::listening::Keeper;
 use crate::wire::plan::Plan;
-use crate::wire::{database, sealing, users};
+use crate::wire::{sealing, users};
 
 /// How often what has expired is looked for.
 const CLEANUP: Duration = Duration::from_mins(10);
@@ -60,7 +61,7 @@ impl Foundation {
     pub(crate) async fn lay(plan: &Plan, log: RequestLog) -> anyhow::Result<(Self, Registry)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
-        let (store, key) = database::open(&plan.storage).await?;
+        let (store, key) = database::open(&plan.storage, Begin::IfNew).await?;
         let mut registry = Registry::with_prefix("sekisho");
         registry.register(
             "log_lines_dropped",

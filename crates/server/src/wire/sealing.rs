@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use model::secret::Secret;
+use net::durable::Audience;
 use store::seal::SealingKey;
 
 use crate::config::convert::storage::KeyOrigin;
@@ -28,10 +29,14 @@ fn kept(path: &Path) -> anyhow::Result<SealingKey> {
         .with_context(|| format!("the file `{}` can't be looked for", path.display()))?
     {
         let new = SealingKey::generate()?;
-        files::write_new_private(path, &format!("{}\n", new.to_text().expose()))?;
+        files::write_new(
+            path,
+            &format!("{}\n", new.to_text().expose()),
+            Audience::Owner,
+        )?;
         return Ok(new);
     }
-    let text = Secret::new(files::read_text(path)?);
+    let text = Secret::new(files::read_private(path)?);
     SealingKey::parse(text.expose())
         .with_context(|| format!("the key in `{}` can't be used", path.display()))
 }
@@ -66,6 +71,14 @@ mod tests {
                 std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
                 0o600
             );
+        }
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o646)).unwrap();
+            let refused = key(&KeyOrigin::Kept(path.clone())).unwrap_err().to_string();
+            assert!(refused.contains("chmod 600"), "{refused}");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         }
         std::fs::write(&path, "not a key").unwrap();
         assert!(key(&KeyOrigin::Kept(path)).is_err());

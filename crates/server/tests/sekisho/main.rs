@@ -4,6 +4,8 @@
 mod program;
 
 #[cfg(test)]
+mod beginning;
+#[cfg(test)]
 mod canary;
 #[cfg(test)]
 mod cli;

@@ -52,6 +52,18 @@ impl Kind {
         }
     }
 
+    /// How many tables have the name `$1`, before anything else can be asked.
+    pub(crate) const fn count_tables_named(self) -> &'static str {
+        match self {
+            Self::Sqlite => {
+                "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = $1"
+            }
+            Self::Postgres => {
+                "SELECT COUNT(*) AS n FROM pg_catalog.pg_class WHERE oid = to_regclass($1)"
+            }
+        }
+    }
+
     /// Taken before migrating, so that of several nodes one migrates. On SQLite the transaction itself is the lock.
     pub(crate) const fn lock_schema(self) -> &'static str {
         match self {
@@ -192,14 +204,17 @@ impl Backend {
         .await
     }
 
+    /// The readers of a file go first: whoever leaves last brings its log home, and a reader can't.
     pub(crate) async fn close(&self) {
+        if let Readers::Pool(pool) = &self.readers {
+            pool.close().await;
+        }
         match &self.writer {
             Writer::Queue(queue) => queue.close().await,
             Writer::Pool(pool) => pool.close().await,
         }
-        match &self.readers {
-            Readers::Shared(shared) => drop(shared.lock().await.take()),
-            Readers::Pool(pool) => pool.close().await,
+        if let Readers::Shared(shared) = &self.readers {
+            drop(shared.lock().await.take());
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use sqlx::AnyConnection;
+use sqlx::{AnyConnection, Connection as _};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
@@ -36,8 +36,10 @@ impl Queue {
         tasks.spawn(async move {
             work(&connection, receiver).await;
             // Closed before the lock is gone, unless it is shared with readers and closed by them.
-            if lock.is_some() {
-                drop(connection.lock().await.take());
+            if lock.is_some()
+                && let Some(connection) = connection.lock().await.take()
+            {
+                leave(connection).await;
             }
             drop(lock);
         });
@@ -106,6 +108,17 @@ impl<S: Send + Sync, T: Send> Pending for Write<S, T> {
         };
         // Whoever waited may be gone.
         let _ = self.reply.send(outcome);
+    }
+}
+
+/// Brings what the log (`-wal`) holds into the file itself, so that a copy of the file is a copy of the database, and
+/// closes the connection.
+async fn leave(mut connection: AnyConnection) {
+    // If it fails, nothing is lost: the log stays, and whoever opens the file next reads it.
+    let checkpoint = execute(&mut connection, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    let closed = connection.close().await.map_err(Error::from);
+    if let Err(error) = checkpoint.and(closed) {
+        tracing::warn!(%error, "the log of the database was not brought into its file");
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) struct Storage {
     pub(crate) url: StoreUrl,
     /// Where the sealing key comes from.
     pub(crate) key: KeyOrigin,
+    /// Whether the operator says that there is a database.
+    pub(crate) must_exist: bool,
 }
 
 /// Where the sealing key comes from.
@@ -33,20 +35,21 @@ pub(crate) enum KeyOrigin {
 
 /// Where the database is and what seals it.
 pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<Storage> {
+    // A relative path that somebody wrote starts at the configuration file; the data directory does so already.
+    let written = |url: StoreUrl| match url.path() {
+        Some(path) => StoreUrl::file(loaded.path(path)),
+        None => url,
+    };
     let url = match &loaded.config.store.url {
         None => Some(StoreUrl::file(loaded.data_directory().join("sekisho.db"))),
-        Some(Url::Text(text)) => parse(text, problems),
+        Some(Url::Text(text)) => parse(text, problems).map(written),
         Some(Url::Source(source)) => {
             let text: Option<Secret<String>> =
                 read_secret(source, "store.url", &loaded.directory, problems);
             text.and_then(|text| parse(text.expose(), problems))
+                .map(written)
         }
     };
-    // A relative path of SQLite starts at the configuration file.
-    let url = url.map(|url| match url.path() {
-        Some(path) => StoreUrl::file(loaded.path(path)),
-        None => url,
-    });
     let key = match &loaded.config.store.key {
         Some(source) => {
             read_secret(source, "store.key", &loaded.directory, problems).and_then(|text| {
@@ -63,6 +66,7 @@ pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<St
     Some(Storage {
         url: url?,
         key: key?,
+        must_exist: loaded.config.store.must_exist,
     })
 }
 
@@ -80,4 +84,53 @@ fn parse(text: &str, problems: &mut Problems<'_>) -> Option<StoreUrl> {
             problems.note("store.url", error.to_string(), None);
         })
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Database and key of a configuration in a directory.
+    fn places(text: &str, directory: &str) -> (String, Option<String>) {
+        let loaded = Loaded::parse(text, "sekisho.yaml", PathBuf::from(directory)).unwrap();
+        let storage = convert(&loaded, &mut loaded.problems()).unwrap();
+        let key = match storage.key {
+            KeyOrigin::Kept(path) => Some(path.display().to_string()),
+            KeyOrigin::Given(_) | KeyOrigin::Ephemeral => None,
+        };
+        (storage.url.to_string(), key)
+    }
+
+    #[test]
+    fn a_relative_path_starts_at_the_configuration_file_exactly_once() {
+        for (directory, below) in [("", ""), ("conf", "conf/"), ("/etc/x", "/etc/x/")] {
+            let key = |path: &str| Some(format!("{below}{path}"));
+            for (text, url, key) in [
+                (
+                    "store: {}",
+                    "sekisho-data/sekisho.db",
+                    key("sekisho-data/store.key"),
+                ),
+                ("data_directory: d", "d/sekisho.db", key("d/store.key")),
+                (
+                    "store: { url: sqlite:x.db }",
+                    "x.db",
+                    key("sekisho-data/store.key"),
+                ),
+            ] {
+                assert_eq!(
+                    places(text, directory),
+                    (format!("sqlite:{below}{url}"), key)
+                );
+            }
+            let absolute = "data_directory: /var/lib/s\nstore: { url: sqlite:/var/x.db }";
+            assert_eq!(
+                places(absolute, directory),
+                (
+                    "sqlite:/var/x.db".to_owned(),
+                    Some("/var/lib/s/store.key".to_owned())
+                )
+            );
+        }
+    }
 }
