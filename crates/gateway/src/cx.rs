@@ -14,6 +14,7 @@ use crate::detach::Background;
 use crate::flights::Flights;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
+use crate::quota::Quotas;
 use crate::session::Sessions;
 use crate::settings::Limits;
 
@@ -33,6 +34,7 @@ pub(crate) struct Cx {
     pub(crate) sessions: Sessions,
     pub(crate) flights: Arc<Flights>,
     pub(crate) background: Arc<Background>,
+    pub(crate) quotas: Quotas,
     pub(crate) limits: Limits,
     /// A JSON object: how we introduce ourselves.
     pub(crate) server_info: Box<str>,

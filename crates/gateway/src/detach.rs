@@ -14,6 +14,7 @@ use targets::reply::{Message, Reply};
 use tokio_util::task::TaskTracker;
 
 use crate::flights::Flight;
+use crate::quota::Burden;
 
 type Outcome = Result<Reply, CallError>;
 
@@ -50,7 +51,11 @@ impl Background {
 
     /// Carries a call on, which can still be cancelled as long as its flight lasts. Where there are too many already, it is
     /// dropped, and with that cancelled at its target.
-    fn carry_on(self: &Arc<Self>, flight: Flight, call: impl Future<Output = ()> + Send + 'static) {
+    fn carry_on(
+        self: &Arc<Self>,
+        (flight, burden): (Flight, Burden),
+        call: impl Future<Output = ()> + Send + 'static,
+    ) {
         let Some(place) = self.place(flight.principal()) else {
             tracing::warn!(
                 "a client left more calls behind than are carried on; this one is cancelled"
@@ -59,7 +64,7 @@ impl Background {
         };
         self.tasks.spawn(async move {
             call.await;
-            drop((flight, place));
+            drop((flight, place, burden));
         });
     }
 
@@ -97,6 +102,20 @@ impl Drop for Place {
 pub(crate) struct Legacy {
     pub(crate) flight: Flight,
     pub(crate) background: Arc<Background>,
+    /// What it takes up, for as long as it is carried on.
+    pub(crate) burden: Burden,
+}
+
+/// What a call takes up until its end.
+#[derive(Debug)]
+pub(crate) enum Ticket {
+    /// It ends with its reader.
+    Modern {
+        /// What it takes up.
+        _burden: Burden,
+    },
+    /// The same, and what it needs to outlive its reader.
+    Legacy(Legacy),
 }
 
 /// A call that is carried on in the background if it is dropped before its end.
@@ -130,8 +149,13 @@ impl<F: Future<Output = Outcome> + Send + 'static> Future for Detach<F> {
 
 impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
     fn drop(&mut self) {
-        if let Some((call, Legacy { flight, background })) = self.call.take() {
-            background.carry_on(flight, async move {
+        if let Some((call, legacy)) = self.call.take() {
+            let Legacy {
+                flight,
+                background,
+                burden,
+            } = legacy;
+            background.carry_on((flight, burden), async move {
                 if let Ok(Reply::Stream(messages)) = call.await {
                     read_to_end(messages).await;
                 }
@@ -143,14 +167,14 @@ impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
 /// The messages of a call, which go on being read if this is dropped before their end and the call is a legacy client's.
 pub(crate) struct Stream {
     messages: Option<Box<Messages>>,
-    legacy: Option<Legacy>,
+    ticket: Option<Ticket>,
 }
 
 impl Stream {
-    pub(crate) fn new(messages: Box<Messages>, legacy: Option<Legacy>) -> Self {
+    pub(crate) fn new(messages: Box<Messages>, ticket: Ticket) -> Self {
         Self {
             messages: Some(messages),
-            legacy,
+            ticket: Some(ticket),
         }
     }
 
@@ -166,10 +190,15 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if let (Some(messages), Some(Legacy { flight, background })) =
-            (self.messages.take(), self.legacy.take())
+        if let (Some(messages), Some(Ticket::Legacy(legacy))) =
+            (self.messages.take(), self.ticket.take())
         {
-            background.carry_on(flight, read_to_end(messages));
+            let Legacy {
+                flight,
+                background,
+                burden,
+            } = legacy;
+            background.carry_on((flight, burden), read_to_end(messages));
         }
     }
 }

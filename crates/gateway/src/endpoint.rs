@@ -28,6 +28,7 @@ use crate::method::tools_call::{Incoming, field};
 use crate::method::{cancelled, discover, initialize, listen, tools_call, tools_list};
 use crate::metrics::{RefusalLabels, RequestLabels};
 use crate::origin::Verdict;
+use crate::quota::{Burden, Counted, Held, TooMuch};
 use crate::refusal::{Refusal, Refused};
 use crate::relay;
 use crate::session::Session;
@@ -110,12 +111,18 @@ async fn serve(
     }
 }
 
-async fn read(cx: &Cx, body: Body) -> Result<Bytes, Refusal> {
+/// Reads a body into memory, and counts it as its caller's from the first byte on.
+async fn read(cx: &Cx, body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
+    let body = Counted { body, held };
     read_bounded(body, cx.limits.body, cx.limits.body_idle)
         .await
         .map_err(|error| match error {
             BodyError::TooLarge { limit } => Refusal::BodyTooLarge { limit },
-            BodyError::Stalled | BodyError::Interrupted(_) => Refusal::BodyIncomplete,
+            BodyError::Interrupted(cause) => match cause.downcast_ref::<TooMuch>() {
+                Some(what) => Refusal::TooMuch(*what),
+                None => Refusal::BodyIncomplete,
+            },
+            BodyError::Stalled => Refusal::BodyIncomplete,
         })
 }
 
@@ -189,7 +196,7 @@ fn get(
     if !Accepted::of(headers).events {
         return Err(Refusal::NotAcceptable);
     }
-    Ok(listen::get(cx, caller, &session))
+    listen::get(cx, caller, &session)
 }
 
 /// Ends a session (TL-3).
@@ -223,6 +230,8 @@ struct Envelope<'a> {
     request: &'a Request<'a>,
     /// What `request` borrows from.
     body: &'a Bytes,
+    /// The count of these bytes.
+    held: Held,
     accepted: Accepted,
 }
 
@@ -240,7 +249,11 @@ impl Post<'_> {
         if accepted.nothing() {
             return Err(Refusal::NotAcceptable.into());
         }
-        let body = &read(self.cx, body).await?;
+        let usage = self.caller.usage(&self.cx.quotas);
+        let reading = usage.reading().map_err(Refusal::TooMuch)?;
+        let mut held = usage.hold();
+        let body = &read(self.cx, body, &mut held).await?;
+        drop(reading);
         match jsonrpc::parse(body) {
             Err(rejected) => Err(Refused {
                 refusal: Refusal::Malformed(rejected.reason),
@@ -251,6 +264,7 @@ impl Post<'_> {
                 let envelope = Envelope {
                     request: &request,
                     body,
+                    held,
                     accepted,
                 };
                 let mut era = Era::Session;
@@ -287,6 +301,7 @@ impl Post<'_> {
         let Envelope {
             request,
             body,
+            held,
             accepted,
         } = envelope;
         let method = Method::parse(&request.method);
@@ -315,6 +330,11 @@ impl Post<'_> {
             .filter(|method| method.exists_in(era))
             .ok_or(Refusal::MethodNotFound)?;
         let cx = self.cx;
+        let place = self
+            .caller
+            .usage(&cx.quotas)
+            .call()
+            .map_err(Refusal::TooMuch)?;
         let response = match method {
             Method::ToolsCall => {
                 let call = Incoming {
@@ -326,10 +346,17 @@ impl Post<'_> {
                     accepted,
                     session: session.map(|session| session.id).unwrap_or_default(),
                     facts: self.facts,
+                    burden: Burden {
+                        _place: place,
+                        _request: held,
+                    },
                 };
                 tools_call::handle(cx, self.caller, call, remarks).await?
             }
-            Method::ToolsList => Box::pin(tools_list::handle(cx, request, era, accepted)).await?,
+            Method::ToolsList => {
+                let listing = tools_list::handle(cx, self.caller, request, era, accepted);
+                Box::pin(listing).await?
+            }
             Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now),
             Method::Discover => discover::handle(cx, request, accepted),
             Method::Ping => relay::message_response(

@@ -16,6 +16,7 @@
 //! | `method` | one file per method |
 //! | `catalog` | the tools of all targets, as a snapshot |
 //! | `relay` | answers and event streams of targets, in the client's era |
+//! | `quota` | how much one caller may have under way |
 //! | `refusal`, `metrics` | what is refused, what is counted |
 //!
 //! To add a method: a file in `method/`, an arm in `endpoint::Post::request`. To add a reason to refuse: a variant of
@@ -33,6 +34,7 @@ pub mod memory;
 mod method;
 pub mod metrics;
 mod origin;
+mod quota;
 mod refusal;
 mod relay;
 pub mod session;
@@ -64,6 +66,7 @@ use self::catalog::Catalog;
 use self::cx::Cx;
 use self::detach::Background;
 use self::origin::Origins;
+use self::quota::Quotas;
 use self::session::Sessions;
 use self::settings::{Parts, Settings, SettingsError};
 
@@ -184,6 +187,7 @@ impl Gateway {
             ),
             flights: Arc::clone(&parts.memory.flights),
             background: Arc::new(Background::new(parts.tasks.clone())),
+            quotas: Quotas::new(gateway.caller_limits),
             limits,
             server_info: server_info.into(),
             clock: parts.clock,

@@ -18,6 +18,7 @@ use targets::error::CallError;
 use crate::caller::challenge::Challenges;
 use crate::caller::jwt::TokenFault;
 use crate::caller::keys::KeysError;
+use crate::quota::TooMuch;
 
 /// Why a request is not served.
 #[derive(Debug)]
@@ -72,6 +73,8 @@ pub(crate) enum Refusal {
     },
     /// A session that is unknown, over, or somebody else's (TL-3, TL-10).
     UnknownSession,
+    /// The caller, or all of them, have too much under way (SEC-79).
+    TooMuch(TooMuch),
     /// A method that is not served in this era (TM-10).
     MethodNotFound,
     /// Parameters that are missing or of the wrong type.
@@ -249,6 +252,14 @@ impl Refusal {
                 Code::SESSION_NOT_FOUND,
                 "Session not found: there is no such session; hint: send `initialize` again",
             ),
+            Self::TooMuch(what) => {
+                let status = if what.is_of_the_caller() {
+                    S::TOO_MANY_REQUESTS
+                } else {
+                    S::SERVICE_UNAVAILABLE
+                };
+                Wire::new(status, Code::BUSY, what.to_string())
+            }
             Self::MethodNotFound => {
                 let message = match era {
                     Era::Session => "method not found".to_owned(),
@@ -301,6 +312,9 @@ impl Refusal {
             Self::NoKeys(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
+            Self::TooMuch(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             Self::UnsupportedCoding => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
@@ -345,6 +359,7 @@ impl Refusal {
             Self::HeaderMismatch(_) => "header_mismatch",
             Self::UnsupportedVersion { .. } => "unsupported_version",
             Self::UnknownSession => "unknown_session",
+            Self::TooMuch(what) => what.name(),
             Self::MethodNotFound => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
             Self::Ambiguous(_) => "ambiguous_arguments",

@@ -19,8 +19,9 @@ use targets::reply::{Answer, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cx::Cx;
-use crate::detach::{Legacy, Stream};
+use crate::detach::{Stream, Ticket};
 use crate::media::Accepted;
+use crate::quota::{Held, Usage};
 use crate::refusal::Refusal;
 
 /// The client's side of a call.
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     /// Whether log messages were asked for. A modern client that did not ask gets none, and neither does a legacy one: to
     /// those we declare no `logging`, for want of a place to keep the level that each session set.
     pub(crate) wants_logs: bool,
+    /// What its caller has under way.
+    pub(crate) usage: Arc<Usage>,
 }
 
 /// Passes a reply on, in whichever form the client takes.
@@ -39,12 +42,12 @@ pub(crate) async fn reply(
     cx: &Arc<Cx>,
     client: Client,
     reply: Reply,
-    legacy: Option<Legacy>,
+    ticket: Ticket,
 ) -> Result<Response<Body>, Refusal> {
     match reply {
-        Reply::One(answer) => Ok(one(cx, &client, answer)),
+        Reply::One(answer) => one(cx, &client, answer),
         Reply::Stream(messages) => {
-            let stream = Stream::new(messages, legacy);
+            let stream = Stream::new(messages, ticket);
             if client.accepted.events {
                 Ok(events(follow(Arc::clone(cx), client, stream)))
             } else {
@@ -55,24 +58,45 @@ pub(crate) async fn reply(
     }
 }
 
-/// A single answer.
-fn one(cx: &Cx, client: &Client, answer: Answer) -> Response<Body> {
+/// A single answer. It counts as its caller's until it was read.
+fn one(cx: &Cx, client: &Client, answer: Answer) -> Result<Response<Body>, Refusal> {
+    let mut held = client.usage.hold();
+    held.grow(answer.len()).map_err(Refusal::TooMuch)?;
     let (message, status) = answer_message(answer, client.id.borrow(), client.era, &cx.server_info);
-    message_response(message, status, client.accepted)
+    Ok(counted_response(message, status, client.accepted, held))
 }
 
-/// A message of our own making, in whichever form the client takes.
+/// A small message of our own making, in whichever form the client takes.
 pub(crate) fn message_response(
     message: Vec<u8>,
     status: StatusCode,
     accepted: Accepted,
 ) -> Response<Body> {
-    let (body, media_type) = if accepted.json {
+    in_form(message, status, accepted, Bytes::from)
+}
+
+/// A message that counts as its caller's until it was read.
+pub(crate) fn counted_response(
+    message: Vec<u8>,
+    status: StatusCode,
+    accepted: Accepted,
+    held: Held,
+) -> Response<Body> {
+    in_form(message, status, accepted, |body| held.keep(body))
+}
+
+fn in_form(
+    message: Vec<u8>,
+    status: StatusCode,
+    accepted: Accepted,
+    body: impl FnOnce(Vec<u8>) -> Bytes,
+) -> Response<Body> {
+    let (message, media_type) = if accepted.json {
         (message, "application/json")
     } else {
         (sse::encode(&message), "text/event-stream")
     };
-    let mut response = Response::new(Body::full(body));
+    let mut response = Response::new(Body::full(body(message)));
     *response.status_mut() = status;
     response
         .headers_mut()
@@ -100,7 +124,7 @@ async fn last(cx: &Cx, client: &Client, mut stream: Stream) -> Result<Response<B
     loop {
         match stream.next().await {
             Some(Ok(Message::Notification { .. })) => {}
-            Some(Ok(Message::Answer(answer))) => return Ok(one(cx, client, answer)),
+            Some(Ok(Message::Answer(answer))) => return one(cx, client, answer),
             Some(Err(error)) => return Err(Refusal::Target(error)),
             None => return Err(Refusal::Target(targets::error::CallError::ClosedMidStream)),
         }
@@ -161,13 +185,13 @@ impl Following {
                     if method == Method::LogMessage && !self.client.wants_logs {
                         continue;
                     }
-                    Some(sse::encode(&notification(&raw)).into())
+                    Some(self.event(&notification(&raw)))
                 }
                 Some(Ok(Message::Answer(answer))) => {
                     self.over = true;
                     let (message, _) =
                         answer_message(answer, id.borrow(), era, &self.cx.server_info);
-                    Some(sse::encode(&message).into())
+                    Some(self.event(&message))
                 }
                 // The client took its request back: it wants nothing more of it.
                 Some(Err(targets::error::CallError::Cancelled)) | None => None,
@@ -181,6 +205,23 @@ impl Following {
                     Some(sse::encode(&refusal.message(id, era)).into())
                 }
             };
+        }
+    }
+}
+
+impl Following {
+    /// A message as an event that counts as its caller's until it was read. Where there is no room for it, the stream ends
+    /// with an error instead, and the call with it.
+    fn event(&mut self, message: &[u8]) -> Bytes {
+        let event = sse::encode(message);
+        let mut held = self.client.usage.hold();
+        match held.grow(event.len()) {
+            Ok(()) => held.keep(event),
+            Err(what) => {
+                self.over = true;
+                let refusal = Refusal::TooMuch(what);
+                sse::encode(&refusal.message(&self.client.id, self.client.era)).into()
+            }
         }
     }
 }

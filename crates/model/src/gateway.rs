@@ -114,6 +114,31 @@ pub struct Authorizer {
     pub danger_any_audience: bool,
 }
 
+/// How much one caller may have under way at once (SEC-79). A caller is a subject at a client of an issuer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerLimits {
+    /// Requests that are being answered.
+    pub calls: usize,
+    /// Streams that stay open: of sessions, and `subscriptions/listen`.
+    pub streams: usize,
+    /// Bytes of its messages in memory: requests, and answers that it has not read yet. Messages of up to 16 KiB are not
+    /// counted.
+    pub bytes: usize,
+    /// The same of all callers of the gateway together.
+    pub bytes_of_all: usize,
+}
+
+impl Default for CallerLimits {
+    fn default() -> Self {
+        Self {
+            calls: 256,
+            streams: 64,
+            bytes: 32 * 1024 * 1024,
+            bytes_of_all: 256 * 1024 * 1024,
+        }
+    }
+}
+
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug)]
 pub struct Gateway {
@@ -131,6 +156,8 @@ pub struct Gateway {
     pub allowed_origins: Vec<String>,
     /// The JSON text of its resource policy.
     pub resource_policy: Option<String>,
+    /// How much each caller may have under way.
+    pub caller_limits: CallerLimits,
 }
 
 #[cfg(test)]

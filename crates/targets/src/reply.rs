@@ -27,6 +27,20 @@ pub struct Answer {
     pub outcome: Outcome,
 }
 
+impl Answer {
+    /// Its size in bytes, nearly.
+    pub fn len(&self) -> usize {
+        match &self.outcome {
+            Outcome::Result(raw) | Outcome::Error { raw, .. } => raw.bytes().len(),
+        }
+    }
+
+    /// Whether there is nothing in it, which no answer is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
 /// A result or an error, byte for byte as the target spelled it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

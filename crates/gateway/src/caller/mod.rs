@@ -9,7 +9,7 @@ pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod metadata;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
@@ -22,6 +22,7 @@ use policy::call::Principal;
 use self::cache::VerifiedTokens;
 use self::jwt::{Rules, TokenFault, Verdict};
 use self::keys::Keys;
+use crate::quota::{Quotas, Usage};
 use crate::refusal::Refusal;
 use crate::settings::Revoked;
 
@@ -38,6 +39,8 @@ pub(crate) struct Caller {
     pub(crate) client: Option<Arc<str>>,
     token_id: Option<Box<str>>,
     expires_at: i64,
+    /// Looked up once for each token.
+    usage: OnceLock<Arc<Usage>>,
 }
 
 impl Caller {
@@ -53,7 +56,13 @@ impl Caller {
             client: verified.client,
             token_id: verified.token_id,
             expires_at: verified.expires_at,
+            usage: OnceLock::new(),
         }
+    }
+
+    /// What this caller has under way, with this token and others.
+    pub(crate) fn usage(&self, quotas: &Quotas) -> &Arc<Usage> {
+        self.usage.get_or_init(|| quotas.of(&self.fingerprint))
     }
 
     /// Says in the log who called.

@@ -17,6 +17,7 @@ use crate::caller::Caller;
 use crate::cx::Cx;
 use crate::media::Accepted;
 use crate::memory::OpenStream;
+use crate::quota::Place;
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session::Session;
@@ -42,9 +43,11 @@ pub(crate) fn subscribe(
         .and_then(|filter| filter.get("toolsListChanged"))
         .and_then(Raw::bool)
         .unwrap_or(false);
+    let place = caller.usage(&cx.quotas).stream();
     let subscription = Subscription {
         of: Of::Request(request.id.to_owned()),
         tools,
+        _place: place.map_err(Refusal::TooMuch)?,
     };
     Ok(relay::events(stream(
         Arc::clone(cx),
@@ -54,17 +57,30 @@ pub(crate) fn subscribe(
 }
 
 /// The standalone stream of a legacy client's session; it ends with the session.
-pub(crate) fn get(cx: &Arc<Cx>, caller: &Arc<Caller>, session: &Session) -> Response<Body> {
+pub(crate) fn get(
+    cx: &Arc<Cx>,
+    caller: &Arc<Caller>,
+    session: &Session,
+) -> Result<Response<Body>, Refusal> {
+    let place = caller.usage(&cx.quotas).stream();
+    let place = place.map_err(Refusal::TooMuch)?;
     let subscription = Subscription {
         of: Of::Session(cx.sessions.open_stream(session)),
         tools: true,
+        _place: place,
     };
-    relay::events(stream(Arc::clone(cx), Arc::clone(caller), subscription))
+    Ok(relay::events(stream(
+        Arc::clone(cx),
+        Arc::clone(caller),
+        subscription,
+    )))
 }
 
 struct Subscription {
     of: Of,
     tools: bool,
+    /// Among the streams of its caller.
+    _place: Place,
 }
 
 /// What a stream belongs to.

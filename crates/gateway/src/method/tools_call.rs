@@ -19,9 +19,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::cx::Cx;
-use crate::detach::{Detach, Legacy};
+use crate::detach::{Detach, Legacy, Ticket};
 use crate::flights::{Flight, Key};
 use crate::media::Accepted;
+use crate::quota::Burden;
 use crate::refusal::Refusal;
 use crate::relay::{self, Client};
 
@@ -37,6 +38,8 @@ pub(crate) struct Incoming<'a> {
     /// The random id of a legacy session; zeros without.
     pub(crate) session: [u8; 16],
     pub(crate) facts: CallerFacts<'a>,
+    /// What it takes up of its caller's share.
+    pub(crate) burden: Burden,
 }
 
 pub(crate) async fn handle(
@@ -94,19 +97,25 @@ pub(crate) async fn handle(
         era: call.era,
         accepted: call.accepted,
         wants_logs: call.era == Era::Stateless && call.params.meta.valid_log_level().is_some(),
+        usage: Arc::clone(caller.usage(&cx.quotas)),
     };
     let target = tool.target.clone();
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
             let reply = target.call(permitted, CancellationToken::new()).await;
-            relay::reply(cx, client, reply.map_err(Refusal::Target)?, None).await
+            let reply = reply.map_err(Refusal::Target)?;
+            let ticket = Ticket::Modern {
+                _burden: call.burden,
+            };
+            relay::reply(cx, client, reply, ticket).await
         }
         // Hanging up does not; saying so does (TL-8).
         Era::Session => {
             let legacy = Legacy {
                 flight: begin(cx, caller, &call),
                 background: Arc::clone(&cx.background),
+                burden: call.burden,
             };
             let cancelled = legacy.flight.cancelled().clone();
             let calling = async move { target.call(permitted, cancelled).await };
@@ -116,7 +125,7 @@ pub(crate) async fn handle(
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
                 Err(error) => return Err(Refusal::Target(error)),
             };
-            relay::reply(cx, client, reply, Some(legacy)).await
+            relay::reply(cx, client, reply, Ticket::Legacy(legacy)).await
         }
     }
 }

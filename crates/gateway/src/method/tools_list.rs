@@ -5,6 +5,7 @@ use mcp::era::Era;
 use mcp::jsonrpc;
 use net::body::Body;
 
+use crate::caller::Caller;
 use crate::cx::Cx;
 use crate::media::Accepted;
 use crate::refusal::Refusal;
@@ -12,6 +13,7 @@ use crate::relay;
 
 pub(crate) async fn handle(
     cx: &Cx,
+    caller: &Caller,
     request: &jsonrpc::Request<'_>,
     era: Era,
     accepted: Accepted,
@@ -28,5 +30,12 @@ pub(crate) async fn handle(
         .ok_or(Refusal::InvalidCursor)?;
     let result = std::str::from_utf8(page.result(era)).unwrap_or("{}");
     let message = jsonrpc::response(request.id, result);
-    Ok(relay::message_response(message, StatusCode::OK, accepted))
+    let mut held = caller.usage(&cx.quotas).hold();
+    held.grow(message.len()).map_err(Refusal::TooMuch)?;
+    Ok(relay::counted_response(
+        message,
+        StatusCode::OK,
+        accepted,
+        held,
+    ))
 }

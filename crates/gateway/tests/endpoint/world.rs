@@ -14,7 +14,7 @@ use gateway::settings::{Parts, Settings};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use model::clock::{Clock as _, TestClock, Timestamp};
-use model::gateway::{Authorizer, Gateway as Configured, ToolNames};
+use model::gateway::{Authorizer, CallerLimits, Gateway as Configured, ToolNames};
 use model::target::{Target, TargetKind};
 use net::body::Body;
 use net::edge::{Peer, Site as _};
@@ -87,6 +87,7 @@ pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
         targets: targets.collect(),
         allowed_origins: vec!["https://app.example".to_owned()],
         resource_policy: None,
+        caller_limits: CallerLimits::default(),
     })
 }
 

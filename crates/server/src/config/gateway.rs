@@ -1,5 +1,7 @@
 //! `gateways`: MCP endpoints, who may call them, and the targets behind them.
 
+use std::num::NonZeroUsize;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +29,47 @@ pub(crate) struct Gateway {
     /// From where the gateway may be called, as a resource-based policy in the JSON form of AWS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resource_policy: Option<serde_json::Value>,
+    /// How much each caller may have under way at once.
+    #[serde(default, skip_serializing_if = "CallerLimits::is_default")]
+    pub(crate) caller_limits: CallerLimits,
+}
+
+/// How much one caller may have under way at once. A caller is a subject at a client of an issuer, with all its tokens. Who meets a limit is refused with `Retry-After`; honest clients do not meet the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CallerLimits {
+    /// Requests that are being answered.
+    pub(crate) calls: NonZeroUsize,
+    /// Streams that stay open and wait for news.
+    pub(crate) streams: NonZeroUsize,
+    /// Bytes of its messages in memory: requests, and answers that it has not read yet. Messages of up to 16 KiB are not counted.
+    pub(crate) bytes: NonZeroUsize,
+    /// The same of all callers of this gateway together.
+    pub(crate) bytes_of_all: NonZeroUsize,
+}
+
+impl CallerLimits {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Default for CallerLimits {
+    fn default() -> Self {
+        let model::gateway::CallerLimits {
+            calls,
+            streams,
+            bytes,
+            bytes_of_all,
+        } = model::gateway::CallerLimits::default();
+        let at_least_one = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            calls: at_least_one(calls),
+            streams: at_least_one(streams),
+            bytes: at_least_one(bytes),
+            bytes_of_all: at_least_one(bytes_of_all),
+        }
+    }
 }
 
 /// Which tokens are accepted.

@@ -1,6 +1,6 @@
 //! `gateways` into `model::gateway`.
 
-use model::gateway::{Authorizer, ClaimRule, CustomClaim, Gateway, ToolNames};
+use model::gateway::{Authorizer, CallerLimits, ClaimRule, CustomClaim, Gateway, ToolNames};
 use model::target::{Target, TargetKind};
 
 use crate::config::convert::{parse, parse_all, realm};
@@ -49,6 +49,12 @@ pub(crate) fn convert(
         targets,
         allowed_origins: from.allowed_origins.clone(),
         resource_policy,
+        caller_limits: CallerLimits {
+            calls: from.caller_limits.calls.get(),
+            streams: from.caller_limits.streams.get(),
+            bytes: from.caller_limits.bytes.get(),
+            bytes_of_all: from.caller_limits.bytes_of_all.get(),
+        },
     })
 }
 
