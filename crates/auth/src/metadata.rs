@@ -16,7 +16,9 @@ use crate::headers;
 use crate::keys::RealmKeys;
 
 /// Algorithms with which clients may sign their assertions.
-const ASSERTION_ALGORITHMS: [&str; 4] = ["ES256", "RS256", "PS256", "EdDSA"];
+const ASSERTION_ALGORITHMS: [&str; 10] = [
+    "ES256", "ES384", "ES512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "EdDSA",
+];
 
 /// `GET /.well-known/oauth-authorization-server` and `GET /.well-known/openid-configuration`, under all their names.
 pub(crate) async fn get_metadata(cx: Cx) -> Response {

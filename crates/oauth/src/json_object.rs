@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// Why a document is no acceptable JSON object.
@@ -11,6 +11,42 @@ pub(crate) enum ObjectError {
     TooDeep,
     NotObject,
     DuplicateMember,
+}
+
+/// A byte order mark at the beginning says nothing (RFC 8259 §8.1).
+pub(crate) fn without_bom(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)
+}
+
+/// Reads all that can be read of an object: a member that is null is absent, one of another type is skipped and named
+/// in the second part, and so is a list of which only some elements could be taken. `None` if it is no object.
+///
+/// For documents of which little is needed: whether that little is there is for the caller to ask.
+pub(crate) fn read_leniently<T: DeserializeOwned>(bytes: &[u8]) -> Option<(T, Vec<String>)> {
+    let members: Map<String, Value> = serde_json::from_slice(without_bom(bytes)).ok()?;
+    let fits = |name: &str, value: &Value| {
+        let alone = Map::from_iter([(name.to_owned(), value.clone())]);
+        T::deserialize(Value::Object(alone)).is_ok()
+    };
+    let (mut kept, mut skipped) = (Map::new(), Vec::new());
+    for (name, mut value) in members {
+        if value.is_null() {
+            continue;
+        }
+        if !fits(&name, &value) {
+            skipped.push(name.clone());
+            let Value::Array(elements) = &mut value else {
+                continue;
+            };
+            elements.retain(Value::is_string);
+            if !fits(&name, &value) {
+                continue;
+            }
+        }
+        kept.insert(name, value);
+    }
+    let read = T::deserialize(Value::Object(kept)).ok()?;
+    Some((read, skipped))
 }
 
 /// Parses an object whose nesting is at most `max_depth` and whose top-level members are distinct.
@@ -22,7 +58,7 @@ pub(crate) fn parse_object(
         return Err(ObjectError::TooDeep);
     }
     let mut duplicate = false;
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(without_bom(bytes));
     let object = deserializer
         .deserialize_map(DistinctMembers {
             duplicate: &mut duplicate,

@@ -21,7 +21,6 @@ use oauth::jose::signing::{SigningError, SigningKey};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-const SIGNING: [Alg; 3] = [Alg::Es256, Alg::Rs256, Alg::EdDsa];
 const AT: AcceptedTypes<'static> = AcceptedTypes {
     named: &[ACCESS_TOKEN],
     absent: AbsentType::Refused,
@@ -78,6 +77,17 @@ fn the_es256_example_of_the_rfc_verifies() {
     assert!(VerifiedJwt::verify(token, &keys, AlgSet::of(&[Alg::Es256]), ANY).is_ok());
 }
 
+// RFC 7515 appendix A.4.
+#[test]
+fn the_es512_example_of_the_rfc_verifies() {
+    let key = json!({ "kty": "EC", "crv": "P-521", "x": "AekpBQ8ST8a8VcfVOTNl353vSrDCLLJXmPk06wTjxrrjcBpXp5EOnYG_NjFZ6OvLFV1jSfS9tsz4qUxcWceqwQGk", "y": "ADSmRA43Z1DSNx_RvcLI87cdL07l6jQyyBXMoxVg_l2Th-x3S1WDhjDly79ajL4Kkd0AZMaZmh9ubmf63e3kyMj2" });
+    let token = "eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwMgeerwtHoh-l192l60hp9wAHZFVJbLfD_UxMi70cwnZOYaRI1bKPWROc-mZZqwqT2SI-KGDKB34XO0aw_7XdtAG8GaSwFKdCAPZgoXD2YBJZCPEX3xKpRwcdOO8KpEHwJjyqOgzDO7iKvU8vcnwNrmxYbSW9ERBXukOXolLzeO_Jn";
+    let keys = JwkSet::new(vec![Jwk::from_value(&key).unwrap()]);
+    let jws = UnverifiedJws::parse(token).unwrap();
+    assert_eq!(jws.payload(), b"Payload");
+    assert!(jws.verify(&keys, AlgSet::of(&[Alg::Es512])).is_ok());
+}
+
 // RFC 8037 appendix A: signature (A.4, A.5) and thumbprint (A.3).
 #[test]
 fn the_ed25519_example_of_the_rfc_verifies() {
@@ -112,7 +122,7 @@ fn the_thumbprint_example_of_the_rfc_holds() {
 
 #[test]
 fn every_key_signs_stores_and_publishes() {
-    for alg in SIGNING {
+    for alg in Alg::ALL.iter().copied() {
         let key = SigningKey::generate(alg).unwrap();
         let again = SigningKey::from_pkcs8(alg, &key.to_pkcs8().unwrap()).unwrap();
         assert_eq!(key.kid(), again.kid());
@@ -149,44 +159,55 @@ fn other_bytes_are_no_private_key() {
         SigningKey::from_pkcs8(Alg::Es256, b"x").unwrap_err(),
         SigningError::Unreadable
     );
-    assert_eq!(
-        SigningKey::generate(Alg::Ps256).unwrap_err(),
-        SigningError::UnsupportedAlg
-    );
+    let other_curve = SigningKey::from_pkcs8(Alg::Es384, &es256).unwrap_err();
+    assert_eq!(other_curve, SigningError::Unreadable);
 }
 
-fn oracle(alg: Alg) -> jsonwebtoken::Algorithm {
-    match alg {
+/// The algorithms of the independent implementation; it has no ES512.
+fn oracle(alg: Alg) -> Option<jsonwebtoken::Algorithm> {
+    Some(match alg {
         Alg::Es256 => jsonwebtoken::Algorithm::ES256,
+        Alg::Es384 => jsonwebtoken::Algorithm::ES384,
+        Alg::Es512 => return None,
         Alg::Rs256 => jsonwebtoken::Algorithm::RS256,
+        Alg::Rs384 => jsonwebtoken::Algorithm::RS384,
+        Alg::Rs512 => jsonwebtoken::Algorithm::RS512,
         Alg::Ps256 => jsonwebtoken::Algorithm::PS256,
+        Alg::Ps384 => jsonwebtoken::Algorithm::PS384,
+        Alg::Ps512 => jsonwebtoken::Algorithm::PS512,
         Alg::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-    }
+    })
 }
 
-fn oracle_signs(alg: Alg, key: &SigningKey, claims: &Value) -> String {
+fn in_oracle() -> impl Iterator<Item = (Alg, jsonwebtoken::Algorithm)> {
+    Alg::ALL
+        .iter()
+        .filter_map(|alg| Some((*alg, oracle(*alg)?)))
+}
+
+fn oracle_signs(alg: jsonwebtoken::Algorithm, key: &SigningKey, claims: &Value) -> String {
     let pkcs8 = key.to_pkcs8().unwrap();
-    let encoding = match alg {
-        Alg::Es256 => jsonwebtoken::EncodingKey::from_ec_der(&pkcs8),
+    let encoding = match key.alg() {
+        Alg::Es256 | Alg::Es384 | Alg::Es512 => jsonwebtoken::EncodingKey::from_ec_der(&pkcs8),
         Alg::EdDsa => jsonwebtoken::EncodingKey::from_ed_der(&pkcs8),
         // PKCS#8 of a 2048-bit key is 26 bytes of wrapping around PKCS#1.
-        Alg::Rs256 | Alg::Ps256 => jsonwebtoken::EncodingKey::from_rsa_der(&pkcs8[26..]),
+        _ => jsonwebtoken::EncodingKey::from_rsa_der(&pkcs8[26..]),
     };
-    let mut header = jsonwebtoken::Header::new(oracle(alg));
+    let mut header = jsonwebtoken::Header::new(alg);
     header.kid = Some(key.kid().to_owned());
     jsonwebtoken::encode(&header, claims, &encoding).unwrap()
 }
 
 #[test]
 fn an_independent_verifier_accepts_our_tokens() {
-    for alg in SIGNING {
+    for (alg, theirs) in in_oracle() {
         let key = SigningKey::generate(alg).unwrap();
         let token = key
             .sign_jwt("JWT", &json!({ "sub": "alice", "exp": 4_000_000_000_u64 }))
             .unwrap();
         let jwk: jsonwebtoken::jwk::Jwk = serde_json::from_value(key.public().to_value()).unwrap();
         let decoding = jsonwebtoken::DecodingKey::from_jwk(&jwk).unwrap();
-        let validation = jsonwebtoken::Validation::new(oracle(alg));
+        let validation = jsonwebtoken::Validation::new(theirs);
         let decoded = jsonwebtoken::decode::<Value>(&token, &decoding, &validation).unwrap();
         assert_eq!(decoded.claims["sub"], "alice");
     }
@@ -194,13 +215,10 @@ fn an_independent_verifier_accepts_our_tokens() {
 
 #[test]
 fn we_accept_the_tokens_of_an_independent_signer() {
-    for alg in Alg::ALL.iter().copied() {
-        let own = if alg == Alg::Ps256 { Alg::Rs256 } else { alg };
-        let key = SigningKey::generate(own).unwrap();
-        let token = oracle_signs(alg, &key, &json!({ "sub": "alice" }));
-        let mut published = key.public().to_value();
-        published["alg"] = alg.as_str().into();
-        let keys = JwkSet::new(vec![Jwk::from_value(&published).unwrap()]);
+    for (alg, theirs) in in_oracle() {
+        let key = SigningKey::generate(alg).unwrap();
+        let token = oracle_signs(theirs, &key, &json!({ "sub": "alice" }));
+        let keys = JwkSet::new(vec![Jwk::from_value(&key.public().to_value()).unwrap()]);
         assert!(
             VerifiedJwt::verify(&token, &keys, AlgSet::of(&[alg]), ANY).is_ok(),
             "{alg}"
@@ -230,7 +248,7 @@ fn unsigned_tokens_are_refused() {
 // SEC-39
 #[test]
 fn an_hmac_with_the_public_key_is_refused() {
-    for alg in SIGNING {
+    for alg in Alg::ALL.iter().copied() {
         let key = SigningKey::generate(alg).unwrap();
         let public = key.public().to_value().to_string();
         for (name, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS512", hmac::HMAC_SHA512)] {
@@ -344,7 +362,7 @@ fn critical_extensions_are_refused() {
 // SEC-39: signatures of the right length that are no signatures.
 #[test]
 fn degenerate_signatures_are_refused() {
-    for alg in SIGNING {
+    for alg in Alg::ALL.iter().copied() {
         let key = SigningKey::generate(alg).unwrap();
         let token = key.sign_jwt("JWT", &json!({ "sub": "x" })).unwrap();
         let (signed, good) = token.rsplit_once('.').unwrap();
@@ -444,11 +462,17 @@ fn weak_and_broken_keys_are_refused() {
     assert_eq!(rsa(256, "AQABAQAB"), Err(JwkError::RsaExponent));
     assert_eq!(rsa(256, "AQAB"), Ok(()));
     let point = URL_SAFE_NO_PAD.encode([1; 32]);
-    let ec = |x: &str, y: &str| {
-        Jwk::from_value(&json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y })).map(|_| ())
+    let ec = |curve: &str, x: &str, y: &str| {
+        Jwk::from_value(&json!({ "kty": "EC", "crv": curve, "x": x, "y": y })).map(|_| ())
     };
-    assert_eq!(ec(&point, &point), Err(JwkError::NotOnCurve));
-    assert_eq!(ec("AQ", &point), Err(JwkError::BadMember));
+    for curve in ["P-256", "P-384", "P-521"] {
+        assert_eq!(ec(curve, &point, &point), Err(JwkError::NotOnCurve));
+        let long = URL_SAFE_NO_PAD.encode([1; 67]);
+        assert_eq!(ec(curve, &long, &point), Err(JwkError::BadMember));
+    }
+    for curve in ["P-192", "secp256k1", ""] {
+        assert_eq!(ec(curve, &point, &point), Err(JwkError::Unsupported));
+    }
 }
 
 // SEC-42: a modulus congruent to 1 for every small prime, as the weak generator's are.
@@ -507,6 +531,10 @@ fn keys_with_private_members_are_refused() {
     assert_eq!(Jwk::from_value(&key).map(|_| ()), Err(JwkError::Private));
 }
 
+fn parsed(keys: &[Value]) -> JwkSet {
+    JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap()
+}
+
 // SEC-44
 #[test]
 fn key_sets_are_bounded_and_unusable_keys_left_out() {
@@ -514,28 +542,93 @@ fn key_sets_are_bounded_and_unusable_keys_left_out() {
         .unwrap()
         .public()
         .to_value();
-    let parse = |keys: Vec<Value>| JwkSet::parse(json!({ "keys": keys }).to_string().as_bytes());
-    let odd = vec![
+    let odd = [
         json!({ "kty": "oct", "k": "AA" }),
-        json!({ "kty": "EC", "crv": "P-521", "x": "AA", "y": "AA" }),
+        json!({ "kty": "EC", "crv": "P-192", "x": "AA", "y": "AA", "kid": "small" }),
         json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB", "use": "enc" }),
         json!("nonsense"),
         good.clone(),
+        Value::Null,
     ];
-    assert_eq!(parse(odd).unwrap().keys().len(), 1);
+    let set = parsed(&odd);
+    assert_eq!(set.keys().len(), 1);
+    let said: Vec<_> = set
+        .left_out()
+        .iter()
+        .map(|left_out| (left_out.kid.as_deref(), left_out.reason))
+        .collect();
     assert_eq!(
-        parse(vec![good.clone(); MAX_KEYS]).unwrap().keys().len(),
-        MAX_KEYS
+        said,
+        [
+            (None, JwkError::Unsupported),
+            (Some("small"), JwkError::Unsupported),
+            (None, JwkError::NotKey),
+            (None, JwkError::NotKey)
+        ],
+        "a key for encryption is none of our concern"
     );
-    assert_eq!(
-        parse(vec![good; MAX_KEYS + 1]).unwrap_err(),
-        JwkSetError::TooManyKeys
-    );
+    assert_eq!(parsed(&vec![good.clone(); MAX_KEYS]).left_out(), []);
+    let large = parsed(&vec![good; MAX_KEYS + 1]);
+    assert_eq!(large.keys().len(), MAX_KEYS);
+    assert_eq!(large.left_out()[0].reason, JwkError::TooMany);
     assert_eq!(JwkSet::parse(b"{}").unwrap_err(), JwkSetError::NotKeySet);
     assert_eq!(
         JwkSet::parse(&vec![b' '; MAX_BYTES + 1]).unwrap_err(),
         JwkSetError::TooLong
     );
+}
+
+#[test]
+fn members_of_a_key_that_are_null_or_needless_are_no_matter() {
+    let key = SigningKey::generate(Alg::Rs256).unwrap();
+    let token = forged(&key, &json!({ "alg": "RS256", "kid": 7 }), &json!({}));
+    let mut odd = key.public().to_value();
+    for (name, value) in [
+        ("alg", Value::Null),
+        ("use", Value::Null),
+        ("d", Value::Null),
+        ("key_ops", json!([])),
+        ("x5c", json!({ "odd": true })),
+        ("x5t", Value::Null),
+        ("kid", json!(7)),
+    ] {
+        odd[name] = value;
+    }
+    let n = odd["n"]
+        .as_str()
+        .unwrap()
+        .replace('-', "+")
+        .replace('_', "/");
+    odd["n"] = format!("{n}==").into();
+    let document = format!("\u{feff}{}", json!({ "keys": [odd] }));
+    let set = JwkSet::parse(document.as_bytes()).unwrap();
+    assert_eq!(set.left_out(), []);
+    assert!(VerifiedJwt::verify(&token, &set, AlgSet::ALL, ANY).is_ok());
+}
+
+#[test]
+fn coordinates_without_their_leading_zeros_are_understood() {
+    // Half of all coordinates on P-521 begin with a zero byte.
+    let (key, mut published) = loop {
+        let key = SigningKey::generate(Alg::Es512).unwrap();
+        let published = key.public().to_value();
+        let x = URL_SAFE_NO_PAD
+            .decode(published["x"].as_str().unwrap())
+            .unwrap();
+        if x[0] == 0 {
+            break (key, published);
+        }
+    };
+    let token = key.sign_jwt("JWT", &json!({})).unwrap();
+    let x = URL_SAFE_NO_PAD
+        .decode(published["x"].as_str().unwrap())
+        .unwrap();
+    for spelled in [x[1..].to_vec(), [&[0], x.as_slice()].concat()] {
+        published["x"] = URL_SAFE_NO_PAD.encode(spelled).into();
+        let read = Jwk::from_value(&published).unwrap();
+        assert_eq!(read.thumbprint(), key.kid());
+        assert!(VerifiedJwt::verify(&token, &JwkSet::new(vec![read]), AlgSet::ALL, ANY).is_ok());
+    }
 }
 
 #[test]

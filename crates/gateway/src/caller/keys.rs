@@ -137,7 +137,7 @@ impl Keys {
         let document = self
             .discovery
             .get(&self.discovery_url, None, move |fetched| {
-                let metadata = ServerMetadata::parse_any(&fetched.body)?;
+                let (metadata, _skipped) = ServerMetadata::parse_any(&fetched.body)?;
                 check_issuer(&metadata, &expected)?;
                 Ok(metadata)
             })

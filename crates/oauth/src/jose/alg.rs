@@ -8,24 +8,53 @@ use std::str::FromStr;
 pub enum Alg {
     /// ECDSA on P-256 with SHA-256.
     Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    Rs512,
     /// RSASSA-PSS with SHA-256.
     Ps256,
-    /// Ed25519.
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// Ed25519, under the name of RFC 8037; that of RFC 9864 (`Ed25519`) is read as this one.
     EdDsa,
 }
 
 impl Alg {
     /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Es256, Self::Rs256, Self::Ps256, Self::EdDsa];
+    pub const ALL: &'static [Self] = &[
+        Self::Es256,
+        Self::Es384,
+        Self::Es512,
+        Self::Rs256,
+        Self::Rs384,
+        Self::Rs512,
+        Self::Ps256,
+        Self::Ps384,
+        Self::Ps512,
+        Self::EdDsa,
+    ];
 
     /// The wire's word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
+            Self::Es512 => "ES512",
             Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
             Self::Ps256 => "PS256",
+            Self::Ps384 => "PS384",
+            Self::Ps512 => "PS512",
             Self::EdDsa => "EdDSA",
         }
     }
@@ -46,6 +75,9 @@ impl FromStr for Alg {
     type Err = UnsupportedAlg;
 
     fn from_str(text: &str) -> Result<Self, UnsupportedAlg> {
+        if text == "Ed25519" {
+            return Ok(Self::EdDsa);
+        }
         Self::ALL
             .iter()
             .copied()
@@ -56,7 +88,7 @@ impl FromStr for Alg {
 
 /// The algorithms a verifier accepts. There is no default: whoever verifies says which.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct AlgSet(u8);
+pub struct AlgSet(u16);
 
 impl AlgSet {
     /// Every algorithm that exists here.
@@ -102,6 +134,14 @@ mod tests {
     }
 
     #[test]
+    fn every_algorithm_is_read_as_it_is_written() {
+        for alg in Alg::ALL {
+            assert_eq!(alg.as_str().parse(), Ok(*alg));
+        }
+        assert_eq!("Ed25519".parse(), Ok(Alg::EdDsa));
+    }
+
+    #[test]
     fn a_set_contains_what_it_was_made_of() {
         let set = AlgSet::of(&[Alg::Es256, Alg::EdDsa]);
         assert_eq!(
@@ -109,7 +149,9 @@ mod tests {
                 .iter()
                 .map(|alg| set.contains(*alg))
                 .collect::<Vec<_>>(),
-            [true, false, false, true]
+            [
+                true, false, false, false, false, false, false, false, false, true
+            ]
         );
         assert!(Alg::ALL.iter().all(|alg| AlgSet::ALL.contains(*alg)));
     }

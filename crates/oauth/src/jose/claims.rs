@@ -70,24 +70,23 @@ impl std::fmt::Debug for Claims {
 }
 
 impl Claims {
-    /// Reads claims; the types of the registered ones are checked, nothing else.
+    /// Reads claims. One that is null is absent; of the others, those must have their type by which a token is judged.
     pub fn parse(bytes: &[u8]) -> Result<Self, ClaimsError> {
-        let members = parse_object(bytes, MAX_DEPTH).map_err(|_| ClaimsError::NotObject)?;
-        for claim in ["iss", "sub", "jti", "client_id", "azp"] {
+        let mut members = parse_object(bytes, MAX_DEPTH).map_err(|_| ClaimsError::NotObject)?;
+        members.retain(|_, value| !value.is_null());
+        for claim in ["iss", "sub"] {
             if members.get(claim).is_some_and(|value| !value.is_string()) {
                 return Err(ClaimsError::WrongType { claim });
             }
         }
-        let wrong = ClaimsError::WrongType { claim: "aud" };
         let audience = match members.get("aud") {
             None => Vec::new(),
             Some(Value::String(one)) => vec![one.clone()],
             Some(Value::Array(many)) => many
                 .iter()
-                .map(|one| one.as_str().map(ToOwned::to_owned))
-                .collect::<Option<_>>()
-                .ok_or(wrong)?,
-            Some(_) => return Err(wrong),
+                .filter_map(|one| one.as_str().map(ToOwned::to_owned))
+                .collect(),
+            Some(_) => return Err(ClaimsError::WrongType { claim: "aud" }),
         };
         let (expires_at, not_before, issued_at) = (
             date(&members, "exp")?,
@@ -106,6 +105,12 @@ impl Claims {
     /// Any claim, as it came.
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.members.get(name)
+    }
+
+    /// A claim within claims: `realm_access.roles` is `roles` in `realm_access`. A claim that is called by the whole
+    /// name, dots and all, goes first, and so on inwards.
+    pub fn at(&self, path: &str) -> Option<&Value> {
+        within(&self.members, path)
     }
 
     /// Any claim that is a string.
@@ -148,25 +153,35 @@ impl Claims {
         self.issued_at
     }
 
-    /// `jti`.
+    /// `jti`, if it is a string.
     pub fn token_id(&self) -> Option<&str> {
         self.text("jti")
     }
 
-    /// `client_id`, or `azp` where an issuer uses that instead.
+    /// `client_id` (RFC 9068 §2.2), or what an issuer uses instead: `azp`, Okta's `cid`, `appid` of Entra's first
+    /// version.
     pub fn client_id(&self) -> Option<&str> {
-        self.text("client_id").or_else(|| self.text("azp"))
+        ["client_id", "azp", "cid", "appid"]
+            .into_iter()
+            .find_map(|claim| self.text(claim))
     }
 
     /// The scopes of `scope`, or of `scp` where an issuer uses that instead; a string or an array.
     pub fn scopes(&self) -> Vec<&str> {
-        match self.get("scope").or_else(|| self.get("scp")) {
-            Some(Value::String(list)) => {
-                list.split(' ').filter(|scope| !scope.is_empty()).collect()
-            }
-            Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
+        fn words(text: &str) -> impl Iterator<Item = &str> {
+            text.split(' ').filter(|scope| !scope.is_empty())
         }
+        let of = |claim| match self.get(claim) {
+            Some(Value::String(list)) => words(list).collect(),
+            Some(Value::Array(list)) => list
+                .iter()
+                .filter_map(Value::as_str)
+                .flat_map(words)
+                .collect(),
+            _ => Vec::new(),
+        };
+        let scopes: Vec<&str> = of("scope");
+        if scopes.is_empty() { of("scp") } else { scopes }
     }
 
     /// Whether this scope was granted.
@@ -219,14 +234,25 @@ impl Claims {
     }
 }
 
-/// A `NumericDate` (RFC 7519 §2), which may have a fraction.
+fn within<'v>(members: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
+    members.get(path).or_else(|| {
+        path.rmatch_indices('.').find_map(|(at, _)| {
+            let (outer, inner) = path.split_at_checked(at)?;
+            let claims = members.get(outer)?.as_object()?;
+            within(claims, inner.strip_prefix('.')?)
+        })
+    })
+}
+
+/// A `NumericDate` (RFC 7519 §2), which may have a fraction; some issuers put it in quotes.
 fn date(members: &Map<String, Value>, claim: &'static str) -> Result<Option<i64>, ClaimsError> {
     let Some(value) = members.get(claim) else {
         return Ok(None);
     };
     let seconds = value
         .as_i64()
-        .or_else(|| value.as_f64().and_then(whole_seconds));
+        .or_else(|| value.as_f64().and_then(whole_seconds))
+        .or_else(|| value.as_str().and_then(|text| text.parse().ok()));
     seconds
         .filter(|seconds| (0..=MAX_DATE).contains(seconds))
         .map(Some)
@@ -272,12 +298,13 @@ mod tests {
                 Err(ClaimsError::Missing { claim: "aud" })
             );
         }
-        for json in [r#"{"aud":1}"#, r#"{"aud":["a",1]}"#] {
+        for json in [r#"{"aud":1}"#, r#"{"aud":{"a":1}}"#] {
             assert_eq!(
                 Claims::parse(json.as_bytes()),
                 Err(ClaimsError::WrongType { claim: "aud" })
             );
         }
+        assert_eq!(claims(r#"{"aud":["a",1,null]}"#).audience(), ["a"]);
     }
 
     // SEC-41
@@ -321,8 +348,9 @@ mod tests {
         for bad in [
             "-1",
             "1e300",
-            "\"1000\"",
-            "null",
+            "\"-1000\"",
+            "\"tomorrow\"",
+            "\"\"",
             "true",
             "253402300800",
             "9223372036854775808",
@@ -342,6 +370,75 @@ mod tests {
             Some("y")
         );
         assert!(!claims(r#"{"scope":"mcp:toolsx"}"#).has_scope("mcp:tools"));
+        assert_eq!(claims(r#"{"scope":"","scp":"a b"}"#).scopes(), ["a", "b"]);
+        assert_eq!(
+            claims(r#"{"scope":["a b","c",1]}"#).scopes(),
+            ["a", "b", "c"]
+        );
+        assert_eq!(claims(r#"{"cid":"okta"}"#).client_id(), Some("okta"));
+        assert_eq!(claims(r#"{"appid":"entra"}"#).client_id(), Some("entra"));
+    }
+
+    #[test]
+    fn a_claim_that_is_null_is_absent() {
+        let token = claims(
+            r#"{"iss":null,"sub":null,"aud":null,"exp":1000,"nbf":null,"iat":null,"jti":null,"client_id":null,
+                "azp":"x","scope":null,"scp":"a","cnf":null,"at_hash":null}"#,
+        );
+        assert_eq!(token.check_dates(0, 0), Ok(()));
+        assert_eq!(
+            token.check_issuer("i"),
+            Err(ClaimsError::Missing { claim: "iss" })
+        );
+        assert_eq!(
+            token.check_audience(|_| true),
+            Err(ClaimsError::Missing { claim: "aud" })
+        );
+        assert_eq!((token.subject(), token.token_id()), (None, None));
+        assert_eq!((token.client_id(), token.scopes()), (Some("x"), vec!["a"]));
+        assert!(token.get("cnf").is_none() && token.get("at_hash").is_none());
+        assert_eq!(
+            claims(r#"{"exp":null}"#).check_dates(0, 0),
+            Err(ClaimsError::Missing { claim: "exp" })
+        );
+    }
+
+    #[test]
+    fn claims_of_another_type_that_decide_nothing_are_absent() {
+        let token = claims(r#"{"sub":"s","jti":7,"client_id":7,"azp":"x","exp":"1000"}"#);
+        assert_eq!((token.token_id(), token.client_id()), (None, Some("x")));
+        assert_eq!(token.check_dates(999, 0), Ok(()));
+        assert_eq!(token.check_dates(1000, 0), Err(ClaimsError::Expired));
+        for (json, claim) in [(r#"{"sub":7}"#, "sub"), (r#"{"iss":["i"]}"#, "iss")] {
+            assert_eq!(
+                Claims::parse(json.as_bytes()),
+                Err(ClaimsError::WrongType { claim })
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_leads_into_claims_and_a_name_with_dots_goes_first() {
+        let token = claims(
+            r#"{"realm_access":{"roles":["a"]},"resource_access":{"my.app":{"roles":["b"]}},
+                "https://x.example/roles":["c"],"https://x.example/more":{"roles":["d"]},
+                "both.roles":["e"],"both":{"roles":["f"]},"text":"t"}"#,
+        );
+        let at = |path: &str| token.at(path).and_then(|found| found.get(0)?.as_str());
+        assert_eq!(at("realm_access.roles"), Some("a"));
+        assert_eq!(at("resource_access.my.app.roles"), Some("b"));
+        assert_eq!(at("https://x.example/roles"), Some("c"));
+        assert_eq!(at("https://x.example/more.roles"), Some("d"));
+        assert_eq!(at("both.roles"), Some("e"));
+        for nowhere in [
+            "realm_access.other",
+            "realm_access.roles.0",
+            "text.x",
+            ".",
+            "",
+        ] {
+            assert_eq!(token.at(nowhere), None, "{nowhere}");
+        }
     }
 
     #[test]

@@ -1,23 +1,26 @@
 //! Public keys: parsed once, checked for strength, looked up by `kid` (RFC 7517, RFC 7518 §6, RFC 8037, RFC 7638).
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED, ED25519, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
-    RSA_PSS_2048_8192_SHA256, RsaPublicKeyComponents,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519,
+    EcdsaVerificationAlgorithm, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256,
+    RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256,
+    RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value, json};
 
 use crate::jose::alg::Alg;
+use crate::json_object::without_bom;
 
 /// The most bytes of a key set that are read (SEC-24).
 pub const MAX_BYTES: usize = 64 * 1024;
-/// The most keys of one set (SEC-44).
-pub const MAX_KEYS: usize = 32;
+/// The most keys of one set that are kept (SEC-44); those beyond are left out.
+pub const MAX_KEYS: usize = 128;
 
 const MIN_RSA_BITS: usize = 2048;
 const MAX_RSA_BITS: usize = 8192;
@@ -28,9 +31,12 @@ pub enum JwkError {
     /// Not an object with `kty`.
     #[error("the key is not a JSON object with `kty`")]
     NotKey,
-    /// A key type, curve, algorithm or use that does not exist here.
-    #[error("the type, curve, algorithm or use of the key is not supported")]
+    /// A key type, curve or algorithm that does not exist here.
+    #[error("the type, curve or algorithm of the key is not supported")]
     Unsupported,
+    /// A key that is not for signatures, and none of ours to mind.
+    #[error("the key is not for verifying signatures")]
+    OtherUse,
     /// A member is missing or not base64url.
     #[error("a member of the key is missing or not base64url")]
     BadMember,
@@ -49,6 +55,9 @@ pub enum JwkError {
     /// Coordinates that are no point of the curve (SEC-42).
     #[error("the key is not a point of its curve")]
     NotOnCurve,
+    /// After [`MAX_KEYS`] good ones.
+    #[error("the key set has more than {MAX_KEYS} keys")]
+    TooMany,
 }
 
 /// Why a key set was refused.
@@ -60,9 +69,6 @@ pub enum JwkSetError {
     /// Not an object with an array `keys`.
     #[error("the key set is not a JSON object with an array `keys`")]
     NotKeySet,
-    /// More than [`MAX_KEYS`].
-    #[error("the key set has more than {MAX_KEYS} keys")]
-    TooManyKeys,
 }
 
 /// The signature does not fit message and key.
@@ -83,10 +89,11 @@ enum Material {
     Rsa {
         n: Vec<u8>,
         e: Vec<u8>,
-        pkcs1: ParsedPublicKey,
-        pss: ParsedPublicKey,
+        /// The key made ready for each of [`RSA`], when it is first needed for that.
+        ready: Box<[OnceLock<Option<ParsedPublicKey>>; RSA.len()]>,
     },
-    P256 {
+    Ec {
+        curve: Curve,
         x: Vec<u8>,
         y: Vec<u8>,
         key: ParsedPublicKey,
@@ -95,6 +102,61 @@ enum Material {
         x: Vec<u8>,
         key: ParsedPublicKey,
     },
+}
+
+/// What one RSA key can verify.
+static RSA: [(Alg, &RsaParameters); 6] = [
+    (Alg::Rs256, &RSA_PKCS1_2048_8192_SHA256),
+    (Alg::Rs384, &RSA_PKCS1_2048_8192_SHA384),
+    (Alg::Rs512, &RSA_PKCS1_2048_8192_SHA512),
+    (Alg::Ps256, &RSA_PSS_2048_8192_SHA256),
+    (Alg::Ps384, &RSA_PSS_2048_8192_SHA384),
+    (Alg::Ps512, &RSA_PSS_2048_8192_SHA512),
+];
+
+/// A curve of NIST; each has one algorithm (RFC 7518 §3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Curve {
+    P256,
+    P384,
+    P521,
+}
+
+impl Curve {
+    const ALL: [Self; 3] = [Self::P256, Self::P384, Self::P521];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::P256 => "P-256",
+            Self::P384 => "P-384",
+            Self::P521 => "P-521",
+        }
+    }
+
+    const fn alg(self) -> Alg {
+        match self {
+            Self::P256 => Alg::Es256,
+            Self::P384 => Alg::Es384,
+            Self::P521 => Alg::Es512,
+        }
+    }
+
+    /// Bytes of a coordinate.
+    pub(crate) const fn width(self) -> usize {
+        match self {
+            Self::P256 => 32,
+            Self::P384 => 48,
+            Self::P521 => 66,
+        }
+    }
+
+    fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+        match self {
+            Self::P256 => &ECDSA_P256_SHA256_FIXED,
+            Self::P384 => &ECDSA_P384_SHA384_FIXED,
+            Self::P521 => &ECDSA_P521_SHA512_FIXED,
+        }
+    }
 }
 
 impl fmt::Debug for Jwk {
@@ -108,7 +170,7 @@ impl fmt::Debug for Jwk {
 }
 
 impl Jwk {
-    /// Reads one public signature key.
+    /// Reads one public signature key. A member that is null is absent, one that nobody needs may be anything.
     pub fn from_value(value: &Value) -> Result<Self, JwkError> {
         let members = value.as_object().ok_or(JwkError::NotKey)?;
         let kty = text(members, "kty").ok_or(JwkError::NotKey)?;
@@ -117,35 +179,43 @@ impl Jwk {
         }
         if ["d", "p", "q", "dp", "dq", "qi", "oth"]
             .iter()
-            .any(|name| members.contains_key(*name))
+            .any(|name| members.get(*name).is_some_and(|member| !member.is_null()))
         {
             return Err(JwkError::Private);
         }
         if text(members, "use").is_some_and(|purpose| purpose != "sig") {
-            return Err(JwkError::Unsupported);
+            return Err(JwkError::OtherUse);
         }
         if let Some(Value::Array(operations)) = members.get("key_ops")
+            && !operations.is_empty()
             && !operations
                 .iter()
                 .any(|operation| operation.as_str() == Some("verify"))
         {
-            return Err(JwkError::Unsupported);
+            return Err(JwkError::OtherUse);
         }
         let alg = match text(members, "alg") {
             None => None,
             Some(name) => Some(name.parse::<Alg>().map_err(|_| JwkError::Unsupported)?),
         };
-        let jwk = match (kty, text(members, "crv")) {
-            ("RSA", _) => Self::rsa(bytes(members, "n")?, bytes(members, "e")?)?,
-            ("EC", Some("P-256")) => Self::p256(bytes(members, "x")?, bytes(members, "y")?)?,
-            ("OKP", Some("Ed25519")) => Self::ed25519(bytes(members, "x")?)?,
+        let curve = text(members, "crv");
+        let jwk = match kty {
+            "RSA" => Self::rsa(bytes(members, "n")?, bytes(members, "e")?)?,
+            "EC" => {
+                let curve = Curve::ALL
+                    .into_iter()
+                    .find(|known| curve == Some(known.name()))
+                    .ok_or(JwkError::Unsupported)?;
+                Self::ec(curve, bytes(members, "x")?, bytes(members, "y")?)?
+            }
+            "OKP" if curve == Some("Ed25519") => Self::ed25519(bytes(members, "x")?)?,
             _ => return Err(JwkError::Unsupported),
         };
         if alg.is_some_and(|alg| !jwk.fits(alg)) {
             return Err(JwkError::Unsupported);
         }
         Ok(Self {
-            kid: text(members, "kid").map(ToOwned::to_owned),
+            kid: key_id(members),
             alg,
             ..jwk
         })
@@ -165,28 +235,20 @@ impl Jwk {
         if has_weak_generator_fingerprint(&n) {
             return Err(JwkError::RsaWeakGenerator);
         }
-        let components = RsaPublicKeyComponents {
-            n: n.as_slice(),
-            e: e.as_slice(),
-        };
-        let pkcs1 = components
-            .to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256)
-            .map_err(|_| JwkError::BadMember)?;
-        let pss = components
-            .to_parsed_public_key(&RSA_PSS_2048_8192_SHA256)
-            .map_err(|_| JwkError::BadMember)?;
-        Ok(Self::new(Material::Rsa { n, e, pkcs1, pss }))
+        let first = parsed_rsa(&n, &e, &RSA_PKCS1_2048_8192_SHA256).ok_or(JwkError::BadMember)?;
+        let ready = Box::new([const { OnceLock::new() }; RSA.len()]);
+        let [pkcs1, ..] = &*ready;
+        pkcs1.get_or_init(|| Some(first));
+        Ok(Self::new(Material::Rsa { n, e, ready }))
     }
 
-    /// A P-256 key of two coordinates of 32 bytes.
-    pub(crate) fn p256(x: Vec<u8>, y: Vec<u8>) -> Result<Self, JwkError> {
-        if x.len() != 32 || y.len() != 32 {
-            return Err(JwkError::BadMember);
-        }
+    /// A key of two coordinates. Some publishers leave out leading zeros, others add one.
+    pub(crate) fn ec(curve: Curve, x: Vec<u8>, y: Vec<u8>) -> Result<Self, JwkError> {
+        let (x, y) = (coordinate(curve, x)?, coordinate(curve, y)?);
         let point = [&[4], x.as_slice(), y.as_slice()].concat();
-        let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-            .map_err(|_| JwkError::NotOnCurve)?;
-        Ok(Self::new(Material::P256 { x, y, key }))
+        let key =
+            ParsedPublicKey::new(curve.verification(), point).map_err(|_| JwkError::NotOnCurve)?;
+        Ok(Self::new(Material::Ec { curve, x, y, key }))
     }
 
     /// An Ed25519 key of 32 bytes.
@@ -204,8 +266,9 @@ impl Jwk {
             Material::Rsa { n, e, .. } => {
                 format!(r#"{{"e":"{}","kty":"RSA","n":"{}"}}"#, encode(e), encode(n))
             }
-            Material::P256 { x, y, .. } => format!(
-                r#"{{"crv":"P-256","kty":"EC","x":"{}","y":"{}"}}"#,
+            Material::Ec { curve, x, y, .. } => format!(
+                r#"{{"crv":"{}","kty":"EC","x":"{}","y":"{}"}}"#,
+                curve.name(),
                 encode(x),
                 encode(y)
             ),
@@ -252,12 +315,11 @@ impl Jwk {
     }
 
     fn fits(&self, alg: Alg) -> bool {
-        matches!(
-            (&*self.material, alg),
-            (Material::Rsa { .. }, Alg::Rs256 | Alg::Ps256)
-                | (Material::P256 { .. }, Alg::Es256)
-                | (Material::Ed25519 { .. }, Alg::EdDsa)
-        )
+        match &*self.material {
+            Material::Rsa { .. } => RSA.iter().any(|(known, _)| *known == alg),
+            Material::Ec { curve, .. } => curve.alg() == alg,
+            Material::Ed25519 { .. } => alg == Alg::EdDsa,
+        }
     }
 
     /// Verifies a signature of this algorithm.
@@ -265,10 +327,16 @@ impl Jwk {
         if !self.supports(alg) {
             return Err(BadSignature);
         }
-        let key = match (&*self.material, alg) {
-            (Material::Rsa { pss, .. }, Alg::Ps256) => pss,
-            (Material::Rsa { pkcs1, .. }, _) => pkcs1,
-            (Material::P256 { key, .. } | Material::Ed25519 { key, .. }, _) => key,
+        let key = match &*self.material {
+            Material::Rsa { n, e, ready } => RSA
+                .iter()
+                .zip(&**ready)
+                .find(|((known, _), _)| *known == alg)
+                .and_then(|((_, parameters), ready)| {
+                    ready.get_or_init(|| parsed_rsa(n, e, parameters)).as_ref()
+                })
+                .ok_or(BadSignature)?,
+            Material::Ec { key, .. } | Material::Ed25519 { key, .. } => key,
         };
         key.verify_sig(message, signature).map_err(|_| BadSignature)
     }
@@ -277,8 +345,8 @@ impl Jwk {
     pub fn to_value(&self) -> Value {
         let mut value = match &*self.material {
             Material::Rsa { n, e, .. } => json!({ "kty": "RSA", "n": encode(n), "e": encode(e) }),
-            Material::P256 { x, y, .. } => {
-                json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) })
+            Material::Ec { curve, x, y, .. } => {
+                json!({ "kty": "EC", "crv": curve.name(), "x": encode(x), "y": encode(y) })
             }
             Material::Ed25519 { x, .. } => {
                 json!({ "kty": "OKP", "crv": "Ed25519", "x": encode(x) })
@@ -301,12 +369,25 @@ impl Jwk {
 #[derive(Clone, Debug, Default)]
 pub struct JwkSet {
     keys: Vec<Jwk>,
+    left_out: Vec<LeftOut>,
+}
+
+/// A key for signatures that cannot be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftOut {
+    /// Its id.
+    pub kid: Option<String>,
+    /// Why.
+    pub reason: JwkError,
 }
 
 impl JwkSet {
     /// These keys.
     pub const fn new(keys: Vec<Jwk>) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            left_out: Vec::new(),
+        }
     }
 
     /// Reads a set; keys that cannot be used here are left out (RFC 7517 §5), weak ones too (SEC-42).
@@ -314,25 +395,39 @@ impl JwkSet {
         if bytes.len() > MAX_BYTES {
             return Err(JwkSetError::TooLong);
         }
-        let value: Value = serde_json::from_slice(bytes).map_err(|_| JwkSetError::NotKeySet)?;
+        let value: Value =
+            serde_json::from_slice(without_bom(bytes)).map_err(|_| JwkSetError::NotKeySet)?;
         Self::from_value(&value)
     }
 
     /// Like [`Self::parse`], from parsed JSON.
     pub fn from_value(value: &Value) -> Result<Self, JwkSetError> {
-        let keys = value
+        let published = value
             .get("keys")
             .and_then(Value::as_array)
             .ok_or(JwkSetError::NotKeySet)?;
-        if keys.len() > MAX_KEYS {
-            return Err(JwkSetError::TooManyKeys);
+        let mut set = Self::default();
+        for key in published {
+            let read = if set.keys.len() < MAX_KEYS {
+                Jwk::from_value(key)
+            } else {
+                Err(JwkError::TooMany)
+            };
+            match read {
+                Ok(key) => set.keys.push(key),
+                Err(JwkError::OtherUse) => {}
+                Err(reason) => set.left_out.push(LeftOut {
+                    kid: key.as_object().and_then(key_id),
+                    reason,
+                }),
+            }
         }
-        Ok(Self {
-            keys: keys
-                .iter()
-                .filter_map(|key| Jwk::from_value(key).ok())
-                .collect(),
-        })
+        Ok(set)
+    }
+
+    /// The keys for signatures that were left out, for the log.
+    pub fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// The keys, in order.
@@ -366,14 +461,46 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     members.get(name).and_then(Value::as_str)
 }
 
+/// `kid`; some publishers write a number.
+fn key_id(members: &Map<String, Value>) -> Option<String> {
+    match members.get("kid")? {
+        Value::String(kid) => Some(kid.clone()),
+        Value::Number(kid) => Some(kid.to_string()),
+        _ => None,
+    }
+}
+
 fn bytes(members: &Map<String, Value>, name: &str) -> Result<Vec<u8>, JwkError> {
-    // Some publishers pad.
-    let encoded = text(members, name)
+    // Some publishers pad, some use the alphabet of plain base64.
+    let encoded: String = text(members, name)
         .ok_or(JwkError::BadMember)?
-        .trim_end_matches('=');
+        .trim_end_matches('=')
+        .chars()
+        .map(|letter| match letter {
+            '+' => '-',
+            '/' => '_',
+            letter => letter,
+        })
+        .collect();
     URL_SAFE_NO_PAD
         .decode(encoded)
         .map_err(|_| JwkError::BadMember)
+}
+
+fn parsed_rsa(n: &[u8], e: &[u8], parameters: &'static RsaParameters) -> Option<ParsedPublicKey> {
+    RsaPublicKeyComponents { n, e }
+        .to_parsed_public_key(parameters)
+        .ok()
+}
+
+/// A coordinate of exactly the width of its curve.
+fn coordinate(curve: Curve, bytes: Vec<u8>) -> Result<Vec<u8>, JwkError> {
+    let number = without_leading_zeros(bytes);
+    let missing = curve
+        .width()
+        .checked_sub(number.len())
+        .ok_or(JwkError::BadMember)?;
+    Ok([vec![0; missing], number].concat())
 }
 
 fn encode(bytes: &[u8]) -> String {

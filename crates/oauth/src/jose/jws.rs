@@ -54,9 +54,18 @@ pub struct Header {
 #[derive(Deserialize)]
 struct RawHeader {
     alg: String,
-    kid: Option<String>,
+    #[serde(default)]
+    kid: Option<KeyId>,
     typ: Option<String>,
     crit: Option<IgnoredAny>,
+}
+
+/// A text; some issuers write a number, in their key set as well.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum KeyId {
+    Text(String),
+    Number(serde_json::Number),
 }
 
 /// A token whose signature has not been verified. What it says must not be believed.
@@ -104,7 +113,10 @@ impl<'a> UnverifiedJws<'a> {
             signed,
             header: Header {
                 alg: raw.alg,
-                kid: raw.kid,
+                kid: raw.kid.map(|kid| match kid {
+                    KeyId::Text(kid) => kid,
+                    KeyId::Number(kid) => kid.to_string(),
+                }),
                 typ,
             },
             payload: decode(payload)?,

@@ -6,8 +6,10 @@ use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
-    RsaKeyPair,
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING,
+    ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair,
+    KeyPair as _, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,14 +17,11 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::jose::alg::Alg;
-use crate::jose::jwk::{Jwk, JwkError};
+use crate::jose::jwk::{Curve, Jwk, JwkError};
 
 /// What can go wrong with a private key. All of it is ours, none a peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SigningError {
-    /// Keys of this algorithm are not made here.
-    #[error("no signing with this algorithm")]
-    UnsupportedAlg,
     /// The generator failed.
     #[error("the key could not be generated")]
     Generate,
@@ -41,9 +40,33 @@ pub enum SigningError {
 }
 
 enum Private {
-    P256(EcdsaKeyPair),
-    Rsa(RsaKeyPair),
+    Ec(Curve, EcdsaKeyPair),
+    Rsa(&'static dyn RsaEncoding, RsaKeyPair),
     Ed25519(Ed25519KeyPair),
+}
+
+/// What a private key of an algorithm is.
+enum Kind {
+    Ec(Curve, &'static EcdsaSigningAlgorithm),
+    Rsa(&'static dyn RsaEncoding),
+    Ed25519,
+}
+
+impl Kind {
+    fn of(alg: Alg) -> Self {
+        match alg {
+            Alg::Es256 => Self::Ec(Curve::P256, &ECDSA_P256_SHA256_FIXED_SIGNING),
+            Alg::Es384 => Self::Ec(Curve::P384, &ECDSA_P384_SHA384_FIXED_SIGNING),
+            Alg::Es512 => Self::Ec(Curve::P521, &ECDSA_P521_SHA512_FIXED_SIGNING),
+            Alg::Rs256 => Self::Rsa(&RSA_PKCS1_SHA256),
+            Alg::Rs384 => Self::Rsa(&RSA_PKCS1_SHA384),
+            Alg::Rs512 => Self::Rsa(&RSA_PKCS1_SHA512),
+            Alg::Ps256 => Self::Rsa(&RSA_PSS_SHA256),
+            Alg::Ps384 => Self::Rsa(&RSA_PSS_SHA384),
+            Alg::Ps512 => Self::Rsa(&RSA_PSS_SHA512),
+            Alg::EdDsa => Self::Ed25519,
+        }
+    }
 }
 
 /// A private key with its algorithm. Its `kid` is the thumbprint of its public half.
@@ -63,16 +86,18 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Makes a key: ES256, RS256 (2048 bits) or `EdDSA`.
+    /// Makes a key; those of RSA have 2048 bits.
     pub fn generate(alg: Alg) -> Result<Self, SigningError> {
         let failed = |_| SigningError::Generate;
-        let private = match alg {
-            Alg::Es256 => Private::P256(
-                EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map_err(failed)?,
+        let private = match Kind::of(alg) {
+            Kind::Ec(curve, algorithm) => {
+                Private::Ec(curve, EcdsaKeyPair::generate(algorithm).map_err(failed)?)
+            }
+            Kind::Rsa(encoding) => Private::Rsa(
+                encoding,
+                RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?,
             ),
-            Alg::Rs256 => Private::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).map_err(failed)?),
-            Alg::EdDsa => Private::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
-            Alg::Ps256 => return Err(SigningError::UnsupportedAlg),
+            Kind::Ed25519 => Private::Ed25519(Ed25519KeyPair::generate().map_err(failed)?),
         };
         Self::new(alg, private)
     }
@@ -80,31 +105,32 @@ impl SigningKey {
     /// Reads a key from PKCS#8.
     pub fn from_pkcs8(alg: Alg, der: &[u8]) -> Result<Self, SigningError> {
         let unreadable = |_| SigningError::Unreadable;
-        let private = match alg {
-            Alg::Es256 => Private::P256(
-                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der)
-                    .map_err(unreadable)?,
+        let private = match Kind::of(alg) {
+            Kind::Ec(curve, algorithm) => Private::Ec(
+                curve,
+                EcdsaKeyPair::from_pkcs8(algorithm, der).map_err(unreadable)?,
             ),
-            Alg::Rs256 => Private::Rsa(RsaKeyPair::from_pkcs8(der).map_err(unreadable)?),
-            Alg::EdDsa => Private::Ed25519(
+            Kind::Rsa(encoding) => {
+                Private::Rsa(encoding, RsaKeyPair::from_pkcs8(der).map_err(unreadable)?)
+            }
+            Kind::Ed25519 => Private::Ed25519(
                 Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(unreadable)?,
             ),
-            Alg::Ps256 => return Err(SigningError::UnsupportedAlg),
         };
         Self::new(alg, private)
     }
 
     fn new(alg: Alg, private: Private) -> Result<Self, SigningError> {
         let public = match &private {
-            Private::P256(pair) => {
+            Private::Ec(curve, pair) => {
                 let point = pair.public_key().as_ref();
                 let coordinates = point
                     .strip_prefix(&[4])
-                    .and_then(|rest| rest.split_at_checked(32));
+                    .and_then(|rest| rest.split_at_checked(curve.width()));
                 let (x, y) = coordinates.ok_or(SigningError::Unreadable)?;
-                Jwk::p256(x.to_vec(), y.to_vec())?
+                Jwk::ec(*curve, x.to_vec(), y.to_vec())?
             }
-            Private::Rsa(pair) => {
+            Private::Rsa(_, pair) => {
                 let (n, e) =
                     rsa_numbers(pair.public_key().as_ref()).ok_or(SigningError::Unreadable)?;
                 Jwk::rsa(n.to_vec(), e.to_vec())?
@@ -123,8 +149,8 @@ impl SigningKey {
     pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, SigningError> {
         let unreadable = |_| SigningError::Unreadable;
         let der = match &self.private {
-            Private::P256(pair) => pair.to_pkcs8v1().map_err(unreadable)?.as_ref().to_vec(),
-            Private::Rsa(pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
+            Private::Ec(_, pair) => pair.to_pkcs8v1().map_err(unreadable)?.as_ref().to_vec(),
+            Private::Rsa(_, pair) => AsDer::<Pkcs8V1Der<'_>>::as_der(pair)
                 .map_err(unreadable)?
                 .as_ref()
                 .to_vec(),
@@ -153,14 +179,14 @@ impl SigningKey {
         let failed = |_| SigningError::Sign;
         let random = SystemRandom::new();
         match &self.private {
-            Private::P256(pair) => Ok(pair
+            Private::Ec(_, pair) => Ok(pair
                 .sign(&random, message)
                 .map_err(failed)?
                 .as_ref()
                 .to_vec()),
-            Private::Rsa(pair) => {
+            Private::Rsa(encoding, pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature)
+                pair.sign(*encoding, &random, message, &mut signature)
                     .map_err(failed)?;
                 Ok(signature)
             }

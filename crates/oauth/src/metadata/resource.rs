@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::json_object::read_leniently;
+
 /// The most bytes of such a document that are read (SEC-24).
 pub const MAX_BYTES: usize = 64 * 1024;
 
@@ -34,18 +36,19 @@ pub enum ResourceMetadataError {
     /// More than [`MAX_BYTES`].
     #[error("the document is longer than {MAX_BYTES} bytes")]
     TooLong,
-    /// No JSON object, or a member of the wrong type.
-    #[error("the document is not a JSON object of the expected shape")]
+    /// No JSON object.
+    #[error("the document is not a JSON object")]
     NotJson,
 }
 
 impl ResourceMetadata {
-    /// Reads a document.
+    /// Reads a document; members that are null or of another type are skipped.
     pub fn parse(bytes: &[u8]) -> Result<Self, ResourceMetadataError> {
         if bytes.len() > MAX_BYTES {
             return Err(ResourceMetadataError::TooLong);
         }
-        serde_json::from_slice(bytes).map_err(|_| ResourceMetadataError::NotJson)
+        let (metadata, _skipped) = read_leniently(bytes).ok_or(ResourceMetadataError::NotJson)?;
+        Ok(metadata)
     }
 }
 
@@ -64,5 +67,17 @@ mod tests {
         let json = serde_json::to_string(&ours).unwrap();
         insta::assert_snapshot!(json, @r#"{"resource":"http://127.0.0.1:8480/mcp","authorization_servers":["http://127.0.0.1:8480/realms/mcp-demo"]}"#);
         assert_eq!(ResourceMetadata::parse(json.as_bytes()), Ok(ours));
+    }
+
+    #[test]
+    fn what_nobody_needs_never_spoils_what_somebody_does() {
+        let odd = r#"{"resource":"https://r","authorization_servers":["https://i",null],"scopes_supported":null,
+            "resource_name":{"en":"x"},"bearer_methods_supported":"header"}"#;
+        let read = ResourceMetadata::parse(odd.as_bytes()).unwrap();
+        assert_eq!(read.authorization_servers, ["https://i"]);
+        assert_eq!(
+            ResourceMetadata::parse(b"[]"),
+            Err(ResourceMetadataError::NotJson)
+        );
     }
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::issuer::Issuer;
+use crate::json_object::read_leniently;
 
 /// The most bytes of such a document that are read (SEC-24).
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -95,9 +96,12 @@ pub enum ServerMetadataError {
     /// More than [`MAX_BYTES`].
     #[error("the document is longer than {MAX_BYTES} bytes")]
     TooLong,
-    /// No JSON object, or a member of the wrong type.
-    #[error("the document is not a JSON object of the expected shape")]
+    /// No JSON object.
+    #[error("the document is not a JSON object")]
     NotJson,
+    /// No `issuer` that is a text.
+    #[error("the document names no issuer")]
+    NoIssuer,
     /// `issuer` is not the one asked for (RFC 8414 §3.3, CL-3).
     #[error("the document names the issuer `{named}`")]
     OtherIssuer {
@@ -109,7 +113,7 @@ pub enum ServerMetadataError {
 impl ServerMetadata {
     /// Reads a document and checks that it speaks of this issuer, byte by byte.
     pub fn parse(bytes: &[u8], issuer: &Issuer) -> Result<Self, ServerMetadataError> {
-        let metadata = Self::parse_any(bytes)?;
+        let (metadata, _skipped) = Self::parse_any(bytes)?;
         if metadata.issuer != issuer.as_str() {
             return Err(ServerMetadataError::OtherIssuer {
                 named: metadata.issuer,
@@ -118,12 +122,18 @@ impl ServerMetadata {
         Ok(metadata)
     }
 
-    /// Reads a document of whichever issuer, for those who were given only its URL.
-    pub fn parse_any(bytes: &[u8]) -> Result<Self, ServerMetadataError> {
+    /// Reads a document of whichever issuer, for those who were given only its URL. What is null is absent; the second
+    /// part names the members that are of another type than the RFCs give them and were skipped.
+    pub fn parse_any(bytes: &[u8]) -> Result<(Self, Vec<String>), ServerMetadataError> {
         if bytes.len() > MAX_BYTES {
             return Err(ServerMetadataError::TooLong);
         }
-        serde_json::from_slice(bytes).map_err(|_| ServerMetadataError::NotJson)
+        let (metadata, skipped) =
+            read_leniently::<Self>(bytes).ok_or(ServerMetadataError::NotJson)?;
+        if metadata.issuer.is_empty() {
+            return Err(ServerMetadataError::NoIssuer);
+        }
+        Ok((metadata, skipped))
     }
 }
 
@@ -157,6 +167,64 @@ mod tests {
                 ServerMetadata::parse(KEYCLOAK.as_bytes(), &other.parse().unwrap()),
                 Err(ServerMetadataError::OtherIssuer { .. })
             ));
+        }
+    }
+
+    #[test]
+    fn what_nobody_needs_never_spoils_what_somebody_does() {
+        let read = |members: &str| {
+            let document =
+                format!(r#"{{"issuer":"https://i","jwks_uri":"https://i/k",{members}}}"#);
+            let (metadata, skipped) = ServerMetadata::parse_any(document.as_bytes()).unwrap();
+            assert_eq!(metadata.jwks_uri.as_deref(), Some("https://i/k"));
+            (metadata, skipped.join(" "))
+        };
+        for null in [
+            "scopes_supported",
+            "claims_supported",
+            "authorization_endpoint",
+            "authorization_response_iss_parameter_supported",
+            "request_uri_parameter_supported",
+        ] {
+            assert_eq!(read(&format!(r#""{null}":null"#)).1, "", "{null}");
+        }
+        for odd in [
+            r#""request_uri_parameter_supported":"true""#,
+            r#""claims_supported":{"a":1}"#,
+            r#""scopes_supported":"openid""#,
+            r#""end_session_endpoint":["x"]"#,
+            r#""token_endpoint":7"#,
+        ] {
+            let name = odd.split('"').nth(1).unwrap();
+            assert_eq!(read(odd).1, name, "{odd}");
+        }
+        let (some, skipped) = read(r#""scopes_supported":["openid",null,7]"#);
+        assert_eq!(
+            (some.scopes_supported, &*skipped),
+            (vec!["openid".to_owned()], "scopes_supported")
+        );
+    }
+
+    #[test]
+    fn a_byte_order_mark_says_nothing() {
+        let document = "\u{feff}{\"issuer\":\"https://i\"}";
+        assert!(ServerMetadata::parse_any(document.as_bytes()).is_ok());
+    }
+
+    // CL-3
+    #[test]
+    fn a_document_without_an_issuer_is_refused() {
+        for document in [
+            "{}",
+            r#"{"issuer":null}"#,
+            r#"{"issuer":7}"#,
+            r#"{"issuer":""}"#,
+        ] {
+            assert_eq!(
+                ServerMetadata::parse_any(document.as_bytes()),
+                Err(ServerMetadataError::NoIssuer),
+                "{document}"
+            );
         }
     }
 
