@@ -30,7 +30,8 @@ use crate::{Parts, Settings};
 pub(crate) struct App {
     pub(crate) store: store::Store,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) connector: Arc<Connector>,
+    /// To what the operator named, and to what strangers name.
+    connectors: [Arc<Connector>; 2],
     pub(crate) passwords: PasswordPool,
     pub(crate) declared_users: DeclaredUsers,
     pub(crate) metrics: Metrics,
@@ -55,7 +56,7 @@ impl App {
         let app = Self {
             store: parts.store,
             clock: parts.clock,
-            connector: parts.connector,
+            connectors: [parts.connector, parts.strangers],
             passwords: parts.passwords,
             declared_users: parts.declared_users,
             metrics: parts.metrics,
@@ -71,17 +72,18 @@ impl App {
 
     /// Serves other realms from now on; requests under way keep theirs.
     pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>) {
+        let [_, strangers] = &self.connectors;
         let served = realms.into_iter().map(|realm| {
             let documents = cimd::Documents::new(
                 &realm.cimd,
-                Arc::clone(&self.connector),
+                Arc::clone(strangers),
                 Arc::clone(&self.budgets),
                 Arc::clone(&self.wall),
             );
             let key_sets = KeySets::new(
                 &realm.cimd,
                 &self.operators_rules,
-                &self.connector,
+                &self.connectors,
                 &self.budgets,
                 &self.wall,
             );

@@ -104,8 +104,10 @@ pub struct Parts {
     pub store: store::Store,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Dials out.
+    /// Dials out to what the operator named.
     pub connector: Arc<Connector>,
+    /// Dials out to what strangers name.
+    pub strangers: Arc<Connector>,
     /// Tells the wall time to caches of documents.
     pub wall: WallClock,
     /// What is counted.

@@ -103,7 +103,7 @@ impl Documents {
         use net::egress::resolve::SystemResolver;
 
         let connector = Arc::new(Connector::new(
-            Arc::new(SystemResolver),
+            Arc::new(SystemResolver::default()),
             ExtraRoots::default(),
         ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));

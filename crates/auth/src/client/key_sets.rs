@@ -29,11 +29,12 @@ impl fmt::Debug for KeySets {
 }
 
 impl KeySets {
-    /// Empty caches. `budgets` are shared by all realms.
+    /// Empty caches; the operator's URLs are dialled by the first connector, those of strangers by the second. `budgets`
+    /// are shared by all realms.
     pub(crate) fn new(
         policy: &CimdPolicy,
         operators: &Rules,
-        connector: &Arc<Connector>,
+        [own, foreign]: &[Arc<Connector>; 2],
         budgets: &Arc<Budgets>,
         wall: &WallClock,
     ) -> Self {
@@ -42,18 +43,13 @@ impl KeySets {
             allow_http: policy.allow_http,
             ports: policy.ports.clone(),
         };
-        let cache = |rules: Rules| {
+        let cache = |connector: &Arc<Connector>, rules: Rules, settings| {
             let client = egress::Client::new(Arc::clone(connector), rules);
-            Documents::new(
-                client,
-                documents::Settings::SERVER_METADATA,
-                Arc::clone(budgets),
-                Arc::clone(wall),
-            )
+            Documents::new(client, settings, Arc::clone(budgets), Arc::clone(wall))
         };
         Self {
-            strangers: cache(strangers),
-            operators: cache(operators.clone()),
+            strangers: cache(foreign, strangers, documents::Settings::SERVER_METADATA),
+            operators: cache(own, operators.clone(), documents::Settings::CONFIGURED),
         }
     }
 
@@ -64,7 +60,7 @@ impl KeySets {
         use net::egress::resolve::SystemResolver;
 
         let connector = Arc::new(Connector::new(
-            Arc::new(SystemResolver),
+            Arc::new(SystemResolver::default()),
             ExtraRoots::default(),
         ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
@@ -72,7 +68,7 @@ impl KeySets {
         Self::new(
             &CimdPolicy::default(),
             &Rules::default(),
-            &connector,
+            &[Arc::clone(&connector), connector],
             &budgets,
             &wall,
         )
@@ -85,7 +81,8 @@ impl KeySets {
         url: &Url,
         source: IpAddr,
     ) -> Option<Arc<JwkSet>> {
-        let outcome = self.of(client).get(url, Some(source), parse).await;
+        let (documents, source) = self.of(client, source);
+        let outcome = documents.get(url, source, parse).await;
         accept(client, outcome.map(|document| document.value))
     }
 
@@ -96,14 +93,20 @@ impl KeySets {
         url: &Url,
         source: IpAddr,
     ) -> Option<Arc<JwkSet>> {
-        let outcome = self.of(client).refresh(url, Some(source), parse).await;
+        let (documents, source) = self.of(client, source);
+        let outcome = documents.refresh(url, source, parse).await;
         accept(client, outcome.map(|document| document.value))
     }
 
-    const fn of(&self, client: &Client) -> &Documents<JwkSet, JwkSetError> {
+    /// Where the keys of a client are, and on whose account they are fetched.
+    const fn of(
+        &self,
+        client: &Client,
+        source: IpAddr,
+    ) -> (&Documents<JwkSet, JwkSetError>, Option<IpAddr>) {
         match client.provenance {
-            Provenance::Configured => &self.operators,
-            Provenance::Document { .. } => &self.strangers,
+            Provenance::Configured => (&self.operators, None),
+            Provenance::Document { .. } => (&self.strangers, Some(source)),
         }
     }
 }

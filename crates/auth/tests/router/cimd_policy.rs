@@ -1,5 +1,7 @@
 //! The realm's policy for clients with a document: modes, and the article's settings.
 
+use std::net::IpAddr;
+
 use model::client_policy::Mode;
 use model::realm::Realm;
 use serde_json::json;
@@ -254,4 +256,31 @@ async fn the_policy_is_asked_even_without_a_redirect_uri() {
     single["redirect_uris"] = json!([REDIRECT]);
     world.web.publish(&single);
     assert_refused_with_page(&ask(&world, "").await, "only clients that authenticate");
+}
+
+// SEC-27
+#[tokio::test]
+async fn addresses_that_invent_urls_keep_no_first_time_client_of_that_host_out() {
+    let world = world(|_| {}).await;
+    let ask = async |id: &str, address: [u8; 4]| {
+        let url = world.authorize(&[("client_id", id), ("redirect_uri", REDIRECT)]);
+        let mut browser = world.browser().at(IpAddr::from(address));
+        browser.get(&url).await.unwrap()
+    };
+    let mut refused_for_now = 0;
+    for attacker in 0..6 {
+        for number in 0..8 {
+            let invented = format!("https://client.example/x/{attacker}-{number}");
+            let page = ask(&invented, [198, 51, 100, attacker]).await;
+            assert!(!is_accepted(&page));
+            refused_for_now += u32::from(page.text().contains("too many fetches"));
+        }
+    }
+    assert!(refused_for_now > 0, "what they may cause has an end");
+    for victim in 0..4 {
+        let id = format!("https://client.example/oauth/victim-{victim}.json");
+        world.web.publish(&document(&id));
+        let page = ask(&id, [203, 0, 113, victim]).await;
+        assert!(is_accepted(&page), "{}", page.text());
+    }
 }

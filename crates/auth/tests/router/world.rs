@@ -265,7 +265,8 @@ impl World {
         let parts = Parts {
             store: store.clone(),
             clock: Arc::clone(&clock) as Arc<_>,
-            connector,
+            connector: Arc::clone(&connector),
+            strangers: connector,
             wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             metrics: Metrics::default(),
             passwords: PasswordPool::default(),

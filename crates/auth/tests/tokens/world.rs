@@ -194,13 +194,15 @@ fn realm(signer: &SigningKey) -> Realm {
 
 /// A server of this realm over this store. What the operator configured may be on this machine.
 fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
+    let connector = Arc::new(Connector::new(
+        Arc::new(SystemResolver::default()),
+        ExtraRoots::default(),
+    ));
     let parts = Parts {
         store: store.clone(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-        connector: Arc::new(Connector::new(
-            Arc::new(SystemResolver),
-            ExtraRoots::default(),
-        )),
+        connector: Arc::clone(&connector),
+        strangers: connector,
         wall: Arc::new(|| SystemTime::UNIX_EPOCH),
         metrics: Metrics::default(),
         passwords: PasswordPool::default(),

@@ -199,15 +199,17 @@ fn path_of(url: &Url) -> String {
     }
 }
 
+/// Whether the body is compressed. Some servers name there what is no coding but the charset, or nothing.
 fn is_encoded(headers: &HeaderMap) -> bool {
+    const PLAIN: [&[u8]; 5] = [b"identity", b"", b"none", b"utf-8", b"utf8"];
     headers
         .get_all(header::CONTENT_ENCODING)
         .iter()
         .any(|encoding| {
-            !encoding
-                .as_bytes()
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"identity")
+            let encoding = encoding.as_bytes().trim_ascii();
+            !PLAIN
+                .iter()
+                .any(|plain| encoding.eq_ignore_ascii_case(plain))
         })
 }
 
@@ -244,6 +246,30 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(value));
         headers
+    }
+
+    // SEC-25
+    #[test]
+    fn what_is_called_an_encoding_may_be_none() {
+        let encoded = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(value));
+            is_encoded(&headers)
+        };
+        for plain in ["identity", "Identity ", "", "none", "utf-8", "UTF-8"] {
+            assert!(!encoded(plain), "{plain}");
+        }
+        for other in [
+            "gzip",
+            "br",
+            "zstd",
+            "deflate",
+            "x-gzip",
+            "aws-chunked",
+            "gzip, identity",
+        ] {
+            assert!(encoded(other), "{other}");
+        }
     }
 
     // CI-6

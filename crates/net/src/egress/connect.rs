@@ -76,7 +76,7 @@ pub struct Connector {
     resolver: Arc<dyn Resolver>,
     roots: ExtraRoots,
     /// Made at the first TLS connection: reading the system's roots takes time and memory.
-    tls: OnceLock<Result<Arc<ClientConfig>, rustls::Error>>,
+    tls: Arc<OnceLock<Result<Arc<ClientConfig>, rustls::Error>>>,
 }
 
 impl std::fmt::Debug for Connector {
@@ -93,7 +93,17 @@ impl Connector {
         Self {
             resolver,
             roots,
-            tls: OnceLock::new(),
+            tls: Arc::default(),
+        }
+    }
+
+    /// The same connector, asking another resolver: so that one kind of use doesn't wait for the names of another.
+    #[must_use]
+    pub fn resolving_with(&self, resolver: Arc<dyn Resolver>) -> Self {
+        Self {
+            resolver,
+            roots: self.roots.clone(),
+            tls: Arc::clone(&self.tls),
         }
     }
 

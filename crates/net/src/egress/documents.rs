@@ -4,24 +4,27 @@
 //! are remembered for a while, never cached as documents; budgets bound what strangers can make us
 //! fetch (SEC-27, SEC-28, SEC-44, CI-11).
 
+mod slot;
+
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::OwnedMutexGuard;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use self::slot::{Demand, Ready, Slot};
 use crate::egress::budget::{Account, BudgetRefusal, Budgets};
 use crate::egress::client::{Client, FetchError, Fetched, Limits, json_request};
 use crate::egress::connect::ConnectError;
-use crate::egress::freshness::lifetime;
 use crate::egress::rules::Destination;
 
 /// Tells the wall time, for HTTP dates only.
@@ -36,8 +39,10 @@ pub struct Settings {
     pub min_age: Duration,
     /// A document is used at most this long, whatever its headers say.
     pub max_age: Duration,
-    /// How long a failure is remembered instead of being tried again.
+    /// How long a failure is remembered instead of being tried again; each further one in a row twice as long.
     pub negative: Duration,
+    /// But no longer than this.
+    pub longest_negative: Duration,
     /// The least time between two forced refreshes of one URL (SEC-44).
     pub refresh_interval: Duration,
     /// What to do when an expired document can't be fetched again.
@@ -53,6 +58,7 @@ impl Settings {
         min_age: Duration::from_mins(1),
         max_age: Duration::from_hours(24),
         negative: Duration::from_secs(30),
+        longest_negative: Duration::from_secs(30),
         refresh_interval: Duration::from_secs(30),
         on_error: OnError::Fail,
         entries: 1000,
@@ -64,9 +70,16 @@ impl Settings {
         min_age: Duration::from_mins(5),
         max_age: Duration::from_hours(24),
         negative: Duration::from_secs(30),
+        longest_negative: Duration::from_secs(30),
         refresh_interval: Duration::from_secs(30),
         on_error: OnError::ServeStale(Duration::from_hours(24)),
         entries: 1000,
+    };
+    /// For what the operator has named: the same, but an origin that was away is asked again at once (SEC-90).
+    pub const CONFIGURED: Self = Self {
+        negative: Duration::from_millis(500),
+        longest_negative: Duration::from_secs(2),
+        ..Self::SERVER_METADATA
     };
 }
 
@@ -133,86 +146,81 @@ impl<E> Clone for DocumentError<E> {
     }
 }
 
-/// A cache of documents of one kind.
-pub struct Documents<T, E> {
-    shared: Arc<Shared>,
-    slots: Mutex<Slots<T, E>>,
-    /// Who caused a fetch may hang up: what it brings is for everybody.
-    fetches: TaskTracker,
-}
-
-/// What every fetch needs.
-struct Shared {
-    client: Client,
+/// What is known of documents of one kind. It outlives whoever fetches them, and the configuration by which they do.
+pub struct Memory<T, E> {
     settings: Settings,
     budgets: Arc<Budgets>,
     wall: WallClock,
     digests: RandomState,
     revisions: AtomicU64,
-}
-
-impl<T, E> std::fmt::Debug for Documents<T, E> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Documents")
-            .field("settings", &self.shared.settings)
-            .finish_non_exhaustive()
-    }
+    slots: Mutex<Slots<T, E>>,
 }
 
 /// By URL, byte for byte.
 type Slots<T, E> = HashMap<Box<str>, Arc<Slot<T, E>>>;
 
-/// All that is known about one URL.
-struct Slot<T, E> {
-    /// Held by the fetch under way; callers wait here.
-    flight: Arc<AsyncMutex<()>>,
-    state: Mutex<State<T, E>>,
+impl<T, E> std::fmt::Debug for Memory<T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
 }
 
-struct State<T, E> {
-    held: Option<Held<T>>,
-    failure: Option<Failure<E>>,
-    /// Digest of the valid content seen last, in use or not any more.
-    digest: Option<u64>,
-    revision: u64,
-    refreshed: Option<Instant>,
-    /// Fetches that came to an end.
-    attempts: u64,
-    used: Instant,
+impl<T, E> Memory<T, E> {
+    /// Nothing is known yet. `budgets` may be shared by several.
+    pub fn new(settings: Settings, budgets: Arc<Budgets>, wall: WallClock) -> Self {
+        Self {
+            settings,
+            budgets,
+            wall,
+            digests: RandomState::new(),
+            revisions: AtomicU64::new(0),
+            slots: Mutex::new(HashMap::new()),
+        }
+    }
+
+    fn slot(&self, url: &Url) -> Arc<Slot<T, E>> {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(url.as_str()) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= self.settings.entries.max(1) {
+            make_room(&mut slots);
+        }
+        let slot = Arc::new(Slot::new());
+        slots.insert(url.as_str().into(), Arc::clone(&slot));
+        slot
+    }
 }
 
-struct Held<T> {
-    value: Arc<T>,
-    fresh_until: Instant,
-    etag: Option<HeaderValue>,
-    last_modified: Option<HeaderValue>,
+/// A cache of documents of one kind: what is known of them, and a client that fetches them.
+pub struct Documents<T, E> {
+    client: Client,
+    memory: Arc<Memory<T, E>>,
+    /// Who caused a fetch may hang up: what it brings is for everybody.
+    fetches: TaskTracker,
 }
 
-struct Failure<E> {
-    error: DocumentError<E>,
-    until: Instant,
-}
-
-/// What a caller is content with.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Demand {
-    Fresh,
-    Refreshed,
+impl<T, E> std::fmt::Debug for Documents<T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Documents")
+            .field("memory", &self.memory)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
     /// An empty cache. `budgets` may be shared by several.
     pub fn new(client: Client, settings: Settings, budgets: Arc<Budgets>, wall: WallClock) -> Self {
+        Self::over(Arc::new(Memory::new(settings, budgets, wall)), client)
+    }
+
+    /// A cache of what is known already; from now on this client fetches it, for whoever asks here.
+    pub fn over(memory: Arc<Memory<T, E>>, client: Client) -> Self {
         Self {
-            shared: Arc::new(Shared {
-                client,
-                settings,
-                budgets,
-                wall,
-                digests: RandomState::new(),
-                revisions: AtomicU64::new(0),
-            }),
-            slots: Mutex::new(HashMap::new()),
+            client,
+            memory,
             fetches: TaskTracker::new(),
         }
     }
@@ -250,19 +258,14 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
 
     /// The fresh document at `url`, if it is here: no fetch, no waiting.
     pub fn cached(&self, url: &Url) -> Option<Arc<T>> {
-        let slot = self.slots.lock().get(url.as_str()).map(Arc::clone)?;
-        let now = Instant::now();
+        let slot = self.memory.slots.lock().get(url.as_str()).map(Arc::clone)?;
         let state = slot.state.lock();
-        state
-            .held
-            .as_ref()
-            .filter(|held| held.fresh_until > now)
-            .map(|held| Arc::clone(&held.value))
+        state.fresh_value(Instant::now())
     }
 
     /// Forgets what is known about `url`.
     pub fn forget(&self, url: &Url) {
-        self.slots.lock().remove(url.as_str());
+        self.memory.slots.lock().remove(url.as_str());
     }
 
     async fn obtain<F>(
@@ -276,21 +279,37 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
         F: FnOnce(&Fetched) -> Result<T, E> + Send + 'static,
     {
         let destination = self
-            .shared
             .client
             .rules()
             .check_url(url)
             .map_err(|refusal| fetch_error(refusal.into()))?;
-        let slot = self.slot(url);
-        let seen = {
+        let settings = &self.memory.settings;
+        let fetch = Fetch {
+            client: self.client.clone(),
+            memory: Arc::clone(&self.memory),
+            slot: self.memory.slot(url),
+            url: url.clone(),
+            destination,
+            source,
+            demand,
+        };
+        let slot = Arc::clone(&fetch.slot);
+        let (ready, seen) = {
             let mut state = slot.state.lock();
             let now = Instant::now();
             state.used = now;
-            if let Some(answer) = state.answer(demand, &self.shared.settings, now) {
-                return answer;
-            }
-            state.attempts
+            (state.answer(demand, settings, now), state.attempts)
         };
+        match ready {
+            Ready::Answer(answer) => return answer,
+            Ready::Meanwhile(document) => {
+                if let Ok(flight) = Arc::clone(&slot.flight).try_lock_owned() {
+                    drop(self.start(fetch, flight, parse));
+                }
+                return Ok(document);
+            }
+            Ready::Nothing => {}
+        }
         let flight = Arc::clone(&slot.flight).lock_owned().await;
         {
             let state = slot.state.lock();
@@ -300,56 +319,38 @@ impl<T: Send + Sync + 'static, E: Send + Sync + 'static> Documents<T, E> {
             } else {
                 demand
             };
-            if let Some(answer) = state.answer(demand, &self.shared.settings, Instant::now()) {
-                return answer;
+            match state.answer(demand, settings, Instant::now()) {
+                Ready::Answer(answer) => return answer,
+                Ready::Meanwhile(document) if state.attempts > seen => return Ok(document),
+                Ready::Meanwhile(_) | Ready::Nothing => {}
             }
         }
-        let fetch = Fetch {
-            shared: Arc::clone(&self.shared),
-            slot,
-            url: url.clone(),
-            destination,
-            source,
-            demand,
-        };
-        let fetching = self.fetches.spawn(async move {
-            let outcome = fetch.run(parse).await;
-            drop(flight);
-            outcome
-        });
-        fetching
+        self.start(fetch, flight, parse)
             .await
             .unwrap_or_else(|ended| Err(DocumentError::Fetch(Arc::new(ended.into()))))
     }
 
-    fn slot(&self, url: &Url) -> Arc<Slot<T, E>> {
-        let mut slots = self.slots.lock();
-        if let Some(slot) = slots.get(url.as_str()) {
-            return Arc::clone(slot);
-        }
-        if slots.len() >= self.shared.settings.entries.max(1) {
-            make_room(&mut slots);
-        }
-        let slot = Arc::new(Slot {
-            flight: Arc::default(),
-            state: Mutex::new(State {
-                held: None,
-                failure: None,
-                digest: None,
-                revision: 0,
-                refreshed: None,
-                attempts: 0,
-                used: Instant::now(),
-            }),
-        });
-        slots.insert(url.as_str().into(), Arc::clone(&slot));
-        slot
+    fn start<F>(
+        &self,
+        fetch: Fetch<T, E>,
+        flight: OwnedMutexGuard<()>,
+        parse: F,
+    ) -> JoinHandle<Result<Document<T>, DocumentError<E>>>
+    where
+        F: FnOnce(&Fetched) -> Result<T, E> + Send + 'static,
+    {
+        self.fetches.spawn(async move {
+            let outcome = fetch.run(parse).await;
+            drop(flight);
+            outcome
+        })
     }
 }
 
 /// One fetch.
 struct Fetch<T, E> {
-    shared: Arc<Shared>,
+    client: Client,
+    memory: Arc<Memory<T, E>>,
     slot: Arc<Slot<T, E>>,
     url: Url,
     destination: Destination,
@@ -362,15 +363,11 @@ impl<T, E> Fetch<T, E> {
     where
         F: FnOnce(&Fetched) -> Result<T, E> + Send,
     {
-        let Shared {
-            client,
-            settings,
-            budgets,
-            ..
-        } = &*self.shared;
+        let Memory {
+            settings, budgets, ..
+        } = &*self.memory;
         let origin = format!("{}:{}", self.destination.host, self.destination.port);
-        let account = self.account();
-        let permit = match budgets.take(&origin, account, Instant::now()).await {
+        let permit = match budgets.take(&origin, self.account(), Instant::now()).await {
             Ok(permit) => permit,
             Err(refusal) => {
                 let now = Instant::now();
@@ -384,116 +381,19 @@ impl<T, E> Fetch<T, E> {
         if let Some(held) = &self.slot.state.lock().held {
             held.make_conditional(request.headers_mut());
         }
-        let outcome = client.fetch(&self.url, request, settings.limits).await;
+        let outcome = self.client.fetch(&self.url, request, settings.limits).await;
         drop(permit);
         let mut state = self.slot.state.lock();
-        if self.demand == Demand::Refreshed {
-            state.refreshed = Some(Instant::now());
-        }
-        self.shared.settle(&mut state, outcome, parse)
+        self.memory.settle(&mut state, self.demand, outcome, parse)
     }
 
     /// A document that others use must not expire because somebody invents URLs beside it.
     fn account(&self) -> Account {
         match self.source {
-            Some(source) if self.slot.state.lock().digest.is_none() => Account::Stranger(source),
-            _ => Account::Ours,
+            None => Account::Configured,
+            Some(_) if self.slot.is_known() => Account::Known,
+            Some(source) => Account::Stranger(source),
         }
-    }
-}
-
-impl Shared {
-    /// Takes the outcome of a fetch into the state, and gives it to the caller.
-    fn settle<T, E, F>(
-        &self,
-        state: &mut State<T, E>,
-        outcome: Result<Fetched, FetchError>,
-        parse: F,
-    ) -> Result<Document<T>, DocumentError<E>>
-    where
-        F: FnOnce(&Fetched) -> Result<T, E> + Send,
-    {
-        let now = Instant::now();
-        state.attempts += 1;
-        let error = match outcome {
-            Err(cause) => DocumentError::Fetch(Arc::new(cause)),
-            Ok(fetched) if fetched.status == StatusCode::NOT_MODIFIED && state.held.is_some() => {
-                return self.confirm(state, &fetched, now);
-            }
-            Ok(fetched) if fetched.status != StatusCode::OK => {
-                DocumentError::Status(fetched.status)
-            }
-            Ok(fetched) => match parse(&fetched) {
-                Ok(value) => return Ok(self.hold(state, &fetched, value, now)),
-                Err(cause) => {
-                    // The origin has spoken: what it said before no longer holds (SEC-28).
-                    if self.settings.on_error == OnError::Fail {
-                        state.held = None;
-                    }
-                    DocumentError::Invalid(Arc::new(cause))
-                }
-            },
-        };
-        state.failure = Some(Failure {
-            error: error.clone(),
-            until: now + self.settings.negative,
-        });
-        // A refresh that failed takes nothing away from what is still fresh.
-        match &state.held {
-            Some(held) if held.fresh_until > now => Ok(state.document(held, Origin::Cache)),
-            _ => state.stale(&self.settings, now).ok_or(error),
-        }
-    }
-
-    fn confirm<T, E>(
-        &self,
-        state: &mut State<T, E>,
-        fetched: &Fetched,
-        now: Instant,
-    ) -> Result<Document<T>, DocumentError<E>> {
-        state.failure = None;
-        if let Some(held) = &mut state.held {
-            held.fresh_until = now + self.lifetime(fetched);
-        }
-        match &state.held {
-            Some(held) => Ok(state.document(held, Origin::Confirmed)),
-            None => Err(DocumentError::Status(fetched.status)),
-        }
-    }
-
-    fn hold<T, E>(
-        &self,
-        state: &mut State<T, E>,
-        fetched: &Fetched,
-        value: T,
-        now: Instant,
-    ) -> Document<T> {
-        let digest = self.digests.hash_one(&fetched.body);
-        let changed = state.digest.is_some_and(|before| before != digest);
-        if state.digest != Some(digest) {
-            state.revision = self.revisions.fetch_add(1, Ordering::Relaxed) + 1;
-        }
-        state.digest = Some(digest);
-        state.failure = None;
-        let held = Held {
-            value: Arc::new(value),
-            fresh_until: now + self.lifetime(fetched),
-            etag: fetched.headers.get(header::ETAG).cloned(),
-            last_modified: fetched.headers.get(header::LAST_MODIFIED).cloned(),
-        };
-        let document = Document {
-            changed,
-            ..state.document(&held, Origin::Fetched)
-        };
-        state.held = Some(held);
-        document
-    }
-
-    fn lifetime(&self, fetched: &Fetched) -> Duration {
-        let Settings {
-            min_age, max_age, ..
-        } = self.settings;
-        lifetime(&fetched.headers, min_age, max_age, (self.wall)())
     }
 }
 
@@ -515,60 +415,4 @@ fn make_room<T, E>(slots: &mut Slots<T, E>) {
 
 fn fetch_error<E>(cause: ConnectError) -> DocumentError<E> {
     DocumentError::Fetch(Arc::new(cause.into()))
-}
-
-impl<T, E> State<T, E> {
-    /// The answer without a fetch, if there is one.
-    fn answer(
-        &self,
-        demand: Demand,
-        settings: &Settings,
-        now: Instant,
-    ) -> Option<Result<Document<T>, DocumentError<E>>> {
-        let failure = self.failure.as_ref().filter(|failure| failure.until > now);
-        if let Some(held) = self.held.as_ref().filter(|held| held.fresh_until > now) {
-            let refreshed_lately = self
-                .refreshed
-                .is_some_and(|at| now < at + settings.refresh_interval);
-            let content = demand == Demand::Fresh || refreshed_lately || failure.is_some();
-            return content.then(|| Ok(self.document(held, Origin::Cache)));
-        }
-        let failure = failure?;
-        Some(
-            self.stale(settings, now)
-                .ok_or_else(|| failure.error.clone()),
-        )
-    }
-
-    /// The expired document, if it may still be used.
-    fn stale(&self, settings: &Settings, now: Instant) -> Option<Document<T>> {
-        let OnError::ServeStale(longer) = settings.on_error else {
-            return None;
-        };
-        let held = self
-            .held
-            .as_ref()
-            .filter(|held| held.fresh_until + longer > now)?;
-        Some(self.document(held, Origin::Stale))
-    }
-
-    fn document(&self, held: &Held<T>, origin: Origin) -> Document<T> {
-        Document {
-            value: Arc::clone(&held.value),
-            revision: self.revision,
-            changed: false,
-            origin,
-        }
-    }
-}
-
-impl<T> Held<T> {
-    fn make_conditional(&self, headers: &mut http::HeaderMap) {
-        if let Some(etag) = &self.etag {
-            headers.insert(header::IF_NONE_MATCH, etag.clone());
-        }
-        if let Some(last_modified) = &self.last_modified {
-            headers.insert(header::IF_MODIFIED_SINCE, last_modified.clone());
-        }
-    }
 }

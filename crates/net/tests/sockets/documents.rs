@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use net::egress::budget::{self, BudgetRefusal, Budgets};
-use net::egress::client::Fetched;
-use net::egress::documents::{DocumentError, Documents, OnError, Origin, Settings};
+use net::egress::client::{Fetched, Limits};
+use net::egress::documents::{DocumentError, Documents, Memory, OnError, Origin, Settings};
 
 use crate::fake_http::{FakeHttp, Reply};
-use crate::support::{local_client, url};
+use crate::support::{local_client, until, url, within};
 
 type Texts = Documents<String, &'static str>;
 
@@ -274,6 +274,80 @@ async fn key_sets_outlive_an_outage_of_their_origin() {
     assert!(documents.get(&target, None, parse).await.is_err());
 }
 
+// SEC-90
+#[tokio::test]
+async fn a_configured_origin_that_was_away_is_asked_again_at_once() {
+    let origin = origin_with(vec![Reply::status(500), Reply::json("{}")]).await;
+    let documents = documents(Settings::CONFIGURED);
+    let target = url(&origin.url("/"));
+    assert!(documents.get(&target, None, parse).await.is_err());
+    pass(1).await;
+    assert!(documents.get(&target, None, parse).await.is_ok());
+}
+
+// SEC-90
+#[tokio::test]
+async fn while_the_origin_is_away_nobody_waits_for_it() {
+    let replies = vec![
+        Reply::json("{}"),
+        Reply::status(500),
+        Reply::hang(),
+        Reply::json("{\"v\":2}"),
+    ];
+    let origin = origin_with(replies).await;
+    let documents = documents(Settings {
+        min_age: Duration::from_mins(1),
+        limits: Limits {
+            deadline: Duration::from_millis(200),
+            ..Limits::SERVER_METADATA
+        },
+        ..Settings::CONFIGURED
+    });
+    let target = url(&origin.url("/"));
+    documents.get(&target, None, parse).await.unwrap();
+    pass(61).await;
+    let stale = documents.get(&target, None, parse).await.unwrap();
+    assert_eq!(stale.origin, Origin::Stale);
+    pass(1).await;
+    // It hangs now: what is known is said meanwhile, to whoever asks, and one of them makes us ask again.
+    for _ in 0..10 {
+        let stale = documents.get(&target, None, parse).await.unwrap();
+        assert_eq!((stale.origin, stale.revision), (Origin::Stale, 1));
+    }
+    until(|| origin.count() == 3).await;
+    let renewed = within(async {
+        loop {
+            let document = documents.get(&target, None, parse).await.unwrap();
+            if document.origin != Origin::Stale {
+                return document;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    assert_eq!(renewed.await.revision, 2);
+}
+
+// SEC-90
+#[tokio::test]
+async fn what_is_known_outlives_the_client_that_fetched_it() {
+    let origin = origin_with(vec![Reply::json("{}"), Reply::status(500)]).await;
+    let memory = Arc::new(Memory::<String, &'static str>::new(
+        Settings::CONFIGURED,
+        Arc::new(Budgets::new(budget::Settings::default())),
+        Arc::new(|| SystemTime::UNIX_EPOCH),
+    ));
+    let target = url(&origin.url("/"));
+    let before = Texts::over(Arc::clone(&memory), local_client());
+    before.get(&target, None, parse).await.unwrap();
+    drop(before);
+    let after = Texts::over(memory, local_client());
+    assert_eq!(
+        after.get(&target, None, parse).await.unwrap().origin,
+        Origin::Cache
+    );
+    assert_eq!(origin.count(), 1);
+}
+
 // SEC-27
 #[tokio::test]
 async fn fifty_callers_cause_one_fetch() {
@@ -408,14 +482,15 @@ async fn a_failed_refresh_takes_nothing_away() {
 async fn one_origin_is_asked_only_so_often() {
     let origin = origin_with(vec![Reply::status(404)]).await;
     let budgets = budget::Settings {
-        per_origin: 3,
+        per_origin: 2,
         ..budget::Settings::default()
     };
     let documents = documents_within(Settings::CLIENT_METADATA, budgets);
+    let stranger = Some(IpAddr::from([198, 51, 100, 7]));
     let mut refused = 0;
     for number in 0..5 {
         let target = url(&origin.url(&format!("/{number}")));
-        match documents.get(&target, None, parse).await {
+        match documents.get(&target, stranger, parse).await {
             Err(DocumentError::Budget(BudgetRefusal::OriginRate)) => refused += 1,
             Err(DocumentError::Status(_)) => {}
             other => panic!("{other:?}"),
@@ -434,8 +509,8 @@ async fn invented_urls_do_not_keep_a_known_document_from_being_renewed() {
     .await
     .unwrap();
     let budgets = budget::Settings {
-        per_origin: 6,
-        kept_per_origin: 2,
+        per_origin: 0,
+        newcomers_per_origin: 3,
         per_source: 1,
         ..budget::Settings::default()
     };

@@ -39,7 +39,7 @@ pub(crate) fn local_rules() -> Rules {
 
 pub(crate) fn connector() -> Arc<Connector> {
     Arc::new(Connector::new(
-        Arc::new(SystemResolver),
+        Arc::new(SystemResolver::default()),
         ExtraRoots::default(),
     ))
 }

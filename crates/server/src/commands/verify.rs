@@ -113,7 +113,7 @@ fn web(
             .add_pem(pem.as_bytes())
             .with_context(|| format!("the file `{}` can't be used", path.display()))?;
     }
-    let resolver = HostMap::new(hosts, Arc::new(Localhost));
+    let resolver = HostMap::new(hosts, Arc::new(Localhost(SystemResolver::default())));
     let everywhere = ["0.0.0.0/0", "::/0"]
         .iter()
         .filter_map(|network| network.parse().ok())
@@ -130,7 +130,7 @@ fn web(
 }
 
 /// Names that end in `.localhost` are on this machine, whatever the system's resolver makes of them (RFC 6761 §6.3).
-struct Localhost;
+struct Localhost(SystemResolver);
 
 impl Resolver for Localhost {
     fn resolve<'a>(
@@ -142,7 +142,7 @@ impl Resolver for Localhost {
             return std::future::ready(Ok(vec![SocketAddr::from((Ipv4Addr::LOCALHOST, port))]))
                 .boxed();
         }
-        SystemResolver.resolve(host, port)
+        self.0.resolve(host, port)
     }
 }
 

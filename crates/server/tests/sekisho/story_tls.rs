@@ -110,7 +110,7 @@ fn certificate_in(folder: &Folder) -> String {
 async fn status_for(url: &Url, certificate: &str) -> Result<u16, FetchError> {
     let mut roots = ExtraRoots::default();
     roots.add_pem(certificate.as_bytes()).unwrap();
-    let connector = Arc::new(Connector::new(Arc::new(SystemResolver), roots));
+    let connector = Arc::new(Connector::new(Arc::new(SystemResolver::default()), roots));
     let rules = Rules {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
         allow_http: false,

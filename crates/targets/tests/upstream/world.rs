@@ -31,7 +31,7 @@ pub(crate) struct World {
 }
 
 pub(crate) fn pool() -> Pool {
-    let connector = Connector::new(Arc::new(SystemResolver), ExtraRoots::default());
+    let connector = Connector::new(Arc::new(SystemResolver::default()), ExtraRoots::default());
     let rules = Rules {
         allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         allow_http: true,

@@ -339,7 +339,7 @@ impl Program {
                 ([127, 0, 0, 1], url.port_or_known_default()?).into(),
             ))
         });
-        let resolver = HostMap::new(names, Arc::new(SystemResolver));
+        let resolver = HostMap::new(names, Arc::new(SystemResolver::default()));
         let rules = Rules {
             allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
             allow_http: true,
