@@ -24,7 +24,7 @@ pub(crate) struct Cx {
     pub(crate) name: Arc<str>,
     /// The endpoint's URL as clients know it, spelled as in the metadata.
     pub(crate) resource: String,
-    /// Scopes that a token needs.
+    /// Scopes that a token of the first issuer needs.
     pub(crate) scopes: Vec<String>,
     pub(crate) origins: Origins,
     pub(crate) identification: Identification,

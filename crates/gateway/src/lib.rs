@@ -10,6 +10,7 @@
 //! | `cx` | what a request may reach |
 //! | `endpoint` | the order of all checks |
 //! | `origin`, `cors`, `media` | what browsers and media types ask for |
+//! | `issuers` | who makes the tokens: asked once for all gateways |
 //! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
 //! | `session`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
@@ -29,6 +30,7 @@ mod cx;
 mod detach;
 mod endpoint;
 mod flights;
+pub mod issuers;
 mod media;
 pub mod memory;
 mod method;
@@ -41,30 +43,27 @@ pub mod session;
 pub mod settings;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use model::clock::Clock;
 use model::target::TargetKind;
 use net::body::Body;
 use net::edge::{Peer, Site};
-use net::egress::documents::WallClock;
 use oauth::discovery::{PROTECTED_RESOURCE, resource_metadata_url};
+use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::Target;
 use targets::mcp::McpTarget;
 
-use self::caller::Identification;
 use self::caller::challenge::Challenges;
-use self::caller::jwt::Rules;
-use self::caller::keys::Keys;
-use self::caller::metadata;
+use self::caller::jwt::{Audience, Rules};
+use self::caller::{Authorizer, Identification, metadata};
 use self::catalog::Catalog;
 use self::cx::Cx;
 use self::detach::Background;
+use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
 use self::session::Sessions;
@@ -98,10 +97,7 @@ impl Gateway {
             target_limits,
             freshness,
         } = settings;
-        let authorizer = gateway.authorizer;
-        if authorizer.allowed_audiences.is_empty() && !authorizer.danger_any_audience {
-            return Err(SettingsError::NoAudience);
-        }
+        let authorizers = authorizers(gateway.authorizers, &parts.issuers)?;
         let policy = gateway
             .resource_policy
             .as_deref()
@@ -129,34 +125,10 @@ impl Gateway {
             mcp::raw::quote(&name),
             env!("CARGO_PKG_VERSION")
         );
-        // A token that is good for a longer time is not ours to ask for (RS-15).
-        let scopes: oauth::scope::ScopeSet = authorizer
-            .allowed_scopes
-            .iter()
-            .filter(|scope| scope.as_str() != "offline_access")
-            .cloned()
-            .collect();
-        let rules = Rules {
-            audiences: (!authorizer.danger_any_audience).then_some(authorizer.allowed_audiences),
-            scopes: scopes
-                .iter()
-                .map(|scope| scope.as_str().to_owned())
-                .collect(),
-            clients: authorizer
-                .allowed_clients
-                .iter()
-                .map(|client| client.as_str().to_owned())
-                .collect(),
-            claims: authorizer.custom_claims,
-        };
-        let wall = wall_clock(Arc::clone(&parts.clock));
-        let keys = Keys::new(
-            authorizer.discovery_url,
-            authorizer.issuer.as_deref(),
-            &parts.documents,
-            &parts.budgets,
-            &wall,
-        );
+        let scopes = authorizers
+            .first()
+            .map(|first| first.scopes.clone())
+            .unwrap_or_default();
         let paths = Paths {
             endpoint: gateway.url.path().trim_end_matches('/').into(),
             metadata: format!(
@@ -167,9 +139,12 @@ impl Gateway {
         };
         let cx = Cx {
             resource: spelled(&gateway.url),
-            scopes: rules.scopes.clone(),
+            scopes: scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect(),
             origins: Origins::new(&gateway.url, &gateway.allowed_origins),
-            identification: Identification::new(rules, keys, parts.revoked, limits.verified_tokens),
+            identification: Identification::new(authorizers, parts.revoked, limits.verified_tokens),
             challenges: Challenges::new(resource_metadata_url(&gateway.url), scopes),
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalog: Arc::new(Catalog::new(
@@ -202,9 +177,21 @@ impl Gateway {
         })
     }
 
-    /// Begins to keep the list of tools current, until the process stops. To be called once.
+    /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. To be called once.
     pub fn start(&self) {
+        for issuer in self.cx.identification.issuers() {
+            issuer.keep(&self.cx.tasks, &self.cx.stop);
+        }
         self.cx.catalog.start(&self.cx.tasks, &self.cx.stop);
+    }
+
+    /// How it stands with the keys of its issuers: without any, it can't judge a token.
+    pub fn issuers(&self) -> Vec<IssuerState> {
+        self.cx
+            .identification
+            .issuers()
+            .map(|issuer| issuer.state())
+            .collect()
     }
 
     /// Its name.
@@ -254,10 +241,60 @@ fn spelled(url: &url::Url) -> String {
     }
 }
 
-/// The wall clock for HTTP dates.
-fn wall_clock(clock: Arc<dyn Clock>) -> WallClock {
-    Arc::new(move || {
-        let millis = u64::try_from(clock.now().millis()).unwrap_or(0);
-        SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
-    })
+/// The issuers that a gateway trusts, and what it demands of the tokens of each.
+fn authorizers(
+    configured: Vec<model::gateway::Authorizer>,
+    issuers: &Issuers,
+) -> Result<Vec<Authorizer>, SettingsError> {
+    let mut all: Vec<Authorizer> = Vec::with_capacity(configured.len());
+    for one in configured {
+        let issuer = issuers.issuer(&one.discovery_url, one.issuer.as_deref());
+        if all.iter().any(|other| other.issuer.may_be(issuer.name())) {
+            return Err(SettingsError::IssuerTwice {
+                issuer: issuer.name().to_owned(),
+            });
+        }
+        let audience = if one.danger_any_audience {
+            Audience::Any
+        } else if !one.allowed_audiences.is_empty() {
+            Audience::OneOf(one.allowed_audiences)
+        } else if !one.allowed_clients.is_empty() {
+            Audience::Unnamed
+        } else {
+            return Err(SettingsError::NoAudience);
+        };
+        // A token that is good for a longer time is not ours to ask for (RS-15).
+        let scopes: ScopeSet = one
+            .allowed_scopes
+            .iter()
+            .filter(|scope| scope.as_str() != "offline_access")
+            .cloned()
+            .collect();
+        let texts = |scopes: &ScopeSet| {
+            scopes
+                .iter()
+                .map(|scope| scope.as_str().to_owned())
+                .collect()
+        };
+        let rules = Rules {
+            audience,
+            algorithms: one.allowed_algorithms,
+            scopes: texts(&scopes),
+            clients: one
+                .allowed_clients
+                .iter()
+                .map(|client| client.as_str().to_owned())
+                .collect(),
+            claims: one.custom_claims,
+        };
+        all.push(Authorizer {
+            issuer,
+            rules,
+            scopes,
+        });
+    }
+    if all.is_empty() {
+        return Err(SettingsError::NoIssuer);
+    }
+    Ok(all)
 }

@@ -12,6 +12,7 @@ use mcp::jsonrpc::{self, Malformed};
 use mcp::meta::InvalidMeta;
 use mcp::param_header::AmbiguousArgument;
 use net::body::Body;
+use oauth::scope::ScopeSet;
 use policy::decide::Denied;
 use targets::error::CallError;
 
@@ -35,8 +36,8 @@ pub(crate) enum Refusal {
     SeveralTokens,
     /// A token that does not count (RS-6, RS-7).
     InvalidToken(TokenFault),
-    /// A good token that lacks scopes (RS-12).
-    InsufficientScope,
+    /// A good token that lacks scopes, and all that it needs (RS-12, RS-13).
+    InsufficientScope(ScopeSet),
     /// A good token of a client that may not call.
     ClientNotAllowed,
     /// A good token that lacks a claim.
@@ -170,7 +171,7 @@ impl Refusal {
                 "expected one `Authorization` header",
             ),
             Self::InvalidToken(fault) => Wire::new(S::UNAUTHORIZED, TRANSPORT, fault.to_string()),
-            Self::InsufficientScope => Wire::new(
+            Self::InsufficientScope(_) => Wire::new(
                 S::FORBIDDEN,
                 Code::DENIED,
                 "the token lacks a required scope",
@@ -343,7 +344,7 @@ impl Refusal {
             Self::TokenInQuery => "token_in_query",
             Self::SeveralTokens => "several_tokens",
             Self::InvalidToken(_) => "invalid_token",
-            Self::InsufficientScope => "insufficient_scope",
+            Self::InsufficientScope(_) => "insufficient_scope",
             Self::ClientNotAllowed => "client_not_allowed",
             Self::ClaimNotAllowed => "claim_not_allowed",
             Self::NoKeys(_) => "no_keys",
@@ -387,7 +388,7 @@ impl Refusal {
 }
 
 /// An error with its causes: what a log line needs and no client gets.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use model::clock::Clock;
 use model::gateway::Gateway as Configured;
-use net::egress::budget::Budgets;
-use net::egress::client::Client;
 use net::egress::pool::Pool;
 use targets::mcp::{Freshness, Limits as TargetLimits, Timeouts};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::issuers::Issuers;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::session::SessionKey;
@@ -83,10 +82,8 @@ pub type Revoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 pub struct Parts {
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Fetches discovery documents and key sets, by the rules for operators' URLs.
-    pub documents: Client,
-    /// How many of these fetches there may be.
-    pub budgets: Arc<Budgets>,
+    /// The issuers, shared by all gateways.
+    pub issuers: Arc<Issuers>,
     /// Connections to targets, by the rules for operators' URLs.
     pub pool: Pool,
     /// Seals session ids: the first key; the others only open them.
@@ -124,9 +121,18 @@ pub enum SettingsError {
         #[source]
         refusal: net::egress::rules::Refusal,
     },
-    /// There is no audience that a token must be for, and `danger_any_audience` is not set.
+    /// There is neither an audience nor a client that a token must be for, and `danger_any_audience` is not set.
     #[error(
         "no allowed audience; hint: name the audience that the authorization server puts into tokens"
     )]
     NoAudience,
+    /// Nobody's tokens would be accepted.
+    #[error("no issuer; hint: give `authorizer` a `discovery_url`")]
+    NoIssuer,
+    /// The rules for the tokens of one issuer must be one set.
+    #[error("two authorizers for the issuer `{issuer}`")]
+    IssuerTwice {
+        /// Its name.
+        issuer: String,
+    },
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use oauth::client_id::ClientId;
+use oauth::jose::alg::AlgSet;
 use oauth::scope::ScopeSet;
 use serde_json::Value;
 use url::Url;
@@ -60,7 +61,7 @@ pub enum ToolNames {
 /// A rule about one claim of the inbound token (AgentCore's `customClaims`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomClaim {
-    /// The name of the claim.
+    /// The name of the claim, or a path to it: `realm_access.roles`.
     pub name: String,
     /// What must hold.
     pub rule: ClaimRule,
@@ -94,7 +95,7 @@ impl CustomClaim {
     }
 }
 
-/// Whom a gateway admits: bearers of a JWT of this issuer that satisfies every list that is not empty.
+/// Of whom a gateway admits tokens, and which: JWTs of this issuer that satisfy every list that is not empty.
 #[derive(Clone, Debug)]
 pub struct Authorizer {
     /// Where the issuer's metadata is: a URL with `/.well-known/openid-configuration` or
@@ -102,12 +103,14 @@ pub struct Authorizer {
     pub discovery_url: Url,
     /// What the issuer is called, where its discovery URL does not say it: the document must name it (RFC 8414 §3.3).
     pub issuer: Option<String>,
-    /// One of these must be in `aud` (SEC-37).
+    /// One of these must be in `aud` (SEC-37). Without any, there must be no `aud`, and the client decides.
     pub allowed_audiences: Vec<String>,
     /// What the challenge asks for, and the token must have.
     pub allowed_scopes: ScopeSet,
-    /// One of these must be `client_id` or, without that claim, `azp`.
+    /// One of these must be `client_id` or, without that claim, `azp`, `cid` or `appid`.
     pub allowed_clients: Vec<ClientId>,
+    /// By one of these a token must be signed (SEC-39).
+    pub allowed_algorithms: AlgSet,
     /// Every one of these must hold.
     pub custom_claims: Vec<CustomClaim>,
     /// Admits tokens for any audience.
@@ -146,8 +149,8 @@ pub struct Gateway {
     pub name: GatewayName,
     /// The endpoint as clients know it, and its resource identifier.
     pub url: Url,
-    /// Whom it admits.
-    pub authorizer: Authorizer,
+    /// Whom it admits, issuer by issuer; a token is judged by the rules of the issuer that it names.
+    pub authorizers: Vec<Authorizer>,
     /// How tools are named.
     pub tool_names: ToolNames,
     /// What stands behind it.

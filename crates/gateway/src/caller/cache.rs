@@ -22,7 +22,16 @@ pub(crate) struct VerifiedTokens {
 struct Entry {
     caller: Arc<Caller>,
     until: Timestamp,
-    epoch: u64,
+    by: By,
+}
+
+/// What a token was verified with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct By {
+    /// Which of the gateway's issuers.
+    pub(crate) issuer: usize,
+    /// Which keys of it.
+    pub(crate) epoch: u64,
 }
 
 /// The keys are hashes already: their first bytes will do.
@@ -61,23 +70,21 @@ impl VerifiedTokens {
         Self { tokens }
     }
 
-    /// The caller, if the token was verified with the keys of this epoch and has not expired.
-    pub(crate) fn find(&self, hash: &[u8; 32], now: Timestamp, epoch: u64) -> Option<Arc<Caller>> {
+    /// The caller, if the token has not expired and was verified with keys that still are those of their issuer.
+    pub(crate) fn find(
+        &self,
+        hash: &[u8; 32],
+        now: Timestamp,
+        still_holds: impl FnOnce(By) -> bool,
+    ) -> Option<Arc<Caller>> {
         let entry = self.tokens.get(hash)?;
-        (now < entry.until && entry.epoch == epoch).then_some(entry.caller)
+        (now < entry.until && still_holds(entry.by)).then_some(entry.caller)
     }
 
-    pub(crate) fn keep(&self, hash: [u8; 32], caller: Arc<Caller>, now: Timestamp, epoch: u64) {
+    pub(crate) fn keep(&self, hash: [u8; 32], caller: Arc<Caller>, now: Timestamp, by: By) {
         let expiry = Timestamp::from_seconds(caller.expires_at.saturating_add(LEEWAY));
         let until = expiry.min(now + BELIEVED);
-        self.tokens.insert(
-            hash,
-            Entry {
-                caller,
-                until,
-                epoch,
-            },
-        );
+        self.tokens.insert(hash, Entry { caller, until, by });
     }
 }
 
@@ -96,15 +103,20 @@ mod tests {
         }))
     }
 
+    const BY: By = By {
+        issuer: 0,
+        epoch: 1,
+    };
+
     // SEC-41
     #[test]
     fn a_verification_ends_with_its_token() {
         let cache = VerifiedTokens::new(10);
         let now = Timestamp::from_seconds(1000);
-        cache.keep([1; 32], caller(1100), now, 1);
+        cache.keep([1; 32], caller(1100), now, BY);
         let at = |seconds| {
             cache
-                .find(&[1; 32], Timestamp::from_seconds(seconds), 1)
+                .find(&[1; 32], Timestamp::from_seconds(seconds), |by| by == BY)
                 .is_some()
         };
         assert!(at(1100 + LEEWAY - 1) && !at(1100 + LEEWAY));
@@ -115,9 +127,9 @@ mod tests {
     fn a_verification_ends_with_its_keys_and_after_five_minutes() {
         let cache = VerifiedTokens::new(10);
         let now = Timestamp::from_seconds(1000);
-        cache.keep([1; 32], caller(100_000), now, 1);
-        assert!(cache.find(&[1; 32], now, 1).is_some());
-        assert!(cache.find(&[1; 32], now, 2).is_none());
-        assert!(cache.find(&[1; 32], now + BELIEVED, 1).is_none());
+        cache.keep([1; 32], caller(100_000), now, BY);
+        assert!(cache.find(&[1; 32], now, |by| by == BY).is_some());
+        assert!(cache.find(&[1; 32], now, |by| by.epoch == 2).is_none());
+        assert!(cache.find(&[1; 32], now + BELIEVED, |_| true).is_none());
     }
 }

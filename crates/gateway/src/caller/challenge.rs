@@ -16,7 +16,8 @@ pub(crate) struct Challenges {
 }
 
 impl Challenges {
-    /// `metadata_url` is absolute; `scopes` are all that any operation needs, so that one challenge suffices (RS-13).
+    /// `metadata_url` is absolute; `scopes` are all that any operation needs, so that one challenge suffices (RS-13): of
+    /// the first issuer, which is the one that clients turn to.
     pub(crate) fn new(metadata_url: String, scopes: ScopeSet) -> Self {
         let no_token = header(
             &Challenge::bearer()
@@ -36,7 +37,7 @@ impl Challenges {
             // Who shows nothing is told nothing about errors (RFC 6750 §3).
             Refusal::NoToken => return Some(self.no_token.clone()),
             Refusal::InvalidToken(fault) => (ErrorCode::InvalidToken, fault.to_string()),
-            Refusal::InsufficientScope => (
+            Refusal::InsufficientScope(_) => (
                 ErrorCode::InsufficientScope,
                 "the token lacks a required scope".to_owned(),
             ),
@@ -50,9 +51,14 @@ impl Challenges {
             ),
             _ => return None,
         };
+        let scopes = match refusal {
+            // Those that the issuer of this token is asked for.
+            Refusal::InsufficientScope(needed) => needed,
+            _ => &self.scopes,
+        };
         let challenge = Challenge::bearer()
             .with_error(code, &description)
-            .with_scope(&self.scopes)
+            .with_scope(scopes)
             .with_resource_metadata(&self.metadata_url);
         Some(header(&challenge))
     }
@@ -95,6 +101,6 @@ mod tests {
     // RS-12, RS-13
     #[test]
     fn a_lack_of_scopes_names_all_that_are_needed() {
-        insta::assert_snapshot!(challenge(&Refusal::InsufficientScope), @r#"Bearer error="insufficient_scope", error_description="the token lacks a required scope", scope="mcp:tools", resource_metadata="https://h/.well-known/oauth-protected-resource/mcp""#);
+        insta::assert_snapshot!(challenge(&Refusal::InsufficientScope("b:read".parse().unwrap())), @r#"Bearer error="insufficient_scope", error_description="the token lacks a required scope", scope="b:read", resource_metadata="https://h/.well-known/oauth-protected-resource/mcp""#);
     }
 }

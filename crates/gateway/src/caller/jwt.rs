@@ -46,11 +46,24 @@ pub(crate) enum TokenFault {
     Revoked,
 }
 
-/// What the operator demands of tokens.
+/// Whom a token must be for.
+#[derive(Debug)]
+pub(crate) enum Audience {
+    /// One of these.
+    OneOf(Vec<String>),
+    /// Nobody is named: the issuer puts no `aud` into its tokens, and the client decides. A token that does name
+    /// somebody is for somebody else.
+    Unnamed,
+    /// Anybody (`danger_any_audience`).
+    Any,
+}
+
+/// What the operator demands of the tokens of an issuer.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// None: any (`danger_any_audience`).
-    pub(crate) audiences: Option<Vec<String>>,
+    pub(crate) audience: Audience,
+    /// By which the token may be signed.
+    pub(crate) algorithms: AlgSet,
     /// All of these.
     pub(crate) scopes: Vec<String>,
     /// One of these; empty: any.
@@ -97,7 +110,10 @@ impl Rules {
             return Verdict::Refused(error.into());
         }
         let nameless = unverified.header().kid.is_none();
-        let verified = match unverified.clone().verify(&trust.keys, AlgSet::ALL, TYPES) {
+        let verified = match unverified
+            .clone()
+            .verify(&trust.keys, self.algorithms, TYPES)
+        {
             Ok(verified) => verified,
             Err(JwtError::Signature(JwsError::UnknownKey)) => return Verdict::UnknownKey,
             Err(JwtError::Signature(JwsError::BadSignature)) if nameless => {
@@ -113,11 +129,13 @@ impl Rules {
         let checked =
             claims
                 .check_dates(now.seconds(), LEEWAY)
-                .and_then(|()| match &self.audiences {
-                    None => Ok(()),
-                    Some(allowed) => claims.check_audience(|audience| {
+                .and_then(|()| match &self.audience {
+                    Audience::Any => Ok(()),
+                    Audience::OneOf(allowed) => claims.check_audience(|audience| {
                         allowed.iter().any(|own| same_audience(own, audience))
                     }),
+                    Audience::Unnamed if claims.audience().is_empty() => Ok(()),
+                    Audience::Unnamed => Err(ClaimsError::OtherAudience),
                 });
         if let Err(error) = checked {
             return Verdict::Refused(error.into());
@@ -142,7 +160,7 @@ impl Rules {
         if !self
             .claims
             .iter()
-            .all(|rule| rule.is_met_by(claims.get(&rule.name)))
+            .all(|rule| rule.is_met_by(claims.at(&rule.name)))
         {
             return Verdict::LacksClaim;
         }
@@ -198,7 +216,8 @@ mod tests {
 
     fn rules() -> Rules {
         Rules {
-            audiences: Some(vec!["gateway".to_owned(), "https://h".to_owned()]),
+            audience: Audience::OneOf(vec!["gateway".to_owned(), "https://h".to_owned()]),
+            algorithms: AlgSet::ALL,
             scopes: vec!["mcp:tools".to_owned()],
             clients: Vec::new(),
             claims: Vec::new(),
@@ -246,6 +265,9 @@ mod tests {
     // SEC-40
     #[test]
     fn recognizable_id_tokens_are_no_access_tokens() {
+        let nulls =
+            format!(r#"{{{GOOD},"aud":"gateway","at_hash":null,"events":null,"cnf":null}}"#);
+        assert_eq!(judged(&rules(), &nulls), "accepted");
         for mark in [
             r#""typ":"ID""#,
             r#""typ":"Refresh""#,
@@ -279,18 +301,60 @@ mod tests {
     }
 
     #[test]
-    fn clients_are_found_in_client_id_or_azp() {
+    fn clients_are_found_where_issuers_put_them() {
         let mut rules = rules();
         rules.clients = vec!["c".to_owned()];
-        let json = format!(r#"{{{GOOD},"aud":"gateway"}}"#);
-        assert_eq!(judged(&rules, &json), "accepted");
-        rules.clients = vec!["d".to_owned()];
-        assert_eq!(judged(&rules, &json), "ClientNotAllowed");
+        let with = |rules: &Rules, client: &str| {
+            let good = GOOD.replace(r#""azp":"c""#, client);
+            judged(rules, &format!(r#"{{{good},"aud":"gateway"}}"#))
+        };
+        for client in [
+            r#""client_id":"c""#,
+            r#""azp":"c""#,
+            r#""cid":"c""#,
+            r#""appid":"c""#,
+            r#""client_id":null,"azp":"c""#,
+            r#""client_id":7,"cid":"c""#,
+        ] {
+            assert_eq!(with(&rules, client), "accepted", "{client}");
+        }
+        for client in [
+            r#""client_id":"d","azp":"c""#,
+            r#""azp":["c"]"#,
+            r#""appid":null"#,
+            r#""app":"c""#,
+        ] {
+            assert_eq!(with(&rules, client), "ClientNotAllowed", "{client}");
+        }
+    }
+
+    // RS-7, SEC-37
+    #[test]
+    fn where_the_issuer_names_no_audience_the_client_decides() {
+        let mut rules = rules();
+        rules.audience = Audience::Unnamed;
+        rules.clients = vec!["c".to_owned()];
+        let with = |more: &str| judged(&rules, &format!("{{{GOOD}{more}}}"));
+        for nobody in [
+            "",
+            r#","aud":null"#,
+            r#","aud":[]"#,
+            r#","token_use":"access""#,
+        ] {
+            assert_eq!(with(nobody), "accepted", "{nobody}");
+        }
+        for somebody in [r#","aud":"gateway""#, r#","aud":["x"]"#, r#","aud":"c""#] {
+            assert_eq!(with(somebody), "Claims(OtherAudience)", "{somebody}");
+        }
+        assert_eq!(with(r#","client_id":"d""#), "ClientNotAllowed");
+        assert_eq!(with(r#","token_use":"id""#), "NotAccessToken");
     }
 
     #[test]
     fn custom_claims_have_their_three_operators() {
-        let json = format!(r#"{{{GOOD},"aud":"gateway","team":"red","groups":["a","b"]}}"#);
+        let json = format!(
+            r#"{{{GOOD},"aud":"gateway","team":"red","groups":["a","b"],"realm_access":{{"roles":["r"]}}}}"#
+        );
         let with = |name: &str, rule: ClaimRule| {
             let mut rules = rules();
             rules.claims = vec![CustomClaim {
@@ -319,6 +383,14 @@ mod tests {
         );
         assert_eq!(
             with("absent", ClaimRule::ContainsAny(vec!["x".into()])),
+            "LacksClaim"
+        );
+        assert_eq!(
+            with("realm_access.roles", ClaimRule::Contains("r".into())),
+            "accepted"
+        );
+        assert_eq!(
+            with("realm_access.groups", ClaimRule::Contains("r".into())),
             "LacksClaim"
         );
     }

@@ -1,11 +1,17 @@
 //! Protected resource metadata: where a client gets a token for this gateway (RS-1, RS-2, RS-5).
 
+use std::time::Duration;
+
 use http::{HeaderValue, Method, Response, StatusCode, header};
 use net::body::Body;
 use oauth::metadata::resource::ResourceMetadata;
+use tokio::time::{Instant, timeout_at};
 
 use crate::cors;
 use crate::cx::Cx;
+
+/// How long the document waits for issuers that have not said yet how they spell their names.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The document, at both of its URLs.
 pub(crate) async fn answer(cx: &Cx, method: &Method, headers: &http::HeaderMap) -> Response<Body> {
@@ -27,21 +33,20 @@ pub(crate) async fn answer(cx: &Cx, method: &Method, headers: &http::HeaderMap) 
 }
 
 async fn document(cx: &Cx) -> Response<Body> {
-    let keys = cx.identification.keys();
-    let (issuer, cache) = match keys.issuer().await {
-        Ok(issuer) => (issuer.into_string(), "max-age=300"),
-        Err(error) => {
-            tracing::warn!(
-                gateway = %cx.name,
-                error = &error as &dyn std::error::Error,
-                "the issuer's discovery document can't be had; its name is presumed from the URL"
-            );
-            (keys.expected_issuer().into(), "no-store")
+    let (mut issuers, mut cache) = (Vec::new(), "max-age=300");
+    let deadline = Instant::now() + PATIENCE;
+    for issuer in cx.identification.issuers() {
+        if let Ok(Ok(spelled)) = timeout_at(deadline, issuer.spelled()).await {
+            issuers.push(spelled.into_string());
+        } else {
+            // Why not is in the log already. The name is presumed from the URL of the document.
+            issuers.push(issuer.name().to_owned());
+            cache = "no-store";
         }
-    };
+    }
     let metadata = ResourceMetadata {
         resource: cx.resource.clone(),
-        authorization_servers: vec![issuer],
+        authorization_servers: issuers,
         scopes_supported: cx.scopes.clone(),
         bearer_methods_supported: vec!["header".to_owned()],
         resource_name: Some(cx.name.to_string()),

@@ -17,11 +17,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri, header};
 use model::clock::Timestamp;
 use net::edge::remarks::Remarks;
+use oauth::jose::claims::{Claims, ClaimsError};
+use oauth::scope::ScopeSet;
 use policy::call::Principal;
 
-use self::cache::VerifiedTokens;
+use self::cache::{By, VerifiedTokens};
 use self::jwt::{Rules, TokenFault, Verdict};
-use self::keys::Keys;
+use self::keys::Issuer;
 use crate::quota::{Quotas, Usage};
 use crate::refusal::Refusal;
 use crate::settings::Revoked;
@@ -46,9 +48,7 @@ pub(crate) struct Caller {
 impl Caller {
     fn new(verified: jwt::Verified) -> Self {
         let client = verified.client.as_deref().unwrap_or_default();
-        let identity = [&*verified.issuer, "\0", &*verified.subject, "\0", client].concat();
-        let mut fingerprint = [0; 32];
-        fingerprint.copy_from_slice(digest(&SHA256, identity.as_bytes()).as_ref());
+        let fingerprint = fingerprint([&verified.issuer, &verified.subject, client]);
         Self {
             principal: Principal::new(URL_SAFE_NO_PAD.encode(fingerprint)),
             fingerprint,
@@ -74,14 +74,35 @@ impl Caller {
     }
 }
 
+/// A hash that only these very texts have: each goes in with its length, for a text may hold any character.
+fn fingerprint(texts: [&str; 3]) -> [u8; 32] {
+    let mut identity = Vec::new();
+    for text in texts {
+        identity.extend_from_slice(&text.len().to_be_bytes());
+        identity.extend_from_slice(text.as_bytes());
+    }
+    let mut fingerprint = [0; 32];
+    fingerprint.copy_from_slice(digest(&SHA256, &identity).as_ref());
+    fingerprint
+}
+
 /// A bearer token as it came in. It can be hashed and verified, and nothing else.
 struct InboundToken<'a>(&'a str);
+
+/// An issuer, and what is demanded of its tokens.
+#[derive(Debug)]
+pub(crate) struct Authorizer {
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) rules: Rules,
+    /// All that a token of this issuer needs.
+    pub(crate) scopes: ScopeSet,
+}
 
 /// Decides who calls.
 #[derive(Debug)]
 pub(crate) struct Identification {
-    rules: Rules,
-    keys: Keys,
+    /// No two of one issuer: a token is judged by the rules of the issuer that it names, and by no other's.
+    authorizers: Vec<Authorizer>,
     verified: VerifiedTokens,
     revoked: RevokedCheck,
 }
@@ -95,18 +116,17 @@ impl std::fmt::Debug for RevokedCheck {
 }
 
 impl Identification {
-    pub(crate) fn new(rules: Rules, keys: Keys, revoked: Revoked, capacity: usize) -> Self {
+    pub(crate) fn new(authorizers: Vec<Authorizer>, revoked: Revoked, capacity: usize) -> Self {
         Self {
-            rules,
-            keys,
+            authorizers,
             verified: VerifiedTokens::new(capacity),
             revoked: RevokedCheck(revoked),
         }
     }
 
-    /// The issuer and its keys.
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.keys
+    /// The issuers, in the order of the configuration.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
+        self.authorizers.iter().map(|authorizer| &authorizer.issuer)
     }
 
     /// Who sent this request (RS-6, RS-7, RS-10).
@@ -118,12 +138,13 @@ impl Identification {
     ) -> Result<Arc<Caller>, Refusal> {
         let token = bearer(uri, headers)?;
         let hash = hash(&token);
-        let caller = if let Some(caller) = self.verified.find(&hash, now, self.keys.epoch()) {
+        let known = self.verified.find(&hash, now, |by| self.still_holds(by));
+        let caller = if let Some(caller) = known {
             caller
         } else {
             // Rare, and large: boxed, so that a request with a known token stays small.
-            let (caller, epoch) = Box::pin(self.verify(&token, now)).await?;
-            self.verified.keep(hash, Arc::clone(&caller), now, epoch);
+            let (caller, by) = Box::pin(self.verify(&token, now)).await?;
+            self.verified.keep(hash, Arc::clone(&caller), now, by);
             caller
         };
         // Asked on every request, whatever the cache says (SEC-46).
@@ -146,30 +167,65 @@ impl Identification {
         !revoked && now.seconds() < caller.expires_at.saturating_add(jwt::LEEWAY)
     }
 
+    /// Whether the keys that a token was verified with are still those of its issuer.
+    fn still_holds(&self, by: By) -> bool {
+        self.authorizers
+            .get(by.issuer)
+            .is_some_and(|authorizer| authorizer.issuer.epoch() == by.epoch)
+    }
+
+    /// The issuer that a token names, before anything of it is believed (SEC-41).
+    fn named_by(&self, claims: &Claims) -> Result<(usize, &Authorizer), ClaimsError> {
+        let named = claims
+            .issuer()
+            .ok_or(ClaimsError::Missing { claim: "iss" })?;
+        self.authorizers
+            .iter()
+            .enumerate()
+            .find(|(_, authorizer)| authorizer.issuer.may_be(named))
+            .ok_or(ClaimsError::OtherIssuer)
+    }
+
     async fn verify(
         &self,
         token: &InboundToken<'_>,
         now: Timestamp,
-    ) -> Result<(Arc<Caller>, u64), Refusal> {
+    ) -> Result<(Arc<Caller>, By), Refusal> {
         let unverified = jwt::parse(token.0).map_err(Refusal::InvalidToken)?;
-        let trust = self.keys.current().await.map_err(Refusal::NoKeys)?;
-        let (verdict, epoch) = match self.rules.verify(&unverified, &trust, now) {
+        let (index, Authorizer { issuer, rules, .. }) = self
+            .named_by(unverified.unverified_claims())
+            .map_err(|error| Refusal::InvalidToken(error.into()))?;
+        let trust = issuer.current().await.map_err(Refusal::NoKeys)?;
+        let (verdict, epoch) = match rules.verify(&unverified, &trust, now) {
             // Perhaps the issuer has new keys. How often that is looked up has its budget (SEC-44).
             Verdict::UnknownKey => {
-                let trust = self.keys.refreshed().await.map_err(Refusal::NoKeys)?;
-                (self.rules.verify(&unverified, &trust, now), trust.epoch)
+                let trust = issuer.refreshed().await.map_err(Refusal::NoKeys)?;
+                (rules.verify(&unverified, &trust, now), trust.epoch)
             }
             verdict => (verdict, trust.epoch),
         };
         match verdict {
             // Of the keys that verified it, not of those that came meanwhile (SEC-43).
-            Verdict::Accepted(verified) => Ok((Arc::new(Caller::new(verified)), epoch)),
+            Verdict::Accepted(verified) => Ok((
+                Arc::new(Caller::new(verified)),
+                By {
+                    issuer: index,
+                    epoch,
+                },
+            )),
             Verdict::UnknownKey => Err(Refusal::InvalidToken(TokenFault::UnknownKey)),
             Verdict::Refused(fault) => Err(Refusal::InvalidToken(fault)),
-            Verdict::LacksScope => Err(Refusal::InsufficientScope),
+            Verdict::LacksScope => Err(Refusal::InsufficientScope(self.scopes_of(index))),
             Verdict::ClientNotAllowed => Err(Refusal::ClientNotAllowed),
             Verdict::LacksClaim => Err(Refusal::ClaimNotAllowed),
         }
+    }
+
+    fn scopes_of(&self, index: usize) -> ScopeSet {
+        self.authorizers
+            .get(index)
+            .map(|authorizer| authorizer.scopes.clone())
+            .unwrap_or_default()
     }
 }
 
@@ -244,6 +300,15 @@ mod tests {
         bearer(&uri, &headers)
             .map(|token| token.0.to_owned())
             .map_err(|refusal| refusal.name())
+    }
+
+    #[test]
+    fn texts_that_run_together_are_not_the_same_caller() {
+        let of = |issuer: &str, subject: &str, client: &str| fingerprint([issuer, subject, client]);
+        assert_eq!(of("i", "s", "c"), of("i", "s", "c"));
+        assert_ne!(of("i", "a\0b", "c"), of("i", "a", "b\0c"));
+        assert_ne!(of("i", "ab", "c"), of("i", "a", "bc"));
+        assert_ne!(of("i", "a", ""), of("i", "", "a"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod eras;
 #[cfg(test)]
 mod habits;
 #[cfg(test)]
+mod issuers;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 use testkit::fake_mcp::Script;
 
-use crate::world::{world, world_with};
+use crate::world::{authorizer, world, world_with};
 
 const ROOT: &str = "/.well-known/oauth-protected-resource";
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -48,7 +48,7 @@ async fn while_the_issuer_is_down_its_name_is_presumed() {
 #[tokio::test]
 async fn offline_access_is_neither_published_nor_asked_for() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.allowed_scopes = "mcp:tools offline_access".parse().unwrap();
+        authorizer(settings).allowed_scopes = "mcp:tools offline_access".parse().unwrap();
     })
     .await;
     let published = world

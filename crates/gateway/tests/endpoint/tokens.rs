@@ -10,11 +10,13 @@ use serde_json::{Value, json};
 use testkit::fake_idp::FakeIdp;
 use testkit::fake_mcp::{FakeMcp, Script};
 
-use crate::world::{AUDIENCE, Actor, MODERN, World, assemble, settings, world, world_with};
+use crate::world::{
+    AUDIENCE, Actor, MODERN, World, assemble, authorizer, settings, world, world_with,
+};
 
 const CHALLENGE_END: &str = r#"scope="mcp:tools", resource_metadata="http://127.0.0.1:8480/.well-known/oauth-protected-resource/mcp""#;
 
-async fn refused(actor: Actor<'_>) -> (u16, String) {
+pub(crate) async fn refused(actor: Actor<'_>) -> (u16, String) {
     let answer = actor.modern("tools/list", json!({})).await;
     let error = answer
         .header("www-authenticate")
@@ -29,11 +31,11 @@ async fn with_claim(world: &World, name: &str, value: Value) -> (u16, String) {
     refused(world.holder(token)).await
 }
 
-fn invalid() -> (u16, String) {
+pub(crate) fn invalid() -> (u16, String) {
     (401, "invalid_token".to_owned())
 }
 
-fn let_in() -> (u16, String) {
+pub(crate) fn let_in() -> (u16, String) {
     (200, String::new())
 }
 
@@ -147,7 +149,7 @@ async fn the_audience_is_a_string_or_a_list_with_ours_in_it() {
 #[tokio::test]
 async fn any_audience_is_let_in_only_by_the_switch_that_says_danger() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.danger_any_audience = true;
+        authorizer(settings).danger_any_audience = true;
     })
     .await;
     assert_eq!(with_claim(&world, "aud", json!("other")).await, let_in());
@@ -227,7 +229,7 @@ async fn a_token_shaped_like_keycloaks_is_let_in() {
 #[tokio::test]
 async fn a_token_without_the_scope_is_told_all_scopes_that_are_needed() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.allowed_scopes = "mcp:tools mcp:more".parse().unwrap();
+        authorizer(settings).allowed_scopes = "mcp:tools mcp:more".parse().unwrap();
     })
     .await;
     let answer = world.alice().modern("tools/list", json!({})).await;
@@ -263,7 +265,7 @@ async fn scopes_are_found_in_scp_too() {
 #[tokio::test]
 async fn a_client_that_is_not_allowed_is_refused_without_a_challenge() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.allowed_clients = vec!["other".parse().unwrap()];
+        authorizer(settings).allowed_clients = vec!["other".parse().unwrap()];
     })
     .await;
     assert_eq!(refused(world.alice()).await, (403, String::new()));
@@ -277,7 +279,7 @@ async fn a_client_that_is_not_allowed_is_refused_without_a_challenge() {
 async fn custom_claims_must_hold() {
     let world = world_with(Script::dual(), |settings| {
         let rule = ClaimRule::ContainsAny(vec!["ops".to_owned()]);
-        settings.gateway.authorizer.custom_claims = vec![CustomClaim {
+        authorizer(settings).custom_claims = vec![CustomClaim {
             name: "groups".to_owned(),
             rule,
         }];
@@ -394,11 +396,13 @@ async fn without_keys_no_token_can_be_judged_and_later_it_can() {
 #[tokio::test]
 async fn a_discovery_document_of_another_issuer_is_not_believed() {
     let foreign = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizer.issuer = Some("https://auth.example.com".to_owned());
+        authorizer(settings).issuer = Some("https://auth.example.com".to_owned());
     })
     .await;
-    let answer = foreign.alice().modern("tools/list", json!({})).await;
-    assert_eq!(answer.status, 503);
+    assert_eq!(refused(foreign.alice()).await, invalid());
+    let expected = foreign.claims_with("iss", json!("https://auth.example.com"));
+    let token = foreign.idp.token(&expected).unwrap();
+    assert_eq!(refused(foreign.holder(token)).await, (503, String::new()));
     assert_eq!(foreign.idp.fetches().keys, 0);
 }
 
@@ -409,7 +413,7 @@ async fn an_issuer_can_be_named_and_a_slash_at_its_end_is_no_matter() {
     let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
     let issuer = format!("{}/", idp.issuer());
     let world = assemble(upstream, idp, settings, |settings| {
-        settings.gateway.authorizer.issuer = Some(issuer);
+        authorizer(settings).issuer = Some(issuer);
     });
     assert_eq!(refused(world.alice()).await, let_in());
 }

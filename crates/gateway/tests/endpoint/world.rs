@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use gateway::Gateway;
+use gateway::issuers::{Issuers, Known};
 use gateway::memory::Memory;
 use gateway::metrics::Metrics;
 use gateway::session::SessionKey;
@@ -18,12 +19,12 @@ use model::gateway::{Authorizer, CallerLimits, Gateway as Configured, ToolNames}
 use model::target::{Target, TargetKind};
 use net::body::Body;
 use net::edge::{Peer, Site as _};
-use net::egress::budget::{self, Budgets};
 use net::egress::client::Client;
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::pool::{self, Pool};
 use net::egress::resolve::SystemResolver;
 use net::egress::rules::Rules;
+use oauth::jose::alg::AlgSet;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use testkit::fake_idp::FakeIdp;
@@ -74,21 +75,32 @@ pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
     Settings::new(Configured {
         name: "demo".parse().unwrap(),
         url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
-        authorizer: Authorizer {
-            discovery_url: idp.discovery_url().parse().unwrap(),
-            issuer: None,
-            allowed_audiences: vec![AUDIENCE.to_owned()],
-            allowed_scopes: "mcp:tools".parse().unwrap(),
-            allowed_clients: Vec::new(),
-            custom_claims: Vec::new(),
-            danger_any_audience: false,
-        },
+        authorizers: vec![trust(idp)],
         tool_names: ToolNames::Prefixed,
         targets: targets.collect(),
         allowed_origins: vec!["https://app.example".to_owned()],
         resource_policy: None,
         caller_limits: CallerLimits::default(),
     })
+}
+
+/// The article's rules for the tokens of an issuer.
+pub(crate) fn trust(idp: &FakeIdp) -> Authorizer {
+    Authorizer {
+        discovery_url: idp.discovery_url().parse().unwrap(),
+        issuer: None,
+        allowed_audiences: vec![AUDIENCE.to_owned()],
+        allowed_scopes: "mcp:tools".parse().unwrap(),
+        allowed_clients: Vec::new(),
+        allowed_algorithms: AlgSet::ALL,
+        custom_claims: Vec::new(),
+        danger_any_audience: false,
+    }
+}
+
+/// The rules for the tokens of the first issuer.
+pub(crate) fn authorizer(settings: &mut Settings) -> &mut Authorizer {
+    settings.gateway.authorizers.first_mut().unwrap()
 }
 
 pub(crate) fn assemble(
@@ -118,6 +130,11 @@ pub(crate) fn assemble(
     }
 }
 
+/// What issuers have said: nothing yet.
+pub(crate) fn known() -> Known {
+    Known::new(&(Arc::new(|| SystemTime::UNIX_EPOCH) as _))
+}
+
 pub(crate) fn parts(
     clock: &Arc<TestClock>,
     revoked: &Arc<Mutex<Vec<String>>>,
@@ -125,7 +142,7 @@ pub(crate) fn parts(
     stop: &CancellationToken,
 ) -> Parts {
     let connector = Arc::new(Connector::new(
-        Arc::new(SystemResolver),
+        Arc::new(SystemResolver::default()),
         ExtraRoots::default(),
     ));
     let rules = Rules {
@@ -136,8 +153,10 @@ pub(crate) fn parts(
     let list = Arc::clone(revoked);
     Parts {
         clock: Arc::clone(clock) as _,
-        documents: Client::new(Arc::clone(&connector), rules.clone()),
-        budgets: Arc::new(Budgets::new(budget::Settings::default())),
+        issuers: Arc::new(Issuers::new(
+            &known(),
+            &Client::new(Arc::clone(&connector), rules.clone()),
+        )),
         pool: Pool::new(connector, rules, pool::Settings::default()),
         session_keys: vec![SessionKey::new([7; 32])],
         memory: Arc::default(),

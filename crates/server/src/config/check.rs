@@ -161,11 +161,13 @@ impl<'w> Walk<'w, '_> {
                     .iter()
                     .map(|(key, _)| format!("{{ {key}: … }}"))
                     .collect();
-                let message = if keys.is_empty() {
-                    format!("{} does not fit here", node.kind())
+                let kinds = rest.iter().flat_map(|one| types_of(one)).map(spoken);
+                let expected = if keys.is_empty() {
+                    kinds.collect::<Vec<_>>().join(" or ")
                 } else {
-                    format!("expected {}, found {}", keys.join(" or "), node.kind())
+                    keys.join(" or ")
                 };
+                let message = format!("expected {expected}, found {}", node.kind());
                 self.problems.note_at(node.line, path, message, None);
             }
         }

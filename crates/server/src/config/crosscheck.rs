@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::realm::Lifetimes;
 
 use crate::config::cimd::Mode;
-use crate::config::gateway::Gateway;
+use crate::config::gateway::{Authorizer, Gateway};
 use crate::config::listener::Listener;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{self, Authentication, Realm};
@@ -22,7 +22,10 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     }
     check_gateways(config, problems);
     for (index, gateway) in config.gateways.iter().enumerate() {
-        check_own_realm(config, gateway, &format!("gateways[{index}]"), problems);
+        let path = format!("gateways[{index}]");
+        for (at, authorizer) in gateway.authorizer.at(&path) {
+            check_own_realm(config, (gateway, &path), (authorizer, &at), problems);
+        }
     }
     for (index, proxy) in config.proxies.iter().enumerate() {
         if proxy.upstream.0.path() != "/" || proxy.upstream.0.query().is_some() {
@@ -369,35 +372,65 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
             gateway.targets.iter().map(|one| one.name.0.as_str()),
             problems,
         );
-        let authorizer = &gateway.authorizer;
-        if authorizer.allowed_audiences.is_empty() && !authorizer.danger_any_audience {
-            let hint = "name the audience that your authorization server puts into tokens for this gateway".to_owned();
+        check_authorizers(gateway, &path, problems);
+    }
+}
+
+fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>) {
+    let all = gateway.authorizer.at(path);
+    if all.is_empty() {
+        let hint = "an entry is an issuer with its `discovery_url`".to_owned();
+        problems.note(
+            format!("{path}.authorizer"),
+            "at least one issuer is expected",
+            hint,
+        );
+    }
+    let mut issuers: BTreeMap<String, &str> = BTreeMap::new();
+    for (at, authorizer) in &all {
+        if authorizer.allowed_audiences.is_empty()
+            && authorizer.allowed_clients.is_empty()
+            && !authorizer.danger_any_audience
+        {
+            let hint = "name the audience that your authorization server puts into tokens for this gateway; if it puts none into any token, name `allowed_clients`".to_owned();
             problems.note(
-                format!("{path}.authorizer"),
+                at.clone(),
                 "`allowed_audiences` is missing: any token of the issuer would be accepted",
                 hint,
             );
+        }
+        let issuer =
+            gateway::issuers::name_of(&authorizer.discovery_url.0, authorizer.issuer.as_deref());
+        let issuer = issuer.trim_end_matches('/').to_owned();
+        if let Some(other) = issuers.get(&issuer) {
+            problems.note(
+                at.clone(),
+                format!("the issuer `{issuer}` has its rules in `{other}` already"),
+                "a token is judged by one set of rules: put both into one entry".to_owned(),
+            );
+        } else {
+            issuers.insert(issuer, at);
         }
     }
 }
 
 /// Whether a realm of this very configuration can make the tokens that a gateway wants.
-fn check_own_realm(config: &Config, gateway: &Gateway, path: &str, problems: &mut Problems<'_>) {
-    let discovery = gateway.authorizer.discovery_url.plain();
+fn check_own_realm(
+    config: &Config,
+    (gateway, path): (&Gateway, &str),
+    (authorizer, at): (&Authorizer, &str),
+    problems: &mut Problems<'_>,
+) {
+    let discovery = authorizer.discovery_url.plain();
     let issues = |realm: &&Realm| {
         let issuer = realm.url.plain();
         let inserted = realm.url.0.path().trim_end_matches('/');
         discovery
             .strip_prefix(issuer)
             .is_some_and(|rest| rest.starts_with("/.well-known/"))
-            || (realm.url.0.origin() == gateway.authorizer.discovery_url.0.origin()
+            || (realm.url.0.origin() == authorizer.discovery_url.0.origin()
                 && !inserted.is_empty()
-                && gateway
-                    .authorizer
-                    .discovery_url
-                    .0
-                    .path()
-                    .ends_with(inserted))
+                && authorizer.discovery_url.0.path().ends_with(inserted))
     };
     let Some(realm) = config.realms.iter().find(issues) else {
         return;
@@ -425,7 +458,7 @@ fn check_own_realm(config: &Config, gateway: &Gateway, path: &str, problems: &mu
                 .flat_map(|scope| scope.audiences.iter().map(String::as_str)),
         )
         .collect();
-    let wanted = &gateway.authorizer.allowed_audiences;
+    let wanted = &authorizer.allowed_audiences;
     if !wanted.is_empty()
         && !wanted
             .iter()
@@ -436,20 +469,16 @@ fn check_own_realm(config: &Config, gateway: &Gateway, path: &str, problems: &mu
             "its resources and the `audiences` of its scopes are {}",
             audiences.join(", ")
         );
-        problems.note(
-            format!("{path}.authorizer.allowed_audiences"),
-            message,
-            hint,
-        );
+        problems.note(format!("{at}.allowed_audiences"), message, hint);
     }
     let scopes: Vec<&str> = realm
         .scopes
         .iter()
         .map(|scope| scope.name.as_str())
         .collect();
-    for (index, scope) in gateway.authorizer.allowed_scopes.iter().enumerate() {
+    for (index, scope) in authorizer.allowed_scopes.iter().enumerate() {
         if !scopes.contains(&scope.as_str()) && scope != "openid" {
-            let at = format!("{path}.authorizer.allowed_scopes[{index}]");
+            let at = format!("{at}.allowed_scopes[{index}]");
             problems.note(
                 at,
                 format!("realm `{name}` has no scope `{scope}`"),

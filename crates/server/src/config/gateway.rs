@@ -15,8 +15,8 @@ pub(crate) struct Gateway {
     pub(crate) name: Name,
     /// The MCP endpoint. It is the identifier of the protected resource, too.
     pub(crate) url: WebUrl,
-    /// Who may call.
-    pub(crate) authorizer: Authorizer,
+    /// Who may call: the issuer whose tokens are accepted, or a list of issuers, each with its own rules. Clients that have no token yet are sent to the first.
+    pub(crate) authorizer: Authorizers,
     /// How tools are named.
     #[serde(default)]
     pub(crate) tool_names: ToolNames,
@@ -72,7 +72,31 @@ impl Default for CallerLimits {
     }
 }
 
-/// Which tokens are accepted.
+/// One issuer, or several.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Authorizers {
+    /// The tokens of one issuer are accepted.
+    One(Box<Authorizer>),
+    /// Those of each of these; a token is judged by the rules of the issuer that it names, and by no other's.
+    Several(Vec<Authorizer>),
+}
+
+impl Authorizers {
+    /// All of them, each with its path below that of the gateway.
+    pub(crate) fn at(&self, gateway: &str) -> Vec<(String, &Authorizer)> {
+        match self {
+            Self::One(one) => vec![(format!("{gateway}.authorizer"), one)],
+            Self::Several(several) => several
+                .iter()
+                .enumerate()
+                .map(|(index, one)| (format!("{gateway}.authorizer[{index}]"), one))
+                .collect(),
+        }
+    }
+}
+
+/// An issuer, and which of its tokens are accepted.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authorizer {
@@ -81,15 +105,18 @@ pub(crate) struct Authorizer {
     /// The name of the issuer, if the discovery document is read from somewhere else: an internal address of the same server, for instance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) issuer: Option<String>,
-    /// A token must be made for one of these.
+    /// A token must be made for one of these. Only for an issuer that puts no `aud` into its tokens (Cognito, for instance) leave it out, and name the clients: a token that has an `aud` is then for somebody else.
     #[serde(default)]
     pub(crate) allowed_audiences: Vec<String>,
     /// A token must have all of these scopes.
     #[serde(default)]
     pub(crate) allowed_scopes: Vec<String>,
-    /// A token must be issued to one of these clients; none means any.
+    /// A token must be issued to one of these clients; none means any. The claim is `client_id`, or else `azp`, `cid` or `appid`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowed_clients: Vec<String>,
+    /// A token must be signed by one of these algorithms; none means any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) allowed_algorithms: Vec<Algorithm>,
     /// A token must have all of these claims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) custom_claims: Vec<CustomClaim>,
@@ -98,11 +125,46 @@ pub(crate) struct Authorizer {
     pub(crate) danger_any_audience: bool,
 }
 
+/// An algorithm of signatures with public keys.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+pub(crate) enum Algorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    #[serde(rename = "ES384")]
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    #[serde(rename = "ES512")]
+    Es512,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    #[serde(rename = "RS384")]
+    Rs384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    #[serde(rename = "RS512")]
+    Rs512,
+    /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    #[serde(rename = "PS384")]
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    #[serde(rename = "PS512")]
+    Ps512,
+    /// Ed25519.
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}
+
 /// A claim that a token must have.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CustomClaim {
-    /// The name of the claim.
+    /// The name of the claim. `realm_access.roles` is the claim `roles` within `realm_access`, unless there is one that is called just that.
     pub(crate) claim: String,
     /// What it must be.
     pub(crate) is: ClaimRule,

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use oauth::jose::alg::{Alg, AlgSet};
+
 use super::*;
 use crate::wire::plan::Plan;
 
@@ -98,7 +100,7 @@ banana: 1
       hint: put it in quotes: "7"
     f.yaml:18: realms[0].clients[0].secret: exactly one of `env`, `file`, `danger_literal` is expected
     f.yaml:20: gateways[0]: `authorizer` is missing
-      hint: Who may call
+      hint: Who may call: the issuer whose tokens are accepted, or a list of issuers, each with its own rules
     f.yaml:22: gateways[0].authoriser: unknown key `authoriser`
       hint: did you mean `authorizer`?
     f.yaml:23: gateways[0].targets[0].mcp.url: `http://127.0.0.1:8481/mcp#x` is not an absolute http or https URL
@@ -165,7 +167,7 @@ demo_mcp_server: {}
     f.yaml:15: realms[0].clients[1].client_id: `a` is declared twice
       hint: the first is realms[0].clients[0]
     f.yaml:19: gateways[0].authorizer: `allowed_audiences` is missing: any token of the issuer would be accepted
-      hint: name the audience that your authorization server puts into tokens for this gateway
+      hint: name the audience that your authorization server puts into tokens for this gateway; if it puts none into any token, name `allowed_clients`
     f.yaml:22: gateways[0].targets[1].name: `t` is declared twice
       hint: the first is gateways[0].targets[0]
     f.yaml:23: gateways[1].name: `g` is declared twice
@@ -205,6 +207,67 @@ gateways:
     f.yaml:14: gateways[0].authorizer.allowed_scopes[0]: realm `demo` has no scope `mcp:tool`
       hint: did you mean `mcp:tools`?
     "#);
+}
+
+#[test]
+fn several_issuers_have_their_rules_each_in_its_entry() {
+    let with = |authorizer: &str| {
+        format!(
+            r#"
+listeners: [ {{ name: main, address: "127.0.0.1:8480" }} ]
+gateways:
+  - name: g
+    url: http://127.0.0.1:8480/mcp
+    authorizer: {authorizer}
+"#
+        )
+    };
+    let good = with(
+        r"
+      - discovery_url: https://a.example/.well-known/openid-configuration
+        allowed_audiences: [ gateway ]
+        allowed_algorithms: [ ES256, ES384 ]
+      - discovery_url: https://b.example/.well-known/openid-configuration
+        allowed_clients: [ some-client ]",
+    );
+    let good = plan(&good).unwrap();
+    let gateway = &good.gateways[0];
+    let [first, second] = gateway.authorizers.as_slice() else {
+        panic!("{gateway:?}");
+    };
+    assert_eq!(
+        first.allowed_algorithms,
+        AlgSet::of(&[Alg::Es256, Alg::Es384])
+    );
+    assert_eq!(second.allowed_algorithms, AlgSet::ALL);
+    let bad = with(
+        r"
+      - discovery_url: https://a.example/.well-known/openid-configuration
+        allowed_audiences: [ gateway ]
+      - discovery_url: https://a.example/.well-known/oauth-authorization-server
+        issuer: https://a.example/
+        allowed_audiences: [ other ]
+      - discovery_url: https://b.example/.well-known/openid-configuration",
+    );
+    insta::assert_snapshot!(problems(&bad), @"
+    f.yaml:9: gateways[0].authorizer[1]: the issuer `https://a.example` has its rules in `gateways[0].authorizer[0]` already
+      hint: a token is judged by one set of rules: put both into one entry
+    f.yaml:12: gateways[0].authorizer[2]: `allowed_audiences` is missing: any token of the issuer would be accepted
+      hint: name the audience that your authorization server puts into tokens for this gateway; if it puts none into any token, name `allowed_clients`
+    ");
+    insta::assert_snapshot!(problems(&with("[]")), @"
+    f.yaml:6: gateways[0].authorizer: at least one issuer is expected
+      hint: an entry is an issuer with its `discovery_url`
+    ");
+    insta::assert_snapshot!(
+        problems(&with("\n      - discovery_url: https://a.example/.well-known/openid-configuration\n        allowed_audience: [ x ]\n        allowed_algorithms: [ HS256 ]")), @"
+    f.yaml:8: gateways[0].authorizer[0].allowed_audience: unknown key `allowed_audience`
+      hint: did you mean `allowed_audiences`?
+    f.yaml:9: gateways[0].authorizer[0].allowed_algorithms[0]: `HS256` is not one of `ES256`, `ES384`, `ES512`, `RS256`, `RS384`, `RS512`, `PS256`, `PS384`, `PS512`, `EdDSA`
+      hint: did you mean `ES256`?
+    "
+    );
+    insta::assert_snapshot!(problems(&with("gateway")), @"f.yaml:6: gateways[0].authorizer: expected a map or a list, found text");
 }
 
 // AS-22, SEC-6

@@ -9,6 +9,7 @@ use auth::DeclaredUsers;
 use auth::password_pool::PasswordPool;
 use model::clock::{Clock, SystemClock};
 use net::edge::workers::Workers;
+use net::egress::documents::WallClock;
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use crate::access::{self, Watch};
 use crate::telemetry::request_log::RequestLog;
 use crate::wire::database::{self, Begin};
 use crate::wire::listening::Keeper;
+use crate::wire::outgoing::Resolvers;
 use crate::wire::plan::Plan;
 use crate::wire::{sealing, users};
 
@@ -44,6 +46,10 @@ pub(crate) struct Foundation {
     declared_secrets: [u8; 32],
     /// What gateways remember of clients.
     pub(crate) memory: Arc<gateway::memory::Memory>,
+    /// What the issuers that gateways trust have said.
+    pub(crate) issuers: gateway::issuers::Known,
+    /// Look names up.
+    pub(crate) resolvers: Resolvers,
     /// Watches over everything that is served.
     pub(crate) watch: Arc<Watch>,
     /// What is counted by authorization servers.
@@ -78,7 +84,6 @@ impl Foundation {
         let process = u32::from_le_bytes(random);
         let foundation = Self {
             watch: Watch::new(metrics, log, Arc::clone(&clock), process),
-            clock,
             workers: Arc::new(workers(plan)?),
             certificates,
             store,
@@ -87,6 +92,9 @@ impl Foundation {
             declared_users: DeclaredUsers::default(),
             declared_secrets: sealing::derived(&key, "declared secrets of users")?,
             memory: Arc::default(),
+            issuers: gateway::issuers::Known::new(&wall_clock(&clock)),
+            resolvers: Resolvers::default(),
+            clock,
             auth,
             gateway,
             tasks: TaskTracker::new(),
@@ -162,6 +170,12 @@ impl Foundation {
             .local_ca()
             .map(net::edge::local_ca::LocalCa::certificate_pem)
     }
+}
+
+/// The wall clock for HTTP dates.
+pub(crate) fn wall_clock(clock: &Arc<dyn Clock>) -> WallClock {
+    let clock = Arc::clone(clock);
+    Arc::new(move || wall(&*clock))
 }
 
 /// A clock's time as the standard library's.

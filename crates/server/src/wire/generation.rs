@@ -9,15 +9,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use auth::AuthServer;
 use gateway::Gateway;
+use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
 use gateway::settings::{Revoked, Settings};
-use model::clock::Clock;
 use net::edge::Site;
 use net::edge::hosts::Table;
 use net::edge::proxy::Proxy;
-use net::egress::budget::{Budgets, Settings as BudgetSettings};
 use net::egress::client::Client;
-use net::egress::documents::WallClock;
 use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
@@ -29,7 +27,7 @@ use crate::config::scalar::WebUrl;
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::documents::Document;
 use crate::routes::{Claim, Routes};
-use crate::wire::foundation::{Foundation, wall};
+use crate::wire::foundation::{Foundation, wall_clock};
 use crate::wire::outgoing;
 use crate::wire::plan::Plan;
 
@@ -48,9 +46,10 @@ impl Generation {
     pub(crate) async fn start(plan: &Plan, foundation: &Foundation) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
         let loaded = &plan.loaded;
-        let connector = outgoing::connector(loaded, foundation.local_ca_pem())?;
+        let connectors =
+            outgoing::connectors(loaded, foundation.local_ca_pem(), &foundation.resolvers)?;
         let pool = Pool::new(
-            Arc::clone(&connector),
+            Arc::clone(&connectors.operators),
             outgoing::operators_rules(loaded),
             pool::Settings::default(),
         );
@@ -82,7 +81,8 @@ impl Generation {
             let parts = auth::Parts {
                 store: foundation.store.clone(),
                 clock: Arc::clone(&foundation.clock),
-                connector: Arc::clone(&connector),
+                connector: Arc::clone(&connectors.operators),
+                strangers: Arc::clone(&connectors.strangers),
                 wall: wall_clock(&foundation.clock),
                 metrics: foundation.auth.clone(),
                 passwords: foundation.passwords.clone(),
@@ -103,10 +103,10 @@ impl Generation {
                 services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
             }
         }
+        let documents = Client::new(connectors.operators, outgoing::operators_rules(loaded));
         let parts = gateway::settings::Parts {
             clock: Arc::clone(&foundation.clock),
-            documents: Client::new(Arc::clone(&connector), outgoing::operators_rules(loaded)),
-            budgets: Arc::new(Budgets::new(BudgetSettings::default())),
+            issuers: Arc::new(Issuers::new(&foundation.issuers, &documents)),
             pool: pool.clone(),
             session_keys: vec![SessionKey::new(foundation.session_key)],
             memory: Arc::clone(&foundation.memory),
@@ -182,12 +182,6 @@ fn realm_claims(path: &str) -> Vec<Claim> {
 fn revoked(store: &Store) -> Revoked {
     let store = store.clone();
     Arc::new(move |jti| store.revocations().is_revoked(jti))
-}
-
-/// The wall clock for HTTP dates.
-fn wall_clock(clock: &Arc<dyn Clock>) -> WallClock {
-    let clock = Arc::clone(clock);
-    Arc::new(move || wall(&*clock))
 }
 
 /// Services on their way into the table.

@@ -4,17 +4,33 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use net::egress::connect::{Connector, ExtraRoots};
-use net::egress::resolve::{HostMap, SystemResolver};
+use net::egress::resolve::{HostMap, Resolver, SystemResolver};
 use net::egress::rules::Rules;
 
 use crate::config::Loaded;
 use crate::files;
 
-/// The connector: the host map before DNS, and the roots that are trusted besides those of the system.
-pub(crate) fn connector(
+/// The connectors of one configuration. They differ in whose names wait for one another.
+pub(crate) struct Connectors {
+    /// For what the operator named.
+    pub(crate) operators: Arc<Connector>,
+    /// For what strangers name: however many of their names hang, the operator's don't (SEC-89).
+    pub(crate) strangers: Arc<Connector>,
+}
+
+/// What looks names up, for as long as the process lives: lookups that hang are counted over all configurations.
+#[derive(Default)]
+pub(crate) struct Resolvers {
+    operators: SystemResolver,
+    strangers: SystemResolver,
+}
+
+/// The connectors: the host map before DNS, and the roots that are trusted besides those of the system.
+pub(crate) fn connectors(
     loaded: &Loaded,
     local_ca_pem: Option<&str>,
-) -> anyhow::Result<Arc<Connector>> {
+    resolvers: &Resolvers,
+) -> anyhow::Result<Connectors> {
     let mut roots = ExtraRoots::default();
     for named in &loaded.config.egress.extra_ca_files {
         let path = loaded.path(named);
@@ -28,14 +44,21 @@ pub(crate) fn connector(
             .add_pem(pem.as_bytes())
             .context("the local CA can't be used")?;
     }
-    let names = loaded
-        .config
-        .egress
-        .hosts
-        .iter()
-        .map(|(name, address)| (name.clone(), address.0));
-    let resolver = HostMap::new(names, Arc::new(SystemResolver));
-    Ok(Arc::new(Connector::new(Arc::new(resolver), roots)))
+    let mapped = |resolver: &SystemResolver| -> Arc<dyn Resolver> {
+        let names = loaded
+            .config
+            .egress
+            .hosts
+            .iter()
+            .map(|(name, address)| (name.clone(), address.0));
+        Arc::new(HostMap::new(names, Arc::new(resolver.clone())))
+    };
+    let operators = Connector::new(mapped(&resolvers.operators), roots);
+    let strangers = operators.resolving_with(mapped(&resolvers.strangers));
+    Ok(Connectors {
+        operators: Arc::new(operators),
+        strangers: Arc::new(strangers),
+    })
 }
 
 /// The rules for URLs that the operator wrote: discovery, keys, targets, upstreams.

@@ -2,8 +2,12 @@
 
 use crate::program::person::Person;
 use crate::program::{Folder, Program, on_the_database_under_test, run};
-use http::StatusCode;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, StatusCode, header};
+use model::clock::{Clock as _, SystemClock};
+use net::egress::client::Limits;
 use serde_json::json;
+use testkit::fake_idp::FakeIdp;
 
 /// The demonstration under free ports, as a file.
 struct Served {
@@ -177,4 +181,61 @@ async fn a_user_who_is_declared_by_a_reload_can_log_in() {
         person.log_in().await.scope,
         "openid profile email mcp:tools"
     );
+}
+
+// SEC-90
+#[tokio::test]
+async fn the_keys_of_an_issuer_that_is_away_outlive_a_reload() {
+    let idp = FakeIdp::start().await.unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let endpoint = format!("http://127.0.0.1:{port}/mcp");
+    let configuration = format!(
+        r#"
+listeners: [ {{ name: main, address: "127.0.0.1:{port}" }} ]
+management: {{ address: "127.0.0.1:0" }}
+store: {{ url: "sqlite::memory:" }}
+egress: {{ allow_networks: [ 127.0.0.0/8 ] }}
+gateways:
+  - name: g
+    url: {endpoint}
+    authorizer:
+      discovery_url: {}
+      allowed_audiences: [ gateway ]
+"#,
+        idp.discovery_url()
+    );
+    let mut program = Program::serve(Folder::new(), &configuration);
+    let call = async |program: &Program, subject: &str| {
+        let mut claims = idp.claims("gateway", SystemClock.now().seconds());
+        claims["sub"] = json!(subject);
+        let token = idp.token(&claims).unwrap();
+        let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
+        let mut request = Request::new(Bytes::from(ping.to_string()));
+        *request.method_mut() = Method::POST;
+        let headers = request.headers_mut();
+        let bearer = format!("Bearer {token}").parse().unwrap();
+        headers.insert(header::AUTHORIZATION, bearer);
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(header::CONTENT_TYPE, json);
+        let both = HeaderValue::from_static("application/json, text/event-stream");
+        headers.insert(header::ACCEPT, both);
+        let (client, url) = (program.client(), endpoint.parse().unwrap());
+        let answer = client.fetch(&url, request, Limits::SERVER_METADATA);
+        answer.await.unwrap().status
+    };
+    assert_eq!(call(&program, "alice").await, StatusCode::OK);
+    idp.break_down(true);
+    program
+        .folder
+        .write("sekisho.yaml", &format!("{configuration}\n"));
+    program.signal("HUP");
+    program.until("the reload", |program| {
+        program.log().contains("configuration was replaced")
+    });
+    assert_eq!(call(&program, "bob").await, StatusCode::OK);
+    assert_eq!((idp.fetches().discovery, idp.fetches().keys), (1, 1));
 }

@@ -178,11 +178,21 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
             "`authorization_servers` lists issuer URLs",
         ));
     };
+    let mut found = Vec::new();
     for url in candidates {
-        let Ok(answer) = session.web.get(SERVER, "", &url).await else {
-            continue;
+        let answer = match session.web.get(SERVER, "", &url).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                found.push(format!("{url}: {}", with_causes(&error)));
+                continue;
+            }
         };
-        let Some(metadata) = answer.status.is_success().then(|| answer.json()).flatten() else {
+        if !answer.status.is_success() {
+            found.push(format!("{url}: {}", answer.status.as_u16()));
+            continue;
+        }
+        let Some(metadata) = answer.json() else {
+            found.push(format!("{url}: no JSON"));
             continue;
         };
         let endpoint = |name: &str| {
@@ -225,9 +235,20 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
         return Ok(verdict);
     }
     Ok(Verdict::fail(
-        format!("no metadata for issuer {issuer}"),
+        format!("no metadata for issuer {issuer}: {}", found.join(", ")),
         "serve RFC 8414 or OpenID Connect discovery for exactly this issuer",
     ))
+}
+
+/// An error with its causes: that a connection failed is less than half of it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 /// Every form that some client probes.

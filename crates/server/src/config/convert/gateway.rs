@@ -2,6 +2,7 @@
 
 use model::gateway::{Authorizer, CallerLimits, ClaimRule, CustomClaim, Gateway, ToolNames};
 use model::target::{Target, TargetKind};
+use oauth::jose::alg::{Alg, AlgSet};
 
 use crate::config::convert::{parse, parse_all, realm};
 use crate::config::gateway;
@@ -14,7 +15,12 @@ pub(crate) fn convert(
     problems: &mut Problems<'_>,
 ) -> Option<Gateway> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    let authorizer = authorizer(&from.authorizer, &format!("{path}.authorizer"), problems);
+    let authorizers = from
+        .authorizer
+        .at(path)
+        .into_iter()
+        .map(|(path, one)| authorizer(one, &path, problems))
+        .collect();
     let targets = from
         .targets
         .iter()
@@ -41,7 +47,7 @@ pub(crate) fn convert(
     Some(Gateway {
         name: name?,
         url: from.url.0.clone(),
-        authorizer,
+        authorizers,
         tool_names: match from.tool_names {
             gateway::ToolNames::Prefixed => ToolNames::Prefixed,
             gateway::ToolNames::Bare => ToolNames::Bare,
@@ -82,9 +88,32 @@ fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_
             &format!("{path}.allowed_clients"),
             problems,
         ),
+        allowed_algorithms: algorithms(&from.allowed_algorithms),
         custom_claims: from.custom_claims.iter().map(custom_claim).collect(),
         danger_any_audience: from.danger_any_audience,
     }
+}
+
+fn algorithms(from: &[gateway::Algorithm]) -> AlgSet {
+    if from.is_empty() {
+        return AlgSet::ALL;
+    }
+    let algs: Vec<Alg> = from
+        .iter()
+        .map(|one| match one {
+            gateway::Algorithm::Es256 => Alg::Es256,
+            gateway::Algorithm::Es384 => Alg::Es384,
+            gateway::Algorithm::Es512 => Alg::Es512,
+            gateway::Algorithm::Rs256 => Alg::Rs256,
+            gateway::Algorithm::Rs384 => Alg::Rs384,
+            gateway::Algorithm::Rs512 => Alg::Rs512,
+            gateway::Algorithm::Ps256 => Alg::Ps256,
+            gateway::Algorithm::Ps384 => Alg::Ps384,
+            gateway::Algorithm::Ps512 => Alg::Ps512,
+            gateway::Algorithm::EdDsa => Alg::EdDsa,
+        })
+        .collect();
+    AlgSet::of(&algs)
 }
 
 fn custom_claim(from: &gateway::CustomClaim) -> CustomClaim {
