@@ -138,7 +138,9 @@ impl Reading {
         fetched: &Fetched,
         asked: &ClientIdUrl,
     ) -> Result<ClientDocument, DocumentFault> {
-        if !egress::is_json(&fetched.headers) {
+        // Who says nothing of the kind of a document leaves it to us to look (RFC 9110 §8.3).
+        let says_nothing = !fetched.headers.contains_key(http::header::CONTENT_TYPE);
+        if !says_nothing && !egress::is_json(&fetched.headers) {
             return Err(DocumentFault::MediaType);
         }
         let client_id = claimed_client_id(&fetched.body, self.policy.plain_http())
