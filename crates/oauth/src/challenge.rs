@@ -1,5 +1,6 @@
 //! The `WWW-Authenticate` header, both directions (RFC 9110 §11.6.1, RFC 6750 §3, RFC 9728 §5.1).
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::error::ErrorCode;
@@ -97,6 +98,23 @@ impl Challenge {
             .iter()
             .find(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a parameter, in order; there should be one at most (RFC 9110 §11.2).
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.parameters
+            .iter()
+            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The first name that occurs more than once, against RFC 9110 §11.2.
+    pub fn repeated(&self) -> Option<&str> {
+        let mut names = BTreeSet::new();
+        self.parameters
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .find(|name| !names.insert(name.to_ascii_lowercase()))
     }
 
     /// Reads all challenges of one header value.
@@ -283,6 +301,19 @@ mod tests {
         assert_eq!(all[2].get("resource_metadata"), Some("https://h/x"));
         assert_eq!(all[2].get("scope"), Some("read"));
         assert_eq!(all[3].token68(), Some("TlRMTVNTUAAB=="));
+    }
+
+    // RS-2
+    #[test]
+    fn a_parameter_that_occurs_twice_is_noticed() {
+        let header =
+            r#"Bearer scope="a", resource_metadata="https://a/", Resource_Metadata="https://b/""#;
+        let challenges = Challenge::parse_all(header).unwrap();
+        let bearer = challenges.first().unwrap();
+        assert_eq!(bearer.repeated(), Some("Resource_Metadata"));
+        let all: Vec<&str> = bearer.all("resource_metadata").collect();
+        assert_eq!(all, ["https://a/", "https://b/"]);
+        assert_eq!(Challenge::bearer().with("scope", "a").repeated(), None);
     }
 
     #[test]

@@ -135,7 +135,7 @@ pub(crate) struct Verify {
     /// The MCP endpoint
     #[arg(value_name = "URL")]
     pub(crate) url: url::Url,
-    /// Who logs in; without a user the browser is opened
+    /// Who logs in; without a user one browser window is opened
     #[arg(long, value_name = "NAME", requires = "password_file")]
     pub(crate) user: Option<String>,
     /// The file with the user's password, `-` for standard input
@@ -147,7 +147,8 @@ pub(crate) struct Verify {
     /// The file with the second user's password
     #[arg(long, value_name = "FILE", requires = "other_user")]
     pub(crate) other_password_file: Option<PathBuf>,
-    /// The URL of a client metadata document, or a registered client; without it the walk serves its own document
+    /// The URL of a client metadata document, or a registered client; without it the walk serves its own document, or
+    /// registers itself where that is not taken
     #[arg(long, value_name = "ID")]
     pub(crate) client_id: Option<String>,
     /// The file with the secret of a registered client
@@ -156,7 +157,7 @@ pub(crate) struct Verify {
     /// A redirect URI of a registered client
     #[arg(long, value_name = "URL", requires = "client_id")]
     pub(crate) redirect_uri: Option<url::Url>,
-    /// Where to serve the walk's own client metadata document
+    /// Where to serve the walk's own client metadata document, and where the browser comes back to
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub(crate) listen: SocketAddr,
     /// The scope to ask for, instead of what the deployment recommends
@@ -177,7 +178,11 @@ pub(crate) struct Verify {
     /// Print the report as JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// Draw the sequence that happened, by the ending of the name as SVG or Mermaid
+    /// Write the report as JUnit XML, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Draw the sequence that happened, by the ending of the name as SVG or Mermaid; what must be refused goes into a second
+    /// file, FILE.denials.svg or FILE.denials.mmd
     #[arg(long, value_name = "FILE.svg|FILE.mmd")]
     pub(crate) diagram: Option<PathBuf>,
 }

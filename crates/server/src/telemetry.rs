@@ -6,7 +6,7 @@
 
 mod harmless;
 mod lines;
-mod moment;
+pub(crate) mod moment;
 pub(crate) mod request_log;
 
 use tracing_subscriber::EnvFilter;

@@ -2,11 +2,10 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request};
-use net::egress::client::FetchError;
 use url::Url;
 
 use crate::html::{self, HtmlForm};
-use crate::web::{Actor, Answer, Web};
+use crate::web::{Actor, Answer, NoAnswer, Web, plain};
 
 /// How many pages and redirects one authorization may take.
 const MAX_STEPS: usize = 20;
@@ -44,10 +43,19 @@ impl Ending {
     pub(crate) fn described(&self) -> String {
         match self {
             Self::Redirected(_) => match self.parameter("error") {
-                Some(error) => format!("redirected with `error={error}`"),
+                Some(error) => match self.parameter("error_description") {
+                    Some(description) => {
+                        format!(
+                            "redirected with `error={}` “{}”",
+                            plain(error),
+                            plain(description)
+                        )
+                    }
+                    None => format!("redirected with `error={}`", plain(error)),
+                },
                 None => "redirected with a code".to_owned(),
             },
-            Self::Page(answer) => format!("a page with status {}", answer.status),
+            Self::Page(answer) => format!("a page with {}", answer.described()),
             Self::AskedToLogin => "the login page".to_owned(),
             Self::AskedElsewhere(origin) => format!(
                 "{origin}, which is not the authorization endpoint's origin, asks for the password and did not get it"
@@ -146,7 +154,7 @@ impl Person {
         web: &Web,
         url: &Url,
         form: Option<Vec<(String, String)>>,
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<Answer, NoAnswer> {
         let about = if form.is_some() { "(form)" } else { "" };
         let mut request = Request::new(Bytes::new());
         let headers = request.headers_mut();

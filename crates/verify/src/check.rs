@@ -11,6 +11,10 @@ pub struct Check {
     pub id: &'static str,
     /// Requirement ids and sections of the specifications that the answer is judged by.
     pub cites: &'static str,
+    /// What its exchanges are in the diagrams.
+    pub part: Part,
+    /// What it is about.
+    pub about: About,
     /// Asks and judges.
     pub run: for<'a> fn(&'a mut Session) -> BoxFuture<'a, Result<Verdict, Unanswerable>>,
 }
@@ -23,11 +27,33 @@ impl std::fmt::Debug for Check {
     }
 }
 
+/// What the exchanges of a check are in the story of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The flow of a client that does everything right.
+    Flow,
+    /// A look around: what is said, and at which places.
+    Survey,
+    /// What must be refused, and the proper requests that it is compared with.
+    Denial,
+}
+
+/// Which deployments a check applies to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Only those that ask for a token (GE-1).
+    Authorization,
+    /// All of them.
+    Protocol,
+}
+
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// As the specifications want it.
     Ok(String),
+    /// The deployment has not what the question is about, and need not have it.
+    Inapplicable(String),
     /// Allowed, but some client or some attacker will care.
     Warn {
         /// What was seen.
@@ -50,6 +76,11 @@ impl Verdict {
         Self::Ok(seen.into())
     }
 
+    /// Nothing to judge: says why.
+    pub fn inapplicable(why: impl Into<String>) -> Self {
+        Self::Inapplicable(why.into())
+    }
+
     /// Allowed, but worth a look.
     pub fn warn(seen: impl Into<String>, hint: impl Into<String>) -> Self {
         Self::Warn {
@@ -66,10 +97,11 @@ impl Verdict {
         }
     }
 
-    /// `ok`, `warn` or `fail`, as printed.
+    /// `ok`, `n/a`, `warn` or `fail`, as printed.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Ok(_) => "ok",
+            Self::Inapplicable(_) => "n/a",
             Self::Warn { .. } => "warn",
             Self::Fail { .. } => "fail",
         }
@@ -78,25 +110,31 @@ impl Verdict {
     /// The sentence that says what was seen.
     pub fn seen(&self) -> &str {
         match self {
-            Self::Ok(seen) | Self::Warn { seen, .. } | Self::Fail { seen, .. } => seen,
+            Self::Ok(seen)
+            | Self::Inapplicable(seen)
+            | Self::Warn { seen, .. }
+            | Self::Fail { seen, .. } => seen,
         }
     }
 
     /// The advice, where there is any to give.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Self::Ok(_) => None,
+            Self::Ok(_) | Self::Inapplicable(_) => None,
             Self::Warn { hint, .. } | Self::Fail { hint, .. } => Some(hint),
         }
     }
 }
 
-/// A question that can't be put any more, because an earlier one was not answered.
+/// Why a question was not put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("needs {missing}")]
-pub struct Unanswerable {
-    /// What an earlier check would have had to find.
-    pub missing: &'static str,
+pub enum Unanswerable {
+    /// An earlier check would have had to find this.
+    #[error("needs {0}")]
+    Missing(&'static str),
+    /// The deployment has not what the question is about, and need not have it.
+    #[error("{0}")]
+    Inapplicable(&'static str),
 }
 
 /// One line of the report.
@@ -119,15 +157,30 @@ pub struct NotAsked {
     pub why: Unanswerable,
 }
 
+/// One exchange, and the question that it was made for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// [`Check::id`].
+    pub check: &'static str,
+    /// [`Check::part`].
+    pub part: Part,
+    /// What was asked and answered.
+    pub exchange: Exchange,
+}
+
 /// All that a walk found out.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
+    /// The MCP endpoint.
+    pub target: String,
+    /// When the walk began (RFC 3339).
+    pub started: String,
     /// Answers, in the order of asking.
     pub findings: Vec<Finding>,
     /// Questions that could not be asked.
     pub not_asked: Vec<NotAsked>,
     /// Every HTTP exchange that took place, in order.
-    pub exchanges: Vec<Exchange>,
+    pub steps: Vec<Step>,
 }
 
 impl Report {
@@ -136,7 +189,12 @@ impl Report {
         self.not_asked.is_empty() && self.count("fail") == 0
     }
 
-    /// How many findings are `word` (`ok`, `warn`, `fail`).
+    /// The exchanges of a client that does everything right, or those of what must be refused.
+    pub fn steps_of(&self, part: Part) -> Vec<&Step> {
+        self.steps.iter().filter(|step| step.part == part).collect()
+    }
+
+    /// How many findings are `word` (`ok`, `n/a`, `warn`, `fail`).
     pub fn count(&self, word: &str) -> usize {
         self.findings
             .iter()

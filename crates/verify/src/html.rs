@@ -108,6 +108,45 @@ pub(crate) fn forms(page: &str) -> Vec<HtmlForm> {
     found
 }
 
+/// What a page says to its reader: the text of `main`, or else of the body, without scripts, styles and forms' buttons.
+pub(crate) fn text(page: &str) -> String {
+    let inner = ["<main", "<body"]
+        .into_iter()
+        .find_map(|tag| page.split_once(tag))
+        .and_then(|(_, rest)| Some(rest.split_once('>')?.1));
+    let mut out = String::new();
+    let mut hidden: Option<String> = None;
+    for (position, piece) in inner.unwrap_or(page).split('<').enumerate() {
+        let (tag, words) = match position {
+            0 => ("", piece), // before the first tag
+            _ => piece.split_once('>').unwrap_or((piece, "")),
+        };
+        let name = tag
+            .split(|c: char| c.is_ascii_whitespace() || c == '/')
+            .find(|part| !part.is_empty())
+            .unwrap_or_default()
+            .to_ascii_lowercase();
+        let closes = tag.starts_with('/');
+        match &hidden {
+            Some(waiting) if closes && *waiting == name => hidden = None,
+            Some(_) => continue,
+            None if !closes
+                && [
+                    "script", "style", "title", "button", "svg", "head", "footer",
+                ]
+                .contains(&name.as_str()) =>
+            {
+                hidden = Some(name);
+                continue;
+            }
+            None => {}
+        }
+        out.push(' ');
+        out.push_str(&unescaped(words));
+    }
+    out.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// The value of an attribute; an attribute without a value is the empty string.
 fn attribute(attributes: &str, wanted: &str) -> Option<String> {
     let mut rest = attributes.trim_start();
@@ -219,6 +258,16 @@ mod tests {
             Some("accept")
         );
         assert_eq!(form.fields(form.affirmative()).len(), 2);
+    }
+
+    #[test]
+    fn a_page_is_read_without_its_machinery() {
+        let page = "<!doctype html><html><head><title>T</title><style>p{}</style></head><body><header>R</header>\
+            <main class=m><h1>Can&#x27;t go on</h1><p>The client is <b>unknown</b>.</p><script>x<y</script><button>Go</button></main></body></html>";
+        assert_eq!(text(page), "Can't go on The client is unknown .");
+        assert_eq!(text("not found\n"), "not found");
+        assert_eq!(text("<body"), "");
+        assert_eq!(text("<<main><a"), "");
     }
 
     #[test]

@@ -15,18 +15,20 @@ use crate::browser::{Ending, Person};
 use crate::check::Unanswerable;
 use crate::forge::UnverifiedJwt;
 use crate::host::Host;
-use crate::web::{Actor, Answer, Web};
+use crate::web::{Actor, Answer, NoAnswer, Web};
 
 /// What to verify, and with which means.
 pub struct Options {
     /// The MCP endpoint.
     pub url: Url,
-    /// Who logs in; without a user the browser is opened instead.
+    /// Who logs in; without a user one browser window is opened instead.
     pub user: Option<User>,
     /// Somebody else, for the questions that need a second person.
     pub other_user: Option<User>,
     /// As which client.
     pub client: ClientChoice,
+    /// Where the walk serves its document, and where the person's browser comes back to.
+    pub listen: std::net::SocketAddr,
     /// The scope to ask for, instead of what the deployment recommends.
     pub scope: Option<String>,
     /// A scope that the authorization server must not grant.
@@ -35,6 +37,10 @@ pub struct Options {
     pub max_wait: Duration,
     /// Opens a URL in the person's browser.
     pub open_browser: Option<fn(&Url)>,
+    /// Tells the person what the walk is waiting for.
+    pub tell: fn(&str),
+    /// The time at which the walk begins (RFC 3339), for the report.
+    pub started: String,
     /// The HTTP client: its rules and trusted roots are the caller's choice.
     pub web: net::egress::client::Client,
     /// Seconds since 1970.
@@ -53,8 +59,9 @@ pub struct User {
 /// How the client is known to the authorization server.
 #[derive(Clone)]
 pub enum ClientChoice {
-    /// By a metadata document that the walk serves itself on this address.
-    OwnDocument(std::net::SocketAddr),
+    /// By a metadata document that the walk serves itself; by dynamic registration where the authorization server does not
+    /// take that.
+    Automatic,
     /// By a metadata document that somebody serves; it must list a loopback redirect URI.
     Document(Url),
     /// By registration beforehand.
@@ -108,19 +115,40 @@ pub(crate) struct ClientSeen {
     pub(crate) redirect_uri: Url,
 }
 
+/// A client that was registered dynamically (RFC 7591), with what ends it again (RFC 7592).
+#[derive(Clone)]
+pub(crate) struct Registration {
+    pub(crate) client: ClientSeen,
+    pub(crate) answer: Answer,
+    pub(crate) management: Option<(Url, String)>,
+}
+
+/// An authorization response.
+#[derive(Debug, Clone)]
+pub(crate) struct ResponseSeen {
+    /// RFC 9207 §2.
+    pub(crate) iss: Option<String>,
+}
+
 /// What a successful token request gave.
 #[derive(Clone)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
     pub(crate) id: Option<String>,
     pub(crate) refresh: Option<String>,
+    /// The granted scope; if the answer does not name it, the one that was asked for (RFC 6749 §5.1).
+    pub(crate) scope: Option<String>,
     pub(crate) jwt: Option<UnverifiedJwt>,
 }
 
 /// An authorization code and what belongs to it.
 pub(crate) struct Code {
-    pub(crate) code: String,
+    pub(crate) text: String,
     pub(crate) verifier: CodeVerifier,
+    /// The scope that was asked for.
+    pub(crate) scope: Option<String>,
+    /// `iss` of the authorization response (RFC 9207).
+    pub(crate) iss: Option<String>,
 }
 
 /// Departures from a proper authorization request.
@@ -147,13 +175,23 @@ pub struct Session {
     pub(crate) web: Web,
     pub(crate) person: Person,
     pub(crate) host: Option<Host>,
+    /// Whether the endpoint answers without a token.
+    pub(crate) open: bool,
     pub(crate) challenge_scope: Option<String>,
-    pub(crate) metadata_url: Option<Url>,
+    /// Where the challenge says that the metadata is.
+    pub(crate) metadata_urls: Vec<Url>,
     pub(crate) resource: Option<ResourceSeen>,
     pub(crate) server: Option<ServerSeen>,
     pub(crate) jwks: Option<Value>,
     pub(crate) client: Option<ClientSeen>,
+    pub(crate) registration: Option<Registration>,
     pub(crate) code: Option<Code>,
+    /// A code that came while it was tried out how the client is known.
+    pub(crate) early_code: Option<Code>,
+    /// Whether a proper request leads to a login page that only a person can fill in.
+    pub(crate) needs_person: bool,
+    /// The response that brought the code, as far as `iss` goes.
+    pub(crate) response: Option<ResponseSeen>,
     pub(crate) tokens: Option<Tokens>,
     /// Whether the gateway speaks the stateless era with the token that was obtained.
     pub(crate) stateless: Option<bool>,
@@ -180,7 +218,7 @@ impl std::fmt::Debug for User {
 impl std::fmt::Debug for ClientChoice {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::OwnDocument(address) => write!(f, "OwnDocument({address})"),
+            Self::Automatic => f.write_str("Automatic"),
             Self::Document(url) => write!(f, "Document({url})"),
             Self::Registered { client_id, .. } => write!(f, "Registered({client_id})"),
         }
@@ -214,13 +252,18 @@ impl Session {
             person: Person::new(user),
             options,
             host: None,
+            open: false,
             challenge_scope: None,
-            metadata_url: None,
+            metadata_urls: Vec::new(),
             resource: None,
             server: None,
             jwks: None,
             client: None,
+            registration: None,
             code: None,
+            early_code: None,
+            needs_person: false,
+            response: None,
             tokens: None,
             stateless: None,
             legacy_id: None,
@@ -228,33 +271,48 @@ impl Session {
     }
 
     pub(crate) fn resource(&self) -> Result<&ResourceSeen, Unanswerable> {
-        self.resource.as_ref().ok_or(Unanswerable {
-            missing: "the protected resource metadata",
-        })
+        self.resource
+            .as_ref()
+            .ok_or(Unanswerable::Missing("the protected resource metadata"))
     }
 
     pub(crate) fn server(&self) -> Result<&ServerSeen, Unanswerable> {
-        self.server.as_ref().ok_or(Unanswerable {
-            missing: "the authorization server metadata",
-        })
+        self.server
+            .as_ref()
+            .ok_or(Unanswerable::Missing("the authorization server metadata"))
     }
 
     pub(crate) fn client(&self) -> Result<&ClientSeen, Unanswerable> {
-        self.client.as_ref().ok_or(Unanswerable {
-            missing: "a client",
-        })
+        self.client
+            .as_ref()
+            .ok_or(Unanswerable::Missing("a client"))
     }
 
     pub(crate) fn tokens(&self) -> Result<&Tokens, Unanswerable> {
-        self.tokens.as_ref().ok_or(Unanswerable {
-            missing: "an access token",
-        })
+        self.tokens
+            .as_ref()
+            .ok_or(Unanswerable::Missing("an access token"))
+    }
+
+    /// Whether the client is known by something else than a dynamic registration.
+    pub(crate) fn registration_is_not_used(&self) -> bool {
+        let registered = self.registration.as_ref().map(|one| &one.client.client_id);
+        registered.is_none() || registered != self.client.as_ref().map(|one| &one.client_id)
+    }
+
+    /// The token to call the MCP endpoint with; none where it asks for none.
+    pub(crate) fn bearer(&self) -> Result<Option<String>, Unanswerable> {
+        if self.open {
+            return Ok(None);
+        }
+        Ok(Some(self.tokens()?.access.clone()))
     }
 
     pub(crate) fn jwt(&self) -> Result<&UnverifiedJwt, Unanswerable> {
-        self.tokens()?.jwt.as_ref().ok_or(Unanswerable {
-            missing: "an access token that is a JWT",
-        })
+        self.tokens()?
+            .jwt
+            .as_ref()
+            .ok_or(Unanswerable::Inapplicable("access tokens are opaque here"))
     }
 
     /// The scope to ask for: the caller's, the challenge's, the metadata's, or none (CL-12).
@@ -312,8 +370,8 @@ impl Session {
         Ok((url, verifier, state))
     }
 
-    /// Sends the person through an authorization request.
-    pub(crate) async fn authorize(
+    /// Sends an authorization request over HTTP, as a scripted browser: it logs in only where there is a user.
+    pub(crate) async fn probe(
         &mut self,
         variation: Variation<'_>,
     ) -> Result<(Ending, CodeVerifier, String), Unanswerable> {
@@ -322,29 +380,59 @@ impl Session {
             .redirect_uri
             .unwrap_or(&self.client()?.redirect_uri)
             .clone();
-        let ending = match (&self.person.user, self.options.open_browser, &self.host) {
-            (None, Some(open), Some(host)) => {
-                open(&url);
-                match host.callback(Duration::from_mins(5)).await {
-                    Some(parameters) => Ending::Redirected(parameters),
-                    None => Ending::Broken("nobody came back from the browser".to_owned()),
-                }
-            }
-            _ => self.person.authorize(&self.web, &url, &redirect_uri).await,
-        };
+        let ending = self.person.authorize(&self.web, &url, &redirect_uri).await;
         Ok((ending, verifier, state))
     }
 
-    /// A fresh authorization code.
+    /// A fresh authorization code: over HTTP where there is a user, in the one browser window otherwise.
     pub(crate) async fn fresh_code(&mut self, variation: Variation<'_>) -> Result<Code, NoCode> {
-        let (ending, verifier, state) = self.authorize(variation).await?;
-        let Some(code) = ending.parameter("code").map(str::to_owned) else {
-            return Err(NoCode::Ended(Box::new(ending)));
+        let person = match (self.options.open_browser, &self.host) {
+            (Some(open), Some(host)) if self.needs_person => {
+                let (url, verifier, state) = self.authorization_request(variation)?;
+                let ending = host.person(&url, open, self.options.tell).await;
+                Some((ending, verifier, state))
+            }
+            _ => None,
         };
-        if ending.parameter("state") != Some(state.as_str()) {
-            return Err(NoCode::StateChanged);
+        let (ending, verifier, state) = match person {
+            Some(ended) => ended,
+            None => self.probe(variation).await?,
+        };
+        let scope = variation.scope.map(str::to_owned).or_else(|| self.scope());
+        code_of(ending, verifier, &state, scope)
+    }
+
+    /// Tries the proper request for the first time, and returns the page with which the client is refused. A code that comes
+    /// of it is kept for the check that asks for one.
+    pub(crate) async fn try_client(&mut self) -> Result<Option<Ending>, Unanswerable> {
+        let (ending, verifier, state) = self.probe(Variation::default()).await?;
+        match ending {
+            Ending::AskedToLogin => self.needs_person = true,
+            Ending::Redirected(_) if ending.parameter("code").is_some() => {
+                self.early_code = code_of(ending, verifier, &state, self.scope()).ok();
+            }
+            Ending::Redirected(_) | Ending::AskedElsewhere(_) | Ending::TooManySteps => {}
+            Ending::Page(_) | Ending::Broken(_) => return Ok(Some(ending)),
         }
-        Ok(Code { code, verifier })
+        Ok(None)
+    }
+
+    /// Takes back what the walk left: a registration, and the browser's page.
+    pub(crate) async fn end(&mut self) {
+        if let Some((url, token)) = self.registration.take().and_then(|one| one.management) {
+            let ends = (Actor::Client, Actor::AuthorizationServer);
+            let mut request = Request::new(Bytes::new());
+            *request.method_mut() = Method::DELETE;
+            if let Ok(value) = HeaderValue::from_str(&format!("Bearer {token}")) {
+                request.headers_mut().insert("authorization", value);
+            }
+            if let Err(error) = self.web.send(ends, "(registration)", &url, request).await {
+                tracing::debug!(%error, "the registration was not deleted");
+            }
+        }
+        if let Some(host) = &self.host {
+            host.dismiss().await;
+        }
     }
 
     /// A token request; `changes` replace or (with an empty value) remove parameters.
@@ -353,7 +441,7 @@ impl Session {
         about: &str,
         fields: &[(&str, &str)],
         changes: &[(&str, &str)],
-    ) -> Result<Result<Answer, String>, Unanswerable> {
+    ) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
         let client = self.client()?.clone();
         let endpoint = self.server()?.token_endpoint.clone();
         let mut form: Vec<(&str, &str)> = fields.to_vec();
@@ -375,8 +463,7 @@ impl Session {
                 &endpoint,
                 &form,
             )
-            .await
-            .map_err(|error| error.to_string()))
+            .await)
     }
 
     /// Redeems a code.
@@ -384,12 +471,12 @@ impl Session {
         &self,
         code: &Code,
         changes: &[(&str, &str)],
-    ) -> Result<Result<Answer, String>, Unanswerable> {
+    ) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
         let redirect_uri = self.client()?.redirect_uri.clone();
         let resource = self.resource()?.resource.clone();
         let fields = [
             ("grant_type", "authorization_code"),
-            ("code", code.code.as_str()),
+            ("code", code.text.as_str()),
             ("redirect_uri", redirect_uri.as_str()),
             ("code_verifier", code.verifier.as_str()),
             ("resource", resource.as_str()),
@@ -398,9 +485,13 @@ impl Session {
             .await
     }
 
-    /// Reads a token response.
-    pub(crate) fn read_tokens(answer: &Answer) -> Option<Tokens> {
-        let body = answer.json()?;
+    /// Reads a token response to a request for this scope.
+    pub(crate) fn read_tokens(answer: &Answer, asked: Option<&str>) -> Option<Tokens> {
+        let body = answer
+            .status
+            .is_success()
+            .then(|| answer.json())
+            .flatten()?;
         let text = |name: &str| Some(body.get(name)?.as_str()?.to_owned());
         let access = text("access_token")?;
         Some(Tokens {
@@ -408,6 +499,7 @@ impl Session {
             access,
             id: text("id_token"),
             refresh: text("refresh_token"),
+            scope: text("scope").or_else(|| asked.map(str::to_owned)),
         })
     }
 
@@ -418,7 +510,7 @@ impl Session {
         token: Option<&str>,
         message: &Value,
         headers: &[(&str, &str)],
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, NoAnswer> {
         let url = self.options.url.clone();
         self.mcp_at(&url, about, token, message, headers).await
     }
@@ -431,7 +523,7 @@ impl Session {
         token: Option<&str>,
         message: &Value,
         headers: &[(&str, &str)],
-    ) -> Result<Answer, String> {
+    ) -> Result<Answer, NoAnswer> {
         let mut request = Request::new(Bytes::from(message.to_string()));
         *request.method_mut() = Method::POST;
         let map = request.headers_mut();
@@ -456,8 +548,28 @@ impl Session {
         self.web
             .send((Actor::Client, Actor::Gateway), about, url, request)
             .await
-            .map_err(|error| error.to_string())
     }
+}
+
+/// The code in a response with the `state` that was sent.
+fn code_of(
+    ending: Ending,
+    verifier: CodeVerifier,
+    state: &str,
+    scope: Option<String>,
+) -> Result<Code, NoCode> {
+    let Some(code) = ending.parameter("code").map(str::to_owned) else {
+        return Err(NoCode::Ended(Box::new(ending)));
+    };
+    if ending.parameter("state") != Some(state) {
+        return Err(NoCode::StateChanged);
+    }
+    Ok(Code {
+        text: code,
+        verifier,
+        scope,
+        iss: ending.parameter("iss").map(str::to_owned),
+    })
 }
 
 /// The JSON-RPC response in an answer, whether it is JSON or the last event of a stream.
@@ -494,8 +606,6 @@ pub(crate) fn fresh_text() -> Result<String, Unanswerable> {
 
 fn random() -> Result<[u8; 32], Unanswerable> {
     let mut bytes = [0; 32];
-    rand::fill(&mut bytes).map_err(|_| Unanswerable {
-        missing: "random numbers",
-    })?;
+    rand::fill(&mut bytes).map_err(|_| Unanswerable::Missing("random numbers"))?;
     Ok(bytes)
 }

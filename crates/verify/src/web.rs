@@ -9,6 +9,8 @@ use net::egress::client::{Client, FetchError, Fetched, Limits};
 use parking_lot::Mutex;
 use url::Url;
 
+use crate::html;
+
 /// Who takes part in the flow, as drawn in the diagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Actor {
@@ -117,8 +119,79 @@ impl Answer {
 
     /// The `error` member of an OAuth error body.
     pub(crate) fn oauth_error(&self) -> Option<String> {
-        Some(self.json()?.get("error")?.as_str()?.to_owned())
+        Some(plain(self.json()?.get("error")?.as_str()?))
     }
+
+    /// The words with which an answer explains itself: `error_description` or `error` of JSON, the text of a page.
+    pub(crate) fn words(&self) -> Option<String> {
+        let words = match self.json() {
+            Some(body) => {
+                let text = |name: &str| body.get(name)?.as_str();
+                match (text("error"), text("error_description")) {
+                    (Some(error), Some(description)) => format!("{error}, {description}"),
+                    (Some(only), None) | (None, Some(only)) => only.to_owned(),
+                    (None, None) => return None,
+                }
+            }
+            None => html::text(&String::from_utf8_lossy(&self.body)),
+        };
+        Some(plain(&words)).filter(|words| !words.is_empty())
+    }
+
+    /// The status and [`words`](Self::words), in one phrase.
+    pub(crate) fn described(&self) -> String {
+        match self.words() {
+            Some(words) => format!("{} “{words}”", self.status),
+            None => self.status.to_string(),
+        }
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub(crate) struct NoAnswer(pub(crate) FetchError);
+
+impl NoAnswer {
+    /// Whether the certificate is one that nothing here vouches for.
+    pub(crate) fn is_untrusted_certificate(&self) -> bool {
+        matches!(&self.0, FetchError::Connect(error) if error.is_untrusted_certificate())
+    }
+}
+
+/// The error and its causes: the last one is usually the one that helps.
+impl std::fmt::Display for NoAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut said = self.0.to_string();
+        f.write_str(&said)?;
+        let mut next = std::error::Error::source(&self.0);
+        while let Some(cause) = next {
+            let text = cause.to_string();
+            if !said.contains(&text) {
+                write!(f, ": {text}")?;
+                said = text;
+            }
+            next = cause.source();
+        }
+        Ok(())
+    }
+}
+
+/// What a stranger wrote, fit for a line on a terminal: no control or direction characters, at most 300 bytes.
+pub(crate) fn plain(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut out = String::new();
+    for c in words.chars().filter(|c| !hidden(*c)) {
+        if out.len() + c.len_utf8() > 300 {
+            out.push('…');
+            break;
+        }
+        out.push(c);
+    }
+    out
 }
 
 /// Bounds for every exchange: large enough for a tool list, small enough to end.
@@ -148,10 +221,11 @@ impl Web {
         about: &str,
         url: &Url,
         request: Request<Bytes>,
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<Answer, NoAnswer> {
         let line = format!("{} {} {about}", request.method(), url.path());
         let place = self.record.begin(ends, line.trim_end().to_owned());
         let outcome = self.client.fetch(url, request, LIMITS).await;
+        let outcome = outcome.map_err(NoAnswer);
         let answer = match &outcome {
             Ok(fetched) => described(fetched),
             Err(error) => error.to_string(),
@@ -171,7 +245,7 @@ impl Web {
         ends: (Actor, Actor),
         about: &str,
         url: &Url,
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<Answer, NoAnswer> {
         let mut request = Request::new(Bytes::new());
         request.headers_mut().insert(
             http::header::ACCEPT,
@@ -187,7 +261,7 @@ impl Web {
         about: &str,
         url: &Url,
         fields: &[(&str, &str)],
-    ) -> Result<Answer, FetchError> {
+    ) -> Result<Answer, NoAnswer> {
         let body = oauth::form::encode(fields.iter().copied());
         let mut request = Request::new(Bytes::from(body));
         *request.method_mut() = Method::POST;
@@ -200,6 +274,23 @@ impl Web {
             http::header::ACCEPT,
             http::HeaderValue::from_static("application/json"),
         );
+        self.send(ends, about, url, request).await
+    }
+
+    /// A POST of a JSON object.
+    pub(crate) async fn post_json(
+        &self,
+        ends: (Actor, Actor),
+        about: &str,
+        url: &Url,
+        body: &serde_json::Value,
+    ) -> Result<Answer, NoAnswer> {
+        let mut request = Request::new(Bytes::from(body.to_string()));
+        *request.method_mut() = Method::POST;
+        let json = http::HeaderValue::from_static("application/json");
+        let headers = request.headers_mut();
+        headers.insert(http::header::CONTENT_TYPE, json.clone());
+        headers.insert(http::header::ACCEPT, json);
         self.send(ends, about, url, request).await
     }
 }

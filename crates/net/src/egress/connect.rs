@@ -71,6 +71,21 @@ pub enum ConnectError {
     TimedOut,
 }
 
+impl ConnectError {
+    /// Whether the handshake failed because nothing vouches for the certificate: its issuer is unknown here.
+    pub fn is_untrusted_certificate(&self) -> bool {
+        use rustls::{CertificateError, Error};
+        let Self::Tls(error) = self else {
+            return false;
+        };
+        let cause = error.get_ref().and_then(|inner| inner.downcast_ref());
+        matches!(
+            cause,
+            Some(Error::InvalidCertificate(CertificateError::UnknownIssuer))
+        )
+    }
+}
+
 /// Makes connections; shared by everything that dials.
 pub struct Connector {
     resolver: Arc<dyn Resolver>,

@@ -1,7 +1,7 @@
 //! `sekisho verify`: walks the authorization flow of a deployment as an outsider and reports.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,27 +13,19 @@ use net::egress::client::Client;
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::resolve::{HostMap, Resolver, SystemResolver};
 use net::egress::rules::Rules;
-use verify::check::Report;
+use verify::check::{Part, Step};
 use verify::report;
 use verify::session::{ClientChoice, Options, User};
 
 use crate::cli::Verify;
 use crate::commands::AlreadySaid;
+use crate::telemetry::moment;
 use crate::{commands, files, talk};
 
 /// Runs `sekisho verify URL`.
 pub(crate) fn run(options: Verify) -> anyhow::Result<()> {
-    let Verify { json, diagram, .. } = &options;
-    let (json, diagram) = (*json, diagram.clone());
-    let draw = match diagram
-        .as_deref()
-        .map(|path| (path, path.extension().and_then(|ending| ending.to_str())))
-    {
-        None => None,
-        Some((path, Some("svg"))) => Some((path, report::svg::render as fn(&Report) -> String)),
-        Some((path, Some("mmd"))) => Some((path, report::mermaid::render as fn(&Report) -> String)),
-        Some((path, _)) => bail!("`{}` ends neither in .svg nor in .mmd", path.display()),
-    };
+    let (json, junit) = (options.json, options.junit.clone());
+    let diagram = options.diagram.clone().map(Diagram::named).transpose()?;
     let walk = options_of(options)?;
     let report = commands::runtime()?.block_on(verify::walk(walk, |finding| {
         if !json {
@@ -45,14 +37,49 @@ pub(crate) fn run(options: Verify) -> anyhow::Result<()> {
     } else {
         talk::data(&format!("{}\n", report::text::summary(&report)));
     }
-    if let Some((path, render)) = draw {
-        files::replace(path, &render(&report))?;
-        talk::say(format_args!("wrote {}", path.display()));
+    if let Some(path) = junit {
+        write(&path, &report::junit::render(&report))?;
+    }
+    if let Some(diagram) = diagram {
+        let draw = |part| (diagram.render)(&report.steps_of(part));
+        write(&diagram.flow, &draw(Part::Flow))?;
+        write(&diagram.denials, &draw(Part::Denial))?;
     }
     if report.passed() {
         Ok(())
     } else {
         Err(AlreadySaid.into())
+    }
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    files::replace(path, text)?;
+    talk::say(format_args!("wrote {}", path.display()));
+    Ok(())
+}
+
+/// Where the sequence is drawn: the flow in one file, and what must be refused in another beside it.
+struct Diagram {
+    flow: PathBuf,
+    denials: PathBuf,
+    render: fn(&[&Step]) -> String,
+}
+
+impl Diagram {
+    /// The format goes by the ending of the name.
+    fn named(flow: PathBuf) -> anyhow::Result<Self> {
+        let ending = flow.extension().and_then(|ending| ending.to_str());
+        let (ending, render) = match ending {
+            Some("svg") => ("svg", report::svg::render as fn(&[&Step]) -> String),
+            Some("mmd") => ("mmd", report::mermaid::render as fn(&[&Step]) -> String),
+            _ => bail!("`{}` ends neither in .svg nor in .mmd", flow.display()),
+        };
+        let denials = flow.with_extension(format!("denials.{ending}"));
+        Ok(Self {
+            flow,
+            denials,
+            render,
+        })
     }
 }
 
@@ -65,7 +92,7 @@ fn options_of(options: Verify) -> anyhow::Result<Options> {
         .map(commands::password_from)
         .transpose()?;
     let client = match (options.client_id, options.redirect_uri) {
-        (None, _) => ClientChoice::OwnDocument(options.listen),
+        (None, _) => ClientChoice::Automatic,
         (Some(client_id), Some(redirect_uri)) => ClientChoice::Registered {
             client_id,
             secret,
@@ -82,10 +109,13 @@ fn options_of(options: Verify) -> anyhow::Result<Options> {
         user: first,
         other_user,
         client,
+        listen: options.listen,
         scope: options.scope,
         refused_scope: options.refused_scope,
         max_wait: Duration::from_secs(options.max_wait),
         open_browser: Some(open_browser),
+        tell: |words| talk::say(words),
+        started: moment::rfc3339(SystemClock.now()),
         web: web(&options.ca_file, options.resolve)?,
         now: || SystemClock.now().seconds(),
     })
@@ -102,10 +132,7 @@ fn user(name: Option<String>, password_file: Option<&Path>) -> anyhow::Result<Op
 }
 
 /// The HTTP client of the walk: whoever runs it may call any address.
-fn web(
-    ca_files: &[std::path::PathBuf],
-    hosts: Vec<(String, SocketAddr)>,
-) -> anyhow::Result<Client> {
+fn web(ca_files: &[PathBuf], hosts: Vec<(String, SocketAddr)>) -> anyhow::Result<Client> {
     let mut roots = ExtraRoots::default();
     for path in ca_files {
         let pem = files::read_text(path)?;

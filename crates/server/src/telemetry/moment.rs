@@ -17,6 +17,13 @@ impl FormatTime for Moments {
     }
 }
 
+/// A moment as text, with milliseconds and in UTC.
+pub(crate) fn rfc3339(moment: Timestamp) -> String {
+    let mut text = String::with_capacity(24);
+    push(&mut text, moment);
+    text
+}
+
 const DAY: i64 = 86_400_000;
 
 /// Appends `2026-11-23T00:40:58.123Z`.

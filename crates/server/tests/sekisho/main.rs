@@ -22,4 +22,8 @@ mod story_tls;
 #[cfg(test)]
 mod story_verify;
 #[cfg(test)]
+mod story_verify_denials;
+#[cfg(test)]
 mod story_verify_discovery;
+#[cfg(test)]
+mod story_verify_person;

@@ -135,7 +135,7 @@ fn a_gateway_that_skips_the_audience_is_found_out() {
     );
     let (ended, report) = report_on(&endpoint, &[]);
     assert_eq!(ended.status.code(), Some(1), "{ended}");
-    assert_eq!(outcome(&report, "denial.wrong-audience"), "fail");
+    assert_eq!(outcome(&report, "denial.id-token"), "fail");
     let findings = report["findings"].as_array().unwrap();
     let failed: Vec<&str> = findings
         .iter()

@@ -4,7 +4,8 @@ use url::Url;
 
 use crate::browser::Ending;
 use crate::check::{Unanswerable, Verdict};
-use crate::session::{Challenge, Code, NoCode, Session, Variation};
+use crate::session::{Challenge, Code, NoCode, ResponseSeen, Session, Variation};
+use crate::web::plain;
 
 /// A request without a challenge gives no code.
 pub(super) async fn missing_pkce(session: &mut Session) -> Result<Verdict, Unanswerable> {
@@ -29,7 +30,8 @@ async fn refused_without_pkce(
     variation: Variation<'_>,
     how: &str,
 ) -> Result<Verdict, Unanswerable> {
-    let (ending, _, _) = session.authorize(variation).await?;
+    proper_request_works(session)?;
+    let (ending, _, _) = session.probe(variation).await?;
     Ok(match ending.parameter("code") {
         Some(_) => Verdict::fail(
             format!("a request {how} got a code: PKCE is not enforced"),
@@ -43,26 +45,31 @@ async fn refused_without_pkce(
 pub(super) async fn unregistered_redirect(session: &mut Session) -> Result<Verdict, Unanswerable> {
     let registered = session.client()?.redirect_uri.clone();
     let Ok(foreign) = Url::parse("https://attacker.example/callback") else {
-        return Err(Unanswerable {
-            missing: "a foreign redirect URI",
-        });
+        return Err(Unanswerable::Missing("a foreign redirect URI"));
     };
     let mut other_path = registered;
     other_path.set_path("/somewhere/else");
+    proper_request_works(session)?;
+    let mut refusals = Vec::new();
     for uri in [foreign, other_path] {
         let variation = Variation {
             redirect_uri: Some(&uri),
             ..Variation::default()
         };
-        let (ending, _, _) = session.authorize(variation).await?;
+        let (ending, _, _) = session.probe(variation).await?;
         if let Ending::Redirected(_) = ending {
             return Ok(Verdict::fail(
                 format!("the browser was sent to {uri}, which the client did not register"),
                 "show an error page instead; compare redirect URIs exactly (loopback ports excepted)",
             ));
         }
+        refusals.push(refused(&ending, &format!("a request with {uri}")));
     }
-    Ok(Verdict::ok("an error page, and no redirect"))
+    let doubtful = |verdict: &Verdict| !matches!(verdict, Verdict::Ok(_));
+    Ok(match refusals.iter().position(doubtful) {
+        Some(place) => refusals.swap_remove(place),
+        None => Verdict::ok("an error page, and no redirect"),
+    })
 }
 
 /// A scope that nobody may have is refused, or at least not granted.
@@ -72,31 +79,47 @@ pub(super) async fn refused_scope(session: &mut Session) -> Result<Verdict, Unan
         scope: Some(&scope),
         ..Variation::default()
     };
-    let code = match session.fresh_code(variation).await {
-        Ok(code) => code,
-        Err(NoCode::Unanswerable(missing)) => return Err(missing),
-        Err(NoCode::StateChanged) => {
-            return Ok(Verdict::fail(
-                "`state` came back changed",
-                "return it byte for byte",
+    proper_request_works(session)?;
+    let (ending, verifier, _) = session.probe(variation).await?;
+    let Some(code) = ending.parameter("code") else {
+        return Ok(refused(&ending, &format!("a request for `{scope}`")));
+    };
+    let code = Code {
+        text: code.to_owned(),
+        verifier,
+        scope: Some(scope.clone()),
+        iss: None,
+    };
+    let answer = match session.redeem(&code, &[]).await? {
+        Ok(answer) => answer,
+        Err(error) => {
+            return Ok(Verdict::warn(
+                format!("a code for `{scope}` was given, and its exchange got no answer: {error}"),
+                "refuse it with `invalid_scope`",
             ));
         }
-        Err(NoCode::Ended(ending)) => {
-            return Ok(refused(&ending, &format!("a request for `{scope}`")));
-        }
     };
-    let granted = match session.redeem(&code, &[]).await? {
-        Ok(answer) => answer
-            .json()
-            .and_then(|body| Some(body.get("scope")?.as_str()?.to_owned())),
-        Err(_) => None,
-    };
+    let granted = Session::read_tokens(&answer, code.scope.as_deref()).map(|tokens| tokens.scope);
     Ok(match granted {
-        Some(granted) if granted.split(' ').any(|one| one == scope) => Verdict::fail(
-            format!("`{scope}` was granted"),
-            "an unknown scope is `invalid_scope`, or left out of the grant",
+        None => Verdict::warn(
+            format!(
+                "`{scope}` is refused as late as the token endpoint: {}",
+                answer.described()
+            ),
+            "`invalid_scope` at the authorization endpoint tells the client what is wrong",
         ),
-        _ => Verdict::warn(
+        Some(granted)
+            if granted
+                .iter()
+                .flat_map(|text| text.split(' '))
+                .any(|one| one == scope) =>
+        {
+            Verdict::fail(
+                format!("`{scope}` was granted"),
+                "an unknown scope is `invalid_scope`, or left out of the grant and of `scope` in the answer",
+            )
+        }
+        Some(_) => Verdict::warn(
             format!("`{scope}` was left out of the grant without an error"),
             "`invalid_scope` tells the client what is wrong",
         ),
@@ -105,8 +128,15 @@ pub(super) async fn refused_scope(session: &mut Session) -> Result<Verdict, Unan
 
 /// Login, consent, and back to the client with a code.
 pub(super) async fn code(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    Ok(match session.fresh_code(Variation::default()).await {
+    let code = match session.early_code.take() {
+        Some(code) => Ok(code),
+        None => session.fresh_code(Variation::default()).await,
+    };
+    Ok(match code {
         Ok(code) => {
+            session.response = Some(ResponseSeen {
+                iss: code.iss.clone(),
+            });
             session.code = Some(code);
             Verdict::ok("a code, and `state` unchanged")
         }
@@ -125,7 +155,7 @@ pub(super) async fn code(session: &mut Session) -> Result<Verdict, Unanswerable>
             )
         }
         Err(NoCode::Ended(ending)) => Verdict::fail(
-            format!("no code: {}{}", ending.described(), explained(&ending)),
+            format!("no code: {}", ending.described()),
             "read the page or the error description; the password, the client or the scope may be wrong",
         ),
     })
@@ -137,36 +167,33 @@ pub(super) async fn iss(session: &mut Session) -> Result<Verdict, Unanswerable> 
     let promised = session
         .server()?
         .says("authorization_response_iss_parameter_supported");
+    let response = session
+        .response
+        .clone()
+        .ok_or(Unanswerable::Missing("an authorization response"))?;
     let scope = session.options.refused_scope.clone();
+    let (ending, _, _) = session
+        .probe(Variation {
+            scope: Some(&scope),
+            ..Variation::default()
+        })
+        .await?;
+    let mut seen = vec![("the response", response.iss)];
+    if ending.parameter("error").is_some() {
+        let iss = ending.parameter("iss").map(str::to_owned);
+        seen.push(("the error response", iss));
+    }
     let mut absent = Vec::new();
-    for (what, scope) in [
-        ("the response", None),
-        ("the error response", Some(scope.as_str())),
-    ] {
-        let (ending, verifier, _) = session
-            .authorize(Variation {
-                scope,
-                ..Variation::default()
-            })
-            .await?;
-        if !matches!(ending, Ending::Redirected(_)) {
-            continue;
-        }
-        match ending.parameter("iss") {
+    for (what, iss) in seen {
+        match iss {
             Some(iss) if iss == issuer => {}
             Some(iss) => {
                 return Ok(Verdict::fail(
-                    format!("{what} has `iss={iss}`, the issuer is {issuer}"),
+                    format!("{what} has `iss={}`, the issuer is {issuer}", plain(&iss)),
                     "clients compare without normalization and must refuse",
                 ));
             }
             None => absent.push(what),
-        }
-        if let Some(code) = ending.parameter("code") {
-            session.code = Some(Code {
-                code: code.to_owned(),
-                verifier,
-            });
         }
     }
     Ok(match (absent.as_slice(), promised) {
@@ -185,12 +212,29 @@ pub(super) async fn iss(session: &mut Session) -> Result<Verdict, Unanswerable> 
     })
 }
 
-/// A refusal before or after the redirect URI was trusted.
+/// What must be refused proves something only where a proper request is not.
+fn proper_request_works(session: &Session) -> Result<(), Unanswerable> {
+    if session.code.is_some() || session.tokens.is_some() {
+        return Ok(());
+    }
+    Err(Unanswerable::Missing(
+        "an authorization that succeeds, to compare with",
+    ))
+}
+
+/// A refusal before or after the redirect URI was trusted: an error in a redirect, or a page that says so with its status.
 fn refused(ending: &Ending, what: &str) -> Verdict {
     match ending {
-        Ending::Redirected(_) | Ending::Page(_) => {
+        Ending::Redirected(_) if ending.parameter("error").is_some() => {
             Verdict::ok(format!("{what} is refused: {}", ending.described()))
         }
+        Ending::Page(answer) if answer.status.is_client_error() => {
+            Verdict::ok(format!("{what} is refused: {}", ending.described()))
+        }
+        Ending::Redirected(_) | Ending::Page(_) => Verdict::warn(
+            format!("{what} ended with {}", ending.described()),
+            "refuse it with an OAuth error, or with a page and a status that say so",
+        ),
         Ending::AskedToLogin
         | Ending::AskedElsewhere(_)
         | Ending::TooManySteps
@@ -201,13 +245,5 @@ fn refused(ending: &Ending, what: &str) -> Verdict {
             ),
             "give a user, so that the walk can see whether a code comes out",
         ),
-    }
-}
-
-/// The server's own words about an error.
-fn explained(ending: &Ending) -> String {
-    match ending.parameter("error_description") {
-        Some(description) => format!(" ({description})"),
-        None => String::new(),
     }
 }

@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::browser::Person;
+use crate::browser::{Ending, Person};
 use crate::check::{Unanswerable, Verdict};
 use crate::checks::token::audience_of;
 use crate::checks::transport::{self, reason};
 use crate::forge::{StrangersKey, public_key_pem};
-use crate::session::{Session, Variation, fresh_text, message_of};
-use crate::web::Answer;
+use crate::session::{NoCode, Session, Tokens, Variation, fresh_text, message_of};
+use crate::web::{Answer, NoAnswer, plain};
 
 /// Leeway for clocks that a gateway may grant (SEC-41), and a little more.
 const LEEWAY: i64 = 65;
@@ -20,19 +20,42 @@ async fn must_refuse(
     what: &str,
     hint: &str,
 ) -> Result<Verdict, Unanswerable> {
-    Ok(match list(session, token, &[]).await? {
-        Err(error) => Verdict::fail(format!("{what} got no answer: {error}"), "refuse with 401"),
+    good_token_works(session).await?;
+    Ok(match list(session, Some(token), &[]).await? {
+        Err(error) => no_answer(what, &error, "refuse with 401"),
         Ok(answer) => judged(&answer, 401, what, hint),
     })
+}
+
+/// The positive control: the same request with the token that was given for it is answered, at this very moment. Where it is
+/// not, a refusal proves nothing.
+async fn good_token_works(session: &Session) -> Result<(), Unanswerable> {
+    let token = session.bearer()?;
+    match list(session, token.as_deref(), &[]).await? {
+        Ok(answer) if is_answered(&answer) => Ok(()),
+        _ => Err(Unanswerable::Missing(
+            "a `tools/list` that is answered, to compare with",
+        )),
+    }
+}
+
+/// Whether a request succeeded: with a result, and no error.
+fn is_answered(answer: &Answer) -> bool {
+    answer.status.is_success()
+        && message_of(answer).is_some_and(|message| message.get("result").is_some())
+}
+
+/// A request that is neither granted nor refused.
+fn no_answer(what: &str, error: &NoAnswer, hint: &str) -> Verdict {
+    Verdict::fail(format!("{what} got no answer: {error}"), hint)
 }
 
 /// A `tools/list` in the era that works.
 async fn list(
     session: &Session,
-    token: &str,
+    token: Option<&str>,
     more: &[(&str, &str)],
-) -> Result<Result<Answer, String>, Unanswerable> {
-    session.tokens()?;
+) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
     let (message, headers) = if session.stateless == Some(true) {
         transport::stateless_request("tools/list", json!({}))
     } else {
@@ -49,9 +72,7 @@ async fn list(
         .collect();
     all.retain(|(name, _)| !more.iter().any(|(other, _)| other == name));
     all.extend(more);
-    Ok(session
-        .mcp("(tools/list)", Some(token), &message, &all)
-        .await)
+    Ok(session.mcp("(tools/list)", token, &message, &all).await)
 }
 
 /// Whether a refusal is the right one.
@@ -82,48 +103,76 @@ pub(super) async fn garbage(session: &Session) -> Result<Verdict, Unanswerable> 
     .await
 }
 
+/// Tokens of the same user, asked for in another way; where there are none, why the question does not apply.
+async fn other_tokens(
+    session: &mut Session,
+    variation: Variation<'_>,
+    changes: &[(&str, &str)],
+) -> Result<Result<Tokens, String>, Unanswerable> {
+    let nothing = Unanswerable::Missing("an answer to a request for another token");
+    let code = match session.fresh_code(variation).await {
+        Ok(code) => code,
+        Err(NoCode::Ended(ending)) => {
+            let refused = ending.parameter("error").is_some()
+                || matches!(&*ending, Ending::Page(answer) if answer.status.is_client_error());
+            return if refused {
+                Ok(Err(ending.described()))
+            } else {
+                Err(nothing)
+            };
+        }
+        Err(NoCode::StateChanged | NoCode::Unanswerable(_)) => return Err(nothing),
+    };
+    let Ok(answer) = session.redeem(&code, changes).await? else {
+        return Err(nothing);
+    };
+    match Session::read_tokens(&answer, code.scope.as_deref()) {
+        Some(tokens) => Ok(Ok(tokens)),
+        None if answer.status.is_client_error() => Ok(Err(answer.described())),
+        None => Err(nothing),
+    }
+}
+
 /// A token of the same issuer and user that was made for something else.
 pub(super) async fn wrong_audience(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let good = audience_of(session.jwt()?);
+    let good = session.jwt()?.clone();
     let variation = Variation {
         scope: Some("openid"),
         without_resource: true,
         ..Variation::default()
     };
-    let Ok(code) = session.fresh_code(variation).await else {
-        return Ok(Verdict::ok(
-            "the authorization server gives no token without this gateway's scope",
-        ));
-    };
-    let Ok(answer) = session.redeem(&code, &[("resource", "")]).await? else {
-        return Err(Unanswerable {
-            missing: "a token for something else",
-        });
-    };
-    let Some(tokens) = Session::read_tokens(&answer) else {
-        return Ok(Verdict::ok(
-            "the authorization server gives no token without this gateway's scope",
-        ));
-    };
-    let Some(jwt) = &tokens.jwt else {
-        return Err(Unanswerable {
-            missing: "a token for something else that is a JWT",
-        });
-    };
-    let audience = audience_of(jwt);
-    let what = format!("a token for `{audience}` (a good one is for `{good}`)");
-    let hint =
-        "the gateway does not check the audience: a token made for any other service opens it";
-    let answer = match list(session, &tokens.access, &[]).await? {
-        Ok(answer) => answer,
-        Err(error) => {
-            return Ok(Verdict::fail(
-                format!("{what} got no answer: {error}"),
-                "refuse with 401",
-            ));
+    let tokens = match other_tokens(session, variation, &[("resource", "")]).await? {
+        Ok(tokens) => tokens,
+        Err(why) => {
+            return Ok(Verdict::inapplicable(format!(
+                "the authorization server gives no token without this gateway's scope: {why}"
+            )));
         }
     };
-    Ok(audience_verdict(&answer, &what, hint))
+    let Some(jwt) = &tokens.jwt else {
+        return Err(Unanswerable::Missing(
+            "a token for something else that is a JWT",
+        ));
+    };
+    let (audience, usual) = (plain(&audience_of(jwt)), plain(&audience_of(&good)));
+    let what = format!("a token for `{audience}` (a good one is for `{usual}`)");
+    good_token_works(session).await?;
+    let verdict = match list(session, Some(&tokens.access), &[]).await? {
+        Ok(answer) => audience_verdict(
+            &answer,
+            &what,
+            "the gateway does not check the audience: a token made for any other service opens it",
+        ),
+        Err(error) => no_answer(&what, &error, "refuse with 401"),
+    };
+    // A token for this very resource may be accepted, however little was asked for.
+    let resource = session.resource()?.resource.as_str();
+    Ok(match verdict {
+        Verdict::Fail { .. } if jwt.audience().contains(&resource) => Verdict::inapplicable(
+            format!("the authorization server makes every token for `{audience}`"),
+        ),
+        verdict => verdict,
+    })
 }
 
 /// An ID token is not an access token, whoever signed it.
@@ -133,37 +182,34 @@ pub(super) async fn id_token(session: &mut Session) -> Result<Verdict, Unanswera
         ..Variation::default()
     };
     let id = match session.tokens()?.id.clone() {
-        Some(id) => Some(id),
-        None => match session.fresh_code(variation).await {
-            Ok(code) => session
-                .redeem(&code, &[])
-                .await?
-                .ok()
-                .as_ref()
-                .and_then(Session::read_tokens)
-                .and_then(|tokens| tokens.id),
-            Err(_) => None,
-        },
+        Some(id) => Ok(Some(id)),
+        None => other_tokens(session, variation, &[])
+            .await?
+            .map(|tokens| tokens.id),
     };
-    let Some(id) = id else {
-        return Ok(Verdict::ok(
-            "the authorization server issues no ID tokens to this client",
-        ));
-    };
-    let answer = match list(session, &id, &[]).await? {
-        Ok(answer) => answer,
-        Err(error) => {
-            return Ok(Verdict::fail(
-                format!("an ID token got no answer: {error}"),
-                "refuse with 401",
+    let id = match id {
+        Ok(Some(id)) => id,
+        Ok(None) => {
+            return Ok(Verdict::inapplicable(
+                "the authorization server issues no ID tokens to this client",
             ));
         }
+        Err(why) => {
+            return Ok(Verdict::inapplicable(format!(
+                "the authorization server issues no ID tokens to this client: {why}"
+            )));
+        }
     };
-    Ok(audience_verdict(
-        &answer,
-        "an ID token, whose audience is the client",
-        "the gateway does not check the audience: any token of this issuer opens it",
-    ))
+    let what = "an ID token, whose audience is the client";
+    good_token_works(session).await?;
+    Ok(match list(session, Some(&id), &[]).await? {
+        Ok(answer) => audience_verdict(
+            &answer,
+            what,
+            "the gateway does not check the audience: any token of this issuer opens it",
+        ),
+        Err(error) => no_answer(what, &error, "refuse with 401"),
+    })
 }
 
 /// 401 is right. 403 says that the audience was accepted and only the scope was missing.
@@ -213,9 +259,7 @@ fn forged(session: &Session, claim: &str, value: Value) -> Result<String, Unansw
     let jwt = session.jwt()?.with(claim, value);
     StrangersKey::generate()
         .and_then(|key| jwt.signed_by(&key))
-        .map_err(|_| Unanswerable {
-            missing: "a key to forge with",
-        })
+        .map_err(|_| Unanswerable::Missing("a key to forge with"))
 }
 
 /// `alg: none`.
@@ -243,9 +287,7 @@ pub(super) async fn public_key_as_secret(session: &Session) -> Result<Verdict, U
         .iter()
         .find(|key| key.get("kid") == kid)
         .and_then(public_key_pem)
-        .ok_or(Unanswerable {
-            missing: "the token's RSA or P-256 key",
-        })?;
+        .ok_or(Unanswerable::Missing("the token's RSA or P-256 key"))?;
     let token = jwt.keyed_with(key.as_bytes());
     must_refuse(
         session,
@@ -259,6 +301,7 @@ pub(super) async fn public_key_as_secret(session: &Session) -> Result<Verdict, U
 /// A good token, but in the URL.
 pub(super) async fn token_in_query(session: &Session) -> Result<Verdict, Unanswerable> {
     let token = session.tokens()?.access.clone();
+    good_token_works(session).await?;
     let mut url = session.options.url.clone();
     url.query_pairs_mut().append_pair("access_token", &token);
     let (message, headers) = transport::stateless_request("tools/list", json!({}));
@@ -269,6 +312,7 @@ pub(super) async fn token_in_query(session: &Session) -> Result<Verdict, Unanswe
     let answer = session
         .mcp_at(&url, "(token in the query)", None, &message, &headers)
         .await;
+    let what = "a token in the query";
     Ok(match answer {
         Ok(answer) if answer.status.as_u16() == 400 => {
             Verdict::ok("a token in the query is refused with 400")
@@ -276,52 +320,66 @@ pub(super) async fn token_in_query(session: &Session) -> Result<Verdict, Unanswe
         Ok(answer) => judged(
             &answer,
             401,
-            "a token in the query",
+            what,
             "URLs end up in logs; take tokens from the Authorization header only",
         ),
-        Err(error) => Verdict::fail(format!("no answer: {error}"), "refuse with 401"),
+        Err(error) => no_answer(what, &error, "refuse with 401"),
     })
 }
 
 /// A good token, but from a page of somebody else's site.
 pub(super) async fn foreign_origin(session: &Session) -> Result<Verdict, Unanswerable> {
-    let token = session.tokens()?.access.clone();
-    Ok(
-        match list(session, &token, &[("origin", "https://attacker.example")]).await? {
-            Ok(answer) => judged(
-                &answer,
-                403,
-                "a request from a foreign `Origin`",
-                "answer 403 unless the origin is configured (DNS rebinding)",
-            ),
-            Err(error) => Verdict::fail(format!("no answer: {error}"), "answer 403"),
-        },
-    )
+    let token = session.bearer()?;
+    good_token_works(session).await?;
+    let what = "a request from a foreign `Origin`";
+    let origin = [("origin", "https://attacker.example")];
+    Ok(match list(session, token.as_deref(), &origin).await? {
+        Ok(answer) => judged(
+            &answer,
+            403,
+            what,
+            "answer 403 unless the origin is configured (DNS rebinding)",
+        ),
+        Err(error) => no_answer(what, &error, "answer 403"),
+    })
 }
 
 /// A session that never was.
 pub(super) async fn unknown_session(session: &Session) -> Result<Verdict, Unanswerable> {
-    session.legacy_id.as_ref().ok_or(Unanswerable {
-        missing: "a gateway with session ids",
-    })?;
-    let token = session.tokens()?.access.clone();
+    own_session_works(session).await?;
+    let token = session.bearer()?;
     let made_up = fresh_text()?;
-    Ok(match session_request(session, &token, &made_up).await {
-        Ok(answer) => judged(
-            &answer,
-            404,
-            "an unknown session id",
-            "answer 404, so that clients initialize again",
-        ),
-        Err(error) => Verdict::fail(format!("no answer: {error}"), "answer 404"),
-    })
+    let what = "an unknown session id";
+    Ok(
+        match session_request(session, token.as_deref(), &made_up).await {
+            Ok(answer) => judged(
+                &answer,
+                404,
+                what,
+                "answer 404, so that clients initialize again",
+            ),
+            Err(error) => no_answer(what, &error, "answer 404"),
+        },
+    )
+}
+
+/// The positive control of sessions: one's own is accepted.
+async fn own_session_works(session: &Session) -> Result<String, Unanswerable> {
+    let Some(id) = session.legacy_id.clone() else {
+        return Err(Unanswerable::Inapplicable("the gateway has no session ids"));
+    };
+    let token = session.bearer()?;
+    match session_request(session, token.as_deref(), &id).await {
+        Ok(answer) if is_answered(&answer) => Ok(id),
+        _ => Err(Unanswerable::Missing(
+            "a session that is accepted, to compare with",
+        )),
+    }
 }
 
 /// A session that belongs to somebody else.
 pub(super) async fn foreign_session(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let id = session.legacy_id.clone().ok_or(Unanswerable {
-        missing: "a gateway with session ids",
-    })?;
+    let id = own_session_works(session).await?;
     let other_person = session.options.other_user.clone();
     let mine = session.tokens()?.clone();
     // Without a second person, another client of the same person is the nearest thing.
@@ -332,13 +390,14 @@ pub(super) async fn foreign_session(session: &mut Session) -> Result<Verdict, Un
         (None, None) => Person::default(),
     };
     if other_person.is_none()
+        && session.registration_is_not_used()
         && let (Some(host), Some(client)) = (&session.host, &mut session.client)
         && let Some(document) = host.document_url("second")
     {
         client.client_id = document.into();
     }
-    let same_principal = other_person.is_none() && session.host.is_none();
-    let tokens = if same_principal {
+    let by_document = session.host.is_some() && session.registration_is_not_used();
+    let tokens = if other_person.is_none() && !by_document {
         None
     } else {
         someone_elses_token(session).await
@@ -352,16 +411,14 @@ pub(super) async fn foreign_session(session: &mut Session) -> Result<Verdict, Un
         ));
     };
     if token == mine.access {
-        return Err(Unanswerable {
-            missing: "a token of somebody else",
-        });
+        return Err(Unanswerable::Missing("a token of somebody else"));
     }
     let whose = if other_person.is_some() {
         "a session of another user"
     } else {
         "a session of another client"
     };
-    Ok(match session_request(session, &token, &id).await {
+    Ok(match session_request(session, Some(&token), &id).await {
         Ok(answer) if other_person.is_none() && answer.status.is_success() => Verdict::warn(
             format!("{whose} was accepted"),
             "sessions that are bound to the client as well are harder to steal",
@@ -372,24 +429,28 @@ pub(super) async fn foreign_session(session: &mut Session) -> Result<Verdict, Un
             whose,
             "bind a session to the user, and check it on every request",
         ),
-        Err(error) => Verdict::fail(format!("no answer: {error}"), "answer 404"),
+        Err(error) => no_answer(whose, &error, "answer 404"),
     })
 }
 
 async fn someone_elses_token(session: &mut Session) -> Option<String> {
     let code = session.fresh_code(Variation::default()).await.ok()?;
     let answer = session.redeem(&code, &[]).await.ok()?.ok()?;
-    Some(Session::read_tokens(&answer)?.access)
+    Some(Session::read_tokens(&answer, None)?.access)
 }
 
-async fn session_request(session: &Session, token: &str, id: &str) -> Result<Answer, String> {
+async fn session_request(
+    session: &Session,
+    token: Option<&str>,
+    id: &str,
+) -> Result<Answer, NoAnswer> {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
     let headers = [
         ("mcp-protocol-version", "2025-11-25"),
         ("mcp-session-id", id),
     ];
     session
-        .mcp("(somebody else's session)", Some(token), &message, &headers)
+        .mcp("(tools/list in a session)", token, &message, &headers)
         .await
 }
 
@@ -404,15 +465,20 @@ pub(super) async fn expired(session: &Session) -> Result<Verdict, Unanswerable> 
         .saturating_add(LEEWAY);
     let wait = u64::try_from(left.max(0)).unwrap_or(u64::MAX);
     if wait <= session.options.max_wait.as_secs() {
+        good_token_works(session).await?;
+        (session.options.tell)(&format!("waiting {wait} s for the token to expire"));
         tokio::time::sleep(std::time::Duration::from_secs(wait)).await;
         let token = session.tokens()?.access.clone();
-        return must_refuse(
-            session,
-            &token,
-            "a token after its `exp`",
-            "check `exp` with at most a minute of leeway",
-        )
-        .await;
+        let what = "a token after its `exp`";
+        return Ok(match list(session, Some(&token), &[]).await? {
+            Ok(answer) => judged(
+                &answer,
+                401,
+                what,
+                "check `exp` with at most a minute of leeway",
+            ),
+            Err(error) => no_answer(what, &error, "refuse with 401"),
+        });
     }
     let token = forged(session, "exp", (now - 3600).into())?;
     must_refuse(

@@ -1,11 +1,14 @@
 //! From the bare endpoint to the authorization server's metadata and keys.
 
+use http::StatusCode;
+use oauth::challenge::{Challenge, ChallengeError};
 use serde_json::{Value, json};
 use url::Url;
 
 use crate::check::{Unanswerable, Verdict};
-use crate::session::{ResourceSeen, ServerSeen, Session};
-use crate::web::{Actor, Answer};
+use crate::checks::mistaken;
+use crate::session::{ResourceSeen, ServerSeen, Session, message_of};
+use crate::web::{Actor, Answer, NoAnswer, plain};
 
 const RESOURCE: (Actor, Actor) = (Actor::Client, Actor::Gateway);
 const SERVER: (Actor, Actor) = (Actor::Client, Actor::AuthorizationServer);
@@ -23,25 +26,46 @@ pub(super) fn initialize() -> Value {
 
 /// A request without a token meets a challenge that says where to go.
 pub(super) async fn challenge(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let answer = match session
+    let asked = session
         .mcp("without a token", None, &initialize(), &[])
-        .await
-    {
-        Ok(answer) => answer,
+        .await;
+    let unauthorized = |answer: &Answer| answer.status == StatusCode::UNAUTHORIZED;
+    let answer = match asked {
+        Ok(answer) if unauthorized(&answer) => answer,
+        Ok(answer) if answer.status != StatusCode::FORBIDDEN && is_json_rpc(&answer) => {
+            session.open = true;
+            return Ok(Verdict::warn(
+                "the endpoint answers without a token: it has no authorization",
+                "right for what everybody may use, or what something in front of it protects; wrong for anything else",
+            ));
+        }
+        other => {
+            let seen = match &other {
+                Ok(answer) => format!("a request without a token got {}", answer.described()),
+                Err(error) => format!("the MCP endpoint does not answer: {error}"),
+            };
+            let hint = match (mistaken::instead(session, &other).await, &other) {
+                (Some(hint), _) => hint,
+                (None, Ok(_)) => {
+                    "the endpoint must answer 401 with a `WWW-Authenticate` challenge".to_owned()
+                }
+                (None, Err(_)) => {
+                    "check the URL, and that the host name resolves and something listens there"
+                        .to_owned()
+                }
+            };
+            return Ok(Verdict::fail(seen, hint));
+        }
+    };
+    let challenges = match challenges(&answer) {
+        Ok(challenges) => challenges,
         Err(error) => {
             return Ok(Verdict::fail(
-                format!("the MCP endpoint does not answer: {error}"),
-                "check the URL, and that the host name resolves and its certificate is trusted here",
+                format!("401 with a challenge that can't be read: {error}"),
+                "see RFC 9110 §11.6.1 for the grammar of `WWW-Authenticate`",
             ));
         }
     };
-    if answer.status.as_u16() != 401 {
-        return Ok(Verdict::fail(
-            format!("a request without a token got {}", answer.status),
-            "the endpoint must answer 401 with a `WWW-Authenticate` challenge",
-        ));
-    }
-    let challenges = challenges(&answer);
     let Some(bearer) = challenges.into_iter().find(|one| one.is("Bearer")) else {
         return Ok(Verdict::fail(
             "401 without a Bearer challenge",
@@ -49,10 +73,17 @@ pub(super) async fn challenge(session: &mut Session) -> Result<Verdict, Unanswer
         ));
     };
     session.challenge_scope = bearer.get("scope").map(str::to_owned);
-    session.metadata_url = bearer
-        .get("resource_metadata")
-        .and_then(|text| Url::parse(text).ok());
-    Ok(match &session.metadata_url {
+    session.metadata_urls = bearer
+        .all("resource_metadata")
+        .filter_map(|text| Url::parse(text).ok())
+        .collect();
+    if let Some(twice) = bearer.repeated() {
+        return Ok(Verdict::fail(
+            format!("the challenge has the parameter `{}` twice", plain(twice)),
+            "a name occurs once in a challenge (RFC 9110 §11.2): some clients take the first value, some the last, some none",
+        ));
+    }
+    Ok(match session.metadata_urls.first() {
         Some(url) => Verdict::ok(format!("401 with `resource_metadata` {url}")),
         None => Verdict::warn(
             "the challenge has no absolute `resource_metadata` URL",
@@ -61,24 +92,30 @@ pub(super) async fn challenge(session: &mut Session) -> Result<Verdict, Unanswer
     })
 }
 
+/// Whether an answer is a JSON-RPC response, be it a result or an error.
+pub(super) fn is_json_rpc(answer: &Answer) -> bool {
+    message_of(answer).is_some_and(|message| {
+        message.get("jsonrpc").is_some()
+            && (message.get("result").is_some() || message.get("error").is_some())
+    })
+}
+
 /// All challenges of an answer.
-pub(super) fn challenges(answer: &Answer) -> Vec<oauth::challenge::Challenge> {
-    answer
-        .headers
-        .get_all("www-authenticate")
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .filter_map(|text| oauth::challenge::Challenge::parse_all(text).ok())
-        .flatten()
-        .collect()
+pub(super) fn challenges(answer: &Answer) -> Result<Vec<Challenge>, ChallengeError> {
+    let mut all = Vec::new();
+    for value in answer.headers.get_all("www-authenticate") {
+        // What is not text is not part of any challenge.
+        if let Ok(text) = value.to_str() {
+            all.extend(Challenge::parse_all(text)?);
+        }
+    }
+    Ok(all)
 }
 
 /// The challenge says which scope to ask for.
 pub(super) fn challenge_scope(session: &Session) -> Result<Verdict, Unanswerable> {
-    if session.challenge_scope.is_none() && session.metadata_url.is_none() {
-        return Err(Unanswerable {
-            missing: "a challenge",
-        });
+    if session.challenge_scope.is_none() && session.metadata_urls.is_empty() {
+        return Err(Unanswerable::Missing("a challenge"));
     }
     Ok(match &session.challenge_scope {
         Some(scope) => Verdict::ok(format!("the challenge asks for `{scope}`")),
@@ -91,13 +128,13 @@ pub(super) fn challenge_scope(session: &Session) -> Result<Verdict, Unanswerable
 
 /// RFC 9728 metadata that names this very endpoint.
 pub(super) async fn resource_metadata(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let mut candidates: Vec<Url> = session.metadata_url.iter().cloned().collect();
+    let mut candidates = session.metadata_urls.clone();
     candidates.extend(resource_candidates(&session.options.url));
+    let mut gone = Vec::new();
     for url in candidates {
-        let Ok(answer) = session.web.get(RESOURCE, "", &url).await else {
-            continue;
-        };
-        let Some(document) = answer.status.is_success().then(|| answer.json()).flatten() else {
+        let answer = session.web.get(RESOURCE, "", &url).await;
+        let Some(document) = document_of(&answer) else {
+            gone.push((url, answer));
             continue;
         };
         let texts = |name: &str| -> Vec<String> {
@@ -143,7 +180,7 @@ pub(super) async fn resource_metadata(session: &mut Session) -> Result<Verdict, 
         return Ok(verdict);
     }
     Ok(Verdict::fail(
-        "no protected resource metadata was found",
+        format!("no protected resource metadata was found{}", tried(&gone)),
         "serve it at /.well-known/oauth-protected-resource, followed by the endpoint's path",
     ))
 }
@@ -169,30 +206,18 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
         .authorization_servers
         .first()
         .cloned()
-        .ok_or(Unanswerable {
-            missing: "an issuer",
-        })?;
+        .ok_or(Unanswerable::Missing("an issuer"))?;
     let Some(candidates) = server_candidates(&issuer) else {
         return Ok(Verdict::fail(
             format!("the issuer `{issuer}` is not a URL"),
             "`authorization_servers` lists issuer URLs",
         ));
     };
-    let mut found = Vec::new();
+    let mut gone = Vec::new();
     for url in candidates {
-        let answer = match session.web.get(SERVER, "", &url).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                found.push(format!("{url}: {}", with_causes(&error)));
-                continue;
-            }
-        };
-        if !answer.status.is_success() {
-            found.push(format!("{url}: {}", answer.status.as_u16()));
-            continue;
-        }
-        let Some(metadata) = answer.json() else {
-            found.push(format!("{url}: no JSON"));
+        let answer = session.web.get(SERVER, "", &url).await;
+        let Some(metadata) = document_of(&answer) else {
+            gone.push((url, answer));
             continue;
         };
         let endpoint = |name: &str| {
@@ -235,28 +260,16 @@ pub(super) async fn server_metadata(session: &mut Session) -> Result<Verdict, Un
         return Ok(verdict);
     }
     Ok(Verdict::fail(
-        format!("no metadata for issuer {issuer}: {}", found.join(", ")),
+        format!("no metadata for issuer {issuer}{}", tried(&gone)),
         "serve RFC 8414 or OpenID Connect discovery for exactly this issuer",
     ))
-}
-
-/// An error with its causes: that a connection failed is less than half of it.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// Every form that some client probes.
 pub(super) async fn server_metadata_urls(session: &Session) -> Result<Verdict, Unanswerable> {
     let issuer = session.server()?.issuer.clone();
-    let mut urls = server_candidates(&issuer).ok_or(Unanswerable {
-        missing: "an issuer that is a URL",
-    })?;
+    let mut urls =
+        server_candidates(&issuer).ok_or(Unanswerable::Missing("an issuer that is a URL"))?;
     urls.extend(appended(&issuer));
     urls.dedup();
     let missing = missing(session, SERVER, urls).await;
@@ -381,17 +394,30 @@ pub(super) async fn keys(session: &mut Session) -> Result<Verdict, Unanswerable>
     })
 }
 
+/// The JSON object of a successful answer.
+fn document_of(answer: &Result<Answer, NoAnswer>) -> Option<Value> {
+    let answer = answer.as_ref().ok()?;
+    let document = answer.status.is_success().then(|| answer.json()).flatten();
+    document.filter(Value::is_object)
+}
+
+/// What the places that were tried said.
+fn tried(places: &[(Url, Result<Answer, NoAnswer>)]) -> String {
+    places.iter().fold(String::new(), |mut out, (url, answer)| {
+        out.push_str(if out.is_empty() { ": " } else { ", " });
+        out.push_str(&match answer {
+            Ok(answer) => format!("{url}: {}", answer.described()),
+            Err(error) => format!("{url}: {error}"),
+        });
+        out
+    })
+}
+
 /// Of these URLs, the ones that do not answer with a JSON object.
 async fn missing(session: &Session, ends: (Actor, Actor), urls: Vec<Url>) -> Vec<String> {
     let mut gaps = Vec::new();
     for url in urls {
-        let found = match session.web.get(ends, "", &url).await {
-            Ok(answer) => {
-                answer.status.is_success() && answer.json().is_some_and(|value| value.is_object())
-            }
-            Err(_) => false,
-        };
-        if !found {
+        if document_of(&session.web.get(ends, "", &url).await).is_none() {
             gaps.push(url.path().to_owned());
         }
     }

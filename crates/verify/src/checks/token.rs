@@ -3,20 +3,20 @@
 use crate::check::{Unanswerable, Verdict};
 use crate::forge::UnverifiedJwt;
 use crate::session::{Code, NoCode, Session, Tokens, Variation};
-use crate::web::Answer;
+use crate::web::{Answer, NoAnswer};
 
 /// The longest lifetime that still counts as short (AS-18), in seconds.
 const SHORT: i64 = 3600;
 
 /// A second code for a question that may burn it.
 async fn another_code(session: &mut Session) -> Result<Code, Unanswerable> {
-    session.tokens_or_code()?;
+    session.tokens()?;
     match session.fresh_code(Variation::default()).await {
         Ok(code) => Ok(code),
         Err(NoCode::Unanswerable(missing)) => Err(missing),
-        Err(NoCode::Ended(_) | NoCode::StateChanged) => Err(Unanswerable {
-            missing: "a second authorization code",
-        }),
+        Err(NoCode::Ended(_) | NoCode::StateChanged) => {
+            Err(Unanswerable::Missing("a second authorization code"))
+        }
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) async fn wrong_resource(session: &mut Session) -> Result<Verdict, Una
     let answer = session.redeem(&code, &[("resource", other)]).await?;
     Ok(match answer {
         Ok(answer) if answer.status.is_success() => {
-            let foreign = Session::read_tokens(&answer)
+            let foreign = Session::read_tokens(&answer, None)
                 .and_then(|tokens| tokens.jwt)
                 .is_some_and(|jwt| jwt.audience().contains(&other));
             if foreign {
@@ -77,9 +77,10 @@ pub(super) async fn wrong_resource(session: &mut Session) -> Result<Verdict, Una
 
 /// Code for tokens.
 pub(super) async fn exchange(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let code = session.code.take().ok_or(Unanswerable {
-        missing: "an authorization code",
-    })?;
+    let code = session
+        .code
+        .take()
+        .ok_or(Unanswerable::Missing("an authorization code"))?;
     let answer = match session.redeem(&code, &[]).await? {
         Ok(answer) => answer,
         Err(error) => {
@@ -91,15 +92,11 @@ pub(super) async fn exchange(session: &mut Session) -> Result<Verdict, Unanswera
     };
     if !answer.status.is_success() {
         return Ok(Verdict::fail(
-            format!(
-                "{} {}",
-                answer.status,
-                answer.oauth_error().unwrap_or_default()
-            ),
+            answer.described(),
             "the exchange with a proper verifier, redirect URI and resource must succeed",
         ));
     }
-    let Some(tokens) = Session::read_tokens(&answer) else {
+    let Some(tokens) = Session::read_tokens(&answer, code.scope.as_deref()) else {
         return Ok(Verdict::fail(
             "the answer has no `access_token`",
             "see OAuth 2.1 §3.2.3",
@@ -165,13 +162,10 @@ pub(super) async fn replayed_code(session: &mut Session) -> Result<Verdict, Unan
     let first = session.redeem(&code, &[]).await?;
     let tokens = first
         .ok()
-        .filter(|answer| answer.status.is_success())
         .as_ref()
-        .and_then(Session::read_tokens);
+        .and_then(|answer| Session::read_tokens(answer, code.scope.as_deref()));
     let Some(tokens) = tokens else {
-        return Err(Unanswerable {
-            missing: "a second exchange",
-        });
+        return Err(Unanswerable::Missing("a second exchange"));
     };
     let again = session.redeem(&code, &[]).await?;
     let verdict = refused(
@@ -184,12 +178,27 @@ pub(super) async fn replayed_code(session: &mut Session) -> Result<Verdict, Unan
         return Ok(verdict);
     }
     Ok(match refresh_with(session, &tokens).await? {
-        Some(answer) if answer.status.is_success() => Verdict::warn(
+        None => Verdict::ok("refused; without a refresh token, what it gave ends by itself"),
+        Some(Ok(answer)) if answer.status.is_success() => Verdict::warn(
             "the second use is refused, but the tokens of the first live on",
             "a replayed code may be stolen: revoke what it gave",
         ),
-        Some(_) => Verdict::ok("refused, and the refresh token it gave is dead"),
-        None => verdict,
+        Some(Ok(answer)) if answer.oauth_error().as_deref() == Some("invalid_grant") => {
+            Verdict::ok("refused, and the refresh token it gave is dead")
+        }
+        Some(Ok(answer)) => Verdict::warn(
+            format!(
+                "the second use is refused; whether its refresh token lives on is open: {}",
+                answer.described()
+            ),
+            "clients expect `invalid_grant` for a refresh token that was revoked",
+        ),
+        Some(Err(error)) => Verdict::warn(
+            format!(
+                "the second use is refused; whether its refresh token lives on is open: {error}"
+            ),
+            "look into the authorization server's log",
+        ),
     })
 }
 
@@ -202,18 +211,22 @@ pub(super) async fn refresh(session: &mut Session) -> Result<Verdict, Unanswerab
             "the user logs in again whenever the access token expires",
         ));
     };
-    if !answer.status.is_success() {
-        return Ok(Verdict::fail(
-            format!(
-                "refresh failed: {}",
-                answer
-                    .oauth_error()
-                    .unwrap_or_else(|| answer.status.to_string())
-            ),
-            "a fresh refresh token must work",
-        ));
-    }
-    let Some(mut renewed) = Session::read_tokens(&answer) else {
+    let answer = match answer {
+        Ok(answer) if answer.status.is_success() => answer,
+        Ok(answer) => {
+            return Ok(Verdict::fail(
+                format!("refresh failed: {}", answer.described()),
+                "a fresh refresh token must work",
+            ));
+        }
+        Err(error) => {
+            return Ok(Verdict::fail(
+                format!("refresh got no answer: {error}"),
+                "a fresh refresh token must work",
+            ));
+        }
+    };
+    let Some(mut renewed) = Session::read_tokens(&answer, tokens.scope.as_deref()) else {
         return Ok(Verdict::fail(
             "the answer has no `access_token`",
             "see OAuth 2.1 §4.3",
@@ -233,7 +246,11 @@ pub(super) async fn refresh(session: &mut Session) -> Result<Verdict, Unanswerab
     })
 }
 
-async fn refresh_with(session: &Session, tokens: &Tokens) -> Result<Option<Answer>, Unanswerable> {
+/// Asks for new tokens; `None` without a refresh token.
+async fn refresh_with(
+    session: &Session,
+    tokens: &Tokens,
+) -> Result<Option<Result<Answer, NoAnswer>>, Unanswerable> {
     let Some(refresh) = &tokens.refresh else {
         return Ok(None);
     };
@@ -244,11 +261,11 @@ async fn refresh_with(session: &Session, tokens: &Tokens) -> Result<Option<Answe
     let answer = session
         .token_request("(refresh_token)", &fields, &[])
         .await?;
-    Ok(answer.ok())
+    Ok(Some(answer))
 }
 
 /// A refusal with one of these errors.
-fn refused(answer: Result<Answer, String>, errors: &[&str], what: &str, hint: &str) -> Verdict {
+fn refused(answer: Result<Answer, NoAnswer>, errors: &[&str], what: &str, hint: &str) -> Verdict {
     match answer {
         Err(error) => Verdict::warn(
             format!("{what} got no answer: {error}"),
@@ -263,23 +280,10 @@ fn refused(answer: Result<Answer, String>, errors: &[&str], what: &str, hint: &s
                 Verdict::ok(format!("{what} is refused with `{error}`"))
             } else {
                 Verdict::warn(
-                    format!("{what} is refused with {} `{error}`", answer.status),
+                    format!("{what} is refused with {}", answer.described()),
                     format!("clients expect `{}`", errors.join("` or `")),
                 )
             }
-        }
-    }
-}
-
-impl Session {
-    /// Whether an authorization succeeded before, so that another is worth asking for.
-    fn tokens_or_code(&self) -> Result<(), Unanswerable> {
-        if self.code.is_some() || self.tokens.is_some() {
-            Ok(())
-        } else {
-            Err(Unanswerable {
-                missing: "an authorization code",
-            })
         }
     }
 }

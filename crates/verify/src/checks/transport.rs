@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use crate::check::{Unanswerable, Verdict};
 use crate::checks::discovery;
 use crate::session::{Session, message_of};
-use crate::web::Answer;
+use crate::web::{Answer, NoAnswer, plain};
 
 /// The stateless revision that is tried first.
 const STATELESS: &str = "2026-07-28";
@@ -46,8 +46,8 @@ pub(super) async fn request(
     session: &Session,
     method: &str,
     params: Value,
-) -> Result<Result<Answer, String>, Unanswerable> {
-    let token = session.tokens()?.access.clone();
+) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
+    let token = session.bearer()?;
     let stateless = session.stateless == Some(true);
     let (message, mut headers) = stateless_request(method, params.clone());
     let message = if stateless {
@@ -64,13 +64,13 @@ pub(super) async fn request(
         .map(|(name, value)| (*name, value.as_str()))
         .collect();
     Ok(session
-        .mcp(&format!("({method})"), Some(&token), &message, &headers)
+        .mcp(&format!("({method})"), token.as_deref(), &message, &headers)
         .await)
 }
 
 /// `server/discover` in the stateless era.
 pub(super) async fn stateless(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    session.tokens()?;
+    session.bearer()?;
     session.stateless = Some(true);
     let answer = match request(session, "server/discover", json!({})).await? {
         Ok(answer) => answer,
@@ -109,9 +109,14 @@ pub(super) async fn stateless(session: &mut Session) -> Result<Verdict, Unanswer
 
 /// `initialize` and a session.
 pub(super) async fn session(session: &mut Session) -> Result<Verdict, Unanswerable> {
-    let token = session.tokens()?.access.clone();
+    let token = session.bearer()?;
     let answer = match session
-        .mcp("(initialize)", Some(&token), &discovery::initialize(), &[])
+        .mcp(
+            "(initialize)",
+            token.as_deref(),
+            &discovery::initialize(),
+            &[],
+        )
         .await
     {
         Ok(answer) => answer,
@@ -147,7 +152,7 @@ pub(super) async fn session(session: &mut Session) -> Result<Verdict, Unanswerab
         headers.push(("mcp-session-id", id));
     }
     let accepted = session
-        .mcp("(initialized)", Some(&token), &initialized, &headers)
+        .mcp("(initialized)", token.as_deref(), &initialized, &headers)
         .await;
     Ok(match accepted {
         Ok(answer) if answer.status.as_u16() == 202 => Verdict::ok(format!(
@@ -212,7 +217,7 @@ pub(super) async fn tools_call(session: &Session) -> Result<Verdict, Unanswerabl
     let names = tool_names(session).await?.unwrap_or_default();
     let harmless = names.iter().find(|name| name.ends_with("add_numbers"));
     let Some(name) = harmless else {
-        return Ok(Verdict::ok(
+        return Ok(Verdict::inapplicable(
             "no tool is called: none is known to be harmless (`add_numbers` would be)",
         ));
     };
@@ -253,25 +258,23 @@ pub(super) async fn tools_call(session: &Session) -> Result<Verdict, Unanswerabl
     })
 }
 
-/// What an error answer says about itself.
+/// What an error answer says about itself: its challenge, its JSON-RPC error, or its words.
 pub(super) fn reason(answer: &Answer) -> String {
     let challenge = discovery::challenges(answer)
+        .unwrap_or_default()
         .into_iter()
         .find_map(|challenge| {
             let error = challenge.get("error")?.to_owned();
             Some(match challenge.get("error_description") {
-                Some(description) => format!(": {error}, {description}"),
-                None => format!(": {error}"),
+                Some(description) => format!("{error}, {description}"),
+                None => error,
             })
         });
-    challenge.unwrap_or_else(|| {
-        message_of(answer)
-            .and_then(|message| {
-                Some(format!(
-                    ": {}",
-                    message.get("error")?.get("message")?.as_str()?
-                ))
-            })
-            .unwrap_or_default()
-    })
+    let message = || {
+        let message = message_of(answer)?;
+        Some(message.get("error")?.get("message")?.as_str()?.to_owned())
+    };
+    let said = challenge.or_else(message).or_else(|| answer.words());
+    said.map(|text| format!(": {}", plain(&text)))
+        .unwrap_or_default()
 }

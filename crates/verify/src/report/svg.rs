@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::check::Report;
+use crate::check::Step;
 use crate::web::Actor;
 
 /// Distance between two lifelines, in user units (pixels at 100 %).
@@ -15,21 +15,20 @@ const HEAD: usize = 76;
 const MARGIN: usize = 150;
 
 /// The sequence that really happened, as an SVG document.
-pub fn render(report: &Report) -> String {
+pub fn render(steps: &[&Step]) -> String {
     let actors: Vec<Actor> = Actor::ALL
         .into_iter()
         .filter(|actor| {
-            report
-                .exchanges
+            steps
                 .iter()
-                .any(|hop| hop.from == *actor || hop.to == *actor)
+                .any(|step| step.exchange.from == *actor || step.exchange.to == *actor)
         })
         .collect();
     let column = |actor: Actor| {
         MARGIN + COLUMN * actors.iter().position(|known| *known == actor).unwrap_or(0)
     };
     let width = 2 * MARGIN + COLUMN * actors.len().saturating_sub(1);
-    let height = HEAD + 2 * ROW * report.exchanges.len() + ROW;
+    let height = HEAD + 2 * ROW * steps.len() + ROW;
 
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -49,7 +48,8 @@ pub fn render(report: &Report) -> String {
             escaped(actor.name())
         );
     }
-    for (index, hop) in report.exchanges.iter().enumerate() {
+    for (index, step) in steps.iter().enumerate() {
+        let hop = &step.exchange;
         let y = HEAD + 2 * ROW * index;
         let (from, to) = (column(hop.from), column(hop.to));
         arrow(&mut out, (from, to), y, &hop.request, "");

@@ -26,9 +26,13 @@ pub fn summary(report: &Report) -> String {
     for skipped in &report.not_asked {
         let _ = writeln!(out, "----  {:<32}  not asked: {}", skipped.id, skipped.why);
     }
+    let inapplicable = match report.count("n/a") {
+        0 => String::new(),
+        count => format!("{count} n/a, "),
+    };
     let _ = write!(
         out,
-        "{} ok, {} warn, {} fail, {} not asked",
+        "{} ok, {inapplicable}{} warn, {} fail, {} not asked",
         report.count("ok"),
         report.count("warn"),
         report.count("fail"),
@@ -59,11 +63,9 @@ mod tests {
             ],
             not_asked: vec![NotAsked {
                 id: "tools.call",
-                why: Unanswerable {
-                    missing: "an access token",
-                },
+                why: Unanswerable::Missing("an access token"),
             }],
-            exchanges: Vec::new(),
+            ..Report::default()
         };
         let text = report
             .findings
