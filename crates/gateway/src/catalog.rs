@@ -8,24 +8,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use mcp::param_header::ParamHeader;
+use mcp::raw::OwnedRaw;
 use mcp::result::{CacheHint, CacheScope};
 use model::gateway::ToolNames;
 use parking_lot::Mutex;
 use targets::Target;
+use targets::apart;
 use targets::error::CallError;
-use targets::mcp::list::ListedTool;
+use targets::mcp::page::ListedTool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::page::Page;
+use self::page::{Page, Shown};
 
 /// How long the first requests wait for targets that were not asked for their tools yet.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long clients may keep a list.
-const LIFE: Duration = Duration::from_mins(1);
+/// How long clients may keep a list. With the age that a target's list may have it makes a minute.
+const LIFE: Duration = Duration::from_secs(30);
+/// A target is asked again for a tool that it did not list, unless it was asked so recently.
+const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
 
 /// A tool as clients see it.
 #[derive(Debug)]
@@ -78,14 +81,28 @@ pub(crate) struct Catalog {
 
 /// What the snapshot was made of, to see whether anything changed.
 #[derive(Debug, Default, PartialEq)]
-struct Definitions(Vec<Definition>);
+struct Definitions {
+    shown: Vec<Definition>,
+    hidden: Vec<Hidden>,
+}
+
+/// A tool whose name another target's has already.
+#[derive(Debug, PartialEq)]
+struct Hidden {
+    name: Arc<str>,
+    target: Arc<str>,
+    owner: Arc<str>,
+}
+
+/// How many of these are said.
+const SAID: usize = 20;
 
 #[derive(Debug, PartialEq)]
 struct Definition {
     name: Arc<str>,
     /// A tool that moves to another target is another tool, even if it looks the same.
     target: Arc<str>,
-    bytes: Bytes,
+    shown: Shown,
 }
 
 impl Catalog {
@@ -119,7 +136,7 @@ impl Catalog {
                 (Arc::clone(self), stop.clone(), target.changes());
             tasks.spawn(stopped.run_until_cancelled_owned(async move {
                 while changes.changed().await.is_ok() {
-                    catalog.rebuild();
+                    catalog.rebuild().await;
                 }
             }));
         }
@@ -131,7 +148,7 @@ impl Catalog {
     }
 
     /// The same, after waiting a while for targets that never were asked: one that is down keeps nobody longer.
-    pub(crate) async fn settled(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+    pub(crate) async fn settled(self: &Arc<Self>) -> arc_swap::Guard<Arc<Snapshot>> {
         let unasked: Vec<&Target> = self
             .targets
             .iter()
@@ -144,9 +161,35 @@ impl Catalog {
             let asking = futures_util::future::join_all(unasked.into_iter().map(Target::tools));
             // What became of it shows in the listings.
             let _ = tokio::time::timeout(PATIENCE, asking).await;
-            self.rebuild();
+            self.rebuild().await;
         }
         self.snapshot()
+    }
+
+    /// A tool that is not in the snapshot, after asking for it where it would be: it may be new. Targets are not asked
+    /// more often than once a second, however many callers miss something.
+    pub(crate) async fn found_anew(self: &Arc<Self>, name: &str) -> Option<Arc<Entry>> {
+        if let Some(found) = self.settled().await.find(name) {
+            return Some(Arc::clone(found));
+        }
+        let asking = self
+            .targets
+            .iter()
+            .filter(|target| self.may_have(target, name))
+            .map(|target| target.look_again(ASKED_JUST_NOW));
+        let asking = futures_util::future::join_all(asking);
+        let _ = tokio::time::timeout(PATIENCE, asking).await;
+        self.rebuild().await;
+        self.snapshot().find(name).cloned()
+    }
+
+    fn may_have(&self, target: &Target, name: &str) -> bool {
+        match self.names {
+            ToolNames::Bare => true,
+            ToolNames::Prefixed => name
+                .split_once(name::SEPARATOR)
+                .is_some_and(|(prefix, _)| *prefix == **target.name()),
+        }
     }
 
     /// Why a name that would be known otherwise is not: its target never listed its tools.
@@ -165,27 +208,34 @@ impl Catalog {
         self.revision.subscribe()
     }
 
-    /// Makes a new snapshot of what the targets list now. A target without a list takes no other down with it, and one
-    /// that fails keeps its last list.
-    pub(crate) fn rebuild(&self) {
+    /// Makes a new snapshot of what the targets list now, apart from the threads that serve if there is much of it.
+    pub(crate) async fn rebuild(self: &Arc<Self>) {
+        let listings = self.targets.iter().map(Target::listing);
+        let sizes = listings.filter_map(|listing| Some(listing.tools.as_ref()?.bytes));
+        let catalog = Arc::clone(self);
+        apart::run(sizes.sum(), move || catalog.rebuild_here()).await;
+    }
+
+    /// A target without a list takes no other down with it, and one that fails keeps its last list.
+    fn rebuild_here(&self) {
         let mut building = self.building.lock();
         let listings: Vec<_> = self
             .targets
             .iter()
             .filter_map(|target| Some((target, target.listing().tools.clone()?)))
             .collect();
-        let mut tools: Vec<(Arc<Entry>, Bytes)> = Vec::new();
+        let mut tools: Vec<(Arc<Entry>, Shown)> = Vec::new();
         let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
+        let mut hidden: Vec<Hidden> = Vec::new();
         for (target, list) in &listings {
             for tool in &list.tools {
-                let (name, definition) = self.exposed(target, tool);
+                let (name, shown) = self.exposed(target, tool);
                 if let Some(owner) = owners.get(&name) {
-                    tracing::error!(
-                        gateway = %self.gateway, tool = %name, target = %target.name(), owner = %owner,
-                        "tool `{name}` of target `{}` is hidden: target `{owner}` has one of that name; \
-                         hint: `tool_names: prefixed`",
-                        target.name(),
-                    );
+                    hidden.push(Hidden {
+                        name,
+                        target: Arc::clone(target.name()),
+                        owner: Arc::clone(owner),
+                    });
                     continue;
                 }
                 owners.insert(name.clone(), Arc::clone(target.name()));
@@ -195,16 +245,25 @@ impl Catalog {
                     tool: Arc::clone(&tool.name),
                     param_headers: tool.param_headers.clone(),
                 };
-                tools.push((Arc::new(entry), definition));
+                tools.push((Arc::new(entry), shown));
             }
         }
-        let definitions = tools.iter().map(|(entry, bytes)| Definition {
+        let definitions = tools.iter().map(|(entry, shown)| Definition {
             name: Arc::clone(&entry.name),
             target: Arc::clone(entry.target.name()),
-            bytes: bytes.clone(),
+            shown: shown.clone(),
         });
-        let definitions = Definitions(definitions.collect());
-        let changed = *building != definitions;
+        let definitions = Definitions {
+            shown: definitions.collect(),
+            hidden,
+        };
+        if *building == definitions {
+            return;
+        }
+        if building.hidden != definitions.hidden {
+            self.say_hidden(&definitions.hidden);
+        }
+        let changed = building.shown != definitions.shown;
         *building = definitions;
         if changed {
             self.publish(&tools);
@@ -212,26 +271,43 @@ impl Catalog {
         }
     }
 
-    fn exposed(&self, target: &Target, tool: &ListedTool) -> (Arc<str>, Bytes) {
-        match self.names {
-            ToolNames::Bare => (Arc::clone(&tool.name), tool.definition.bytes().clone()),
-            ToolNames::Prefixed => {
-                let name = name::prefixed(target.name(), &tool.name);
-                let definition = name::renamed(tool.definition.borrow(), &name);
-                (name.into(), definition)
-            }
+    fn say_hidden(&self, hidden: &[Hidden]) {
+        for Hidden {
+            name,
+            target,
+            owner,
+        } in hidden.iter().take(SAID)
+        {
+            tracing::error!(
+                gateway = %self.gateway, tool = %name, target = %target, owner = %owner,
+                "tool `{name}` of target `{target}` is hidden: target `{owner}` has one of that name; \
+                 hint: `tool_names: prefixed`",
+            );
         }
     }
 
-    fn publish(&self, tools: &[(Arc<Entry>, Bytes)]) {
+    fn exposed(&self, target: &Target, tool: &ListedTool) -> (Arc<str>, Shown) {
+        let name = match self.names {
+            ToolNames::Bare => Arc::clone(&tool.name),
+            ToolNames::Prefixed => name::prefixed(target.name(), &tool.name).into(),
+        };
+        let named = |definition: &OwnedRaw| match self.names {
+            ToolNames::Bare => definition.bytes().clone(),
+            ToolNames::Prefixed => name::renamed(definition.borrow(), &name),
+        };
+        let shown = Shown {
+            modern: named(&tool.definition),
+            legacy: tool.legacy.as_ref().map(named),
+        };
+        (name, shown)
+    }
+
+    fn publish(&self, tools: &[(Arc<Entry>, Shown)]) {
         let hint = CacheHint {
             ttl_ms: u64::try_from(LIFE.as_millis()).unwrap_or(0),
             scope: CacheScope::Private,
         };
-        let definitions: Vec<&[u8]> = tools
-            .iter()
-            .map(|(_, definition)| definition.as_ref())
-            .collect();
+        let definitions: Vec<&Shown> = tools.iter().map(|(_, shown)| shown).collect();
         let snapshot = Snapshot {
             by_name: tools
                 .iter()

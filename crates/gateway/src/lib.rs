@@ -55,7 +55,7 @@ use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::Target;
-use targets::mcp::McpTarget;
+use targets::mcp::{Freshness, McpTarget, Timeouts};
 
 use self::caller::challenge::Challenges;
 use self::caller::jwt::{Audience, Rules};
@@ -93,9 +93,8 @@ impl Gateway {
             gateway,
             limits,
             session_lifetime,
-            timeouts,
             target_limits,
-            freshness,
+            first_message,
         } = settings;
         let authorizers = authorizers(gateway.authorizers, &parts.issuers)?;
         let policy = gateway
@@ -107,9 +106,16 @@ impl Gateway {
         for target in &gateway.targets {
             let TargetKind::Mcp { url } = &target.kind;
             let settings = targets::mcp::Settings {
-                timeouts,
+                timeouts: Timeouts {
+                    first_message,
+                    ..target.timeouts.into()
+                },
                 limits: target_limits,
-                freshness,
+                freshness: Freshness {
+                    max_age: target.list_max_age,
+                    ..Freshness::default()
+                },
+                guard: target.guard.into(),
                 ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
             };
             let made = McpTarget::new(settings, &parts.pool, parts.tasks.clone());

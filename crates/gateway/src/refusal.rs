@@ -14,7 +14,7 @@ use mcp::param_header::AmbiguousArgument;
 use net::body::Body;
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
-use targets::error::CallError;
+use targets::error::{CallError, with_causes};
 
 use crate::caller::challenge::Challenges;
 use crate::caller::jwt::TokenFault;
@@ -319,6 +319,14 @@ impl Refusal {
             Self::UnsupportedCoding => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
+            Self::Target(CallError::Busy { retry_after } | CallError::GivenUp { retry_after }) => {
+                // Whole seconds, upwards (RFC 9110 §10.2.3).
+                let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+                headers.insert(
+                    RETRY_AFTER,
+                    HeaderValue::from(u64::try_from(seconds).unwrap_or(1)),
+                );
+            }
             _ => {}
         }
         response
@@ -377,26 +385,14 @@ impl Refusal {
         match self {
             Self::NotAdmitted(denied) | Self::Denied(denied) => denied.to_string(),
             Self::InvalidToken(fault) => fault.to_string(),
-            Self::NoKeys(error) => chain(error),
+            Self::NoKeys(error) => with_causes(error),
             Self::Malformed(reason) => reason.to_string(),
             Self::Meta(reason) => reason.to_string(),
             Self::HeaderMismatch(reason) => reason.to_string(),
-            Self::Target(error) => chain(error),
+            Self::Target(error) => with_causes(error),
             _ => self.wire(Era::Session).message,
         }
     }
-}
-
-/// An error with its causes: what a log line needs and no client gets.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// What a client learns about a failing target: that it failed and how, not where it is.
@@ -404,11 +400,13 @@ fn target(error: &CallError, era: Era) -> Wire {
     let code = match error {
         CallError::TimedOut(_) => Code::TARGET_TIMED_OUT,
         CallError::Cancelled | CallError::WrongTarget => Code::INTERNAL_ERROR,
+        CallError::Busy { .. } | CallError::GivenUp { .. } => Code::TARGET_UNAVAILABLE,
         CallError::Unreachable(_)
         | CallError::NoAnswer(_)
         | CallError::TooLarge { .. }
         | CallError::ClosedMidStream
         | CallError::UpstreamHttp { .. }
+        | CallError::UpstreamRedirect { .. }
         | CallError::UpstreamUnauthorized { .. }
         | CallError::NoCommonVersion { .. }
         | CallError::ProtocolViolation(_)

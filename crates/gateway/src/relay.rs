@@ -10,11 +10,13 @@ use mcp::era::Era;
 use mcp::error::Code;
 use mcp::id::{Id, OwnedId};
 use mcp::jsonrpc;
+use mcp::mend;
 use mcp::meta;
 use mcp::method::Method;
 use mcp::raw::Raw;
 use mcp::{result, sse};
 use net::body::Body;
+use targets::apart;
 use targets::reply::{Answer, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -30,11 +32,36 @@ pub(crate) struct Client {
     pub(crate) id: OwnedId,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
-    /// Whether log messages were asked for. A modern client that did not ask gets none, and neither does a legacy one: to
-    /// those we declare no `logging`, for want of a place to keep the level that each session set.
-    pub(crate) wants_logs: bool,
+    /// The least level of the log messages that were asked for. A modern client that did not ask gets none, and neither
+    /// does a legacy one: to those we declare no `logging`, for want of a place to keep the level that each session set.
+    pub(crate) log_level: Option<LogLevel>,
     /// What its caller has under way.
     pub(crate) usage: Arc<Usage>,
+}
+
+/// How important a log message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LogLevel(usize);
+
+impl LogLevel {
+    /// The level of this name; none for other names.
+    pub(crate) fn of(raw: Raw<'_>) -> Option<Self> {
+        let name = raw.text()?;
+        let position = meta::LOG_LEVELS.iter().position(|level| *level == name);
+        position.map(Self)
+    }
+}
+
+/// Whether a log message is among those that were asked for. One that does not say how important it is may be.
+fn is_wanted(message: &Bytes, least: Option<LogLevel>) -> bool {
+    let Some(least) = least else {
+        return false;
+    };
+    let level = std::str::from_utf8(message)
+        .ok()
+        .and_then(|text| Raw::trusted(text).get("params")?.get("level"))
+        .and_then(LogLevel::of);
+    level.is_none_or(|level| level >= least)
 }
 
 /// Passes a reply on, in whichever form the client takes.
@@ -45,7 +72,7 @@ pub(crate) async fn reply(
     ticket: Ticket,
 ) -> Result<Response<Body>, Refusal> {
     match reply {
-        Reply::One(answer) => one(cx, &client, answer),
+        Reply::One(answer) => one(cx, &client, answer).await,
         Reply::Stream(messages) => {
             let stream = Stream::new(messages, ticket);
             if client.accepted.events {
@@ -59,11 +86,22 @@ pub(crate) async fn reply(
 }
 
 /// A single answer. It counts as its caller's until it was read.
-fn one(cx: &Cx, client: &Client, answer: Answer) -> Result<Response<Body>, Refusal> {
+async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<Body>, Refusal> {
     let mut held = client.usage.hold();
     held.grow(answer.len()).map_err(Refusal::TooMuch)?;
-    let (message, status) = answer_message(answer, client.id.borrow(), client.era, &cx.server_info);
+    let (message, status) = answered(cx, &client.id, client.era, answer).await;
     Ok(counted_response(message, status, client.accepted, held))
+}
+
+/// The response message for an answer, and its HTTP status. A large one is made apart from the threads that serve.
+async fn answered(cx: &Arc<Cx>, id: &OwnedId, era: Era, answer: Answer) -> (Vec<u8>, StatusCode) {
+    let size = answer.len();
+    if size < apart::LARGE {
+        return answer_message(answer, id.borrow(), era, &cx.server_info);
+    }
+    let (cx, id) = (Arc::clone(cx), id.clone());
+    let making = move || answer_message(answer, id.borrow(), era, &cx.server_info);
+    apart::run(size, making).await
 }
 
 /// A small message of our own making, in whichever form the client takes.
@@ -120,11 +158,15 @@ pub(crate) fn events(
 }
 
 /// The answer at the end of a stream, for a client that takes no events: what comes before is dropped.
-async fn last(cx: &Cx, client: &Client, mut stream: Stream) -> Result<Response<Body>, Refusal> {
+async fn last(
+    cx: &Arc<Cx>,
+    client: &Client,
+    mut stream: Stream,
+) -> Result<Response<Body>, Refusal> {
     loop {
         match stream.next().await {
             Some(Ok(Message::Notification { .. })) => {}
-            Some(Ok(Message::Answer(answer))) => return one(cx, client, answer),
+            Some(Ok(Message::Answer(answer))) => return one(cx, client, answer).await,
             Some(Err(error)) => return Err(Refusal::Target(error)),
             None => return Err(Refusal::Target(targets::error::CallError::ClosedMidStream)),
         }
@@ -182,15 +224,14 @@ impl Following {
             let (id, era) = (&self.client.id, self.client.era);
             return match message {
                 Some(Ok(Message::Notification { method, raw })) => {
-                    if method == Method::LogMessage && !self.client.wants_logs {
+                    if method == Method::LogMessage && !is_wanted(&raw, self.client.log_level) {
                         continue;
                     }
                     Some(self.event(&notification(&raw)))
                 }
                 Some(Ok(Message::Answer(answer))) => {
                     self.over = true;
-                    let (message, _) =
-                        answer_message(answer, id.borrow(), era, &self.cx.server_info);
+                    let (message, _) = answered(&self.cx, id, era, answer).await;
                     Some(self.event(&message))
                 }
                 // The client took its request back: it wants nothing more of it.
@@ -254,19 +295,27 @@ fn answer_message(
 ) -> (Vec<u8>, StatusCode) {
     match answer.outcome {
         Outcome::Result(raw) => {
+            let mended = mend::contents(raw.borrow());
+            let result = mended.as_deref().map_or_else(|| raw.borrow(), Raw::trusted);
             let message = match era {
-                Era::Stateless => result::modern_response(id, raw.borrow(), server_info),
-                Era::Session => result::legacy_response(id, raw.borrow()),
+                Era::Stateless => result::modern_response(id, result, server_info),
+                Era::Session => result::legacy_response(id, result),
             };
             (message, StatusCode::OK)
         }
         Outcome::Error { code, raw } => {
-            let raw = raw.borrow();
+            let mended = mend::error(raw.borrow());
+            let raw = Raw::trusted(&mended);
             let translated = translate(code, era);
             let status =
                 StatusCode::from_u16(translated.http_status(era)).unwrap_or(StatusCode::OK);
             if translated == code {
                 return (jsonrpc::error_from(id, raw), status);
+            }
+            if code == Code::MISSING_CLIENT_CAPABILITY {
+                let message =
+                    "the tool needs a capability of its client that this gateway does not pass on";
+                return (jsonrpc::error(Some(id), translated, message, None), status);
             }
             let error = changed(raw, &[Change::set("code", &translated.to_string())]);
             (jsonrpc::error_from(id, Raw::trusted(&error)), status)
@@ -274,8 +323,12 @@ fn answer_message(
     }
 }
 
-/// A code that exists in the client's era (D12, TM-20).
+/// A code that exists in the client's era (D12, TM-20). What the target says about the gateway's own request to it, its
+/// headers, version and capabilities, says nothing about the client's.
 fn translate(code: Code, era: Era) -> Code {
+    if code.is_modern() {
+        return Code::TARGET_FAILED;
+    }
     match (code.exists_in(era), code) {
         (true, code) => code,
         (false, Code(-32002)) => Code::INVALID_PARAMS,
@@ -328,17 +381,46 @@ mod tests {
         insta::assert_snapshot!(message(Era::Session, error(-32002)).0, @r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32002,"message":"m","data":{"x":1.0}}}"#);
         assert_eq!(message(Era::Stateless, error(-32601)).1, 404);
         assert_eq!(message(Era::Session, error(-32601)).1, 200);
-        insta::assert_snapshot!(message(Era::Session, error(-32021)).0, @r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"m","data":{"x":1.0}}}"#);
+        insta::assert_snapshot!(message(Era::Session, error(-32042)).0, @r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32042,"message":"m","data":{"x":1.0}}}"#);
+    }
+
+    // UC-12: it was the gateway that declared nothing, not the client.
+    #[test]
+    fn what_a_target_says_about_the_gateways_own_request_is_not_said_to_the_client() {
+        for era in [Era::Session, Era::Stateless] {
+            for code in [-32020, -32022] {
+                let said = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"m","data":{"x":1.0}}}"#;
+                assert_eq!(message(era, error(code)).0, said);
+            }
+            let said = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"the tool needs a capability of its client that this gateway does not pass on"}}"#;
+            assert_eq!(message(era, error(-32021)).0, said);
+        }
     }
 
     #[test]
-    fn notifications_lose_the_keys_of_their_hop_and_nothing_else() {
-        let plain = Bytes::from_static(
-            br#"{"jsonrpc":"2.0","method":"notifications/progress","params":{ "progress":1.0}}"#,
-        );
-        assert!(matches!(notification(&plain), Cow::Borrowed(_)));
-        let marked = Bytes::from_static(br#"{"jsonrpc":"2.0","method":"m","params":{"a":1.0,"_meta":{"io.modelcontextprotocol/serverInfo":{},"b":2}}}"#);
-        let passed = String::from_utf8(notification(&marked).into_owned()).unwrap();
-        insta::assert_snapshot!(passed, @r#"{"jsonrpc":"2.0","method":"m","params":{"a":1.0,"_meta":{"b":2}}}"#);
+    fn what_strict_clients_refuse_is_mended_on_the_way() {
+        let text = r#"{"content":[{"type":"text","text":"5","annotations":null}],"isError":null}"#;
+        insta::assert_snapshot!(message(Era::Session, result(text)).0, @r#"{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"5"}]}}"#);
+        let odd = Outcome::Error {
+            code: Code(-32050),
+            raw: OwnedRaw::parse(r#"{"code":"-32050"}"#).unwrap(),
+        };
+        insta::assert_snapshot!(message(Era::Session, odd).0, @r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32050,"message":"the target gave no reason"}}"#);
+    }
+
+    #[test]
+    fn log_messages_are_for_who_asked_and_as_important_as_asked() {
+        let asked = |level: &'static str| LogLevel::of(Raw::parse(level).unwrap());
+        let message = |level: &str| {
+            Bytes::from(format!(
+                r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":{level},"data":1}}}}"#
+            ))
+        };
+        let warning = asked(r#""warning""#);
+        for level in [r#""warning""#, r#""error""#, r#""emergency""#, "7"] {
+            assert!(is_wanted(&message(level), warning), "{level}");
+        }
+        assert!(!is_wanted(&message(r#""info""#), warning));
+        assert!(!is_wanted(&message(r#""emergency""#), asked(r#""loud""#)));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::clock::Clock;
 use model::gateway::Gateway as Configured;
 use net::egress::pool::Pool;
-use targets::mcp::{Freshness, Limits as TargetLimits, Timeouts};
+use targets::mcp::Limits as TargetLimits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,12 +24,10 @@ pub struct Settings {
     pub limits: Limits,
     /// How long the session of a legacy client lives, counted from `initialize`.
     pub session_lifetime: Duration,
-    /// How long targets may take.
-    pub timeouts: Timeouts,
     /// How much targets may send.
     pub target_limits: TargetLimits,
-    /// How often targets are asked for their tools.
-    pub freshness: Freshness,
+    /// How long a target's event stream may be without a message before it is passed on as one.
+    pub first_message: Duration,
 }
 
 impl Settings {
@@ -39,9 +37,8 @@ impl Settings {
             gateway,
             limits: Limits::default(),
             session_lifetime: Duration::from_hours(24),
-            timeouts: Timeouts::default(),
             target_limits: TargetLimits::default(),
-            freshness: Freshness::default(),
+            first_message: targets::mcp::Timeouts::default().first_message,
         }
     }
 }

@@ -26,9 +26,13 @@ impl ClientCapabilities<'_> {
 }
 
 impl ServerCapabilities<'_> {
-    /// Whether the server has tools.
+    /// Whether the server has tools, as far as it says: who declares nothing at all may have some.
     pub fn tools(self) -> bool {
-        self.0.get("tools").is_some_and(Raw::is_object)
+        let is_there = |raw: Raw<'_>| !raw.is_null() && raw.bool() != Some(false);
+        let mut members = self.0.members().into_iter().flatten();
+        let mut declared = members.clone().filter(|member| is_there(member.value));
+        declared.next().is_none()
+            || members.any(|member| member.is("tools") && is_there(member.value))
     }
 
     /// Whether the server announces changes of its list of tools.
@@ -36,14 +40,35 @@ impl ServerCapabilities<'_> {
         let tools = self.0.get("tools");
         tools
             .and_then(|tools| tools.get("listChanged"))
-            .and_then(Raw::bool)
-            .unwrap_or(false)
+            .is_some_and(|raw| raw.bool() == Some(true) || raw.text().as_deref() == Some("true"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_has_no_tools_only_if_it_declares_something_else() {
+        let has = |text: &'static str| ServerCapabilities(Raw::parse(text).unwrap()).tools();
+        for text in [
+            "{}",
+            "null",
+            r#"{"tools":null,"prompts":null}"#,
+            r#"{"tools":{}}"#,
+            r#"{"tools":true,"prompts":{}}"#,
+            r#"{"prompts":{},"tools":[]}"#,
+        ] {
+            assert!(has(text), "{text}");
+        }
+        for text in [
+            r#"{"prompts":{}}"#,
+            r#"{"tools":null,"prompts":{}}"#,
+            r#"{"tools":false,"prompts":{}}"#,
+        ] {
+            assert!(!has(text), "{text}");
+        }
+    }
 
     #[test]
     fn capabilities_are_read_from_the_objects() {

@@ -1,6 +1,6 @@
 //! Changes single members of a JSON object and leaves every other byte of it as it was.
 
-use crate::raw::{Raw, write_string};
+use crate::raw::{Kind, Raw, write_string};
 
 /// What is to become of one member of an object.
 ///
@@ -19,8 +19,14 @@ enum Action<'a> {
     Set(&'a str),
     /// Characters, not JSON yet.
     SetText(&'a str),
-    /// JSON text, for a member that is not there.
+    /// JSON text, for a member that is not there, or null.
     Default(&'a str),
+    /// JSON text, for a member that is not there, or of another kind.
+    DefaultOf(&'a str, Kind),
+    /// The member goes if it is of another kind.
+    Only(Kind),
+    /// The member goes if it is null.
+    NotNull,
     /// Changes of the object that the member is; of `{}` if it is absent or no object.
     Within(&'a [Change<'a>]),
     /// The same, and the member goes if nothing is left in it.
@@ -42,9 +48,24 @@ impl<'a> Change<'a> {
         Self::new(key, Action::SetText(text))
     }
 
-    /// Gives the member `key` the value `json`, which must be JSON text, unless it has one.
+    /// Gives the member `key` the value `json`, which must be JSON text, unless it has one that is not null.
     pub const fn default(key: &'a str, json: &'a str) -> Self {
         Self::new(key, Action::Default(json))
+    }
+
+    /// Gives the member `key` the value `json`, which must be JSON text, unless it has one of the kind.
+    pub const fn default_of(key: &'a str, json: &'a str, kind: Kind) -> Self {
+        Self::new(key, Action::DefaultOf(json, kind))
+    }
+
+    /// Takes the member `key` out, unless it is of the kind.
+    pub const fn only(key: &'a str, kind: Kind) -> Self {
+        Self::new(key, Action::Only(kind))
+    }
+
+    /// Takes the member `key` out, if it is null.
+    pub const fn not_null(key: &'a str) -> Self {
+        Self::new(key, Action::NotNull)
     }
 
     /// Takes the member `key` out, if it is there.
@@ -67,8 +88,10 @@ impl<'a> Change<'a> {
         self.key.len()
             + 4
             + match self.action {
-                Action::Remove => 0,
-                Action::Set(json) | Action::Default(json) => json.len(),
+                Action::Remove | Action::Only(_) | Action::NotNull => 0,
+                Action::Set(json) | Action::Default(json) | Action::DefaultOf(json, _) => {
+                    json.len()
+                }
                 Action::SetText(text) => text.len() + 2,
                 Action::Within(changes) | Action::WithinIfAny(changes) => weight(changes) + 2,
             }
@@ -155,13 +178,29 @@ fn write_value(out: &mut String, value: Option<Raw<'_>>, action: &Action<'_>) ->
         Action::Remove => return false,
         Action::Set(json) => out.push_str(json),
         Action::SetText(text) => write_string(out, text),
-        Action::Default(json) => out.push_str(value.map_or(json, Raw::as_str)),
+        Action::Default(json) => {
+            let there = value.filter(|value| !value.is_null());
+            out.push_str(there.map_or(json, Raw::as_str));
+        }
+        Action::DefaultOf(json, kind) => {
+            let fits = value.filter(|value| value.kind() == *kind);
+            out.push_str(fits.map_or(json, Raw::as_str));
+        }
+        Action::Only(kind) => return write_if(out, value, |value| value.kind() == *kind),
+        Action::NotNull => return write_if(out, value, |value| !value.is_null()),
         Action::Within(changes) => {
             write(out, inner(), changes);
         }
         Action::WithinIfAny(changes) => return write(out, inner(), changes),
     }
     true
+}
+
+/// Writes the value if it fits; `false` if the member is to go.
+fn write_if(out: &mut String, value: Option<Raw<'_>>, fits: impl Fn(Raw<'_>) -> bool) -> bool {
+    let fitting = value.filter(|value| fits(*value));
+    out.push_str(fitting.map_or("", Raw::as_str));
+    fitting.is_some()
 }
 
 #[cfg(test)]
@@ -212,6 +251,26 @@ mod tests {
             edit(r#"{"a":1,"b":2,"a":3}"#, &[Change::set("a", "9")]),
             r#"{"a":9,"b":2}"#
         );
+    }
+
+    #[test]
+    fn members_that_do_not_fit_go_or_give_way() {
+        let changes = [
+            Change::only("a", Kind::Bool),
+            Change::not_null("b"),
+            Change::default_of("c", "[]", Kind::Array),
+            Change::default("d", "1"),
+        ];
+        assert_eq!(
+            edit(r#"{"a":null,"b":null,"c":null,"d":null}"#, &changes),
+            r#"{"c":[],"d":1}"#
+        );
+        assert_eq!(
+            edit(r#"{"a":"true","c":{}}"#, &changes),
+            r#"{"c":[],"d":1}"#
+        );
+        let fitting = r#"{"a":true, "b":[ ],"c":[1] ,"d":2}"#;
+        assert_eq!(edit(fitting, &changes), fitting);
     }
 
     #[test]

@@ -9,11 +9,12 @@ pub enum Era {
     Stateless,
 }
 
-/// A revision of the protocol that is served, oldest first.
-///
-/// 2024-11-05 is not: its HTTP+SSE transport is another transport.
+/// A revision of the protocol, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProtocolVersion {
+    /// 2024-11-05: its own transport, HTTP+SSE, is not spoken, and clients are not served in it. But some servers of
+    /// Streamable HTTP say this version whatever they are asked for.
+    V2024_11_05,
     /// 2025-03-26: the first with Streamable HTTP; batches existed, the version header did not.
     V2025_03_26,
     /// 2025-06-18: the version header, no batches.
@@ -25,7 +26,7 @@ pub enum ProtocolVersion {
 }
 
 impl ProtocolVersion {
-    /// All, newest first: the order in which they are offered.
+    /// Those that are served, newest first: the order in which they are offered.
     pub const ALL: [Self; 4] = [
         Self::V2026_07_28,
         Self::V2025_11_25,
@@ -48,9 +49,18 @@ impl ProtocolVersion {
             .find(|version| version.as_str() == word)
     }
 
+    /// The revision that a server calls `word` in its answer to `initialize`, if we can speak it.
+    pub fn of_server(word: &str) -> Option<Self> {
+        if word == Self::V2024_11_05.as_str() {
+            return Some(Self::V2024_11_05);
+        }
+        Self::parse(word)
+    }
+
     /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
+            Self::V2024_11_05 => "2024-11-05",
             Self::V2025_03_26 => "2025-03-26",
             Self::V2025_06_18 => "2025-06-18",
             Self::V2025_11_25 => "2025-11-25",
@@ -61,7 +71,9 @@ impl ProtocolVersion {
     /// The era it belongs to.
     pub fn era(self) -> Era {
         match self {
-            Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => Era::Session,
+            Self::V2024_11_05 | Self::V2025_03_26 | Self::V2025_06_18 | Self::V2025_11_25 => {
+                Era::Session
+            }
             Self::V2026_07_28 => Era::Stateless,
         }
     }
@@ -111,6 +123,15 @@ mod tests {
                 ProtocolVersion::V2025_11_25
             );
         }
+    }
+
+    // UC-2
+    #[test]
+    fn the_oldest_version_is_understood_from_servers_and_offered_to_nobody() {
+        let oldest = ProtocolVersion::of_server("2024-11-05");
+        assert_eq!(oldest.map(ProtocolVersion::era), Some(Era::Session));
+        assert_eq!(ProtocolVersion::parse("2024-11-05"), None);
+        assert!(!ProtocolVersion::ALL_JSON.contains("2024"));
     }
 
     // UC-2

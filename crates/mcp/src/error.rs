@@ -31,6 +31,9 @@ impl Code {
     pub const DENIED: Self = Self(-31_403);
     /// The target behind the gateway failed, or can't be reached. Ours, outside of the reserved range (D12).
     pub const TARGET_FAILED: Self = Self(-31_502);
+    /// The target is not called at the moment: it has enough to do, or failed several times in a row. Ours, outside of the
+    /// reserved range (D12).
+    pub const TARGET_UNAVAILABLE: Self = Self(-31_503);
     /// The target did not answer in time. Ours, outside of the reserved range (D12).
     pub const TARGET_TIMED_OUT: Self = Self(-31_504);
 
@@ -60,6 +63,7 @@ impl Code {
                 _,
             ) => 400,
             (Self::METHOD_NOT_FOUND, Era::Stateless) => 404,
+            (Self::TARGET_UNAVAILABLE, _) => 503,
             _ => 200,
         }
     }
@@ -85,7 +89,12 @@ mod tests {
     // TM-20
     #[test]
     fn our_own_codes_lie_outside_of_the_reserved_range() {
-        for code in [Code::DENIED, Code::TARGET_FAILED, Code::TARGET_TIMED_OUT] {
+        for code in [
+            Code::DENIED,
+            Code::TARGET_FAILED,
+            Code::TARGET_UNAVAILABLE,
+            Code::TARGET_TIMED_OUT,
+        ] {
             assert!(!(-32768..=-32000).contains(&code.0));
         }
     }

@@ -18,6 +18,11 @@ impl<'a> Id<'a> {
         matches!(raw.kind(), Kind::String | Kind::Number).then_some(Self(raw))
     }
 
+    /// The JSON value, as it came.
+    pub fn raw(self) -> Raw<'a> {
+        self.0
+    }
+
     /// The JSON text, as it came.
     pub fn as_json(self) -> &'a str {
         self.0.as_str()

@@ -62,7 +62,7 @@ pub enum Outcome<'a> {
 pub struct ErrorObject<'a> {
     /// All of it, with members that are not known here.
     pub raw: Raw<'a>,
-    /// `code`; 0 if it is missing or no integer.
+    /// `code` in any spelling; 0 if it is missing or no integer.
     pub code: Code,
     /// `message`, still as JSON.
     pub message: Option<Raw<'a>>,
@@ -97,7 +97,7 @@ const FIELDS: [(Field, &str); 6] = [
 ];
 
 /// What some editors and libraries put before UTF-8 (RFC 8259 §8.1 lets a parser ignore it).
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Why a body is no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -225,18 +225,18 @@ pub fn parse(body: &[u8]) -> Result<Message<'_>, Rejected<'_>> {
 }
 
 #[derive(Debug, Default)]
-struct Envelope<'a> {
+pub(crate) struct Envelope<'a> {
     jsonrpc: Option<Raw<'a>>,
-    id: Option<Raw<'a>>,
-    method: Option<Raw<'a>>,
-    params: Option<Raw<'a>>,
-    result: Option<Raw<'a>>,
-    error: Option<Raw<'a>>,
-    ambiguous: Option<Malformed>,
+    pub(crate) id: Option<Raw<'a>>,
+    pub(crate) method: Option<Raw<'a>>,
+    pub(crate) params: Option<Raw<'a>>,
+    pub(crate) result: Option<Raw<'a>>,
+    pub(crate) error: Option<Raw<'a>>,
+    pub(crate) ambiguous: Option<Malformed>,
 }
 
 impl<'a> Envelope<'a> {
-    fn parse(text: &'a str) -> Result<Self, Malformed> {
+    pub(crate) fn parse(text: &'a str) -> Result<Self, Malformed> {
         let mut scanner = Scanner::new(text.as_bytes());
         scanner.whitespace();
         match scanner.peek() {
@@ -363,7 +363,11 @@ impl<'a> ErrorObject<'a> {
     pub fn new(raw: Raw<'a>) -> Self {
         Self {
             raw,
-            code: Code(raw.get("code").and_then(Raw::integer).unwrap_or_default()),
+            code: Code(
+                raw.get("code")
+                    .and_then(Raw::any_integer)
+                    .unwrap_or_default(),
+            ),
             message: raw.get("message"),
             data: raw.get("data"),
         }

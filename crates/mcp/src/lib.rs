@@ -10,11 +10,11 @@
 //! | [`fold`] | names that a reader that ignores case takes for each other |
 //! | [`raw`] | looking into validated JSON text |
 //! | [`edit`] | replacing, adding, removing members of an object |
-//! | [`jsonrpc`] | the envelope: parse, refuse, build |
+//! | [`jsonrpc`], [`answer`] | the envelope: parse, refuse, build; the envelope of a server, read generously |
 //! | [`id`], [`method`], [`era`], [`error`] | request ids, method names, protocol versions, error codes |
 //! | [`header`], [`param_header`] | mirrored headers: encode, decode, compare with the body |
 //! | [`meta`], [`params`] | reserved `_meta` keys and a request's metadata; its parameters |
-//! | [`capability`], [`tool`] | capability objects; tool definitions and their `x-mcp-header` annotations |
+//! | [`capability`], [`tool`], [`mend`] | capability objects; tool definitions and their `x-mcp-header` annotations; what is put right in definitions, results and errors |
 //! | [`result`] | what results look like in each era |
 //! | [`sse`] | Server-Sent Events: incremental decoder, encoder |
 //!
@@ -27,9 +27,13 @@ pub mod fold;
 
 pub mod raw;
 
+mod number;
+
 pub mod edit;
 
 pub mod jsonrpc;
+
+pub mod answer;
 
 pub mod id;
 
@@ -50,6 +54,8 @@ pub mod meta;
 pub mod capability;
 
 pub mod tool;
+
+pub mod mend;
 
 pub mod result;
 

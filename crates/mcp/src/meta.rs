@@ -20,7 +20,8 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 /// Asks for progress notifications.
 pub const PROGRESS_TOKEN: &str = "progressToken";
 
-const LOG_LEVELS: [&str; 8] = [
+/// The levels of log messages, least first (RFC 5424 §6.2.1).
+pub const LOG_LEVELS: [&str; 8] = [
     "debug",
     "info",
     "notice",

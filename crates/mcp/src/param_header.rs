@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::header::{Field, Header, Mismatch, PARAM_PREFIX, decode_value, encode_value};
+use crate::number::integer;
 use crate::raw::{Ambiguous, Kind, Raw};
 
 /// What an annotated argument holds.
@@ -30,7 +31,7 @@ pub struct ParamHeader {
 }
 
 /// Why a tool's annotations, and thus the tool, are invalid (UC-4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvalidAnnotation {
     /// `x-mcp-header` is no string.
     #[error("`x-mcp-header` must be a string")]
@@ -38,7 +39,7 @@ pub enum InvalidAnnotation {
     /// Empty, or with bytes that a header name can't have.
     #[error("`x-mcp-header` must be a header name")]
     NotAHeaderName,
-    /// Two arguments with the same header, case aside.
+    /// Two arguments with the same header, case aside, or one with two.
     #[error("two arguments share one `x-mcp-header`")]
     Duplicate,
     /// Not on an integer, string or boolean.
@@ -47,12 +48,25 @@ pub enum InvalidAnnotation {
     /// Not reachable from the root through `properties` alone.
     #[error("`x-mcp-header` is only for arguments reached through `properties`")]
     Unreachable,
+    /// More of them than [`MOST`].
+    #[error("more than {MOST} arguments with `x-mcp-header`")]
+    TooMany,
+    /// The names of the properties that lead to the argument are longer than [`LONGEST_PATH`] together.
+    #[error("an argument with `x-mcp-header` has a path of more than {LONGEST_PATH} bytes")]
+    PathTooLong,
 }
 
 /// An argument that is mirrored into a header occurs twice, or in another case too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an argument that a header mirrors occurs twice or in another case")]
 pub struct AmbiguousArgument;
+
+/// Most annotations of a tool: each is a header of a call, and servers take few of these (SEC-82).
+pub const MOST: usize = 32;
+/// Longest path to an annotated argument, in bytes (SEC-82).
+pub const LONGEST_PATH: usize = 1024;
+/// Longest name of a header, in bytes.
+const LONGEST_NAME: usize = 128;
 
 const KEYWORD: &str = "x-mcp-header";
 
@@ -81,10 +95,18 @@ fn walk<'a>(
     let Some(members) = schema.members() else {
         return Ok(());
     };
+    let mut is_annotated = false;
     for member in members {
         if member.is(KEYWORD) {
+            if std::mem::replace(&mut is_annotated, true) {
+                return Err(InvalidAnnotation::Duplicate);
+            }
             let path = path.as_deref().filter(|path| !path.is_empty());
             let path = path.ok_or(InvalidAnnotation::Unreachable)?;
+            // There are few of them, so that the search below is short.
+            if found.len() >= MOST {
+                return Err(InvalidAnnotation::TooMany);
+            }
             let annotation = annotation(schema, member.value, path)?;
             if found.iter().any(|other| other.header == annotation.header) {
                 return Err(InvalidAnnotation::Duplicate);
@@ -129,8 +151,11 @@ fn annotation(
     path: &[Cow<'_, str>],
 ) -> Result<ParamHeader, InvalidAnnotation> {
     let name = value.text().ok_or(InvalidAnnotation::NotAString)?;
-    if name.is_empty() || !name.bytes().all(is_token_byte) {
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_token_byte) {
         return Err(InvalidAnnotation::NotAHeaderName);
+    }
+    if path.iter().map(|step| step.len()).sum::<usize>() > LONGEST_PATH {
+        return Err(InvalidAnnotation::PathTooLong);
     }
     let kind = schema
         .get("type")
@@ -259,25 +284,6 @@ fn same_number(one: &str, other: &str) -> bool {
     integer(one).is_some_and(|number| Some(number) == integer(other))
 }
 
-/// An integer in any spelling, within the range that JavaScript holds exactly.
-fn integer(text: &str) -> Option<i64> {
-    const LIMIT: i64 = (1 << 53) - 1;
-    if let Ok(number) = text.parse::<i64>() {
-        return (-LIMIT..=LIMIT).contains(&number).then_some(number);
-    }
-    let number = text
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())?;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "the limit is exactly representable"
-    )]
-    let in_range = number.abs() <= LIMIT as f64 && number.fract() == 0.0;
-    #[expect(clippy::cast_possible_truncation, reason = "an integer within ±2⁵³")]
-    in_range.then_some(number as i64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -350,6 +356,37 @@ mod tests {
             ),
             Err(InvalidAnnotation::Duplicate)
         );
+    }
+
+    // SEC-82
+    #[test]
+    fn annotations_have_bounds() {
+        let of = |count: usize| {
+            let properties: Vec<String> = (0..count)
+                .map(|n| format!(r#""p{n}":{{"type":"string","x-mcp-header":"H{n}"}}"#))
+                .collect();
+            found(&format!(r#"{{"properties":{{{}}}}}"#, properties.join(",")))
+        };
+        assert_eq!(of(MOST).unwrap().len(), MOST);
+        assert_eq!(of(MOST + 1), Err(InvalidAnnotation::TooMany));
+        let named = |path: usize, name: usize| {
+            let (path, name) = ("p".repeat(path), "n".repeat(name));
+            found(&format!(
+                r#"{{"properties":{{"{path}":{{"type":"string","x-mcp-header":"{name}"}}}}}}"#
+            ))
+        };
+        assert!(named(LONGEST_PATH, LONGEST_NAME).is_ok());
+        assert_eq!(
+            named(LONGEST_PATH + 1, 1),
+            Err(InvalidAnnotation::PathTooLong)
+        );
+        assert_eq!(
+            named(1, LONGEST_NAME + 1),
+            Err(InvalidAnnotation::NotAHeaderName)
+        );
+        let twice =
+            r#"{"properties":{"a":{"type":"string","x-mcp-header":"A","x-mcp-header":"B"}}}"#;
+        assert_eq!(found(twice), Err(InvalidAnnotation::Duplicate));
     }
 
     #[test]

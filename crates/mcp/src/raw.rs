@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use crate::fold;
+use crate::number;
 use crate::scan::{self, Fault};
 
 /// One JSON value as the bytes it came as: checked against the grammar, no whitespace around it.
@@ -33,7 +34,7 @@ pub enum Kind {
 }
 
 /// A member of which readers may see another value than we do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AmbiguousKey {
     /// It occurs twice where once is all that can be meant: some take the first, some the last.
     #[error("the member `{0}` occurs more than once")]
@@ -159,6 +160,15 @@ impl<'a> Raw<'a> {
     /// An integer in plain decimal spelling that fits; none for everything else.
     pub fn integer(self) -> Option<i64> {
         self.0.parse().ok().filter(|_| self.kind() == Kind::Number)
+    }
+
+    /// An integer in any spelling: `7`, `7.0`, `7e0`, and `"7"`, which some peers send instead.
+    pub fn any_integer(self) -> Option<i64> {
+        match self.kind() {
+            Kind::Number => number::integer(self.0),
+            Kind::String => number::integer(self.text()?.trim()),
+            Kind::Object | Kind::Array | Kind::Bool | Kind::Null => None,
+        }
     }
 
     /// The members of an object in their order; none for other kinds.
@@ -541,6 +551,17 @@ mod tests {
             Raw::parse(r#""\ud83d\ude00""#).unwrap().text().unwrap(),
             "😀"
         );
+    }
+
+    #[test]
+    fn an_integer_is_read_in_any_spelling() {
+        let read = |text: &'static str| Raw::parse(text).unwrap().any_integer();
+        for text in ["7", "7.0", "0.7e1", "\"7\"", "\" 7.0 \""] {
+            assert_eq!(read(text), Some(7), "{text}");
+        }
+        for text in ["7.5", "1e400", "\"\"", "\"NaN\"", "null", "true", "[7]"] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::edit::Change;
 use crate::id::Id;
 use crate::jsonrpc;
 use crate::meta;
-use crate::raw::Raw;
+use crate::raw::{Kind, Raw};
 
 /// What `resultType` says (D8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub fn result_type(result: Raw<'_>) -> ResultType<'_> {
     match result.only("resultType") {
         Err(_) => ResultType::Malformed,
         Ok(None) => ResultType::Complete,
+        Ok(Some(raw)) if raw.is_null() => ResultType::Complete,
         Ok(Some(raw)) => match raw.text() {
             None => ResultType::Malformed,
             Some(word) if word == "complete" => ResultType::Complete,
@@ -65,7 +66,7 @@ pub struct CacheHint {
 
 /// The hints in a result. An absent or negative `ttlMs` is 0, an absent or unknown scope is private.
 pub fn cache_hint(result: Raw<'_>) -> CacheHint {
-    let ttl = result.get("ttlMs").and_then(Raw::integer).unwrap_or(0);
+    let ttl = result.get("ttlMs").and_then(Raw::any_integer).unwrap_or(0);
     let public = result.get("cacheScope").and_then(Raw::text).as_deref() == Some("public");
     CacheHint {
         ttl_ms: u64::try_from(ttl).unwrap_or(0),
@@ -77,8 +78,9 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
     }
 }
 
-/// The response with a result of any era as a modern server sends it: `resultType` is there (TM-16), and `_meta` names
-/// us and nobody else. `server_info` is a JSON object. Everything else stays byte for byte.
+/// The response with the result of a call, of any era, as a modern server sends it: `resultType` is there (TM-16), and
+/// `_meta` names us and nobody else. `server_info` is a JSON object. What is there has the kind that it must have.
+/// Everything else stays byte for byte.
 pub fn modern_response(id: Id<'_>, result: Raw<'_>, server_info: &str) -> Vec<u8> {
     let own_meta = [
         Change::set(meta::SERVER_INFO, server_info),
@@ -89,15 +91,22 @@ pub fn modern_response(id: Id<'_>, result: Raw<'_>, server_info: &str) -> Vec<u8
         Change::remove(meta::SUBSCRIPTION_ID),
     ];
     let changes = [
+        Change::default_of("content", "[]", Kind::Array),
+        Change::only("isError", Kind::Bool),
+        Change::not_null("structuredContent"),
         Change::default("resultType", r#""complete""#),
         Change::within("_meta", &own_meta),
     ];
     jsonrpc::response_with(id, result, &changes)
 }
 
-/// The response with a result of any era as a legacy server sends it: what only the modern era knows is taken out.
+/// The response with the result of a call, of any era, as a legacy server sends it: what only the modern era knows is
+/// taken out, and structured content that is no object with it.
 pub fn legacy_response(id: Id<'_>, result: Raw<'_>) -> Vec<u8> {
-    const CHANGES: [Change<'static>; 4] = [
+    const CHANGES: [Change<'static>; 7] = [
+        Change::default_of("content", "[]", Kind::Array),
+        Change::only("isError", Kind::Bool),
+        Change::only("structuredContent", Kind::Object),
         Change::remove("resultType"),
         Change::remove("ttlMs"),
         Change::remove("cacheScope"),
@@ -158,12 +167,12 @@ mod tests {
 
     #[test]
     fn the_upstreams_identity_does_not_reach_the_client() {
-        let text = r#"{"resultType":"input_required","_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"upstream"}}}"#;
+        let text = r#"{"content":[],"_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"upstream"}}}"#;
         insta::assert_snapshot!(
             modern(text),
-            @r#"{"resultType":"input_required","_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"sekisho","version":"1"}}}"#
+            @r#"{"content":[],"_meta":{"a":1,"io.modelcontextprotocol/serverInfo":{"name":"sekisho","version":"1"}},"resultType":"complete"}"#
         );
-        insta::assert_snapshot!(legacy(text), @r#"{"_meta":{"a":1}}"#);
+        insta::assert_snapshot!(legacy(text), @r#"{"content":[],"_meta":{"a":1}}"#);
     }
 
     #[test]
@@ -175,9 +184,23 @@ mod tests {
     #[test]
     fn modern_members_disappear_for_a_legacy_client() {
         assert_eq!(
-            legacy(r#"{"resultType":"complete","tools":[],"ttlMs":1,"cacheScope":"public"}"#),
-            r#"{"tools":[]}"#
+            legacy(r#"{"resultType":"complete","content":[],"ttlMs":1,"cacheScope":"public"}"#),
+            r#"{"content":[]}"#
         );
+    }
+
+    // Strict clients refuse a result for a null where they expect nothing, or something else.
+    #[test]
+    fn what_a_server_sent_instead_of_nothing_does_not_leave() {
+        let text = r#"{"content":null,"structuredContent":null,"isError":null,"_meta":null,"resultType":null}"#;
+        assert_eq!(legacy(text), r#"{"content":[]}"#);
+        insta::assert_snapshot!(
+            modern(text),
+            @r#"{"content":[],"_meta":{"io.modelcontextprotocol/serverInfo":{"name":"sekisho","version":"1"}},"resultType":"complete"}"#
+        );
+        let text = r#"{"isError":"false","structuredContent":[1]}"#;
+        assert_eq!(legacy(text), r#"{"content":[]}"#);
+        assert!(modern(text).starts_with(r#"{"structuredContent":[1],"content":[]"#));
     }
 
     // UC-6
@@ -194,6 +217,7 @@ mod tests {
             ResultType::Other("task".into())
         );
         assert_eq!(of(r#"{"resultType":1}"#), ResultType::Malformed);
+        assert_eq!(of(r#"{"resultType":null}"#), ResultType::Complete);
     }
 
     // TM-17

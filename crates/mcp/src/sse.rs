@@ -134,6 +134,16 @@ impl Decoder {
         Ok(())
     }
 
+    /// At the end of the stream: the event that has begun, for servers that leave out the empty line after their last one.
+    pub fn finish(&mut self) -> Option<Event> {
+        let line = std::mem::take(&mut self.line);
+        let mut events = Vec::new();
+        for line in [line.as_slice(), &[]] {
+            self.take_line(line, &mut events).ok()?;
+        }
+        events.pop()
+    }
+
     fn take_line(&mut self, mut line: &[u8], events: &mut Vec<Event>) -> Result<(), SseError> {
         if std::mem::take(&mut self.at_start) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
@@ -282,6 +292,29 @@ mod tests {
     fn an_unfinished_event_is_not_dispatched() {
         assert!(decode(b"data: a\n").is_empty());
         assert!(decode(b"data: a").is_empty());
+    }
+
+    #[test]
+    fn the_last_event_may_lack_its_empty_line() {
+        let last = |bytes: &[u8]| {
+            let mut decoder = Decoder::new(Limits::default());
+            decoder.push(bytes, &mut Vec::new()).unwrap();
+            decoder.finish().map(|event| event.data)
+        };
+        for bytes in [
+            "data: a\n\ndata: b\n",
+            "data: b",
+            "event: message\r\ndata: b\r\n",
+        ] {
+            assert_eq!(
+                last(bytes.as_bytes()).as_deref(),
+                Some(&b"b"[..]),
+                "{bytes:?}"
+            );
+        }
+        for bytes in ["", "data: a\n\n", ": comment", "id: 1"] {
+            assert_eq!(last(bytes.as_bytes()), None, "{bytes:?}");
+        }
     }
 
     #[test]

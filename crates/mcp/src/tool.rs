@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
+use crate::era::Era;
+use crate::mend::{self, Repair};
 use crate::param_header::{self, InvalidAnnotation, ParamHeader};
-use crate::raw::{AmbiguousKey, Raw};
+use crate::raw::{AmbiguousKey, Kind, Raw};
 
 /// Longest tool name that is accepted, in characters (S26 server/tools: 1 to 128).
 pub const MAX_NAME: usize = 128;
@@ -11,8 +13,12 @@ pub const MAX_NAME: usize = 128;
 /// A tool definition of an upstream, with the few members that are looked at.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {
-    /// All of it.
-    pub raw: Raw<'a>,
+    /// All of it, put right where strict clients would refuse it.
+    pub definition: Cow<'a, str>,
+    /// All of it for clients of the session era, if they get something else.
+    pub legacy: Option<String>,
+    /// What was put right.
+    pub repairs: Vec<Repair>,
     /// `name`
     pub name: Cow<'a, str>,
     /// Arguments mirrored into headers.
@@ -20,7 +26,7 @@ pub struct Tool<'a> {
 }
 
 /// Why a tool is left out of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvalidTool {
     /// Not an object.
     #[error("a tool must be an object")]
@@ -31,8 +37,8 @@ pub enum InvalidTool {
     /// A member that is decided about occurs twice, or in another case: clients may see another tool than we do (SEC-81).
     #[error("of a tool, {0}")]
     Ambiguous(#[from] AmbiguousKey),
-    /// `inputSchema` is no object.
-    #[error("`inputSchema` must be an object")]
+    /// `inputSchema` is not the schema of an object.
+    #[error("`inputSchema` must be the schema of an object")]
     InvalidSchema,
     /// Its `x-mcp-header` annotations are invalid (UC-4).
     #[error(transparent)]
@@ -40,8 +46,8 @@ pub enum InvalidTool {
 }
 
 impl<'a> Tool<'a> {
-    /// Reads a definition.
-    pub fn parse(raw: Raw<'a>) -> Result<Self, InvalidTool> {
+    /// Reads a definition of a server that speaks `era`.
+    pub fn parse(raw: Raw<'a>, era: Era) -> Result<Self, InvalidTool> {
         if !raw.is_object() {
             return Err(InvalidTool::NotAnObject);
         }
@@ -50,26 +56,32 @@ impl<'a> Tool<'a> {
             .and_then(Raw::text)
             .filter(|name| !name.is_empty() && name.chars().count() <= MAX_NAME)
             .ok_or(InvalidTool::InvalidName)?;
-        if schema.is_some_and(|schema| !schema.is_object()) {
-            return Err(InvalidTool::InvalidSchema);
-        }
+        let mended =
+            mend::definition(raw, era).map_err(|mend::NotCallable| InvalidTool::InvalidSchema)?;
         let param_headers = schema.map_or(Ok(Vec::new()), param_header::annotations)?;
         Ok(Self {
-            raw,
+            definition: mended.text,
+            legacy: mended.legacy,
+            repairs: mended.repairs,
             name,
             param_headers,
         })
     }
 }
 
-/// The elements of `tools` in a `tools/list` result; none if that is no array.
+/// The elements of `tools` in a `tools/list` result; none if that is no array. Null is one without elements.
 pub fn listed(result: Raw<'_>) -> Option<impl Iterator<Item = Raw<'_>>> {
-    result.get("tools")?.elements()
+    let tools = result.get("tools")?;
+    let elements = tools.elements();
+    (tools.is_null() || elements.is_some()).then(|| elements.into_iter().flatten())
 }
 
-/// `nextCursor` of a list result, still as text: it is opaque, and an empty one is one too (UC-11).
-pub fn next_cursor(result: Raw<'_>) -> Option<Cow<'_, str>> {
-    result.get("nextCursor").and_then(Raw::text)
+/// `nextCursor` of a list result, as the JSON value it came as: it is opaque, and an empty one is one too (UC-11). Some
+/// servers make it a number.
+pub fn next_cursor(result: Raw<'_>) -> Option<Raw<'_>> {
+    result
+        .get("nextCursor")
+        .filter(|cursor| matches!(cursor.kind(), Kind::String | Kind::Number))
 }
 
 #[cfg(test)]
@@ -80,7 +92,7 @@ mod tests {
     #[test]
     fn a_tool_with_an_invalid_annotation_is_refused() {
         let text = r#"{"name":"a","inputSchema":{"type":"object","x-mcp-header":"A"}}"#;
-        let refused = Tool::parse(Raw::parse(text).unwrap()).unwrap_err();
+        let refused = Tool::parse(Raw::parse(text).unwrap(), Era::Stateless).unwrap_err();
         assert_eq!(
             refused,
             InvalidTool::Annotation(InvalidAnnotation::Unreachable)
@@ -91,7 +103,7 @@ mod tests {
     fn a_tool_needs_a_name() {
         for text in [r"{}", r#"{"name":1}"#, r#"{"name":""}"#] {
             assert_eq!(
-                Tool::parse(Raw::parse(text).unwrap()).unwrap_err(),
+                Tool::parse(Raw::parse(text).unwrap(), Era::Stateless).unwrap_err(),
                 InvalidTool::InvalidName
             );
         }
@@ -112,7 +124,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                Tool::parse(Raw::parse(text).unwrap()).unwrap_err(),
+                Tool::parse(Raw::parse(text).unwrap(), Era::Stateless).unwrap_err(),
                 InvalidTool::Ambiguous(key)
             );
         }
@@ -121,8 +133,25 @@ mod tests {
     // UC-11
     #[test]
     fn an_empty_cursor_is_a_cursor() {
-        let result = Raw::parse(r#"{"tools":[],"nextCursor":""}"#).unwrap();
-        assert_eq!(next_cursor(result).as_deref(), Some(""));
-        assert_eq!(next_cursor(Raw::parse(r#"{"tools":[]}"#).unwrap()), None);
+        let cursor = |text: &'static str| next_cursor(Raw::parse(text).unwrap()).map(Raw::as_str);
+        assert_eq!(cursor(r#"{"tools":[],"nextCursor":""}"#), Some("\"\""));
+        assert_eq!(cursor(r#"{"tools":[],"nextCursor":2}"#), Some("2"));
+        for text in [
+            r#"{"tools":[]}"#,
+            r#"{"nextCursor":null}"#,
+            r#"{"nextCursor":{}}"#,
+        ] {
+            assert_eq!(cursor(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_tools_may_be_said_with_null() {
+        let count = |text: &'static str| listed(Raw::parse(text).unwrap()).map(Iterator::count);
+        assert_eq!(count(r#"{"tools":null}"#), Some(0));
+        assert_eq!(count(r#"{"tools":[]}"#), Some(0));
+        for text in ["{}", r#"{"tools":{}}"#, r#"{"tools":"none"}"#] {
+            assert_eq!(count(text), None, "{text}");
+        }
     }
 }

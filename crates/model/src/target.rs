@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use url::Url;
 
@@ -67,6 +68,77 @@ pub struct Target {
     pub name: TargetName,
     /// What it is.
     pub kind: TargetKind,
+    /// How long it may take.
+    pub timeouts: Timeouts,
+    /// How much it may have to do, and when it is left alone.
+    pub guard: Guard,
+    /// How old its list of tools may get.
+    pub list_max_age: Duration,
+}
+
+impl Target {
+    /// With the default bounds.
+    pub fn new(name: TargetName, kind: TargetKind) -> Self {
+        Self {
+            name,
+            kind,
+            timeouts: Timeouts::default(),
+            guard: Guard::default(),
+            list_max_age: DEFAULT_LIST_MAX_AGE,
+        }
+    }
+}
+
+/// How old a list of tools may get if the operator does not say. With the time that clients may keep ours it makes a
+/// minute at most.
+pub const DEFAULT_LIST_MAX_AGE: Duration = Duration::from_secs(30);
+
+/// How long a target may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For resolving its name, connecting and TLS together.
+    pub connect: Duration,
+    /// For getting to know it, and for each page of its list of tools.
+    pub handshake: Duration,
+    /// From sending a call until the answer begins.
+    pub answer: Duration,
+    /// Between two pieces of an answer.
+    pub idle: Duration,
+    /// For a call as a whole, however much progress it reports.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            handshake: Duration::from_secs(10),
+            answer: Duration::from_mins(5),
+            idle: Duration::from_mins(5),
+            total: Duration::from_hours(1),
+        }
+    }
+}
+
+/// What keeps one target from taking the whole process with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guard {
+    /// Calls under way at the same time.
+    pub calls: usize,
+    /// Failures in a row after which it is not called for a while; 0 means never.
+    pub failures: u32,
+    /// How long that while is.
+    pub pause: Duration,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self {
+            calls: 256,
+            failures: 10,
+            pause: Duration::from_secs(2),
+        }
+    }
 }
 
 /// The kinds of targets.

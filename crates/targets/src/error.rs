@@ -1,6 +1,7 @@
 //! Why a call to a target has no answer; facts only, what a client is told is the gateway's business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mcp::jsonrpc::Malformed;
 use net::egress::connect::ConnectError;
@@ -33,11 +34,21 @@ pub enum CallError {
         /// The status.
         status: u16,
     },
+    /// A redirect that is not followed: it leads away from the target's origin, or in a circle.
+    #[error("the target answered with a redirect (HTTP status {status})")]
+    UpstreamRedirect {
+        /// The status.
+        status: u16,
+        /// Where to, for the operator's eyes.
+        #[source]
+        to: LeadsTo,
+    },
     /// HTTP status 401: the target wants a credential that we do not have.
     #[error("the target demands authorization")]
     UpstreamUnauthorized {
         /// `WWW-Authenticate`, for the operator's eyes.
-        challenge: Option<Box<str>>,
+        #[source]
+        challenge: Option<Challenge>,
     },
     /// The target speaks none of our protocol versions (UC-2).
     #[error("the target speaks none of our protocol versions")]
@@ -57,12 +68,43 @@ pub enum CallError {
     /// More tools, pages or bytes than allowed.
     #[error("the target's list of tools has more {0} than allowed")]
     ListTooLong(ListBound),
+    /// There are as many calls under way as the target may have (SEC-79). Nothing was sent.
+    #[error("the target has enough to do at the moment")]
+    Busy {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The target failed several times in a row and is not called for a while. Nothing was sent.
+    #[error("the target failed several times in a row and is not called at the moment")]
+    GivenUp {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller's cancellation token.
     #[error("the call was cancelled")]
     Cancelled,
     /// The permission was given for another target. Ours to fix.
     #[error("the call was decided about for another target")]
     WrongTarget,
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it leads to `{0}`; hint: make that the URL of the target")]
+pub struct LeadsTo(pub Box<str>);
+
+/// `WWW-Authenticate` of a target.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("its challenge is `{0}`")]
+pub struct Challenge(pub Box<str>);
+
+/// How a target is out of order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outage {
+    /// No connection comes about.
+    NoConnection,
+    /// It is there and serves nothing.
+    NoService,
 }
 
 /// What took too long.
@@ -131,8 +173,11 @@ pub enum Violation {
     /// A `resultType` that nobody negotiated (UC-6).
     #[error("an unknown `resultType`")]
     ResultType,
-    /// A demand for input, although we declared no capability to give any (UC-12).
-    #[error("a demand for input that was not offered")]
+    /// A `result` that is no object.
+    #[error("a `result` that is no object")]
+    Result,
+    /// A demand for input, which no capability of ours offers (UC-12).
+    #[error("a demand for input, which this gateway does not pass on")]
     InputRequired,
     /// It insists on headers that do not follow from its own tool list (UC-4).
     #[error("it refuses the headers that its tool list asks for")]
@@ -162,7 +207,40 @@ impl From<SendError> for CallError {
     }
 }
 
+/// An error with its causes: for a log line, not for clients.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 impl CallError {
+    /// Whether it speaks of a target that is out of order, rather than of a call that it does not like.
+    pub(crate) const fn outage(&self) -> Option<Outage> {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut(Stage::Connect) => Some(Outage::NoConnection),
+            Self::NoAnswer(_)
+            | Self::TimedOut(Stage::FirstByte)
+            | Self::UpstreamHttp { status: 502..=504 } => Some(Outage::NoService),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing came back at all: neither an answer nor the end of one.
+    pub(crate) const fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAnswer(_)
+                | Self::ClosedMidStream
+                | Self::TimedOut(Stage::FirstByte | Stage::Idle | Stage::Total)
+        )
+    }
+
     /// Whether the target may have begun to work on the request and may still be at it.
     pub(crate) const fn may_be_running(&self) -> bool {
         matches!(

@@ -9,11 +9,15 @@
 //! | [`mcp`] | MCP servers over Streamable HTTP, in both protocol eras |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call |
+//! | [`guard`] | how much a target may have to do, and when it is left alone |
+//! | [`apart`] | work on large inputs, off the threads that serve |
 //!
 //! To add one more kind of target: a variant in [`Target`] and a module beside [`mcp`]; the
 //! compiler lists the rest.
 
+pub mod apart;
 pub mod error;
+pub mod guard;
 pub mod mcp;
 pub mod reply;
 
@@ -21,6 +25,7 @@ use std::sync::Arc;
 
 use policy::call::ToolCall;
 use policy::permitted::Permitted;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +88,14 @@ impl Target {
     pub async fn tools(&self) -> Result<Arc<ToolList>, CallError> {
         match self {
             Self::Mcp(target) => Box::pin(target.tools()).await,
+        }
+    }
+
+    /// Asks for the tools, unless they were asked for within `age`: for who misses one that may be new. Many who ask at
+    /// once cause one request.
+    pub async fn look_again(&self, age: Duration) {
+        match self {
+            Self::Mcp(target) => Box::pin(target.look_again(age)).await,
         }
     }
 

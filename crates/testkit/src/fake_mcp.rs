@@ -93,12 +93,58 @@ pub enum Act {
     Drip(Duration),
     /// Reject with -32020 unless the header is there.
     DemandHeader(&'static str),
+    /// Do it for requests like these only, and answer others as usual.
+    When(Condition, Box<Self>),
+}
+
+/// What a request is like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Condition {
+    /// Its body does not have this text.
+    BodyLacks(String),
+    /// It does not have this header.
+    HeaderLacks(&'static str),
+    /// It has this header with this value.
+    HeaderIs(&'static str, String),
+    /// It is for this path.
+    PathIs(&'static str),
+}
+
+impl Condition {
+    fn holds(&self, seen: &Seen) -> bool {
+        match self {
+            Self::BodyLacks(text) => !seen.body.contains(text),
+            Self::HeaderLacks(name) => seen.header(name).is_none(),
+            Self::HeaderIs(name, value) => seen.header(name) == Some(value),
+            Self::PathIs(path) => seen.path == *path,
+        }
+    }
 }
 
 impl Act {
     /// A JSON body with status 200.
     pub fn json(body: impl Into<String>) -> Self {
         Self::status(200, body)
+    }
+
+    /// Unless the body has this text.
+    pub fn unless(text: &str, act: Self) -> Self {
+        Self::When(Condition::BodyLacks(text.to_owned()), Box::new(act))
+    }
+
+    /// Unless the header is there.
+    pub fn unless_header(name: &'static str, act: Self) -> Self {
+        Self::When(Condition::HeaderLacks(name), Box::new(act))
+    }
+
+    /// If the header has this value.
+    pub fn with_header(name: &'static str, value: String, act: Self) -> Self {
+        Self::When(Condition::HeaderIs(name, value), Box::new(act))
+    }
+
+    /// For requests to this path.
+    pub fn at_path(path: &'static str, act: Self) -> Self {
+        Self::When(Condition::PathIs(path), Box::new(act))
     }
 
     /// A JSON body with a status.

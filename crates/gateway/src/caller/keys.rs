@@ -9,12 +9,12 @@ use net::egress::documents::{Document, DocumentError, Documents, Origin};
 use oauth::jose::jwk::{JwkSet, JwkSetError};
 use oauth::metadata::server::{ServerMetadata, ServerMetadataError};
 use parking_lot::Mutex;
+use targets::error::with_causes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::issuers::IssuerState;
-use crate::refusal::chain;
 
 /// How often it is seen to that the keys of an issuer are at hand and fresh.
 const RENEWAL: Duration = Duration::from_secs(15);
@@ -165,7 +165,7 @@ impl Issuer {
             Err(error) => IssuerState {
                 issuer: self.name.clone(),
                 has_keys: false,
-                last_error: Some(chain(&error).into()),
+                last_error: Some(with_causes(&error).into()),
             },
         };
         let well = now.last_error.is_none();

@@ -26,9 +26,27 @@ impl Page {
     }
 }
 
+/// The definition of a tool as clients get it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shown {
+    /// In the stateless era.
+    pub(crate) modern: Bytes,
+    /// In the session era, if that is another.
+    pub(crate) legacy: Option<Bytes>,
+}
+
+impl Shown {
+    fn in_era(&self, era: Era) -> &[u8] {
+        match (era, &self.legacy) {
+            (Era::Session, Some(legacy)) => legacy,
+            _ => &self.modern,
+        }
+    }
+}
+
 /// All pages; at least one, even without tools.
 pub(crate) fn build(
-    definitions: &[&[u8]],
+    definitions: &[&Shown],
     page_size: usize,
     hint: CacheHint,
     server_info: &str,
@@ -37,33 +55,39 @@ pub(crate) fn build(
     let groups = groups(definitions, page_size);
     let last = groups.len().saturating_sub(1);
     let pages = groups.iter().enumerate().map(|(index, group)| {
-        let mut result = String::from(r#"{"tools":["#);
-        for (position, definition) in group.iter().enumerate() {
-            if position > 0 {
-                result.push(',');
+        let next = (index < last).then(|| cursor(index + 1));
+        let in_era = |era, end: &str| {
+            let mut result = String::from(r#"{"tools":["#);
+            for (position, definition) in group.iter().enumerate() {
+                if position > 0 {
+                    result.push(',');
+                }
+                result.push_str(std::str::from_utf8(definition.in_era(era)).unwrap_or("{}"));
             }
-            result.push_str(std::str::from_utf8(definition).unwrap_or("{}"));
-        }
-        result.push(']');
-        if index < last {
-            result.push_str(r#","nextCursor":"#);
-            write_string(&mut result, &cursor(index + 1));
-        }
+            result.push(']');
+            if let Some(next) = &next {
+                result.push_str(r#","nextCursor":"#);
+                write_string(&mut result, next);
+            }
+            result.push_str(end);
+            result.push('}');
+            Bytes::from(result)
+        };
         Page {
-            modern: Bytes::from([&result, &modern_end, "}"].concat()),
-            legacy: Bytes::from([&result, "}"].concat()),
+            modern: in_era(Era::Stateless, &modern_end),
+            legacy: in_era(Era::Session, ""),
         }
     });
     pages.collect()
 }
 
-fn groups<'a>(definitions: &'a [&'a [u8]], page_size: usize) -> Vec<&'a [&'a [u8]]> {
+fn groups<'a, 'd>(definitions: &'a [&'d Shown], page_size: usize) -> Vec<&'a [&'d Shown]> {
     let mut groups = Vec::new();
     let mut rest = definitions;
     loop {
         let mut bytes = 0;
         let fitting = rest.iter().take(page_size).take_while(|definition| {
-            bytes += definition.len();
+            bytes += definition.modern.len();
             bytes <= PAGE_BYTES
         });
         let (group, after) = rest
@@ -105,11 +129,18 @@ mod tests {
         scope: CacheScope::Private,
     };
 
+    fn shown(definition: impl Into<Bytes>) -> Shown {
+        Shown {
+            modern: definition.into(),
+            legacy: None,
+        }
+    }
+
     fn pages(count: usize, size: usize) -> Vec<Page> {
-        let definitions: Vec<String> = (0..count)
-            .map(|n| format!(r#"{{"name":"t{n}"}}"#))
+        let definitions: Vec<Shown> = (0..count)
+            .map(|n| shown(format!(r#"{{"name":"t{n}"}}"#)))
             .collect();
-        let definitions: Vec<&[u8]> = definitions.iter().map(String::as_bytes).collect();
+        let definitions: Vec<&Shown> = definitions.iter().collect();
         build(&definitions, size, HINT, "{}")
     }
 
@@ -118,7 +149,7 @@ mod tests {
         let raw = Raw::parse(text).unwrap();
         (
             tool::listed(raw).unwrap().count(),
-            tool::next_cursor(raw).map(Into::into),
+            tool::next_cursor(raw).and_then(Raw::text).map(Into::into),
         )
     }
 
@@ -151,6 +182,20 @@ mod tests {
         insta::assert_snapshot!(std::str::from_utf8(page.result(Era::Session)).unwrap(), @r#"{"tools":[]}"#);
     }
 
+    #[test]
+    fn each_era_gets_its_own_definition() {
+        let both = Shown {
+            modern: Bytes::from_static(b"{\"a\":1}"),
+            legacy: Some(Bytes::from_static(b"{\"a\":2}")),
+        };
+        let page = build(&[&both], 1, HINT, "{}").remove(0);
+        assert_eq!(page.result(Era::Session), r#"{"tools":[{"a":2}]}"#);
+        assert!(
+            page.result(Era::Stateless)
+                .starts_with(br#"{"tools":[{"a":1}],"#)
+        );
+    }
+
     // UC-11
     #[test]
     fn other_cursors_are_not_ours() {
@@ -162,8 +207,8 @@ mod tests {
 
     #[test]
     fn large_definitions_make_small_pages() {
-        let large = vec![b'1'; PAGE_BYTES];
-        let definitions: Vec<&[u8]> = vec![&large; 3];
+        let large = shown(vec![b'1'; PAGE_BYTES]);
+        let definitions = vec![&large; 3];
         assert_eq!(groups(&definitions, 100).len(), 3);
     }
 }

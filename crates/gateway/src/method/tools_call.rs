@@ -24,7 +24,7 @@ use crate::flights::{Flight, Key};
 use crate::media::Accepted;
 use crate::quota::Burden;
 use crate::refusal::Refusal;
-use crate::relay::{self, Client};
+use crate::relay::{self, Client, LogLevel};
 
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
@@ -60,11 +60,9 @@ pub(crate) async fn handle(
     let found = cx.catalog.snapshot().find(&name).cloned();
     let tool = match found {
         Some(tool) => tool,
-        // Perhaps nobody has asked for the tools yet.
-        None => Box::pin(cx.catalog.settled())
+        // Perhaps nobody has asked for the tools yet, or it is new.
+        None => Box::pin(cx.catalog.found_anew(&name))
             .await
-            .find(&name)
-            .cloned()
             .ok_or_else(|| {
                 cx.catalog
                     .failure(&name)
@@ -96,7 +94,11 @@ pub(crate) async fn handle(
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,
-        wants_logs: call.era == Era::Stateless && call.params.meta.valid_log_level().is_some(),
+        log_level: match call.era {
+            Era::Stateless => call.params.meta.log_level.and_then(LogLevel::of),
+            // Who is not told of `logging` gets no messages.
+            Era::Session => None,
+        },
         usage: Arc::clone(caller.usage(&cx.quotas)),
     };
     let target = tool.target.clone();

@@ -11,8 +11,10 @@ use crate::world::{LEGACY, MODERN, World, world, world_with};
 async fn misbehaving(act: Act) -> World {
     let script = Script::dual().on("tools/call echo", act);
     world_with(script, |settings| {
-        settings.timeouts.first_byte = Duration::from_millis(500);
-        settings.timeouts.idle = Duration::from_millis(500);
+        for target in &mut settings.gateway.targets {
+            target.timeouts.answer = Duration::from_millis(500);
+            target.timeouts.idle = Duration::from_millis(500);
+        }
         settings.target_limits.message = 100_000;
     })
     .await

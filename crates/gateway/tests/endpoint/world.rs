@@ -66,11 +66,9 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings
 }
 
 pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
-    let targets = targets.iter().map(|(name, url)| Target {
-        name: name.parse().unwrap(),
-        kind: TargetKind::Mcp {
-            url: url.parse().unwrap(),
-        },
+    let targets = targets.iter().map(|(name, url)| {
+        let url = url.parse().unwrap();
+        Target::new(name.parse().unwrap(), TargetKind::Mcp { url })
     });
     Settings::new(Configured {
         name: "demo".parse().unwrap(),
@@ -109,7 +107,9 @@ pub(crate) fn assemble(
     mut settings: Settings,
     change: impl FnOnce(&mut Settings),
 ) -> World {
-    settings.timeouts.handshake = Duration::from_secs(5);
+    for target in &mut settings.gateway.targets {
+        target.timeouts.handshake = Duration::from_secs(5);
+    }
     change(&mut settings);
     let clock = Arc::new(TestClock::at(Timestamp::from_seconds(1_800_000_000)));
     let revoked: Arc<Mutex<Vec<String>>> = Arc::default();

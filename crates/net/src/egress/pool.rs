@@ -85,6 +85,7 @@ struct Shared {
 #[derive(Clone)]
 pub struct Upstream {
     origin: Arc<Origin>,
+    connect_timeout: Duration,
 }
 
 struct Origin {
@@ -127,6 +128,7 @@ impl Pool {
                 authority,
                 idle: IdleConnections::default(),
             }),
+            connect_timeout: self.shared.settings.connect_timeout,
         };
         upstreams.insert(destination, upstream.clone());
         Ok(upstream)
@@ -161,6 +163,13 @@ impl Upstream {
     /// Where it is.
     pub fn destination(&self) -> &Destination {
         &self.origin.destination
+    }
+
+    /// The same upstream, and the same connections, with another bound on resolving, connecting and TLS together.
+    #[must_use]
+    pub const fn connecting_within(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
     }
 
     /// How many connections wait for the next request.
@@ -251,7 +260,7 @@ impl Upstream {
 
     async fn connect(&self) -> Result<Box<Live>, SendError> {
         let origin = &self.origin;
-        let deadline = Instant::now() + origin.settings.connect_timeout;
+        let deadline = Instant::now() + self.connect_timeout;
         let dialled = origin
             .connector
             .connect(&origin.destination, &origin.rules, deadline)
@@ -288,5 +297,6 @@ fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();
     copy.headers_mut().clone_from(request.headers());
+    copy.extensions_mut().clone_from(request.extensions());
     Some(copy)
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Name, WebUrl};
+use crate::config::scalar::{Duration, Name, WebUrl};
 
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -201,6 +201,90 @@ pub(crate) struct Target {
     pub(crate) name: Name,
     /// An MCP server.
     pub(crate) mcp: McpServer,
+    /// How long it may take.
+    #[serde(default)]
+    pub(crate) timeouts: TargetTimeouts,
+    /// How much it may have to do.
+    #[serde(default)]
+    pub(crate) limits: TargetLimits,
+    /// When it is left alone, so that callers get a quick refusal instead of a long wait.
+    #[serde(default)]
+    pub(crate) circuit_breaker: CircuitBreaker,
+    /// How old its list of tools may get, whatever it says about keeping it. Changes that it announces are seen at once, and
+    /// a call of a tool that is not in the list asks for it anew.
+    #[serde(default = "default_list_max_age")]
+    pub(crate) list_max_age: Duration,
+}
+
+/// How long a target may take.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TargetTimeouts {
+    /// For resolving its name, connecting and TLS together.
+    pub(crate) connect: Duration,
+    /// For getting to know it, and for each page of its list of tools.
+    pub(crate) handshake: Duration,
+    /// From sending a call until the answer begins.
+    pub(crate) answer: Duration,
+    /// Between two pieces of an answer.
+    pub(crate) idle: Duration,
+    /// For a call as a whole, however much progress it reports.
+    pub(crate) total: Duration,
+}
+
+impl Default for TargetTimeouts {
+    fn default() -> Self {
+        let default = model::target::Timeouts::default();
+        Self {
+            connect: Duration(default.connect),
+            handshake: Duration(default.handshake),
+            answer: Duration(default.answer),
+            idle: Duration(default.idle),
+            total: Duration(default.total),
+        }
+    }
+}
+
+/// How much a target may have to do.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct TargetLimits {
+    /// Calls under way at the same time, each on a connection of its own. More are refused with 503 and `Retry-After`.
+    pub(crate) calls: u32,
+}
+
+impl Default for TargetLimits {
+    fn default() -> Self {
+        let calls = model::target::Guard::default().calls;
+        Self {
+            calls: u32::try_from(calls).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+/// When a target is left alone.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CircuitBreaker {
+    /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. 0 means never.
+    pub(crate) failures: u32,
+    /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
+    /// connection could be had, it is called again as soon as there is one.
+    pub(crate) pause: Duration,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        let default = model::target::Guard::default();
+        Self {
+            failures: default.failures,
+            pause: Duration(default.pause),
+        }
+    }
+}
+
+fn default_list_max_age() -> Duration {
+    Duration(model::target::DEFAULT_LIST_MAX_AGE)
 }
 
 /// An MCP server that speaks streamable HTTP.

@@ -1,17 +1,19 @@
 //! Which era the server speaks: found out by asking, remembered, found out again when it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mcp::capability::ServerCapabilities;
 use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::error::Code;
 use ::mcp::method::Method;
-use ::mcp::raw::Raw;
+use ::mcp::raw::{OwnedRaw, Raw};
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
+use super::call::Refusal;
+use super::oddity::{Noise, Oddity};
 use super::session::{Owner, Session};
 use super::wire::{Again, Content, Events, Wire};
 use super::{Ended, McpTarget, answer, outgoing};
@@ -36,15 +38,29 @@ impl Agreement {
     }
 }
 
-/// An answer to a request of our own that has exactly one.
+/// What came back from a request of our own that has exactly one answer.
 #[derive(Debug)]
 pub(super) struct Asked {
-    pub(super) status: StatusCode,
     pub(super) session_id: Option<HeaderValue>,
-    /// Or why there is none.
-    pub(super) answer: Result<Answer, CallError>,
-    /// The body of an HTTP error.
-    pub(super) refusal: Bytes,
+    pub(super) said: Said,
+}
+
+/// What a server says to a request.
+#[derive(Debug)]
+pub(super) enum Said {
+    Answer(Answer),
+    /// A success without a usable answer.
+    Nothing(CallError),
+    /// An HTTP error, and what it is called if its body does not explain it.
+    Refusal(Refusal, CallError),
+}
+
+/// What came of `initialize`.
+#[derive(Debug)]
+pub(super) enum Handshake {
+    Session(Agreement, Session),
+    /// The server names only versions of the stateless era as its own.
+    Modern(Agreement),
 }
 
 impl McpTarget {
@@ -104,99 +120,175 @@ impl McpTarget {
         Ok(differs(&found))
     }
 
+    /// The server refused a version and named another that we speak: takes it at once (UC-2).
+    pub(super) async fn agree_on(
+        &self,
+        version: ProtocolVersion,
+        doubted: &Arc<Agreement>,
+    ) -> Result<bool, CallError> {
+        let mut probing = self.agreement.probing.lock().await;
+        if let Some(known) = self.agreement.current.load_full()
+            && !Arc::ptr_eq(&known, doubted)
+        {
+            return Ok(true);
+        }
+        let found = if version.era() == Era::Session {
+            self.shake_hands(version).await
+        } else if doubted.era() == Era::Stateless {
+            Ok(Agreement {
+                version,
+                ..Agreement::clone(doubted)
+            })
+        } else {
+            self.sessions.forget_all();
+            Ok(agreement(version, None, false))
+        };
+        let found = found.map(|found| self.remember(found));
+        *probing = Some(Ended::now(&found));
+        found.map(|_| true)
+    }
+
+    fn remember(&self, found: Agreement) -> Arc<Agreement> {
+        tracing::debug!(
+            target.name = %self.settings.name,
+            version = found.version.as_str(),
+            "agreed on a protocol version with the target",
+        );
+        let found = Arc::new(found);
+        self.agreement.current.store(Some(Arc::clone(&found)));
+        self.agreement.changed.notify_waiters();
+        found
+    }
+
     /// Asks in the modern way first, then in the legacy way (UC-2), and remembers what it found.
     async fn probe(&self) -> Result<Arc<Agreement>, CallError> {
         let id = self.fresh_id();
         let version = ProtocolVersion::LATEST;
         let headers = Wire::modern_headers(version, Method::Discover.as_str(), None);
         let body = outgoing::request(id, Method::Discover, version, "");
-        let asked = self.ask(headers, body, id, Era::Stateless).await?;
-        if let Some(stray) = asked
-            .session_id
-            .clone()
-            .filter(|_| !asked.status.is_success())
-        {
-            // Some servers make a session before they look at the request, and keep it.
-            self.end_in_background(Session::new(ProtocolVersion::LATEST_SESSION, Some(stray)));
-        }
-        let agreement = match judge(asked.status, &asked.answer) {
+        // There is to be time for the other question.
+        let limit = self.settings.timeouts.handshake / 2;
+        let judgement = match self.ask(headers, body, (id, Era::Stateless), limit).await {
+            Ok(asked) => {
+                if let (Some(stray), Said::Refusal(..)) = (asked.session_id, &asked.said) {
+                    // Some servers make a session before they look at the request, and keep it.
+                    let version = ProtocolVersion::LATEST_SESSION;
+                    self.end_in_background(Session::new(version, Some(stray)));
+                }
+                judge(asked.said)
+            }
+            Err(error) if error.is_silence() => {
+                self.note(Oddity::SilentDiscovery);
+                Judgement::Legacy
+            }
+            Err(error) => return Err(error),
+        };
+        let found = match judgement {
             Judgement::Modern(agreement) => {
                 self.sessions.forget_all();
                 agreement
             }
-            Judgement::Legacy => {
-                let (agreement, session) = self.initialize().await?;
+            Judgement::Legacy => self.shake_hands(ProtocolVersion::LATEST_SESSION).await?,
+            Judgement::NothingInCommon(supported) => {
+                return Err(CallError::NoCommonVersion { supported });
+            }
+            Judgement::Unclear(error) => return Err(error),
+        };
+        Ok(self.remember(found))
+    }
+
+    /// Begins a session, ours, if the server has sessions.
+    async fn shake_hands(&self, version: ProtocolVersion) -> Result<Agreement, CallError> {
+        Ok(match self.initialize(version).await? {
+            Handshake::Modern(agreement) => {
+                self.sessions.forget_all();
+                agreement
+            }
+            Handshake::Session(agreement, session) => {
                 if let Some(replaced) = self.sessions.keep(Owner::Gateway, session) {
                     self.end_in_background(replaced);
                 }
                 agreement
             }
-            Judgement::NothingInCommon(supported) => {
-                return Err(CallError::NoCommonVersion { supported });
-            }
-            Judgement::Unclear => return Err(unanswered(asked)),
-        };
-        tracing::debug!(
-            target.name = %self.settings.name,
-            version = agreement.version.as_str(),
-            "agreed on a protocol version with the target",
-        );
-        let agreement = Arc::new(agreement);
-        self.agreement.current.store(Some(Arc::clone(&agreement)));
-        self.agreement.changed.notify_waiters();
-        Ok(agreement)
+        })
     }
 
-    /// The handshake of the session era; the session is ready for use afterwards (UC-8, TL-2).
-    pub(super) async fn initialize(&self) -> Result<(Agreement, Session), CallError> {
-        let id = self.fresh_id();
-        let body = outgoing::initialize(id, ProtocolVersion::LATEST_SESSION);
-        let asked = self
-            .ask(Wire::headers(None, None), body, id, Era::Session)
-            .await?;
-        let result = match asked.answer? {
-            Answer {
-                outcome: Outcome::Result(result),
-                ..
-            } => result,
-            Answer {
-                outcome: Outcome::Error { code, raw },
-                ..
-            } => {
-                return Err(match code {
-                    Code::UNSUPPORTED_VERSION => CallError::NoCommonVersion {
-                        supported: supported_versions(raw.borrow()),
-                    },
-                    _ if !asked.status.is_success() => CallError::UpstreamHttp {
-                        status: asked.status.as_u16(),
-                    },
-                    _ => Violation::Initialize.into(),
-                });
+    /// The handshake of the session era; the session is ready for use afterwards (UC-8, TL-2). A server that refuses the
+    /// version and names another that we speak is asked once more, with that one.
+    pub(super) async fn initialize(
+        &self,
+        version: ProtocolVersion,
+    ) -> Result<Handshake, CallError> {
+        let mut version = version;
+        let mut again = true;
+        loop {
+            let (error, failure) = match self.initialize_with(version).await? {
+                Ok(handshake) => return Ok(handshake),
+                Err(refused) => refused,
+            };
+            let supported = answer::supported_versions(error.borrow());
+            let named = ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref));
+            match named {
+                Some(named) if named.era() == Era::Stateless => {
+                    return Ok(Handshake::Modern(agreement(named, None, false)));
+                }
+                Some(named) if named != version && again => {
+                    (version, again) = (named, false);
+                }
+                _ if supported.is_empty() => return Err(failure),
+                _ => return Err(CallError::NoCommonVersion { supported }),
             }
+        }
+    }
+
+    /// One `initialize`. The inner error is what the server answered, and what that is called.
+    async fn initialize_with(
+        &self,
+        version: ProtocolVersion,
+    ) -> Result<Result<Handshake, (OwnedRaw, CallError)>, CallError> {
+        let id = self.fresh_id();
+        let body = outgoing::initialize(id, version);
+        let limit = self.settings.timeouts.handshake;
+        let headers = Wire::headers(None, None);
+        let asked = self.ask(headers, body, (id, Era::Session), limit).await?;
+        let (answer, failure) = match asked.said {
+            Said::Answer(answer) => (answer, Violation::Initialize.into()),
+            Said::Nothing(error) => return Err(error),
+            Said::Refusal(refusal, failure) => match answer::refusal(&refusal.body, Era::Session) {
+                Some(answer) => (answer, failure),
+                None => return Err(failure),
+            },
+        };
+        let result = match answer.outcome {
+            Outcome::Result(result) => result,
+            Outcome::Error {
+                code: Code::UNSUPPORTED_VERSION,
+                raw,
+            } => {
+                let supported = answer::supported_versions(raw.borrow());
+                return Ok(Err((raw, CallError::NoCommonVersion { supported })));
+            }
+            Outcome::Error { raw, .. } => return Ok(Err((raw, failure))),
         };
         let raw = result.borrow();
         let word = raw
             .get("protocolVersion")
             .and_then(Raw::text)
             .ok_or(Violation::Initialize)?;
-        let version = ProtocolVersion::parse(&word)
+        let version = ProtocolVersion::of_server(&word)
             .filter(|version| version.era() == Era::Session)
             .ok_or_else(|| CallError::NoCommonVersion {
                 supported: vec![word.as_ref().into()],
             })?;
-        // TL-3: visible ASCII only.
-        let visible = |id: &HeaderValue| id.as_bytes().iter().all(u8::is_ascii_graphic);
-        if asked
-            .session_id
-            .as_ref()
-            .is_some_and(|id| id.is_empty() || !visible(id))
-        {
-            return Err(Violation::Initialize.into());
+        if version == ProtocolVersion::V2024_11_05 {
+            self.note(Oddity::OldVersion);
         }
-        let session = Session::new(version, asked.session_id);
+        // TL-3 allows visible ASCII only; whatever else can stand in a header is said back as it came.
+        let id = asked.session_id.filter(|id| !id.is_empty());
+        let session = Session::new(version, id);
         self.tell_initialized(&session).await?;
         let agreement = agreement(version, raw.get("capabilities"), session.id().is_some());
-        Ok((agreement, session))
+        Ok(Ok(Handshake::Session(agreement, session)))
     }
 
     async fn tell_initialized(&self, session: &Session) -> Result<(), CallError> {
@@ -220,67 +312,69 @@ impl McpTarget {
         &self,
         headers: HeaderMap,
         body: Vec<u8>,
-        id: u64,
-        era: Era,
+        (id, era): (u64, Era),
+        limit: Duration,
     ) -> Result<Asked, CallError> {
-        let limit = self.settings.timeouts.handshake;
         let asking = async {
-            let received = self.wire.post(headers, body, limit, Again::Yes).await?;
-            let status = received.status();
+            let mut received = self.wire.post(headers, body, limit, Again::Yes).await?;
             let session_id = received.session_id().cloned();
-            let mut refusal = Bytes::new();
-            let answer = if status.is_success() {
-                match received.content() {
-                    Content::Json => Ok(answer::read(&received.read().await?, id, era)?),
-                    Content::Events => self.answer_among(received.events(), id, era).await,
-                    Content::Other => {
-                        received.read_explanation().await;
-                        Err(Violation::ContentType.into())
-                    }
-                }
-            } else {
-                refusal = received.read_explanation().await;
-                let unexplained = CallError::UpstreamHttp {
-                    status: status.as_u16(),
+            if !received.status().is_success() {
+                let failure = received.failure();
+                let refusal = Refusal {
+                    status: received.status(),
+                    has_challenge: received.has_challenge(),
+                    body: received.read_explanation().await,
                 };
-                answer::refusal(&refusal, era).ok_or(unexplained)
+                let said = Said::Refusal(refusal, failure);
+                return Ok(Asked { session_id, said });
+            }
+            let answer = match received.content().await? {
+                Content::Json => answer::read(received.read().await?, id, era)
+                    .await
+                    .map_err(CallError::from),
+                Content::Events => self.answer_among(received.events(), id, era).await,
+                Content::Other => {
+                    received.read_explanation().await;
+                    Err(Violation::ContentType.into())
+                }
             };
-            Ok::<_, CallError>((status, session_id, answer, refusal))
+            let said = match answer {
+                Ok(answer) => Said::Answer(answer),
+                Err(error) => Said::Nothing(error),
+            };
+            Ok(Asked { session_id, said })
         };
         match tokio::time::timeout(limit, asking).await {
-            Ok(Ok((status, session_id, answer, refusal))) => Ok(Asked {
-                status,
-                session_id,
-                answer,
-                refusal,
-            }),
             // What is no message may still be an answer to who asked, for instance a web page.
             Ok(Err(error @ CallError::ProtocolViolation(_))) => Ok(Asked {
-                status: StatusCode::OK,
                 session_id: None,
-                answer: Err(error),
-                refusal: Bytes::new(),
+                said: Said::Nothing(error),
             }),
-            Ok(Err(error)) => Err(error),
+            Ok(asked) => asked,
             Err(_) => Err(CallError::TimedOut(Stage::Total)),
         }
     }
 
-    /// The response in an event stream; notifications before it concern nobody here.
+    /// The response in an event stream; what comes before it concerns nobody here.
     async fn answer_among(
         &self,
         mut events: Events,
         id: u64,
         era: Era,
     ) -> Result<Answer, CallError> {
+        let mut noise = Noise::default();
         loop {
-            let event = events.next().await?.ok_or(CallError::ClosedMidStream)?;
+            let Some(event) = events.next().await? else {
+                return Err(noise.instead_of(CallError::ClosedMidStream));
+            };
             if event.data.trim_ascii().is_empty() {
                 continue;
             }
-            let body = Bytes::from(event.data);
-            match answer::read(&body, id, era) {
+            match answer::read(Bytes::from(event.data), id, era).await {
                 Err(Violation::NotAResponse) => {}
+                Err(violation @ (Violation::NotAMessage(_) | Violation::WrongId)) => {
+                    noise.hear(violation, &self.oddities, &self.settings.name);
+                }
                 answer => {
                     events.finish(&self.tracker);
                     return answer.map_err(CallError::from);
@@ -291,42 +385,45 @@ impl McpTarget {
 }
 
 /// What the answer to `server/discover` says about the era.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Judgement {
     Modern(Agreement),
     /// Ask again with `initialize`.
     Legacy,
     NothingInCommon(Vec<Box<str>>),
     /// It says nothing about the era: the server is in trouble.
-    Unclear,
+    Unclear(CallError),
 }
 
-fn judge(status: StatusCode, answer: &Result<Answer, CallError>) -> Judgement {
-    match answer {
-        Ok(Answer {
-            outcome: Outcome::Result(result),
-            ..
-        }) => judge_result(result.borrow()),
-        Ok(Answer {
-            outcome: Outcome::Error { code, raw },
-            ..
-        }) => match *code {
-            Code::UNSUPPORTED_VERSION => {
-                let supported = supported_versions(raw.borrow());
-                match ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref)) {
-                    Some(version) if version.era() == Era::Session => Judgement::Legacy,
-                    // It refused the newest that we know, so that it lies if it lists it.
-                    _ => Judgement::NothingInCommon(supported),
-                }
-            }
-            code if code.is_modern() => {
-                Judgement::Modern(agreement(ProtocolVersion::LATEST, None, false))
-            }
-            _ => judge_status(status),
+fn judge(said: Said) -> Judgement {
+    let (answer, failure) = match said {
+        Said::Answer(answer) => (answer, None),
+        Said::Nothing(CallError::ProtocolViolation(_)) => return Judgement::Legacy,
+        Said::Nothing(error) if error.is_silence() => return Judgement::Legacy,
+        Said::Nothing(error) => return Judgement::Unclear(error),
+        Said::Refusal(refusal, failure) => match answer::refusal(&refusal.body, Era::Stateless) {
+            Some(answer) => (answer, Some(failure)),
+            None => return judge_failure(failure),
         },
-        Err(CallError::UpstreamHttp { .. }) => judge_status(status),
-        Err(CallError::ProtocolViolation(_)) => Judgement::Legacy,
-        Err(_) => Judgement::Unclear,
+    };
+    match answer.outcome {
+        Outcome::Result(result) => judge_result(result.borrow()),
+        Outcome::Error { code, raw } => {
+            let supported = answer::supported_versions(raw.borrow());
+            let named = ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref));
+            match (code, named) {
+                (_, Some(version)) if version.era() == Era::Session => Judgement::Legacy,
+                // It refused the version that it names: the next request shows whether it means that.
+                (Code::UNSUPPORTED_VERSION, Some(version)) => {
+                    Judgement::Modern(agreement(version, None, false))
+                }
+                (Code::UNSUPPORTED_VERSION, None) => Judgement::NothingInCommon(supported),
+                _ if code.is_modern() => {
+                    Judgement::Modern(agreement(ProtocolVersion::LATEST, None, false))
+                }
+                _ => failure.map_or(Judgement::Legacy, judge_failure),
+            }
+        }
     }
 }
 
@@ -345,20 +442,15 @@ fn judge_result(result: Raw<'_>) -> Judgement {
 }
 
 /// A refusal without a modern error code: any that a server gives to what it does not know means
-/// the legacy era; those of an overloaded or guarded server mean nothing.
-fn judge_status(status: StatusCode) -> Judgement {
-    match status.as_u16() {
-        401 | 403 | 407 | 408 | 429 | 502..=599 => Judgement::Unclear,
+/// the legacy era, and some forbid it; those of an overloaded server, and of one that asks for a credential, mean nothing.
+fn judge_failure(failure: CallError) -> Judgement {
+    match failure {
+        CallError::UpstreamHttp {
+            status: 407 | 408 | 429 | 502..=599,
+        }
+        | CallError::UpstreamUnauthorized { challenge: Some(_) }
+        | CallError::UpstreamRedirect { .. } => Judgement::Unclear(failure),
         _ => Judgement::Legacy,
-    }
-}
-
-fn unanswered(asked: Asked) -> CallError {
-    match asked.answer {
-        Err(error) => error,
-        Ok(_) => CallError::UpstreamHttp {
-            status: asked.status.as_u16(),
-        },
     }
 }
 
@@ -379,22 +471,9 @@ fn agreement(
     }
 }
 
-/// `data.supported` of an error.
-fn supported_versions(error: Raw<'_>) -> Vec<Box<str>> {
-    let supported = error
-        .get("data")
-        .and_then(|data| data.get("supported"))
-        .and_then(Raw::elements);
-    supported
-        .into_iter()
-        .flatten()
-        .filter_map(|v| Some(v.text()?.as_ref().into()))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use ::mcp::raw::OwnedRaw;
+    use http::StatusCode;
 
     use super::*;
 
@@ -416,12 +495,29 @@ mod tests {
         }
     }
 
-    fn judged(status: u16, answer: Answer) -> Judgement {
-        judge(StatusCode::from_u16(status).expect("a status"), &Ok(answer))
+    /// An HTTP error with a JSON-RPC error in it.
+    fn refusal(status: u16, code: i64, supported: &str) -> Said {
+        let body = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":{code},"message":"no","data":{{"supported":{supported}}}}}}}"#
+        );
+        refused(status, body)
     }
 
-    fn judged_failure(status: u16, error: CallError) -> Judgement {
-        judge(StatusCode::from_u16(status).expect("a status"), &Err(error))
+    fn refused(status: u16, body: String) -> Said {
+        let refusal = Refusal {
+            status: StatusCode::from_u16(status).expect("a status"),
+            has_challenge: false,
+            body: body.into(),
+        };
+        Said::Refusal(refusal, CallError::UpstreamHttp { status })
+    }
+
+    fn is_legacy(said: Said) -> bool {
+        matches!(judge(said), Judgement::Legacy)
+    }
+
+    fn is_unclear(said: Said) -> bool {
+        matches!(judge(said), Judgement::Unclear(_))
     }
 
     // UC-2
@@ -430,7 +526,7 @@ mod tests {
         let answer = result(
             r#"{"supportedVersions":["2025-11-25","2026-07-28","2099-01-01"],"capabilities":{"tools":{"listChanged":true}}}"#,
         );
-        let Judgement::Modern(agreement) = judged(200, answer) else {
+        let Judgement::Modern(agreement) = judge(Said::Answer(answer)) else {
             panic!("modern")
         };
         assert_eq!(agreement.version, ProtocolVersion::V2026_07_28);
@@ -441,81 +537,63 @@ mod tests {
     #[test]
     fn a_server_that_supports_only_older_versions_is_asked_to_initialize() {
         let listed = result(r#"{"supportedVersions":["2025-06-18"]}"#);
-        assert_eq!(judged(200, listed), Judgement::Legacy);
-        let refused = error(
-            -32022,
-            r#"{"code":-32022,"data":{"supported":["2025-11-25"]}}"#,
-        );
-        assert_eq!(judged(400, refused), Judgement::Legacy);
+        assert!(is_legacy(Said::Answer(listed)));
+        assert!(is_legacy(refusal(400, -32022, r#"["2025-11-25"]"#)));
     }
 
     // UC-2
     #[test]
     fn a_server_of_another_future_has_nothing_in_common_with_us() {
-        let refused = error(
-            -32022,
-            r#"{"code":-32022,"data":{"supported":["2099-01-01"]}}"#,
-        );
-        assert_eq!(
-            judged(400, refused),
-            Judgement::NothingInCommon(vec!["2099-01-01".into()])
-        );
         let listed = result(r#"{"supportedVersions":["2099-01-01"]}"#);
-        assert_eq!(
-            judged(200, listed),
-            Judgement::NothingInCommon(vec!["2099-01-01".into()])
-        );
+        for said in [
+            refusal(400, -32022, r#"["2099-01-01"]"#),
+            Said::Answer(listed),
+        ] {
+            let judged = judge(said);
+            assert!(
+                matches!(&judged, Judgement::NothingInCommon(named) if named == &["2099-01-01".into()]),
+                "{judged:?}"
+            );
+        }
     }
 
     // UC-2
     #[test]
     fn other_modern_errors_in_a_400_mean_modern() {
-        for code in [-32020, -32021] {
-            assert!(
-                matches!(judged(400, error(code, "{}")), Judgement::Modern(_)),
-                "{code}"
-            );
+        for (code, supported) in [
+            (-32020, "null"),
+            (-32021, "[]"),
+            (-32022, r#"["2026-07-28"]"#),
+        ] {
+            let judged = judge(refusal(400, code, supported));
+            assert!(matches!(judged, Judgement::Modern(_)), "{code}: {judged:?}");
         }
     }
 
     // UC-2
     #[test]
-    fn a_400_without_a_modern_error_means_legacy() {
-        assert_eq!(judged(400, error(-32600, "{}")), Judgement::Legacy);
-        for status in [400, 404, 405, 406, 415, 422, 500, 501] {
-            let failure = CallError::UpstreamHttp { status };
-            assert_eq!(
-                judged_failure(status, failure),
-                Judgement::Legacy,
-                "{status}"
-            );
+    fn an_error_without_a_modern_code_means_legacy() {
+        assert!(is_legacy(refusal(400, -32600, "[]")));
+        for status in [400, 401, 403, 404, 405, 406, 415, 422, 500, 501] {
+            assert!(is_legacy(refused(status, String::new())), "{status}");
         }
-        assert_eq!(judged(404, error(-32601, "{}")), Judgement::Legacy);
-        assert_eq!(judged(200, error(-32601, "{}")), Judgement::Legacy);
+        assert!(is_legacy(refusal(404, -32601, "[]")));
+        assert!(is_legacy(Said::Answer(error(-32601, "{}"))));
     }
 
+    // UC-2
     #[test]
     fn a_server_in_trouble_says_nothing_about_its_era() {
-        for status in [403, 429, 502, 503, 504] {
-            let failure = CallError::UpstreamHttp { status };
-            assert_eq!(
-                judged_failure(status, failure),
-                Judgement::Unclear,
-                "{status}"
-            );
+        for status in [408, 429, 502, 503, 504] {
+            assert!(is_unclear(refused(status, String::new())), "{status}");
         }
-        assert_eq!(
-            judged_failure(200, CallError::ClosedMidStream),
-            Judgement::Unclear
-        );
     }
 
     #[test]
     fn nonsense_with_status_200_is_asked_to_initialize() {
-        assert_eq!(judged(200, result("{}")), Judgement::Legacy);
-        assert_eq!(
-            judged_failure(200, Violation::ContentType.into()),
-            Judgement::Legacy
-        );
+        assert!(is_legacy(Said::Answer(result("{}"))));
+        for nothing in [Violation::ContentType.into(), CallError::ClosedMidStream] {
+            assert!(is_legacy(Said::Nothing(nothing)));
+        }
     }
 }

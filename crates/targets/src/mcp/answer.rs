@@ -1,38 +1,63 @@
 //! From the bytes of a response to its outcome.
 
+use ::mcp::answer;
 use ::mcp::era::Era;
-use ::mcp::jsonrpc::{self, Message, Response};
+use ::mcp::jsonrpc::{self, Malformed, Message, Response};
 use ::mcp::raw::{OwnedRaw, Raw};
 use ::mcp::result::{ResultType, result_type};
 use bytes::Bytes;
 
+use crate::apart;
 use crate::error::Violation;
 use crate::reply::{Answer, Outcome};
 
+/// More versions than that nobody has.
+const MOST_VERSIONS: usize = 64;
+
 /// Takes the outcome out of a body that must be the response to our request `id`.
-pub(super) fn read(body: &Bytes, id: u64, era: Era) -> Result<Answer, Violation> {
-    match jsonrpc::parse(body) {
+pub(super) async fn read(body: Bytes, id: u64, era: Era) -> Result<Answer, Violation> {
+    apart::run(body.len(), move || read_here(&body, id, era)).await
+}
+
+/// The same, where the body is not large.
+pub(super) fn read_here(body: &Bytes, id: u64, era: Era) -> Result<Answer, Violation> {
+    match answer::parse(body) {
         Ok(Message::Response(response)) => check(body, &response, id, era),
         Ok(Message::Request(_) | Message::Notification(_)) => Err(Violation::NotAResponse),
-        Err(rejected) => Err(Violation::NotAMessage(rejected.reason)),
+        Err(Malformed::Batch) => read_batch(body, id, era),
+        Err(reason) => Err(Violation::NotAMessage(reason)),
     }
+}
+
+/// The response among the messages of a batch (TL-11).
+fn read_batch(body: &Bytes, id: u64, era: Era) -> Result<Answer, Violation> {
+    let mut otherwise = Violation::NotAMessage(Malformed::Batch);
+    for message in answer::batch(body).map_err(Violation::NotAMessage)? {
+        if let Ok(Message::Response(response)) = message {
+            match check(body, &response, id, era) {
+                Err(violation) => otherwise = violation,
+                answer => return answer,
+            }
+        }
+    }
+    Err(otherwise)
 }
 
 /// The outcome of a response that was parsed from `body`.
 ///
-/// An error without an id is taken for ours: it says that the server could not read the id.
+/// A response without an id is taken for ours: there is one request that it can answer.
 pub(super) fn check(
     body: &Bytes,
     response: &Response<'_>,
     id: u64,
     era: Era,
 ) -> Result<Answer, Violation> {
-    let ours = response.id.is_none_or(|found| is_ours(found.as_json(), id));
-    if !ours {
+    if response.id.is_some_and(|found| !answer::is_id(found, id)) {
         return Err(Violation::WrongId);
     }
     let outcome = match response.outcome {
         jsonrpc::Outcome::Error(error) => error_outcome(body, &error),
+        jsonrpc::Outcome::Result(result) if !result.is_object() => return Err(Violation::Result),
         jsonrpc::Outcome::Result(result) => {
             match era {
                 Era::Stateless => check_type(result)?,
@@ -51,7 +76,7 @@ pub(super) fn check(
 /// The error in the body of an HTTP error, whatever its id: servers make ids up where they refuse
 /// a request before reading it. `None` if the body is no JSON-RPC error.
 pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
-    match jsonrpc::parse(body) {
+    match answer::parse(body) {
         Ok(Message::Response(Response {
             outcome: jsonrpc::Outcome::Error(error),
             ..
@@ -65,12 +90,58 @@ pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
 
 /// Whether the body's id is ours: then the server read the request and means what it says.
 pub(super) fn is_answer_to(body: &Bytes, id: u64) -> bool {
-    match jsonrpc::parse(body) {
-        Ok(Message::Response(response)) => response
-            .id
-            .is_some_and(|found| is_ours(found.as_json(), id)),
+    match answer::parse(body) {
+        Ok(Message::Response(response)) => {
+            response.id.is_some_and(|found| answer::is_id(found, id))
+        }
         _ => false,
     }
+}
+
+/// The versions that an error names as those of its server (UC-2): with the code of 2026-07-28, or with any other, as
+/// the session era has it.
+pub(super) fn supported_versions(error: Raw<'_>) -> Vec<Box<str>> {
+    let supported = error
+        .get("data")
+        .and_then(|data| data.get("supported"))
+        .and_then(Raw::elements);
+    supported
+        .into_iter()
+        .flatten()
+        .filter_map(|v| Some(v.text()?.as_ref().into()))
+        .take(MOST_VERSIONS)
+        .collect()
+}
+
+/// Whether the body of an HTTP error speaks of sessions: to a request that names one, it then says that it is lost. 404 is
+/// the protocol's way to say so, and needs no words.
+pub(super) fn speaks_of_session(text: &str) -> bool {
+    text.to_ascii_lowercase().contains("session")
+}
+
+/// The same of an error with a success as its HTTP status, where a tool may speak of sessions of its own: by codes that
+/// tools do not have, and in the words that the SDKs have for it.
+pub(super) fn says_lost_session(answer: &Answer) -> bool {
+    let Outcome::Error { code, raw } = &answer.outcome else {
+        return false;
+    };
+    let text = raw.borrow().get("message").and_then(Raw::text);
+    let text = text.unwrap_or_default().to_ascii_lowercase();
+    matches!(code.0, -32_001 | -32_000 | -32_600)
+        && [
+            "session not found",
+            "session id",
+            "no valid session",
+            "invalid session",
+            "unknown session",
+            "session expired",
+            "expired session",
+            "session terminated",
+            "session has been terminated",
+            "not initialized",
+        ]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 fn error_outcome(body: &Bytes, error: &jsonrpc::ErrorObject<'_>) -> Outcome {
@@ -78,11 +149,6 @@ fn error_outcome(body: &Bytes, error: &jsonrpc::ErrorObject<'_>) -> Outcome {
         code: error.code,
         raw: OwnedRaw::of(body, error.raw),
     }
-}
-
-/// Is this text our id? It was sent as a decimal number.
-pub(super) fn is_ours(text: &str, id: u64) -> bool {
-    text.parse() == Ok(id)
 }
 
 /// UC-6, UC-12: we negotiate no extension and offer no input.

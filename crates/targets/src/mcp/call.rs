@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ::mcp::era::Era;
+use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::error::Code;
 use ::mcp::header::encode_value;
 use ::mcp::method::Method;
@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::agreement::Agreement;
+use super::oddity::Oddity;
 use super::session::{Owner, Session};
 use super::stream::{InFlight, Messages, Origin};
 use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
-use crate::error::{CallError, Stage, Violation};
+use crate::error::{CallError, Stage, Violation, with_causes};
 use crate::reply::{Answer, Outcome, Reply};
 
 /// How long a call may take, and who may stop it.
@@ -38,15 +39,26 @@ pub(super) enum Refused {
     /// The mirrored headers are not what it expects (UC-4).
     Headers,
     /// It may speak another era than it did (UC-2). If it does not, this is its answer.
-    Era { status: u16, answer: Option<Answer> },
+    Era {
+        failure: CallError,
+        answer: Option<Answer>,
+        /// The newest of the versions that it named as its own and that we speak, too.
+        named: Option<ProtocolVersion>,
+    },
 }
 
 /// Which mending was tried already: each is tried once.
 #[derive(Debug, Default)]
-pub(super) struct Mended {
+pub(super) struct Mendings {
     session: bool,
     headers: bool,
     era: bool,
+}
+
+impl Mendings {
+    pub(super) const fn renewed_session(&self) -> bool {
+        self.session
+    }
 }
 
 impl McpTarget {
@@ -59,6 +71,7 @@ impl McpTarget {
         if call.get().target != self.settings.name {
             return Err(CallError::WrongTarget);
         }
+        let place = self.guard.enter()?;
         let call = call.into_inner();
         let deadline = Instant::now() + self.settings.timeouts.total;
         let bounds = Bounds {
@@ -67,17 +80,38 @@ impl McpTarget {
         };
         // Pinned in place: the combinators would hold the future several times over.
         let mut calling = std::pin::pin!(self.call_until_heard(&call, bounds));
-        tokio::select! {
+        let mut reply = tokio::select! {
             biased;
             reply = &mut calling => reply,
             () = cancel.cancelled() => Err(CallError::Cancelled),
             () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
+        };
+        if self.guard.note(&reply) {
+            self.say_given_up(&reply);
+        }
+        if let Ok(Reply::Stream(messages)) = &mut reply {
+            messages.hold(place);
+        }
+        reply
+    }
+
+    /// The target is not called for a while. Where it can't be reached, listing finds out when it is back.
+    fn say_given_up(&self, reply: &Result<Reply, CallError>) {
+        let name = &self.settings.name;
+        let error = reply.as_ref().err().map(|error| with_causes(error));
+        tracing::warn!(
+            target.name = %name, error = error.unwrap_or_default(),
+            "target `{name}` failed {} times in a row and is not called for a while",
+            self.settings.guard.failures,
+        );
+        if self.guard.waits_for_connection() {
+            self.poke.notify_one();
         }
     }
 
     async fn call_until_heard(&self, call: &ToolCall, bounds: Bounds) -> Result<Reply, CallError> {
         let owner = Owner::Caller(call.principal.clone());
-        let mut mended = Mended::default();
+        let mut mended = Mendings::default();
         loop {
             let agreement = self.agree().await?;
             let session = match self.session_in(&agreement, &owner).await? {
@@ -105,6 +139,16 @@ impl McpTarget {
                 in_flight,
             };
             let refused = match self.attempt(headers, body, origin, call, &bounds).await? {
+                Ok(Reply::One(answer))
+                    if !mended.renewed_session()
+                        && session
+                            .as_ref()
+                            .is_some_and(|session| session.id().is_some())
+                        && answer::says_lost_session(&answer) =>
+                {
+                    self.note(Oddity::LostSession);
+                    Refused::Session
+                }
                 Ok(reply) => return Ok(reply),
                 Err(refused) => refused,
             };
@@ -132,15 +176,15 @@ impl McpTarget {
         }
         match self.session(owner.clone(), agreement).await {
             Ok(session) => Ok(Ok(Some(session))),
-            Err(CallError::UpstreamHttp {
-                status: status @ (400 | 404 | 405),
-            }) => Ok(Err(Refused::Era {
-                status,
+            Err(
+                failure @ (CallError::UpstreamHttp {
+                    status: 400 | 404 | 405,
+                }
+                | CallError::NoCommonVersion { .. }),
+            ) => Ok(Err(Refused::Era {
+                failure,
                 answer: None,
-            })),
-            Err(CallError::NoCommonVersion { .. }) => Ok(Err(Refused::Era {
-                status: 400,
-                answer: None,
+                named: None,
             })),
             Err(error) => Err(error),
         }
@@ -156,7 +200,7 @@ impl McpTarget {
         bounds: &Bounds,
     ) -> Result<Result<Reply, Refused>, CallError> {
         let first_byte = self.settings.timeouts.first_byte;
-        let received = match self.wire.post(headers, body, first_byte, Again::No).await {
+        let mut received = match self.wire.post(headers, body, first_byte, Again::No).await {
             Ok(received) => received,
             Err(error) => {
                 if !error.may_be_running() {
@@ -168,11 +212,12 @@ impl McpTarget {
         if !received.status().is_success() {
             return Box::pin(self.refused(received, origin)).await;
         }
-        match received.content() {
+        match received.content().await? {
             Content::Json => {
                 let body = received.read().await?;
                 origin.answered();
-                Ok(Ok(Reply::One(answer::read(&body, origin.id, origin.era)?)))
+                let answer = answer::read(body, origin.id, origin.era).await?;
+                Ok(Ok(Reply::One(answer)))
             }
             Content::Events => {
                 let token = call.params.progress_token();
@@ -199,20 +244,36 @@ impl McpTarget {
         received: Received,
         mut origin: Origin,
     ) -> Result<Result<Reply, Refused>, CallError> {
-        let status = received.status();
+        let failure = received.failure();
+        let refusal = Refusal {
+            status: received.status(),
+            has_challenge: received.has_challenge(),
+            body: received.read_explanation().await,
+        };
         let has_session = origin
             .in_flight
             .as_ref()
             .is_some_and(InFlight::has_session_id);
-        let body = received.read_explanation().await;
         origin.answered();
-        match judge_refusal(status, &body, origin.id, origin.era, has_session) {
+        match self.judge_refusal(&refusal, failure, (origin.id, origin.era), has_session) {
             Judged::Answer(answer) => Ok(Ok(Reply::One(answer))),
             Judged::Refused(refused) => Ok(Err(refused)),
-            Judged::Final => Err(CallError::UpstreamHttp {
-                status: status.as_u16(),
-            }),
+            Judged::Final(failure) => Err(failure),
         }
+    }
+
+    pub(super) fn judge_refusal(
+        &self,
+        refusal: &Refusal,
+        failure: CallError,
+        (id, era): (u64, Era),
+        has_session: bool,
+    ) -> Judged {
+        let judged = judge_refusal(refusal, failure, (id, era), has_session);
+        if matches!(judged, Judged::Refused(Refused::Session)) && refusal.status != 404 {
+            self.note(Oddity::LostSession);
+        }
+        judged
     }
 
     /// Mends what a refusal complains about, so that the request can be repeated; or says that it
@@ -220,7 +281,7 @@ impl McpTarget {
     pub(super) async fn mend(
         &self,
         refused: Refused,
-        mended: &mut Mended,
+        mended: &mut Mendings,
         agreement: &Arc<Agreement>,
         owner: &Owner,
         session: Option<&Session>,
@@ -237,21 +298,33 @@ impl McpTarget {
                 Ok(None)
             }
             Refused::Headers => Err(Violation::HeaderMismatch.into()),
-            Refused::Era { status, answer } => {
-                if first_time(&mut mended.era) && self.agree_anew(agreement).await? {
-                    return Ok(None);
+            Refused::Era {
+                failure,
+                answer,
+                named,
+            } => {
+                if first_time(&mut mended.era) {
+                    // It says which version it wants: that is tried at once (UC-2).
+                    let differs = match named {
+                        Some(version) => self.agree_on(version, agreement).await?,
+                        None => self.agree_anew(agreement).await?,
+                    };
+                    if differs {
+                        return Ok(None);
+                    }
                 }
                 if let Some(answer) = answer {
                     return Ok(Some(answer));
                 }
                 // Some servers answer 400 to a session that they have forgotten.
                 let renewable = session.filter(|session| session.id().is_some());
+                let is_bad_request = matches!(failure, CallError::UpstreamHttp { status: 400 });
                 match renewable {
-                    Some(session) if status == 400 && first_time(&mut mended.session) => {
+                    Some(session) if is_bad_request && first_time(&mut mended.session) => {
                         self.sessions.forget(owner, session);
                         Ok(None)
                     }
-                    _ => Err(CallError::UpstreamHttp { status }),
+                    _ => Err(failure),
                 }
             }
         }
@@ -282,55 +355,171 @@ impl McpTarget {
     }
 }
 
-/// What an HTTP error with this body means for a request.
+/// An HTTP error as it came.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) has_challenge: bool,
+    pub(super) body: Bytes,
+}
+
+/// What an HTTP error means for a request.
 #[derive(Debug)]
 pub(super) enum Judged {
     /// The server read the request and answers it with an error.
     Answer(Answer),
     Refused(Refused),
     /// It means an error and nothing can be done.
-    Final,
+    Final(CallError),
 }
 
-pub(super) fn judge_refusal(
-    status: StatusCode,
-    body: &Bytes,
-    id: u64,
-    era: Era,
+/// The meaning of an HTTP error; `failure` is what it is called if it means nothing more.
+fn judge_refusal(
+    refusal: &Refusal,
+    failure: CallError,
+    (id, era): (u64, Era),
     has_session: bool,
 ) -> Judged {
-    let answer = answer::refusal(body, era);
-    let code = match &answer {
+    let body = &refusal.body;
+    let said = answer::refusal(body, era);
+    let (code, supported) = match &said {
         Some(Answer {
-            outcome: Outcome::Error { code, .. },
+            outcome: Outcome::Error { code, raw },
             ..
-        }) => Some(*code),
-        _ => None,
+        }) => (Some(*code), answer::supported_versions(raw.borrow())),
+        _ => (None, Vec::new()),
     };
-    let answer = answer.filter(|_| answer::is_answer_to(body, id));
-    let status = status.as_u16();
+    let named = ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref));
+    let answer = said.filter(|_| answer::is_answer_to(body, id));
+    let status = refusal.status.as_u16();
+    let doubted = |answer| {
+        Judged::Refused(Refused::Era {
+            failure: failure.clone(),
+            answer,
+            named,
+        })
+    };
     match (era, code) {
-        (Era::Session, _) if status == 404 && has_session => Judged::Refused(Refused::Session),
-        (Era::Session, Some(code)) if code.is_modern() => Judged::Refused(Refused::Era {
-            status,
-            answer: None,
-        }),
+        (Era::Session, _) if has_session && is_lost_session(refusal) => {
+            Judged::Refused(Refused::Session)
+        }
+        (Era::Session, Some(code)) if code.is_modern() => doubted(None),
         (Era::Stateless, Some(Code::HEADER_MISMATCH)) => Judged::Refused(Refused::Headers),
-        (Era::Stateless, Some(Code::UNSUPPORTED_VERSION)) => Judged::Refused(Refused::Era {
-            status,
-            answer: None,
-        }),
+        (Era::Stateless, Some(Code::UNSUPPORTED_VERSION)) => doubted(None),
         // To a modern server, a request without its metadata is a bad one (TM-8).
-        (Era::Session, _) if status == 400 => Judged::Refused(Refused::Era { status, answer }),
+        (Era::Session, _) if status == 400 => doubted(answer),
         _ => match answer {
             Some(answer) => Judged::Answer(answer),
-            None if matches!(status, 400 | 404 | 405 | 406 | 415) => {
-                Judged::Refused(Refused::Era {
-                    status,
-                    answer: None,
-                })
-            }
-            None => Judged::Final,
+            None if matches!(status, 400 | 404 | 405 | 406 | 415) => doubted(None),
+            None => Judged::Final(failure),
         },
+    }
+}
+
+/// Whether a server says that it does not know the session: with 404 as the protocol wants it, or 410; or with another
+/// status and words about it. What is overloaded or wants a login says nothing about sessions.
+fn is_lost_session(refusal: &Refusal) -> bool {
+    match refusal.status.as_u16() {
+        404 | 410 => true,
+        401 if refusal.has_challenge => false,
+        400..=428 | 430..=499 | 500 => {
+            let text = String::from_utf8_lossy(&refusal.body);
+            answer::speaks_of_session(&text)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(status: u16, has_challenge: bool, body: &'static str) -> Judged {
+        let refusal = Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            has_challenge,
+            body: Bytes::from_static(body.as_bytes()),
+        };
+        let failure = CallError::UpstreamHttp { status };
+        judge_refusal(&refusal, failure, (7, Era::Session), true)
+    }
+
+    // UC-8
+    #[test]
+    fn a_lost_session_is_understood_however_it_is_said() {
+        for (status, body) in [
+            (404, ""),
+            (
+                404,
+                r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32001,"message":"Session not found"}}"#,
+            ),
+            (
+                400,
+                r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#,
+            ),
+            (
+                400,
+                r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: Missing session ID"}}"#,
+            ),
+            (400, "Invalid session ID"),
+            (401, "Unauthorized: Session not found"),
+            (403, "unknown session"),
+            (410, "Gone"),
+            (422, r#"{"detail":"Session expired"}"#),
+            (500, "Session terminated"),
+        ] {
+            let judged = judged(status, false, body);
+            assert!(
+                matches!(judged, Judged::Refused(Refused::Session)),
+                "{status} {body}: {judged:?}"
+            );
+        }
+        for (status, has_challenge, body) in [
+            (401, true, "your session expired, log in"),
+            (429, false, "too many sessions"),
+            (503, false, "no session can be made"),
+            (403, false, "forbidden"),
+        ] {
+            let judged = judged(status, has_challenge, body);
+            assert!(
+                matches!(judged, Judged::Final(_)),
+                "{status} {body}: {judged:?}"
+            );
+        }
+    }
+
+    // UC-8
+    #[test]
+    fn a_lost_session_is_understood_in_an_answer_if_it_is_no_tool_that_speaks() {
+        let answer = |code: i64, message: &str| Answer {
+            era: Era::Session,
+            outcome: Outcome::Error {
+                code: Code(code),
+                raw: ::mcp::raw::OwnedRaw::parse(format!(
+                    r#"{{"code":{code},"message":"{message}"}}"#
+                ))
+                .unwrap(),
+            },
+        };
+        for (code, message) in [
+            (-32001, "Session not found"),
+            (-32000, "Bad Request: No valid session ID provided"),
+            (-32600, "Server not initialized"),
+        ] {
+            assert!(
+                answer::says_lost_session(&answer(code, message)),
+                "{message}"
+            );
+        }
+        for (code, message) in [
+            (-32602, "session not found"),
+            (1, "Session not found"),
+            (-32000, "no such file"),
+        ] {
+            assert!(
+                !answer::says_lost_session(&answer(code, message)),
+                "{message}"
+            );
+        }
     }
 }

@@ -1,27 +1,26 @@
 //! The tools of a server: all pages of `tools/list`, within bounds, without what is invalid.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::header::encode_value;
 use ::mcp::method::Method;
-use ::mcp::param_header::ParamHeader;
-use ::mcp::raw::{OwnedRaw, Raw, quote};
-use ::mcp::result::{CacheHint, cache_hint};
-use ::mcp::tool::{self, InvalidTool, Tool};
-use bytes::Bytes;
-use http::header::HeaderValue;
+use ::mcp::result::CacheHint;
 use tokio::time::Instant;
 
-use super::call::{Judged, Mended, judge_refusal};
+use super::agreement::Said;
+use super::call::{Judged, Mendings, Refused};
+use super::oddity::Oddity;
+use super::page::{Dropped, Gathered, ListedTool, Mended};
 use super::session::{Owner, Session};
 use super::wire::Wire;
-use super::{McpTarget, outgoing};
-use crate::error::{CallError, ListBound, Violation};
+use super::{McpTarget, answer, outgoing};
+use crate::apart;
+use crate::error::{CallError, ListBound, with_causes};
 use crate::reply::{Answer, Outcome};
 
 /// What is known of a server's tools.
@@ -31,6 +30,8 @@ pub struct Listing {
     pub tools: Option<Arc<ToolList>>,
     /// Why there is no newer one, if the last attempt failed.
     pub failure: Option<CallError>,
+    /// When it was last asked for, with or without success.
+    pub at: Option<Instant>,
 }
 
 /// A complete list.
@@ -44,41 +45,14 @@ pub struct ToolList {
     pub hint: CacheHint,
     /// What the server listed beside them and nobody can use.
     pub dropped: Vec<Dropped>,
+    /// What is listed, but not quite as the server has it.
+    pub mended: Vec<Mended>,
+    /// The server gave cursors that lead nowhere, so that there may be more.
+    pub stands_still: bool,
+    /// Of all pages.
+    pub bytes: usize,
     by_name: HashMap<Arc<str>, usize>,
     fetched: Instant,
-}
-
-/// A tool that was left out of the list (UC-4).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dropped {
-    /// Its name, as far as it has one.
-    pub name: Box<str>,
-    /// Why.
-    pub fault: Fault,
-}
-
-/// Why a tool is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// Its definition is invalid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidTool),
-    /// A tool before it has the same name.
-    #[error("another tool has the same name")]
-    SameName,
-}
-
-/// One tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedTool {
-    /// Its name at the server.
-    pub name: Arc<str>,
-    /// The whole definition, byte for byte: an object.
-    pub definition: OwnedRaw,
-    /// Arguments that are mirrored into headers (2026-07-28).
-    pub param_headers: Vec<ParamHeader>,
-    /// The name as the value of `Mcp-Name`.
-    pub(super) name_header: HeaderValue,
 }
 
 impl ToolList {
@@ -86,16 +60,6 @@ impl ToolList {
     pub fn find(&self, name: &str) -> Option<&ListedTool> {
         self.tools.get(*self.by_name.get(name)?)
     }
-}
-
-/// Pages taken so far.
-#[derive(Debug)]
-struct Gathered {
-    tools: Vec<ListedTool>,
-    dropped: Vec<Dropped>,
-    by_name: HashMap<Arc<str>, usize>,
-    hint: Option<CacheHint>,
-    bytes: usize,
 }
 
 impl McpTarget {
@@ -121,30 +85,44 @@ impl McpTarget {
             }
         }
         let listed = self.list().await.map(Arc::new);
+        match &listed {
+            Err(error) if error.outage().is_some() => {}
+            _ => self.guard.note_reachable(),
+        }
         let next = match &listed {
             Ok(tools) => Listing {
                 tools: Some(Arc::clone(tools)),
                 failure: None,
+                at: Some(Instant::now()),
             },
             Err(error) => Listing {
                 tools: current.tools.clone(),
                 failure: Some(error.clone()),
+                at: Some(Instant::now()),
             },
         };
         self.log_turn(&current, &next);
+        let next = Arc::new(next);
+        let size = |listing: &Listing| listing.tools.as_ref().map_or(0, |tools| tools.bytes);
+        let comparing = {
+            let (current, next) = (Arc::clone(&current), Arc::clone(&next));
+            move || !is_same(&current, &next)
+        };
+        // Nobody else publishes meanwhile.
+        let differs = apart::run(size(&current).min(size(&next)), comparing).await;
         self.listing.send_if_modified(|listing| {
-            let differs = !is_same(listing, &next);
-            *listing = Arc::new(next);
+            *listing = next;
             differs
         });
         listed
     }
 
-    /// Failures, recoveries and dropped tools are said once, when they begin.
+    /// Failures, recoveries, and what was left out or put right are said once, when they begin.
     fn log_turn(&self, before: &Listing, after: &Listing) {
         let name = &self.settings.name;
         match (&before.failure, &after.failure) {
             (None, Some(error)) => {
+                let error = with_causes(error);
                 tracing::warn!(target.name = %name, %error, "can't list the tools of target `{name}`");
             }
             (Some(_), None) => {
@@ -152,15 +130,26 @@ impl McpTarget {
             }
             _ => {}
         }
-        let known = before
-            .tools
-            .as_ref()
-            .map_or(&[][..], |tools| &tools.dropped);
-        let dropped = after.tools.as_ref().map_or(&[][..], |tools| &tools.dropped);
-        for Dropped { name: tool, fault } in dropped.iter().filter(|it| !known.contains(it)) {
+        let Some(found) = &after.tools else { return };
+        let known = before.tools.as_deref();
+        let dropped = known.map_or(&[][..], |known| &known.dropped);
+        for Dropped { name: tool, fault } in news(dropped, &found.dropped) {
             tracing::warn!(
                 target.name = %name, tool = %tool, %fault,
                 "dropped tool `{tool}` of target `{name}`: {fault}",
+            );
+        }
+        let mended = known.map_or(&[][..], |known| &known.mended);
+        for Mended { name: tool, repair } in news(mended, &found.mended) {
+            tracing::warn!(
+                target.name = %name, tool = %tool, %repair,
+                "mended tool `{tool}` of target `{name}`: {repair}",
+            );
+        }
+        if found.stands_still && !known.is_some_and(|known| known.stands_still) {
+            tracing::warn!(
+                target.name = %name,
+                "target `{name}` has a cursor that does not advance; its list ends there",
             );
         }
     }
@@ -170,20 +159,24 @@ impl McpTarget {
         tools.fetched.elapsed() < self.life(tools)
     }
 
+    /// How long the list is good for who asks: as long as the server says, but not longer than the operator says.
     fn life(&self, tools: &ToolList) -> Duration {
         let freshness = &self.settings.freshness;
-        if self.watched.load(Ordering::Relaxed) {
-            return freshness.watched;
-        }
         match tools.era {
-            Era::Session => freshness.unknown,
-            Era::Stateless => Duration::from_millis(tools.hint.ttl_ms).max(freshness.shortest),
+            _ if self.watched.load(Ordering::Relaxed) => freshness.max_age,
+            Era::Session => freshness.max_age,
+            Era::Stateless => Duration::from_millis(tools.hint.ttl_ms)
+                .clamp(freshness.shortest.min(freshness.max_age), freshness.max_age),
         }
     }
 
-    /// How long until the list is asked for in any case.
-    pub(super) fn refresh_interval(&self, tools: &ToolList) -> Duration {
-        self.life(tools).max(self.settings.freshness.unknown)
+    /// Asks for the list, unless that was done within `age`, with or without success.
+    pub(crate) async fn look_again(&self, age: Duration) {
+        let known = self.listing();
+        if known.at.is_none_or(|at| at.elapsed() >= age) {
+            // What became of it shows in the listing.
+            let _ = self.refresh_since(&known).await;
+        }
     }
 
     async fn list(&self) -> Result<ToolList, CallError> {
@@ -197,19 +190,13 @@ impl McpTarget {
     }
 
     async fn list_from_the_start(&self) -> Result<ToolList, CallError> {
-        let limits = &self.settings.limits;
-        let mut gathered = Gathered {
-            tools: Vec::new(),
-            dropped: Vec::new(),
-            by_name: HashMap::new(),
-            hint: None,
-            bytes: 0,
-        };
-        let mut cursor: Option<String> = None;
+        let limits = self.settings.limits;
+        let mut gathered = Gathered::default();
+        let mut cursor: Option<Box<str>> = None;
         for _page in 0..limits.pages {
-            let members = cursor.as_deref().map_or_else(String::new, |cursor| {
-                format!(r#""cursor":{}"#, quote(cursor))
-            });
+            let members = cursor
+                .as_deref()
+                .map_or_else(String::new, |cursor| format!(r#""cursor":{cursor}"#));
             let Some(Answer { era, outcome }) =
                 self.ask_in_agreement(Method::ToolsList, &members).await?
             else {
@@ -228,45 +215,19 @@ impl McpTarget {
                     return Err(CallError::ListRefused { code: code.0 });
                 }
             };
-            gathered.bytes += result.bytes().len();
-            if gathered.bytes > limits.list {
-                return Err(CallError::ListTooLong(ListBound::Bytes));
-            }
-            cursor = Self::gather(&mut gathered, &result)?;
-            if gathered.tools.len() > limits.tools {
-                return Err(CallError::ListTooLong(ListBound::Tools));
-            }
+            let size = result.bytes().len();
+            let taking = move || {
+                let next = gathered.take(&result, era, &limits);
+                (gathered, next)
+            };
+            let (so_far, next) = apart::run(size, taking).await;
+            gathered = so_far;
+            cursor = next?;
             if cursor.is_none() {
                 return Ok(self.finish(gathered, era));
             }
         }
         Err(CallError::ListTooLong(ListBound::Pages))
-    }
-
-    /// Takes the tools of a page; returns the cursor of the next one (UC-11: an empty one counts).
-    fn gather(gathered: &mut Gathered, result: &OwnedRaw) -> Result<Option<String>, CallError> {
-        let page = result.borrow();
-        let listed = tool::listed(page).ok_or(Violation::ToolList)?;
-        let hint = cache_hint(page);
-        gathered.hint = Some(gathered.hint.map_or(hint, |before| CacheHint {
-            ttl_ms: before.ttl_ms.min(hint.ttl_ms),
-            // All pages have the same scope (TM-16); if not, the first one's holds.
-            scope: before.scope,
-        }));
-        for definition in listed {
-            let kept = Tool::parse(definition).map_err(Fault::Invalid);
-            if let Err(fault) = kept.and_then(|tool| gathered.keep(result.bytes(), tool)) {
-                let name = definition
-                    .get("name")
-                    .and_then(Raw::text)
-                    .unwrap_or_default();
-                gathered.dropped.push(Dropped {
-                    name: name.as_ref().into(),
-                    fault,
-                });
-            }
-        }
-        Ok(tool::next_cursor(page).map(std::borrow::Cow::into_owned))
     }
 
     fn finish(&self, gathered: Gathered, era: Era) -> ToolList {
@@ -282,6 +243,9 @@ impl McpTarget {
         ToolList {
             tools: gathered.tools,
             dropped: gathered.dropped,
+            mended: gathered.mended,
+            stands_still: gathered.stands_still,
+            bytes: gathered.bytes,
             era,
             hint: gathered.hint.unwrap_or(careful),
             by_name: gathered.by_name,
@@ -296,7 +260,7 @@ impl McpTarget {
         method: Method,
         members: &str,
     ) -> Result<Option<Answer>, CallError> {
-        let mut mended = Mended::default();
+        let mut mended = Mendings::default();
         loop {
             let agreement = self.agree().await?;
             if !agreement.has_tools {
@@ -319,51 +283,36 @@ impl McpTarget {
             };
             let id = self.fresh_id();
             let body = outgoing::request(id, method, version, members);
-            let asked = self.ask(headers, body, id, era).await?;
-            if asked.status.is_success() {
-                return asked.answer.map(Some);
-            }
+            let limit = self.settings.timeouts.handshake;
+            let asked = self.ask(headers, body, (id, era), limit).await?;
             let has_session = session
                 .as_ref()
                 .is_some_and(|session| session.id().is_some());
-            let status = asked.status;
-            match judge_refusal(status, &asked.refusal, id, era, has_session) {
-                Judged::Answer(answer) => return Ok(Some(answer)),
-                Judged::Final => {
-                    return Err(CallError::UpstreamHttp {
-                        status: status.as_u16(),
-                    });
+            let refused = match asked.said {
+                Said::Answer(answer)
+                    if has_session
+                        && !mended.renewed_session()
+                        && answer::says_lost_session(&answer) =>
+                {
+                    self.note(Oddity::LostSession);
+                    Refused::Session
                 }
-                Judged::Refused(refused) => {
-                    let answer = self
-                        .mend(refused, &mut mended, &agreement, &owner, session.as_ref())
-                        .await?;
-                    if answer.is_some() {
-                        return Ok(answer);
+                Said::Answer(answer) => return Ok(Some(answer)),
+                Said::Nothing(error) => return Err(error),
+                Said::Refusal(refusal, failure) => {
+                    match self.judge_refusal(&refusal, failure, (id, era), has_session) {
+                        Judged::Answer(answer) => return Ok(Some(answer)),
+                        Judged::Final(failure) => return Err(failure),
+                        Judged::Refused(refused) => refused,
                     }
                 }
+            };
+            let mending = self.mend(refused, &mut mended, &agreement, &owner, session.as_ref());
+            let answer = mending.await?;
+            if answer.is_some() {
+                return Ok(answer);
             }
         }
-    }
-}
-
-impl Gathered {
-    fn keep(&mut self, page: &Bytes, tool: Tool<'_>) -> Result<(), Fault> {
-        let name: Arc<str> = tool.name.as_ref().into();
-        if self.by_name.contains_key(&name) {
-            return Err(Fault::SameName);
-        }
-        // What `encode_value` makes is always a header value.
-        let name_header = HeaderValue::try_from(encode_value(&name).as_ref())
-            .map_err(|_| Fault::Invalid(InvalidTool::InvalidName))?;
-        self.by_name.insert(Arc::clone(&name), self.tools.len());
-        self.tools.push(ListedTool {
-            name,
-            definition: OwnedRaw::of(page, tool.raw),
-            param_headers: tool.param_headers,
-            name_header,
-        });
-        Ok(())
     }
 }
 
@@ -377,4 +326,13 @@ fn is_same(one: &Listing, other: &Listing) -> bool {
         _ => false,
     };
     tools && one.failure.is_some() == other.failure.is_some()
+}
+
+/// How many of these are said of one list.
+const SAID: usize = 20;
+
+/// What was not known before, each once, and not too much of it.
+fn news<'a, T: Eq + Hash>(known: &'a [T], found: &'a [T]) -> impl Iterator<Item = &'a T> {
+    let mut said: HashSet<&T> = known.iter().collect();
+    found.iter().filter(move |it| said.insert(it)).take(SAID)
 }

@@ -4,13 +4,15 @@
 //! once, found out again when the server behaves otherwise); takes the caller's own session from
 //! [`session`] if the era has sessions; lets [`outgoing`] build headers and body; sends them
 //! through [`wire`]; and reads the answer, or hands out the [`stream`] that ends with it. Beside
-//! that, [`watch`] keeps the tools of [`list`] current.
+//! that, [`watch`] keeps the tools of [`list`] current, whose [`page`]s are put together apart from the threads that serve.
 
 pub(crate) mod agreement;
 mod answer;
 mod call;
 pub mod list;
+mod oddity;
 mod outgoing;
+pub mod page;
 mod session;
 pub mod stream;
 mod watch;
@@ -31,13 +33,17 @@ use url::Url;
 
 use self::agreement::Agreement;
 use self::list::{Listing, ToolList};
+use self::oddity::{Oddities, Oddity};
 use self::session::Sessions;
 use self::wire::Wire;
 use crate::error::CallError;
+use crate::guard::{self, Guard};
 
-/// How long things may take (UC-10). Connecting is bounded by the pool's own settings.
+/// How long things may take (UC-10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
+    /// For resolving, connecting and TLS together.
+    pub connect: Duration,
     /// For finding out the era, for `initialize`, and for each page of a list: all of it.
     pub handshake: Duration,
     /// From sending a call until the head of its answer.
@@ -55,12 +61,19 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
+        model::target::Timeouts::default().into()
+    }
+}
+
+impl From<model::target::Timeouts> for Timeouts {
+    fn from(said: model::target::Timeouts) -> Self {
         Self {
-            handshake: Duration::from_secs(10),
-            first_byte: Duration::from_mins(1),
-            idle: Duration::from_mins(1),
+            connect: said.connect,
+            handshake: said.handshake,
+            first_byte: said.answer,
+            idle: said.idle,
             first_message: Duration::from_secs(10),
-            total: Duration::from_mins(10),
+            total: said.total,
             session_idle: Duration::from_mins(30),
         }
     }
@@ -96,12 +109,10 @@ impl Default for Limits {
 /// How often the server is asked for its tools, and for its era, where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Freshness {
-    /// With no change notifications and no `ttlMs`.
-    pub unknown: Duration,
+    /// How old a list may get, whatever the server says about keeping it or about announcing changes.
+    pub max_age: Duration,
     /// A list that may not be kept at all is still not asked for more often than this.
     pub shortest: Duration,
-    /// While change notifications are being received.
-    pub watched: Duration,
     /// Before a server that does not offer its announced change notifications is asked for them
     /// again.
     pub not_offered: Duration,
@@ -116,12 +127,12 @@ pub struct Freshness {
 impl Default for Freshness {
     fn default() -> Self {
         Self {
-            unknown: Duration::from_mins(1),
+            max_age: model::target::DEFAULT_LIST_MAX_AGE,
             shortest: Duration::from_secs(1),
-            watched: Duration::from_mins(10),
             not_offered: Duration::from_mins(5),
             first_pause: Duration::from_millis(250),
-            longest_pause: Duration::from_secs(30),
+            // One that comes back is to be served soon, and asking costs little (SEC-90).
+            longest_pause: Duration::from_secs(2),
             between_probes: Duration::from_secs(1),
         }
     }
@@ -140,6 +151,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How often it is asked for its tools.
     pub freshness: Freshness,
+    /// How much it may have to do, and when it is left alone.
+    pub guard: guard::Settings,
 }
 
 impl Settings {
@@ -151,6 +164,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             freshness: Freshness::default(),
+            guard: model::target::Guard::default().into(),
         }
     }
 }
@@ -173,6 +187,8 @@ pub struct McpTarget {
     next_id: AtomicU64,
     /// Turns to answer requests of the server.
     answers: Arc<Semaphore>,
+    guard: Guard,
+    oddities: Arc<Oddities>,
     tracker: TaskTracker,
 }
 
@@ -218,10 +234,14 @@ impl McpTarget {
         pool: &Pool,
         tracker: TaskTracker,
     ) -> Result<Arc<Self>, Refusal> {
-        let wire = Wire::new(pool.upstream(&settings.url)?, &settings);
+        let oddities = Arc::<Oddities>::default();
+        let wire = Wire::new(
+            pool.upstream(&settings.url)?,
+            &settings,
+            Arc::clone(&oddities),
+        );
         Ok(Arc::new(Self {
             wire,
-            settings,
             agreement: Agreements::default(),
             sessions: Sessions::default(),
             listing: channel::Sender::new(Arc::default()),
@@ -230,7 +250,10 @@ impl McpTarget {
             watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             answers: Arc::new(Semaphore::new(stream::ANSWERS)),
+            guard: Guard::new(settings.guard),
+            oddities,
             tracker,
+            settings,
         }))
     }
 
@@ -270,6 +293,11 @@ impl McpTarget {
         stop.run_until_cancelled(Box::pin(self.keep_current()))
             .await;
         self.end_all_sessions().await;
+    }
+
+    /// Says once that the server is odd.
+    fn note(&self, oddity: Oddity) {
+        self.oddities.note(&self.settings.name, oddity);
     }
 
     fn fresh_id(&self) -> u64 {

@@ -20,6 +20,7 @@ const CAPABILITIES: &str = "{}";
 /// The quoted form of a version.
 const fn quoted(version: ProtocolVersion) -> &'static str {
     match version {
+        ProtocolVersion::V2024_11_05 => r#""2024-11-05""#,
         ProtocolVersion::V2025_03_26 => r#""2025-03-26""#,
         ProtocolVersion::V2025_06_18 => r#""2025-06-18""#,
         ProtocolVersion::V2025_11_25 => r#""2025-11-25""#,

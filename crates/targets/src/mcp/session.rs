@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::agreement::Agreement;
+use super::agreement::{Agreement, Handshake};
 use super::wire::Wire;
 use super::{Ended, McpTarget};
 use crate::error::CallError;
@@ -222,9 +222,16 @@ impl McpTarget {
         if let Some(failure) = Ended::failure_since(making.as_ref(), began) {
             return Err(failure);
         }
-        let made = self.initialize().await;
+        let made = match self.initialize(ProtocolVersion::LATEST_SESSION).await {
+            Ok(Handshake::Session(_, session)) => Ok(session),
+            // It does not speak the session era any more: who asked finds out what it speaks.
+            Ok(Handshake::Modern(agreement)) => Err(CallError::NoCommonVersion {
+                supported: vec![agreement.version.as_str().into()],
+            }),
+            Err(error) => Err(error),
+        };
         *making = Some(Ended::now(&made));
-        let (_, session) = made?;
+        let session = made?;
         slot.session.store(Some(Arc::clone(&session.inner)));
         Ok(session)
     }

@@ -1,13 +1,18 @@
 //! An answer that comes as a stream: notifications on the way, the response at the end.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mcp::answer::{batch, is_id, parse};
+use ::mcp::edit::{Change, changed};
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::jsonrpc::{self, Notification, Request};
+use ::mcp::id::Id;
+use ::mcp::jsonrpc::{self, Malformed, Notification, Request};
 use ::mcp::meta::PROGRESS_TOKEN;
 use ::mcp::method::Method;
+use ::mcp::raw::Raw;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use tokio::sync::{Notify, Semaphore};
@@ -15,11 +20,14 @@ use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
 use super::call::Bounds;
+use super::oddity::{Noise, Oddities};
 use super::session::Session;
 use super::wire::{Again, Content, Events, Wire};
 use super::{McpTarget, answer, outgoing};
+use crate::apart;
 use crate::error::{CallError, Stage, Violation};
-use crate::reply::{Answer, Message, Reply};
+use crate::guard::Place;
+use crate::reply::{Message, Reply};
 
 /// How long a server may take to take note of a message that needs no answer.
 const ASIDE: Duration = Duration::from_secs(5);
@@ -88,10 +96,9 @@ impl InFlight {
         self.session.id().is_some()
     }
 
-    /// Answers a request of the server as soon as it is its turn. One whose turn comes too late has
-    /// no answer.
-    fn answer(&self, request: &Request<'_>) -> Result<(), Violation> {
-        let body = answer_to(request);
+    /// Sends an answer to a request of the server as soon as it is its turn. One whose turn comes too late
+    /// is not sent.
+    fn answer(&self, body: Vec<u8>) -> Result<(), Violation> {
         let size = u32::try_from(body.len() / 1024 + 1).unwrap_or(u32::MAX);
         let places = Arc::clone(&self.unanswered)
             .try_acquire_many_owned(size)
@@ -129,8 +136,8 @@ pub(super) async fn send_aside(wire: &Wire, session: &Session, body: Vec<u8>) {
     let _ = tokio::time::timeout(ASIDE, sending).await;
 }
 
-/// The answer to a request that the server makes of us. We declared no capability, so that only
-/// `ping` has one (UC-12).
+/// The answer to a request that the server makes of us: only `ping` has one. What clients can do is
+/// not declared on their behalf, so that no other is expected (UC-12).
 pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
     if request.method == Method::Ping.as_str() {
         return jsonrpc::response(request.id, "{}");
@@ -138,7 +145,7 @@ pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
     jsonrpc::error(
         Some(request.id),
         Code::METHOD_NOT_FOUND,
-        "this client declared no such capability",
+        "this gateway does not pass requests of servers on to its clients",
         None,
     )
 }
@@ -155,13 +162,21 @@ pub struct Messages {
     /// The client's own progress token, as JSON text.
     progress_token: Option<Box<str>>,
     bounds: Bounds,
-    /// A message that was read ahead.
-    ahead: Option<Message>,
+    /// Messages that were read ahead.
+    ahead: VecDeque<Message>,
+    /// A large event is being read. Kept here for the same reason as `reconnecting`.
+    interpreting: Option<ReusableBoxFuture<'static, Vec<Result<Heard, Violation>>>>,
+    /// What was skipped.
+    noise: Noise,
+    /// Among the calls under way, until the end.
+    place: Option<Place>,
     /// The stream broke off. Kept here, so that it goes on where a dropped future left it.
     reconnecting: Option<Reconnecting>,
     resumes_left: u8,
     first_byte: Duration,
     tools_changed: Arc<Notify>,
+    oddities: Arc<Oddities>,
+    target: Arc<str>,
     tracker: TaskTracker,
 }
 
@@ -178,13 +193,23 @@ impl Messages {
             origin,
             progress_token,
             bounds,
-            ahead: None,
+            ahead: VecDeque::new(),
+            interpreting: None,
+            noise: Noise::default(),
+            place: None,
             reconnecting: None,
             resumes_left: FRUITLESS,
             first_byte: target.settings.timeouts.first_byte,
             tools_changed: Arc::clone(&target.poke),
+            oddities: Arc::clone(&target.oddities),
+            target: Arc::clone(&target.settings.name),
             tracker: target.tracker.clone(),
         }
+    }
+
+    /// Keeps the call's place until its end.
+    pub(super) fn hold(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// Waits for the first message. If it is the answer, there is no stream.
@@ -192,7 +217,7 @@ impl Messages {
         match self.next().await {
             Some(Ok(Message::Answer(answer))) => Ok(Some(Reply::One(answer))),
             Some(Ok(message)) => {
-                self.ahead = Some(message);
+                self.ahead.push_front(message);
                 Ok(None)
             }
             Some(Err(error)) => Err(error),
@@ -207,8 +232,8 @@ impl Messages {
     /// # Errors
     /// As [`crate::Target::call`]; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Message, CallError>> {
-        if let Some(message) = self.ahead.take() {
-            return Some(Ok(message));
+        if let Some(Message::Notification { .. }) = self.ahead.front() {
+            return self.ahead.pop_front().map(Ok);
         }
         self.events.as_ref()?;
         let Bounds { deadline, cancel } = self.bounds.clone();
@@ -221,12 +246,17 @@ impl Messages {
         match &next {
             Ok(Message::Notification { .. }) => {}
             Ok(Message::Answer(_)) => {
+                self.place = None;
+                self.ahead.clear();
                 self.origin.answered();
                 if let Some(events) = self.events.take() {
                     events.finish(&self.tracker);
                 }
             }
             Err(_) => {
+                self.place = None;
+                self.ahead.clear();
+                self.interpreting = None;
                 // Closes the connection, and cancels in the session era.
                 self.events = None;
                 self.reconnecting = None;
@@ -238,21 +268,30 @@ impl Messages {
 
     async fn advance(&mut self) -> Result<Message, CallError> {
         loop {
+            if let Some(message) = self.ahead.pop_front() {
+                return Ok(message);
+            }
+            if let Some(interpreting) = &mut self.interpreting {
+                let heard = interpreting.await;
+                self.interpreting = None;
+                self.hear(heard)?;
+                continue;
+            }
             while let Some(reconnecting) = &mut self.reconnecting {
                 let outcome = reconnecting.await;
                 self.reconnecting = None;
                 match outcome? {
                     Some(events) => self.events = Some(events),
-                    None => self.reconnecting = Some(self.reconnect()?),
+                    None => self.reconnecting = Some(self.reconnect_or_say_why()?),
                 }
             }
             let Some(events) = &mut self.events else {
-                return Err(CallError::ClosedMidStream);
+                return Err(self.noise.instead_of(CallError::ClosedMidStream));
             };
             let event = match events.next().await {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
-                    self.reconnecting = Some(self.reconnect()?);
+                    self.reconnecting = Some(self.reconnect_or_say_why()?);
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -263,69 +302,50 @@ impl Messages {
             if event.data.trim_ascii().is_empty() {
                 continue;
             }
-            if let Some(message) = self.interpret(&Bytes::from(event.data))? {
-                return Ok(message);
-            }
+            self.interpret(Bytes::from(event.data))?;
         }
     }
 
-    fn interpret(&self, data: &Bytes) -> Result<Option<Message>, CallError> {
-        let message = jsonrpc::parse(data).map_err(|it| Violation::NotAMessage(it.reason))?;
-        match message {
-            jsonrpc::Message::Response(response) => {
-                let answer: Answer =
-                    answer::check(data, &response, self.origin.id, self.origin.era)?;
-                Ok(Some(Message::Answer(answer)))
-            }
-            jsonrpc::Message::Notification(notification) => {
-                Ok(self.interpret_notification(data, &notification))
-            }
-            jsonrpc::Message::Request(request) => {
-                // The modern era has no such requests (TM-11), and no way to answer one.
-                if let Some(in_flight) = &self.origin.in_flight {
-                    in_flight.answer(&request)?;
+    /// Reads the messages of an event, elsewhere if it is large.
+    fn interpret(&mut self, data: Bytes) -> Result<(), CallError> {
+        let (id, era) = (self.origin.id, self.origin.era);
+        if data.len() < apart::LARGE {
+            let token = self.progress_token.as_deref();
+            return self.hear(Reader { id, era, token }.read(&data));
+        }
+        let token = self.progress_token.clone();
+        let size = data.len();
+        self.interpreting = Some(ReusableBoxFuture::new(apart::run(size, move || {
+            let token = token.as_deref();
+            Reader { id, era, token }.read(&data)
+        })));
+        Ok(())
+    }
+
+    /// Takes the messages of an event. What is none is skipped, as a heartbeat that only this server knows.
+    fn hear(&mut self, messages: Vec<Result<Heard, Violation>>) -> Result<(), CallError> {
+        for heard in messages {
+            match heard {
+                Ok(Heard::Message(message)) => self.ahead.push_back(message),
+                Ok(Heard::ToolsChanged) => self.tools_changed.notify_one(),
+                Ok(Heard::Request(answer)) => {
+                    // The modern era has no such requests (TM-11), and no way to answer one.
+                    if let Some(in_flight) = &self.origin.in_flight {
+                        in_flight.answer(answer)?;
+                    }
                 }
-                Ok(None)
+                Err(violation @ (Violation::NotAMessage(_) | Violation::WrongId)) => {
+                    self.noise.hear(violation, &self.oddities, &self.target);
+                }
+                Err(violation) => return Err(violation.into()),
             }
         }
+        Ok(())
     }
 
-    fn interpret_notification(
-        &self,
-        data: &Bytes,
-        notification: &Notification<'_>,
-    ) -> Option<Message> {
-        let method = Method::parse(&notification.method)?;
-        match method {
-            Method::Progress => {
-                let raw = self.with_own_token(data, notification)?;
-                Some(Message::Notification { method, raw })
-            }
-            Method::LogMessage => Some(Message::Notification {
-                method,
-                raw: data.clone(),
-            }),
-            Method::ToolsListChanged => {
-                self.tools_changed.notify_one();
-                None
-            }
-            _ => None,
-        }
-    }
-
-    /// A progress notification with the client's token in place of ours; `None` if it is about
-    /// something else, or if the client did not ask for it (TL-9).
-    fn with_own_token(&self, data: &Bytes, notification: &Notification<'_>) -> Option<Bytes> {
-        let own = self.progress_token.as_deref()?;
-        let [token] = notification.params?.pick([PROGRESS_TOKEN]).ok()?;
-        let token = token?.as_bytes();
-        if !answer::is_ours(std::str::from_utf8(token).ok()?, self.origin.id) {
-            return None;
-        }
-        let start = (token.as_ptr() as usize).checked_sub(data.as_ptr() as usize)?;
-        let (before, rest) = data.split_at_checked(start)?;
-        let after = rest.get(token.len()..)?;
-        Some([before, own.as_bytes(), after].concat().into())
+    fn reconnect_or_say_why(&mut self) -> Result<Reconnecting, CallError> {
+        self.reconnect()
+            .map_err(|error| self.noise.instead_of(error))
     }
 
     /// The stream broke off or was ended before the answer. In the session era it can be taken up
@@ -352,15 +372,106 @@ impl Messages {
             tokio::time::sleep(pause).await;
             let mut headers = Wire::headers(Some(session.version()), session.id());
             headers.insert(LAST_EVENT_ID, last.clone());
-            let received = match wire.get(headers, first_byte).await {
+            let mut received = match wire.get(headers, first_byte).await {
                 Ok(received) => received,
                 Err(CallError::Unreachable(_) | CallError::NoAnswer(_)) => return Ok(None),
                 Err(error) => return Err(error),
             };
-            if !received.status().is_success() || received.content() != Content::Events {
+            if !received.status().is_success() || received.content().await? != Content::Events {
                 return Err(CallError::ClosedMidStream);
             }
             Ok(Some(received.events().after(&last, retry)))
         }))
+    }
+}
+
+/// What an event says.
+#[derive(Debug)]
+enum Heard {
+    Message(Message),
+    ToolsChanged,
+    /// A request of the server, as the answer to it.
+    Request(Vec<u8>),
+}
+
+/// Reads events about a call.
+#[derive(Debug)]
+struct Reader<'a> {
+    id: u64,
+    era: Era,
+    /// The client's own progress token, as JSON text.
+    token: Option<&'a str>,
+}
+
+impl Reader<'_> {
+    fn read(&self, data: &Bytes) -> Vec<Result<Heard, Violation>> {
+        match parse(data) {
+            Ok(message) => self
+                .interpret(data, &message)
+                .transpose()
+                .into_iter()
+                .collect(),
+            Err(Malformed::Batch) => self.read_batch(data),
+            Err(reason) => vec![Err(Violation::NotAMessage(reason))],
+        }
+    }
+
+    /// TL-11
+    fn read_batch(&self, data: &Bytes) -> Vec<Result<Heard, Violation>> {
+        let messages = match batch(data) {
+            Ok(messages) => messages,
+            Err(reason) => return vec![Err(Violation::NotAMessage(reason))],
+        };
+        let heard = messages.filter_map(|message| match message {
+            Ok(message) => self.interpret(data, &message).transpose(),
+            Err(reason) => Some(Err(Violation::NotAMessage(reason))),
+        });
+        heard.collect()
+    }
+
+    /// What a message says; nothing if it does not concern the call.
+    fn interpret(
+        &self,
+        data: &Bytes,
+        message: &jsonrpc::Message<'_>,
+    ) -> Result<Option<Heard>, Violation> {
+        Ok(match message {
+            jsonrpc::Message::Response(response) => {
+                let answer = answer::check(data, response, self.id, self.era)?;
+                Some(Heard::Message(Message::Answer(answer)))
+            }
+            jsonrpc::Message::Notification(notification) => {
+                self.interpret_notification(notification)
+            }
+            jsonrpc::Message::Request(request) => Some(Heard::Request(answer_to(request))),
+        })
+    }
+
+    fn interpret_notification(&self, notification: &Notification<'_>) -> Option<Heard> {
+        let method = Method::parse(&notification.method)?;
+        let params = notification.params;
+        let raw = match method {
+            Method::ToolsListChanged => return Some(Heard::ToolsChanged),
+            Method::LogMessage => jsonrpc::notification(method.as_str(), Some(params?.as_str())),
+            Method::Progress => self.with_own_token(params?)?,
+            _ => return None,
+        };
+        let raw = Bytes::from(raw);
+        Some(Heard::Message(Message::Notification { method, raw }))
+    }
+
+    /// A progress notification with the client's token in place of ours; `None` if it is about
+    /// something else, or if the client did not ask for it (TL-9).
+    fn with_own_token(&self, params: Raw<'_>) -> Option<Vec<u8>> {
+        let own = Change::set(PROGRESS_TOKEN, self.token?);
+        let [token] = params.pick([PROGRESS_TOKEN]).ok()?;
+        if !is_id(Id::new(token?)?, self.id) {
+            return None;
+        }
+        let params = changed(params, &[own]);
+        Some(jsonrpc::notification(
+            Method::Progress.as_str(),
+            Some(&params),
+        ))
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ::mcp::answer::parse;
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::jsonrpc::{self, Message};
+use ::mcp::jsonrpc::Message;
 use ::mcp::method::Method;
 use ::mcp::raw::Raw;
 
@@ -50,9 +51,9 @@ impl McpTarget {
         let freshness = self.settings.freshness;
         let mut pause = freshness.first_pause;
         loop {
-            let wait = if let Ok(tools) = self.refresh().await {
+            let wait = if self.refresh().await.is_ok() {
                 pause = freshness.first_pause;
-                self.refresh_interval(&tools)
+                freshness.max_age
             } else {
                 let longer = (pause * 2).min(freshness.longest_pause);
                 std::mem::replace(&mut pause, longer)
@@ -112,7 +113,7 @@ impl McpTarget {
     /// TL-1: GET on the endpoint, or 405.
     async fn listen_in_session(&self, session: &Session) -> Result<Ended, CallError> {
         let headers = Wire::headers(Some(session.version()), session.id());
-        let received = self
+        let mut received = self
             .wire
             .get(headers, self.settings.timeouts.handshake)
             .await?;
@@ -120,13 +121,13 @@ impl McpTarget {
             self.sessions.forget(&Owner::Gateway, session);
             return Ok(Ended::Closed);
         }
-        if !received.status().is_success() || received.content() != Content::Events {
+        if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Session).await);
         }
         self.begin_watching();
         let mut events = received.events().with_idle(SILENCE);
         while let Some(event) = events.next().await? {
-            match jsonrpc::parse(&event.data) {
+            match parse(&event.data) {
                 Ok(Message::Notification(notification)) => self.notice(&notification.method),
                 Ok(Message::Request(request)) => {
                     let answer = answer_to(&request);
@@ -146,8 +147,8 @@ impl McpTarget {
         let id = self.fresh_id();
         let body = outgoing::request(id, Method::SubscriptionsListen, version, filter);
         let limit = self.settings.timeouts.handshake;
-        let received = self.wire.post(headers, body, limit, Again::Yes).await?;
-        if !received.status().is_success() || received.content() != Content::Events {
+        let mut received = self.wire.post(headers, body, limit, Again::Yes).await?;
+        if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Stateless).await);
         }
         let mut events = received.events().with_idle(SILENCE);
@@ -156,7 +157,7 @@ impl McpTarget {
         }
         self.begin_watching();
         while let Some(event) = events.next().await? {
-            match jsonrpc::parse(&event.data) {
+            match parse(&event.data) {
                 Ok(Message::Notification(notification)) => self.notice(&notification.method),
                 // The server ends the subscription in good order.
                 Ok(Message::Response(_)) => {
@@ -169,27 +170,32 @@ impl McpTarget {
         Ok(Ended::Closed)
     }
 
+    /// Waits for the acknowledgement; what comes before it is noise.
     async fn is_acknowledged(&self, events: &mut Events) -> Result<bool, CallError> {
         let limit = self.settings.timeouts.handshake;
-        let first = match tokio::time::timeout(limit, events.next()).await {
-            Ok(event) => event?,
-            Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
+        let acknowledging = async {
+            while let Some(event) = events.next().await? {
+                match parse(&event.data) {
+                    Ok(Message::Notification(said))
+                        if said.method == Method::SubscriptionsAcknowledged.as_str() =>
+                    {
+                        let agreed = said
+                            .params
+                            .and_then(|params| params.get("notifications"))
+                            .and_then(|filter| filter.get("toolsListChanged"))
+                            .and_then(Raw::bool);
+                        return Ok(agreed == Some(true));
+                    }
+                    // An answer instead: there is no subscription.
+                    Ok(Message::Response(_)) => return Ok(false),
+                    _ => {}
+                }
+            }
+            Err(CallError::ClosedMidStream)
         };
-        let Some(event) = first else {
-            return Err(CallError::ClosedMidStream);
-        };
-        let Ok(Message::Notification(notification)) = jsonrpc::parse(&event.data) else {
-            return Ok(false);
-        };
-        let agreed = notification
-            .params
-            .and_then(|params| params.get("notifications"))
-            .and_then(|filter| filter.get("toolsListChanged"))
-            .and_then(Raw::bool);
-        Ok(
-            notification.method == Method::SubscriptionsAcknowledged.as_str()
-                && agreed == Some(true),
-        )
+        tokio::time::timeout(limit, acknowledging)
+            .await
+            .unwrap_or(Err(CallError::TimedOut(Stage::Idle)))
     }
 
     /// From here on changes are announced; those before may have been missed.
@@ -226,9 +232,9 @@ async fn refused(received: Received, era: Era) -> Ended {
     }
 }
 
-/// Ten per cent more or less, so that many nodes do not ask at the same moment.
+/// Up to twenty per cent less, so that many nodes do not ask at the same moment.
 fn jittered(wait: Duration) -> Duration {
     // A fresh `RandomState` is a fresh random number; nothing secret depends on it.
     let random = RandomState::new().build_hasher().finish() % 201;
-    wait / 1_000 * u32::try_from(900 + random).unwrap_or(1_000)
+    wait / 1_000 * u32::try_from(800 + random).unwrap_or(1_000)
 }

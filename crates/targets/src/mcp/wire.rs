@@ -2,25 +2,31 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::mcp::answer::first_byte;
 use ::mcp::era::ProtocolVersion;
 use ::mcp::header;
 use ::mcp::sse::{self, Decoder, Event, SseError};
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    USER_AGENT, WWW_AUTHENTICATE,
+    LOCATION, USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
-use http_body_util::BodyExt as _;
-use net::body::{Body, BodyError};
+use http_body_util::{BodyDataStream, BodyExt as _};
+use net::body::{Body, BodyError, BoxError};
 use net::egress::pool::{Repeatable, Upstream};
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use super::Settings;
-use crate::error::{CallError, Stage, Violation};
+use super::oddity::{Oddities, Oddity};
+use crate::error::{CallError, Challenge, LeadsTo, Stage, Violation};
 
 /// Of a body that explains an HTTP error.
 const EXPLANATION: usize = 64 * 1024;
@@ -36,9 +42,23 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VE
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
     upstream: Upstream,
-    uri: Uri,
+    endpoint: Arc<Endpoint>,
+    oddities: Arc<Oddities>,
     idle: Duration,
     message_limit: usize,
+}
+
+/// Where requests are sent to.
+#[derive(Debug)]
+struct Endpoint {
+    target: Arc<str>,
+    /// As configured.
+    url: Url,
+    uri: Arc<Uri>,
+    /// Where the server redirects to, within its origin.
+    moved: ArcSwapOption<Uri>,
+    /// Something was served there: until then a redirect may come, and a request may have to be sent twice.
+    settled: AtomicBool,
 }
 
 /// May a request be sent again if the connection breaks?
@@ -49,13 +69,17 @@ pub(super) enum Again {
 }
 
 impl Wire {
-    pub(super) fn new(upstream: Upstream, settings: &Settings) -> Self {
-        let url = &settings.url;
-        let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    pub(super) fn new(upstream: Upstream, settings: &Settings, oddities: Arc<Oddities>) -> Self {
         Self {
-            upstream,
-            // A parsed URL has a path that is a valid one of HTTP.
-            uri: path.parse().unwrap_or_else(|_| Uri::from_static("/")),
+            upstream: upstream.connecting_within(settings.timeouts.connect),
+            endpoint: Arc::new(Endpoint {
+                target: Arc::clone(&settings.name),
+                url: settings.url.clone(),
+                uri: Arc::new(path_of(&settings.url)),
+                moved: ArcSwapOption::empty(),
+                settled: AtomicBool::new(false),
+            }),
+            oddities,
             idle: settings.timeouts.idle,
             message_limit: settings.limits.message,
         }
@@ -142,34 +166,116 @@ impl Wire {
         first_byte: Duration,
         again: Again,
     ) -> Result<Received, CallError> {
+        let endpoint = &self.endpoint;
+        let spare = (!endpoint.settled.load(Ordering::Relaxed))
+            .then(|| Some((headers.clone(), body.as_bytes()?)))
+            .flatten();
+        let request = self.request(&verb, headers, body, again);
+        let mut response = self.upstream.send_within(request, first_byte).await?;
+        if response.status().is_redirection() {
+            endpoint.settled.store(false, Ordering::Relaxed);
+            // It was redirected instead of being served, so that it may be sent again.
+            if endpoint.follow(&response)
+                && let Some((headers, body)) = spare
+            {
+                let request = self.request(&verb, headers, Body::full(body), again);
+                response = self.upstream.send_within(request, first_byte).await?;
+            }
+        } else if response.status().is_success() {
+            endpoint.settled.store(true, Ordering::Relaxed);
+        }
+        let encoded = response
+            .headers()
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .any(is_encoded);
+        if encoded {
+            return Err(Violation::ContentEncoding.into());
+        }
+        Ok(Received {
+            response,
+            target: Arc::clone(&endpoint.target),
+            oddities: Arc::clone(&self.oddities),
+            idle: self.idle,
+            limit: self.message_limit,
+        })
+    }
+
+    fn request(
+        &self,
+        verb: &Method,
+        headers: HeaderMap,
+        body: Body,
+        again: Again,
+    ) -> Request<Body> {
         let mut request = Request::new(body);
-        *request.method_mut() = verb;
-        *request.uri_mut() = self.uri.clone();
+        *request.method_mut() = verb.clone();
+        request.uri_mut().clone_from(&self.endpoint.current());
         *request.headers_mut() = headers;
         if again == Again::Yes {
             request.extensions_mut().insert(Repeatable);
         }
-        let response = self.upstream.send_within(request, first_byte).await?;
-        let status = response.status();
-        let encoded = response
-            .headers()
-            .get(CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
-        if encoded {
-            return Err(Violation::ContentEncoding.into());
+        request
+    }
+}
+
+fn path_of(url: &Url) -> Uri {
+    let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
+    // A parsed URL has a path that is a valid one of HTTP.
+    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
+}
+
+/// Whether a `Content-Encoding` means something: `identity` and nothing do not.
+fn is_encoded(value: &HeaderValue) -> bool {
+    let mut codings = value.as_bytes().split(|byte| *byte == b',');
+    codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
+    })
+}
+
+impl Endpoint {
+    /// Takes up a redirect within the origin, so that the next request goes there; `false` if it leads elsewhere.
+    ///
+    /// 307 and 308 keep the method. 301 and 302 are sent for a slash at the end as well; otherwise they mean a page for
+    /// people, of a login for instance.
+    fn follow(&self, response: &Response<Body>) -> bool {
+        let status = response.status().as_u16();
+        let Some(to) = self.leads_to(response) else {
+            return false;
+        };
+        let same_host = to.host() == self.url.host();
+        // Behind something that ends TLS, servers write the scheme and port that they know themselves.
+        let same_port = to.port_or_known_default() == self.url.port_or_known_default()
+            || to.port().is_none() && self.url.port().is_none();
+        let only_a_slash = to.path().trim_end_matches('/') == self.url.path().trim_end_matches('/');
+        let followed = match status {
+            307 | 308 => true,
+            301 | 302 => only_a_slash,
+            _ => false,
+        };
+        let uri = path_of(&to);
+        let already_there = *self.current() == uri;
+        if !(same_host && same_port && followed) || already_there {
+            return false;
         }
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = response.headers().get(WWW_AUTHENTICATE);
-            let challenge = challenge
-                .and_then(|value| value.to_str().ok())
-                .map(Box::from);
-            return Err(CallError::UpstreamUnauthorized { challenge });
-        }
-        Ok(Received {
-            response,
-            idle: self.idle,
-            limit: self.message_limit,
-        })
+        tracing::warn!(
+            target.name = %self.target, to = uri.path(),
+            "target `{}` redirects within its origin, to `{}`; hint: make that the path of its URL",
+            self.target, uri.path(),
+        );
+        self.moved.store(Some(Arc::new(uri)));
+        true
+    }
+
+    fn current(&self) -> Arc<Uri> {
+        let moved = self.moved.load_full();
+        moved.unwrap_or_else(|| Arc::clone(&self.uri))
+    }
+
+    fn leads_to(&self, response: &Response<Body>) -> Option<Url> {
+        let location = response.headers().get(LOCATION)?.to_str().ok()?;
+        self.url.join(location).ok()
     }
 }
 
@@ -177,6 +283,8 @@ impl Wire {
 #[derive(Debug)]
 pub(super) struct Received {
     response: Response<Body>,
+    target: Arc<str>,
+    oddities: Arc<Oddities>,
     idle: Duration,
     limit: usize,
 }
@@ -198,7 +306,72 @@ impl Received {
         self.response.headers().get(SESSION_ID)
     }
 
-    pub(super) fn content(&self) -> Content {
+    /// Whether the server asks for a credential in the way that HTTP has for it.
+    pub(super) fn has_challenge(&self) -> bool {
+        self.response.headers().contains_key(WWW_AUTHENTICATE)
+    }
+
+    /// What a status that is no success means, if the body does not explain it.
+    pub(super) fn failure(&self) -> CallError {
+        let status = self.status();
+        let text = |name| {
+            let value = self.response.headers().get(name)?;
+            Some(Box::from(value.to_str().ok()?))
+        };
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = text(WWW_AUTHENTICATE).map(Challenge);
+            return CallError::UpstreamUnauthorized { challenge };
+        }
+        let status = status.as_u16();
+        match text(LOCATION) {
+            Some(to) if (300..400).contains(&status) => CallError::UpstreamRedirect {
+                status,
+                to: LeadsTo(to),
+            },
+            _ => CallError::UpstreamHttp { status },
+        }
+    }
+
+    /// What the body is: what the server says, or what it looks like if the server says nothing or something odd.
+    pub(super) async fn content(&mut self) -> Result<Content, CallError> {
+        let stated = self.stated_content();
+        if stated != Content::Other {
+            return Ok(stated);
+        }
+        let mut body = std::mem::take(self.response.body_mut());
+        let mut ahead = Vec::new();
+        let first = loop {
+            let frame = match tokio::time::timeout(self.idle, body.frame()).await {
+                Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
+                Ok(None) => break None,
+                Ok(Some(Err(_))) => return Err(CallError::ClosedMidStream),
+                Ok(Some(Ok(frame))) => frame,
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            let first = first_byte(&data);
+            ahead.push(Ok::<_, BoxError>(data));
+            if first.is_some() || ahead.len() > 64 {
+                break first;
+            }
+        };
+        let content = match first {
+            Some(b'{' | b'[') => Content::Json,
+            // `data:`, `event:`, `id:`, `retry:`, or a comment.
+            Some(b'd' | b'e' | b'i' | b'r' | b':') => Content::Events,
+            _ => Content::Other,
+        };
+        if content != Content::Other {
+            self.oddities.note(&self.target, Oddity::MediaType);
+        }
+        let rest = BodyDataStream::new(body);
+        *self.response.body_mut() =
+            Body::from_stream(futures_util::stream::iter(ahead).chain(rest));
+        Ok(content)
+    }
+
+    fn stated_content(&self) -> Content {
         let Some(value) = self.response.headers().get(CONTENT_TYPE) else {
             return Content::Other;
         };
@@ -302,7 +475,7 @@ impl Events {
             }
             let frame = match tokio::time::timeout(self.idle, self.body.frame()).await {
                 Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
-                Ok(None) => return Ok(None),
+                Ok(None) => return Ok(self.decoder.finish().filter(Event::is_message)),
                 Ok(Some(Err(_))) => return Err(CallError::ClosedMidStream),
                 Ok(Some(Ok(frame))) => frame,
             };
@@ -348,12 +521,62 @@ mod tests {
     use super::*;
 
     fn events(text: &'static str) -> Events {
-        let received = Received {
-            response: Response::new(Body::full(text)),
+        received("", text).events()
+    }
+
+    fn received(content_type: &str, text: &'static str) -> Received {
+        let mut response = Response::new(Body::full(text));
+        if !content_type.is_empty() {
+            let content_type = HeaderValue::try_from(content_type).unwrap();
+            response.headers_mut().insert(CONTENT_TYPE, content_type);
+        }
+        Received {
+            response,
+            target: "t".into(),
+            oddities: Arc::default(),
             idle: Duration::from_secs(1),
             limit: 1_000,
-        };
-        received.events()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_without_a_useful_media_type_is_what_it_looks_like() {
+        for content_type in ["", "text/plain", "application/vnd.api+json", "text/html"] {
+            for (text, content) in [
+                ("{\"a\":1}", Content::Json),
+                ("\u{feff}\r\n {}", Content::Json),
+                ("[]", Content::Json),
+                ("data: x\n\n", Content::Events),
+                (": hello\n\nevent: message\ndata: x\n\n", Content::Events),
+                ("<html>", Content::Other),
+                ("", Content::Other),
+                ("  ", Content::Other),
+            ] {
+                let mut received = received(content_type, text);
+                let found = received.content().await.unwrap();
+                assert_eq!(found, content, "{content_type}: {text}");
+                assert_eq!(received.read().await.unwrap(), text);
+            }
+        }
+        for (content_type, content) in [
+            ("application/json; charset=utf-8", Content::Json),
+            ("Text/Event-Stream", Content::Events),
+        ] {
+            assert_eq!(
+                received(content_type, "?").content().await.unwrap(),
+                content
+            );
+        }
+    }
+
+    #[test]
+    fn a_coding_that_changes_nothing_is_none() {
+        for value in ["identity", "Identity", "", "identity, identity"] {
+            assert!(!is_encoded(&HeaderValue::from_static(value)), "{value}");
+        }
+        for value in ["gzip", "identity, br"] {
+            assert!(is_encoded(&HeaderValue::from_static(value)), "{value}");
+        }
     }
 
     // UC-8, TL-7

@@ -293,7 +293,7 @@ async fn a_demand_for_input_that_was_not_offered_is_invalid() {
     let error = world.call("echo", "{}").await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the target broke the protocol: a demand for input that was not offered"
+        "the target broke the protocol: a demand for input, which this gateway does not pass on"
     );
 }
 

@@ -140,15 +140,91 @@ async fn an_older_version_in_the_answer_to_initialize_is_spoken_from_then_on() {
 
 // UC-2
 #[tokio::test]
-async fn the_transport_of_2024_is_not_spoken() {
+async fn a_server_that_always_says_the_oldest_version_is_served_all_the_same() {
     let result =
         r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2024-11-05","capabilities":{}}}"#;
+    let script = Script::legacy_without_sessions().on("initialize", Act::json(result));
+    let world = world(script).await;
+    assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
+    assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
+    let call = world.fake.seen_of("tools/call").pop().unwrap();
+    assert_eq!(call.header("mcp-protocol-version"), Some("2024-11-05"));
+}
+
+// UC-2
+#[tokio::test]
+async fn a_version_that_nobody_knows_is_none_in_common() {
+    let result =
+        r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"1999-01-01","capabilities":{}}}"#;
     let world = world(Script::legacy().on("initialize", Act::json(result))).await;
     let error = world.call("echo", "{}").await.unwrap_err();
     assert!(
         matches!(error, CallError::NoCommonVersion { .. }),
         "{error:?}"
     );
+}
+
+// UC-2
+#[tokio::test]
+async fn a_server_that_leaves_the_modern_question_unanswered_is_initialized() {
+    let forbidden = Act::status(403, "no");
+    let breaks_off = Act::Truncate;
+    for act in [
+        Act::Hang,
+        Act::Close,
+        forbidden,
+        breaks_off,
+        Act::HangAfterHead,
+    ] {
+        let script = Script::legacy().on("server/discover", act.clone());
+        let world = world_with(script, |settings| {
+            settings.timeouts.handshake = Duration::from_millis(600);
+        })
+        .await;
+        let reply = answer(world.call("echo", "{}").await);
+        assert_eq!(reply.era, Era::Session, "{act:?}");
+    }
+}
+
+// UC-2
+#[tokio::test]
+async fn a_server_that_refuses_a_version_and_names_another_gets_that_one_at_once() {
+    for code in [-32022, -32602, -32000] {
+        let refusal = format!(
+            r#"{{"jsonrpc":"2.0","id":$ID,"error":{{"code":{code},"message":"Unsupported protocol version","data":{{"supported":["1999-01-01","2025-06-18"],"requested":"2025-11-25"}}}}}}"#
+        );
+        for status in [200, 400] {
+            let script = Script::legacy_without_sessions();
+            let act = Act::unless("2025-06-18", Act::status(status, refusal.clone()));
+            let world = world(script.on("initialize", act)).await;
+            let reply = answer(world.call("echo", "{}").await);
+            assert_eq!(reply.era, Era::Session, "{code} {status}");
+            let asked: Vec<String> = world
+                .fake
+                .seen_of("initialize")
+                .iter()
+                .map(|seen| seen.json()["params"]["protocolVersion"].to_string())
+                .collect();
+            assert_eq!(asked, ["\"2025-11-25\"", "\"2025-06-18\""]);
+        }
+    }
+}
+
+// UC-2
+#[tokio::test]
+async fn a_call_refused_for_its_version_is_repeated_at_once_with_the_one_that_is_named() {
+    let world = world(Script::dual()).await;
+    assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
+    // Nothing may be asked for the era meanwhile: it was asked for just now.
+    let refusal = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32022,"message":"no","data":{"supported":["2025-11-25"]}}}"#;
+    world.fake.change(|script| {
+        script.speaks = Speaks::Legacy;
+        let act = Act::unless_header("mcp-session-id", Act::status(400, refusal));
+        script.acts.push(("tools/call".to_owned(), act));
+    });
+    assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
+    assert_eq!(world.fake.seen_of("server/discover").len(), 1);
+    assert_eq!(world.fake.seen_of("tools/call").len(), 3);
 }
 
 // UC-2

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mcp::result::CacheScope;
 use serde_json::json;
 use targets::error::{CallError, ListBound};
+use targets::mcp::page::Mended;
 use testkit::fake_mcp::{Act, Answers, Script, tool};
 
 use crate::world::{World, world, world_with};
@@ -15,10 +16,17 @@ fn many(count: usize) -> Vec<serde_json::Value> {
         .collect()
 }
 
+/// Lets time pass for the target; what goes over sockets goes on in real time.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 /// A world where nothing stays fresh by itself.
 async fn impatient(script: Script) -> World {
     world_with(script, |settings| {
-        settings.freshness.unknown = Duration::ZERO;
+        settings.freshness.max_age = Duration::ZERO;
         settings.freshness.shortest = Duration::ZERO;
     })
     .await
@@ -47,20 +55,12 @@ async fn all_pages_are_gathered_in_order() {
 
 // UC-11
 #[tokio::test]
-async fn an_empty_cursor_is_not_the_end() {
+async fn an_empty_cursor_is_not_the_end_but_the_same_one_again_is() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":[],"nextCursor":""}}"#;
-    let world = world_with(
-        Script::modern().on("tools/list", Act::json(body)),
-        |settings| {
-            settings.limits.pages = 3;
-        },
-    )
-    .await;
-    let error = world.target.tools().await.unwrap_err();
-    assert!(
-        matches!(error, CallError::ListTooLong(ListBound::Pages)),
-        "{error:?}"
-    );
+    let world = world(Script::modern().on("tools/list", Act::json(body))).await;
+    let tools = world.target.tools().await.unwrap();
+    assert!(tools.stands_still && tools.tools.is_empty());
+    assert_eq!(world.fake.seen_of("tools/list").len(), 2);
     let second = &world.fake.seen_of("tools/list")[1];
     assert_eq!(second.json()["params"]["cursor"], json!(""));
 }
@@ -83,9 +83,11 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
         tool("first"),
         invalid,
         json!({"name": "", "inputSchema": {}}),
+        json!({"name": "text", "inputSchema": {"type": "string"}}),
         json!({"no-name": true}),
         json!("not a tool"),
         tool("first"),
+        json!({"name": "first", "inputSchema": {"type": "object"}}),
         tool("last"),
     ]);
     let world = world(script).await;
@@ -100,6 +102,7 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
     let wanted = [
         "bad: `x-mcp-header` is for arguments of type integer, string or boolean",
         ": a tool needs one `name` of 1 to 128 characters",
+        "text: `inputSchema` must be the schema of an object",
         ": a tool needs one `name` of 1 to 128 characters",
         ": a tool must be an object",
         "first: another tool has the same name",
@@ -219,7 +222,7 @@ async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
 
 #[tokio::test]
 async fn what_is_no_list_is_a_violation() {
-    for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":null}"#] {
+    for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":"none"}"#] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
         let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
         let error = world.target.tools().await.unwrap_err();
@@ -258,4 +261,108 @@ async fn a_schema_on_the_network_is_never_fetched() {
     assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
     world.call("remote", "{}").await.unwrap();
     assert!(world.fake.seen().iter().all(|seen| seen.path == "/mcp"));
+}
+
+/// The only tool of a list with this definition, as it is kept.
+async fn kept(definition: &str) -> (String, Vec<String>) {
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{{"name":"good","inputSchema":{{"type":"object"}}}},{definition}]}}}}"#
+    );
+    let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
+    let tools = world.target.tools().await.unwrap();
+    let repairs = tools
+        .mended
+        .iter()
+        .map(|Mended { name, repair }| format!("{name}: {repair}"))
+        .collect();
+    let tool = tools.find("odd").unwrap();
+    (tool.definition.borrow().as_str().to_owned(), repairs)
+}
+
+// Strict clients refuse the whole list for one such tool, and with it the tools of all targets.
+#[tokio::test]
+async fn a_definition_that_strict_clients_refuse_is_mended_and_named() {
+    for (definition, right, repair) in [
+        (
+            r#"{"name":"odd"}"#,
+            r#"{"name":"odd","inputSchema":{"type":"object"}}"#,
+            "odd: `inputSchema` is missing",
+        ),
+        (
+            r#"{"name":"odd","inputSchema":{}}"#,
+            r#"{"name":"odd","inputSchema":{"type":"object"}}"#,
+            "odd: `inputSchema` is missing",
+        ),
+        (
+            r#"{"name":"odd","description":null,"annotations":null,"outputSchema":null,"inputSchema":{"type":"object"}}"#,
+            r#"{"name":"odd","inputSchema":{"type":"object"}}"#,
+            "odd: a member is null or of the wrong type",
+        ),
+        (
+            r#"{"name":"odd","inputSchema":{"type":"object","properties":null}}"#,
+            r#"{"name":"odd","inputSchema":{"type":"object"}}"#,
+            "odd: `inputSchema` is not quite a schema of arguments",
+        ),
+    ] {
+        assert_eq!(
+            kept(definition).await,
+            (right.to_owned(), vec![repair.to_owned()])
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_declares_nothing_is_asked_for_its_tools() {
+    for capabilities in ["{}", "null", r#"{"tools":null}"#, "[]"] {
+        let result = format!(
+            r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"protocolVersion":"2025-11-25","capabilities":{capabilities}}}}}"#
+        );
+        let script = Script::legacy_without_sessions().on("initialize", Act::json(result));
+        let world = world(script).await;
+        assert_eq!(
+            world.target.tools().await.unwrap().tools.len(),
+            5,
+            "{capabilities}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn no_tools_may_be_said_with_null() {
+    let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":null,"nextCursor":null}}"#;
+    let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
+    assert!(world.target.tools().await.unwrap().tools.is_empty());
+}
+
+// D11
+#[tokio::test]
+async fn a_list_is_asked_for_within_the_operators_time_whatever_the_server_says() {
+    for mut script in [Script::modern(), Script::legacy()] {
+        script.ttl_ms = 86_400_000;
+        let world = world_with(script, |settings| {
+            settings.freshness.max_age = Duration::from_secs(30);
+        })
+        .await;
+        world.target.tools().await.unwrap();
+        world.fake.change(|script| script.tools = many(1));
+        pass(Duration::from_secs(29)).await;
+        assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn whoever_misses_a_tool_makes_the_list_be_asked_for_but_not_again_and_again() {
+    let world = world(Script::modern()).await;
+    world.target.tools().await.unwrap();
+    world.fake.change(|script| script.tools = many(1));
+    let age = Duration::from_secs(1);
+    world.target.look_again(age).await;
+    assert_eq!(world.fake.seen_of("tools/list").len(), 1, "asked just now");
+    pass(age).await;
+    let asking = (0..20).map(|_| world.target.look_again(age));
+    futures_util::future::join_all(asking).await;
+    assert_eq!(world.fake.seen_of("tools/list").len(), 2);
+    assert_eq!(world.listed(), ["tool-0"]);
 }

@@ -109,12 +109,7 @@ async fn a_call_that_took_too_long_is_cancelled_at_the_server() {
 // UC-10
 #[tokio::test]
 async fn a_server_that_hangs_at_the_first_question_is_given_up() {
-    for what in [
-        "server/discover",
-        "initialize",
-        "tools/list",
-        "notifications/initialized",
-    ] {
+    for what in ["initialize", "tools/list", "notifications/initialized"] {
         let world = world_with(Script::legacy().on(what, Act::Hang), |settings| {
             settings.timeouts.handshake = Duration::from_millis(200);
         })
@@ -127,8 +122,12 @@ async fn a_server_that_hangs_at_the_first_question_is_given_up() {
 // UC-10
 #[tokio::test]
 async fn many_who_wait_for_a_server_that_hangs_are_given_up_together() {
-    for what in ["server/discover", "initialize"] {
-        let world = world_with(Script::legacy().on(what, Act::Hang), |settings| {
+    for (what, speaks) in [
+        ("server/discover", Script::modern()),
+        ("initialize", Script::legacy()),
+    ] {
+        let hangs = speaks.on("initialize", Act::Hang).on(what, Act::Hang);
+        let world = world_with(hangs, |settings| {
             settings.timeouts.handshake = Duration::from_millis(300);
         })
         .await;
@@ -307,7 +306,7 @@ async fn a_demand_for_authorization_is_told_with_its_challenge() {
         let CallError::UpstreamUnauthorized { challenge } = error else {
             panic!("{error:?}")
         };
-        assert_eq!(challenge.as_deref(), Some("Bearer realm=\"x\""));
+        assert_eq!(challenge.unwrap().0.as_ref(), "Bearer realm=\"x\"");
     }
     let script = Script::modern().on("server/discover", act);
     let world = world_with(script, |_| {}).await;
@@ -318,18 +317,80 @@ async fn a_demand_for_authorization_is_told_with_its_challenge() {
     );
 }
 
+fn redirect(status: u16, to: &str) -> Act {
+    Act::Answer {
+        status,
+        content_type: "",
+        headers: vec![("location", to.to_owned())],
+        body: String::new(),
+    }
+}
+
 // A redirect would carry the call to somewhere that nobody configured.
 #[tokio::test]
-async fn redirects_are_not_followed() {
-    let act = Act::Answer {
-        status: 307,
-        content_type: "",
-        headers: vec![("location", "http://127.0.0.1:9/".to_owned())],
-        body: String::new(),
-    };
-    for error in errors(&act).await {
+async fn redirects_to_elsewhere_are_not_followed_and_the_operator_is_told_where_to() {
+    for (status, to) in [
+        (307, "http://127.0.0.1:9/mcp"),
+        (308, "http://localhost/mcp"),
+        (307, "//127.0.0.2/mcp/"),
+        (302, "/login"),
+        (303, "/mcp/"),
+    ] {
+        for error in errors(&redirect(status, to)).await {
+            assert!(
+                matches!(error, CallError::UpstreamRedirect { status: s, .. } if s == status),
+                "{error:?}"
+            );
+            assert!(!error.to_string().contains(to), "{error}");
+            let told = targets::error::with_causes(&error);
+            assert!(told.contains(&format!("it leads to `{to}`")), "{told}");
+        }
+    }
+}
+
+// RFC 9110 §15.4
+#[tokio::test]
+async fn a_redirect_within_the_origin_is_followed_once_and_remembered() {
+    for (status, to) in [
+        (307, "/mcp/"),
+        (308, "/elsewhere?a=1"),
+        (301, "/mcp/"),
+        (302, ""),
+    ] {
+        for script in [Script::modern(), Script::legacy()] {
+            let world = world_with(script, |_| {}).await;
+            let to = if to.is_empty() {
+                format!("http://{}/mcp/", world.fake.address())
+            } else {
+                to.to_owned()
+            };
+            let act = Act::at_path("/mcp", redirect(status, &to));
+            world.fake.change(|script| {
+                for method in ["server/discover", "initialize", "tools/call"] {
+                    script.acts.push((method.to_owned(), act.clone()));
+                }
+            });
+            for _ in 0..3 {
+                let text = text(&answer(world.call("echo", r#"{"a":1}"#).await));
+                assert_eq!(text, r#"{"a":1}"#);
+            }
+            let at_old = world
+                .fake
+                .seen()
+                .iter()
+                .filter(|seen| seen.path == "/mcp")
+                .count();
+            assert_eq!(at_old, 1, "{status} {to}");
+            assert_eq!(world.fake.seen_of("tools/call").len(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn redirects_in_a_circle_end() {
+    for error in errors(&redirect(307, "/mcp")).await {
         assert!(
-            matches!(error, CallError::UpstreamHttp { status: 307 }),
+            matches!(error, CallError::UpstreamRedirect { .. }),
             "{error:?}"
         );
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use targets::error::CallError;
+use targets::error::{CallError, Violation};
 use targets::mcp::stream::Messages;
 use targets::reply::{Message, Reply};
 use testkit::fake_mcp::{Act, Script};
@@ -267,37 +267,95 @@ async fn the_oldest_session_makes_room_when_there_are_too_many() {
 
 // TL-3
 #[tokio::test]
-async fn an_unusable_session_id_is_a_violation() {
-    let act = Act::Answer {
-        status: 200,
-        content_type: "application/json",
-        headers: vec![("mcp-session-id", "with space".to_owned())],
-        body: r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}"#
-            .to_owned(),
-    };
-    let world = world(Script::legacy().on("initialize", act)).await;
-    let error = world.call("echo", "{}").await.unwrap_err();
-    assert!(
-        matches!(error, CallError::ProtocolViolation(_)),
-        "{error:?}"
-    );
+async fn an_odd_session_id_is_said_back_as_it_came_and_an_empty_one_is_none() {
+    for (id, said) in [("with space", Some("with space")), ("", None)] {
+        let act = Act::Answer {
+            status: 200,
+            content_type: "application/json",
+            headers: vec![("mcp-session-id", id.to_owned())],
+            body: r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2025-11-25","capabilities":{}}}"#
+                .to_owned(),
+        };
+        let script = Script::legacy_without_sessions().on("initialize", act);
+        let world = world(script).await;
+        world.call("echo", "{}").await.unwrap();
+        let call = world.fake.seen_of("tools/call").pop().unwrap();
+        assert_eq!(call.header("mcp-session-id"), said);
+    }
 }
 
-// Some servers answer 400 to a session that they have forgotten.
+fn error(code: i64, message: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":$ID,"error":{{"code":{code},"message":"{message}"}}}}"#)
+}
+
+// UC-8
 #[tokio::test]
-async fn a_400_for_a_forgotten_session_is_mended_too() {
-    let world = world(Script::legacy()).await;
-    world.call("echo", "{}").await.unwrap();
-    world.fake.change(|script| {
-        let refusal = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: No valid session ID provided"}}"#;
-        script.acts.push(("tools/call".to_owned(), Act::status(400, refusal)));
-    });
-    world.fake.forget_seen();
-    let error = world.call("echo", "{}").await.unwrap_err();
+async fn a_forgotten_session_is_made_again_however_the_server_says_so() {
+    let foreign = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: No valid session ID provided"}}"#;
+    for act in [
+        Act::status(400, foreign),
+        Act::status(
+            400,
+            error(-32000, "Bad Request: No valid session ID provided"),
+        ),
+        Act::status(404, error(-32001, "Session not found")),
+        Act::status(400, "Invalid session ID"),
+        Act::status(401, "Unauthorized: Session not found"),
+        Act::status(410, ""),
+        Act::status(400, ""),
+        Act::json(error(-32001, "Session not found")),
+        Act::Events(format!("data: {}\n\n", error(-32000, "no valid session"))),
+    ] {
+        let world = world(Script::legacy()).await;
+        world.call("echo", "{}").await.unwrap();
+        let lost = world.fake.seen_of("tools/call")[0]
+            .header("mcp-session-id")
+            .unwrap()
+            .to_owned();
+        world.fake.change(|script| {
+            let act = Act::with_header("mcp-session-id", lost, act.clone());
+            script.acts.push(("tools/call".to_owned(), act));
+        });
+        world.fake.forget_seen();
+        for _ in 0..2 {
+            let text = text(&answer(world.call("echo", r#"{"again":1}"#).await));
+            assert_eq!(text, r#"{"again":1}"#, "{act:?}");
+        }
+        assert_eq!(world.fake.seen_of("tools/call").len(), 3, "{act:?}");
+    }
+}
+
+// UC-8
+#[tokio::test]
+async fn a_lost_session_of_our_own_does_not_cost_the_list() {
+    for act in [
+        Act::status(400, error(-32000, "Bad Request: Missing session ID")),
+        Act::json(error(-32001, "Session not found")),
+    ] {
+        let world = world_with(Script::legacy(), |settings| {
+            settings.freshness.max_age = Duration::ZERO;
+        })
+        .await;
+        world.target.tools().await.unwrap();
+        let lost = world.fake.sessions().pop().unwrap();
+        world.fake.change(|script| {
+            let act = Act::with_header("mcp-session-id", lost, act.clone());
+            script.acts.push(("tools/list".to_owned(), act));
+        });
+        world.target.tools().await.unwrap();
+        assert!(world.target.listing().failure.is_none(), "{act:?}");
+    }
+}
+
+// UC-8
+#[tokio::test]
+async fn a_server_that_refuses_every_session_is_given_up() {
+    let refusal = error(-32600, "Bad Request: No valid session ID provided");
+    let world = world(Script::legacy().on("tools/call", Act::status(400, refusal))).await;
+    let failure = world.call("echo", "{}").await.unwrap_err();
     assert!(
-        matches!(error, CallError::UpstreamHttp { status: 400 }),
-        "{error:?}"
+        matches!(failure, CallError::ProtocolViolation(Violation::Session)),
+        "{failure:?}"
     );
     assert_eq!(world.fake.seen_of("tools/call").len(), 2);
-    assert_eq!(world.fake.seen_of("initialize").len(), 1);
 }

@@ -123,7 +123,7 @@ async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
         let mut script = script.on(what, Act::status(405, ""));
         script.ttl_ms = 0;
         let world = world_with(script, |settings| {
-            settings.freshness.unknown = Duration::from_millis(50);
+            settings.freshness.max_age = Duration::from_millis(50);
         })
         .await;
         world.run();
@@ -202,7 +202,7 @@ async fn a_server_that_announces_nothing_is_not_listened_to() {
         script.list_changed = false;
         script.ttl_ms = 0;
         let world = world_with(script, |settings| {
-            settings.freshness.unknown = Duration::from_millis(50);
+            settings.freshness.max_age = Duration::from_millis(50);
         })
         .await;
         world.run();

@@ -94,6 +94,10 @@ impl Exchange<'_> {
         let method = self.seen.method();
         let tool = message.pointer("/params/name").and_then(Value::as_str);
         let act = self.shared.script.lock().act(&method, tool);
+        let act = match act {
+            Some(Act::When(condition, act)) => condition.holds(self.seen).then_some(*act),
+            act => act,
+        };
         match act {
             None => self.answer().await,
             Some(Act::Slow(delay)) => {
@@ -136,7 +140,7 @@ impl Exchange<'_> {
             .cloned()
             .unwrap_or(Value::Null);
         match act {
-            Act::Slow(_) | Act::After(..) | Act::Close => Ok(false),
+            Act::Slow(_) | Act::After(..) | Act::When(..) | Act::Close => Ok(false),
             Act::Hang => self.wait_for_the_peer_to_leave().await,
             Act::HangAfterHead => {
                 wire::start_events(self.writer, &[]).await?;

@@ -278,7 +278,7 @@ mod tests {
     fn definitions_are_valid_tools_with_objects_for_schemas() {
         for definition in DEFINITIONS {
             let raw = Raw::parse(definition).expect("JSON");
-            let tool = mcp::tool::Tool::parse(raw).expect("a tool");
+            let tool = mcp::tool::Tool::parse(raw, mcp::era::Era::Stateless).expect("a tool");
             let arguments = Raw::parse("{}").expect("JSON");
             assert!(call(&tool.name, Some(arguments)).is_some(), "{}", tool.name);
             for schema in ["inputSchema", "outputSchema"] {
