@@ -22,6 +22,7 @@ use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::pages::Frame;
 use crate::password_pool::PasswordPool;
+use crate::queues::Queues;
 use crate::realm::{Realms, ServedRealm};
 use crate::texts::Language;
 use crate::{Parts, Settings};
@@ -34,6 +35,8 @@ pub(crate) struct App {
     connectors: [Arc<Connector>; 2],
     pub(crate) passwords: PasswordPool,
     pub(crate) declared_users: DeclaredUsers,
+    /// Logins of one address, one after the other.
+    pub(crate) logins: Queues,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keys,
     budgets: Arc<Budgets>,
@@ -59,6 +62,7 @@ impl App {
             connectors: [parts.connector, parts.strangers],
             passwords: parts.passwords,
             declared_users: parts.declared_users,
+            logins: Queues::default(),
             metrics: parts.metrics,
             keys: Keys::default(),
             operators_rules: settings.operators_rules,

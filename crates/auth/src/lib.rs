@@ -36,6 +36,7 @@ mod headers;
 mod interaction;
 mod pages;
 pub mod password_pool;
+mod queues;
 mod request_body;
 mod source;
 mod stylesheet;

@@ -1,4 +1,4 @@
-//! Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets.
+//! Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets; the larger ones get a /48.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -13,9 +13,30 @@ pub(crate) fn name(address: IpAddr) -> String {
     }
 }
 
+/// The name of the site that a visitor's network may belong to. An IPv4 address belongs to none.
+pub(crate) fn site(address: IpAddr) -> Option<String> {
+    match address.to_canonical() {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            Some(format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // SEC-53
+    #[test]
+    fn neighbouring_networks_belong_to_one_site() {
+        let site = |address: &str| site(address.parse().unwrap());
+        assert_eq!(site("192.0.2.1"), None);
+        assert_eq!(site("::ffff:192.0.2.1"), None);
+        assert_eq!(site("2001:db8:1:2::7"), site("2001:db8:1:ffff::1"));
+        assert_ne!(site("2001:db8:1:2::7"), site("2001:db8:2:2::7"));
+    }
 
     // SEC-53
     #[test]

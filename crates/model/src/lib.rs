@@ -5,8 +5,8 @@
 //! - values: [`id`], [`clock`], [`secret`], [`rate`], [`password`];
 //! - what is configured: [`realm`], [`client`], [`client_policy`], [`gateway`], [`target`];
 //! - the rules of scopes and claims: [`scope_grant`], [`claims`];
-//! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`]
-//!   and [`user`].
+//! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`],
+//!   [`login`] and [`user`].
 //!
 //! Nothing here reads a clock, draws a random number or derives a wire format: `now` and random bytes are arguments,
 //! and a type with `Serialize` belongs to the interface that speaks it.
@@ -33,6 +33,7 @@ pub mod scope_grant;
 pub mod consent;
 pub mod grant;
 pub mod interaction;
+pub mod login;
 pub mod refresh;
 pub mod session;
 pub mod signing_key;

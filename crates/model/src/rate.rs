@@ -1,4 +1,5 @@
-//! Two rules about "too often", as pure functions of the time: a token bucket, and the delay after failed logins.
+//! Two rules about "too often", as pure functions of the time: a token bucket, and the delay after failures. Neither
+//! holds anybody up for longer than it says when the clock is turned back.
 
 use std::time::Duration;
 
@@ -28,12 +29,18 @@ pub struct TooOften {
 }
 
 impl Bucket {
-    /// Takes one token; the bucket is unchanged by a refusal.
+    /// Takes one token; the bucket is unchanged by a refusal. One that could not be as empty as it is, because the clock
+    /// was turned back, is full.
     pub fn admit(self, limit: &Limit, now: Timestamp) -> Result<Self, TooOften> {
         let period = millis(limit.period);
         let cost = (period / i64::from(limit.burst.max(1))).max(1);
-        let full_at = self.full_at.max(now) + Duration::from_millis(cost.unsigned_abs());
         let latest = now + limit.period.max(Duration::from_millis(1));
+        let filled = if self.full_at > latest {
+            now
+        } else {
+            self.full_at.max(now)
+        };
+        let full_at = filled + Duration::from_millis(cost.unsigned_abs());
         if full_at > latest {
             return Err(TooOften {
                 retry_after: full_at.since(latest),
@@ -48,10 +55,10 @@ impl Bucket {
     }
 }
 
-/// How failed logins slow the next attempt down (SEC-53): the first few are free, then the delay doubles with every
-/// failure up to a bound. Nobody is locked out: after the delay the right password is accepted.
+/// How failures slow the next attempt down: the first few are free, then the delay doubles with every failure up to a
+/// bound. Nobody is locked out: after the delay an attempt is admitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoginDelay {
+pub struct FailureDelay {
     /// Failures without consequence.
     pub free: u32,
     /// The delay after the first failure that is not free.
@@ -62,31 +69,9 @@ pub struct LoginDelay {
     pub window: Duration,
 }
 
-impl LoginDelay {
-    /// For failures of one account from one source: who guesses delays nobody but their neighbours.
-    pub const ACCOUNT_AT_SOURCE: Self = Self {
-        free: 5,
-        first: Duration::from_secs(1),
-        longest: Duration::from_mins(1),
-        window: Duration::from_mins(15),
-    };
-
-    /// For failures of one account from anywhere, against guesses from many sources. One source alone, held up by
-    /// [`Self::ACCOUNT_AT_SOURCE`], never gets here.
-    pub const ACCOUNT: Self = Self {
-        free: 100,
-        ..Self::ACCOUNT_AT_SOURCE
-    };
-
-    /// For failures counted per source address or prefix, which many people may share.
-    pub const SOURCE: Self = Self {
-        free: 50,
-        first: Duration::from_secs(1),
-        longest: Duration::from_mins(1),
-        window: Duration::from_mins(15),
-    };
-
-    /// Whether an attempt is admitted after so many failures, the last of them at `last`.
+impl FailureDelay {
+    /// Whether an attempt is admitted after so many failures, the last of them at `last`. If that is yet to come, the
+    /// clock was turned back since, and nobody knows for how long the delay has lasted: it is over.
     pub fn admit(&self, failures: u32, last: Timestamp, now: Timestamp) -> Result<(), TooOften> {
         let Some(excess) = failures
             .checked_sub(self.free)
@@ -101,7 +86,7 @@ impl LoginDelay {
             .unwrap_or(self.longest)
             .min(self.longest);
         let until = last + delay;
-        if now >= until {
+        if now >= until || now < last {
             Ok(())
         } else {
             Err(TooOften {
@@ -120,6 +105,13 @@ mod tests {
     const LIMIT: Limit = Limit {
         burst: 3,
         period: Duration::from_secs(30),
+    };
+
+    const DELAY: FailureDelay = FailureDelay {
+        free: 5,
+        first: Duration::from_secs(1),
+        longest: Duration::from_mins(1),
+        window: Duration::from_mins(15),
     };
 
     fn at(seconds: i64) -> Timestamp {
@@ -161,33 +153,37 @@ mod tests {
 
         #[test]
         fn a_refusal_tells_when_to_come_back(failures in 0_u32..1000, waited in 0_i64..100) {
-            let rule = LoginDelay::ACCOUNT_AT_SOURCE;
-            if let Err(TooOften { retry_after }) = rule.admit(failures, at(0), at(waited)) {
-                prop_assert!(rule.admit(failures, at(0), at(waited) + retry_after).is_ok());
-                prop_assert!(retry_after <= rule.longest);
+            if let Err(TooOften { retry_after }) = DELAY.admit(failures, at(0), at(waited)) {
+                prop_assert!(DELAY.admit(failures, at(0), at(waited) + retry_after).is_ok());
+                prop_assert!(retry_after <= DELAY.longest);
             }
         }
     }
 
-    // SEC-53: whoever polls with one guess after the other, as soon as each is admitted.
+    // SEC-80
     #[test]
-    fn one_source_alone_cannot_delay_an_account_elsewhere() {
-        let rule = LoginDelay::ACCOUNT_AT_SOURCE;
-        let (mut failures, mut last) = (0, at(0));
-        while last.since(at(0)) < LoginDelay::ACCOUNT.window {
-            if let Err(TooOften { retry_after }) = rule.admit(failures, last, last) {
-                last = last + retry_after;
-            }
-            failures += 1;
+    fn a_clock_that_is_turned_back_makes_no_bucket_emptier() {
+        let mut bucket = Bucket::default();
+        for _ in 0..3 {
+            bucket = bucket.admit(&LIMIT, at(7200)).unwrap();
         }
-        // A window of the account may overlap with two of the source.
-        assert!(2 * failures < LoginDelay::ACCOUNT.free, "{failures}");
+        assert!(bucket.admit(&LIMIT, at(7200)).is_err());
+        assert!(bucket.admit(&LIMIT, at(0)).is_ok());
+    }
+
+    // SEC-80
+    #[test]
+    fn a_clock_that_is_turned_back_makes_no_delay_longer() {
+        assert!(DELAY.admit(40, at(7200), at(7200)).is_err());
+        for now in [7199, 7140, 0] {
+            assert_eq!(DELAY.admit(40, at(7200), at(now)), Ok(()), "{now}");
+        }
     }
 
     // SEC-53
     #[test]
     fn delays_double_up_to_a_bound() {
-        let delay = |failures| match LoginDelay::ACCOUNT_AT_SOURCE.admit(failures, at(0), at(0)) {
+        let delay = |failures| match DELAY.admit(failures, at(0), at(0)) {
             Ok(()) => 0,
             Err(refused) => refused.retry_after.as_secs(),
         };

@@ -1,6 +1,7 @@
 //! Counters that all nodes share, against guessing and amplification (SEC-53, SEC-27). A window begins with the first
-//! event and is forgotten as a whole.
+//! event and is forgotten as a whole; when the clock is turned back behind its beginning, it begins anew.
 
+use std::fmt;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -29,6 +30,12 @@ impl CounterName {
             "{kind}/{}",
             URL_SAFE_NO_PAD.encode(TokenHash::of(bytes).as_bytes())
         ))
+    }
+}
+
+impl fmt::Display for CounterName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
     }
 }
 
@@ -96,20 +103,30 @@ pub async fn read_at(store: &Store, name: &CounterName, now: Timestamp) -> Resul
         .await
 }
 
-/// Takes one event of the present window back: it was none after all.
-pub async fn take_back(store: &Store, name: &CounterName, now: Timestamp) -> Result<(), Error> {
+/// Takes the event that [`add`] counted at `at` back: it was none after all. `before` is what the counter showed before
+/// it: unless there were others since, the last event is again the one of then.
+pub async fn take_back(
+    store: &Store,
+    name: &CounterName,
+    at: Timestamp,
+    before: Count,
+) -> Result<(), Error> {
     store
         .backend()
-        .write((name.clone(), now), |(name, now), connection| {
-            Box::pin(async move {
-                sqlx::query(query::COUNTER_TAKE_BACK)
-                    .bind(name.0.clone())
-                    .bind(now.millis())
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
+        .write(
+            (name.clone(), at, before),
+            |(name, at, before), connection| {
+                Box::pin(async move {
+                    sqlx::query(query::COUNTER_TAKE_BACK)
+                        .bind(name.0.clone())
+                        .bind(at.millis())
+                        .bind(before.last_at.millis())
+                        .execute(connection)
+                        .await?;
+                    Ok(())
+                })
+            },
+        )
         .await
 }
 
@@ -205,16 +222,55 @@ mod tests {
     #[tokio::test]
     async fn an_event_can_be_taken_back_within_its_window() {
         let store = testing::open().await;
-        take_back(&store, &name(), NOW).await.unwrap();
+        let none = Count::default();
+        take_back(&store, &name(), NOW, none).await.unwrap();
         add(&store, &name(), WINDOW, NOW).await.unwrap();
         add(&store, &name(), WINDOW, NOW).await.unwrap();
         for left in [1, 0, 0] {
-            take_back(&store, &name(), NOW).await.unwrap();
+            take_back(&store, &name(), NOW, none).await.unwrap();
             assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, left);
         }
         assert_eq!(add(&store, &name(), WINDOW, NOW).await.unwrap().n, 1);
-        take_back(&store, &name(), NOW + WINDOW).await.unwrap();
+        take_back(&store, &name(), NOW + WINDOW, none)
+            .await
+            .unwrap();
         assert_eq!(read_at(&store, &name(), NOW).await.unwrap().n, 1);
+    }
+
+    // SEC-53
+    #[tokio::test]
+    async fn what_was_taken_back_was_not_the_last_event() {
+        let store = testing::open().await;
+        let first = add(&store, &name(), WINDOW, NOW).await.unwrap();
+        let later = NOW + Duration::from_mins(1);
+        add(&store, &name(), WINDOW, later).await.unwrap();
+        take_back(&store, &name(), later, first).await.unwrap();
+        assert_eq!(read_at(&store, &name(), later).await.unwrap(), first);
+        // What came after it is.
+        let latest = later + Duration::from_mins(1);
+        add(&store, &name(), WINDOW, later).await.unwrap();
+        add(&store, &name(), WINDOW, latest).await.unwrap();
+        take_back(&store, &name(), later, first).await.unwrap();
+        let shown = read_at(&store, &name(), latest).await.unwrap();
+        assert_eq!((shown.n, shown.last_at), (2, latest));
+    }
+
+    // SEC-53, SEC-80
+    #[tokio::test]
+    async fn a_clock_that_is_turned_back_makes_no_window_longer() {
+        let store = testing::open().await;
+        let ahead = NOW + Duration::from_hours(2);
+        add(&store, &name(), WINDOW, ahead).await.unwrap();
+        let expected = Count {
+            n: 2,
+            started_at: NOW,
+            last_at: NOW,
+        };
+        assert_eq!(add(&store, &name(), WINDOW, NOW).await.unwrap(), expected);
+        assert_eq!(
+            read_at(&store, &name(), NOW + WINDOW).await.unwrap(),
+            Count::default()
+        );
     }
 
     // SEC-53

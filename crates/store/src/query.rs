@@ -79,12 +79,15 @@ queries! {
     COUNTER_ADD = "INSERT INTO counter (name, n, started_at, last_at, expires_at) VALUES ($1, $2, $3, $3, $4)
         ON CONFLICT (name) DO UPDATE SET
             n = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.n ELSE counter.n + excluded.n END,
-            started_at = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.started_at ELSE counter.started_at END,
+            started_at = CASE WHEN counter.expires_at <= excluded.started_at OR counter.started_at > excluded.started_at
+                THEN excluded.started_at ELSE counter.started_at END,
             last_at = excluded.last_at,
-            expires_at = CASE WHEN counter.expires_at <= excluded.started_at THEN excluded.expires_at ELSE counter.expires_at END
+            expires_at = CASE WHEN counter.expires_at <= excluded.started_at OR counter.started_at > excluded.started_at
+                THEN excluded.expires_at ELSE counter.expires_at END
         RETURNING n, started_at, last_at";
     COUNTER_READ = "SELECT n, started_at, last_at FROM counter WHERE name = $1 AND expires_at > $2";
-    COUNTER_TAKE_BACK = "UPDATE counter SET n = n - 1 WHERE name = $1 AND n > 0 AND expires_at > $2";
+    COUNTER_TAKE_BACK = "UPDATE counter SET n = n - 1, last_at = CASE WHEN last_at = $2 THEN $3 ELSE last_at END
+        WHERE name = $1 AND n > 0 AND expires_at > $2";
     COUNTER_CLEAR = "DELETE FROM counter WHERE name = $1";
 
     ASSERTION_USE = "INSERT INTO used_assertion (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";

@@ -106,6 +106,11 @@ impl Browser {
         self
     }
 
+    /// Where its requests come from (over a site only).
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
     /// The cookies it holds.
     pub fn cookies(&self) -> &[Cookie] {
         &self.cookies

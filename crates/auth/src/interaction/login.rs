@@ -5,21 +5,20 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use model::interaction::{Event, Step};
 use model::password::{self, PasswordHash};
-use model::rate::{LoginDelay, TooOften};
+use model::rate::TooOften;
 use model::secret::Secret;
 use model::user::{User, Username};
 use oauth::error::ErrorCode;
-use store::counter::{self, CounterName};
 
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::{self, FormAction};
+use crate::interaction::attempt::{Attempt, Held};
 use crate::interaction::error_page::PageRefusal;
-use crate::interaction::{self, FLOW, Visit, forgery, session};
+use crate::interaction::{self, FLOW, Visit, device, forgery, session};
 use crate::pages::{self, LoginPage, LoginProblem};
 use crate::password_pool::PoolError;
 use crate::request_body;
-use crate::source;
 
 /// `GET /login`
 pub(crate) async fn get_login(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
@@ -91,7 +90,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
     };
     let password = Secret::new(password.to_owned());
     drop(form);
-    match check(cx, &username, password).await? {
+    match check(cx, headers, &username, password).await? {
         Ok(user) => {
             let begun = session::begin(cx, &user, browser).await?;
             let mut visit = visit;
@@ -99,6 +98,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             let visit = visit.with_session(cx, Some(begun.session.clone())).await?;
             let mut response = interaction::proceed(cx, headers, visit).await?;
             session::set_cookie(cx, &mut response, &begun);
+            device::remember(cx, headers, &mut response, &username)?;
             Ok(response)
         }
         Err(problem) => Ok(render(cx, &visit, typed, Some(problem))),
@@ -109,18 +109,22 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
 /// as a wrong password (SEC-54).
 async fn check(
     cx: &Cx,
+    headers: &HeaderMap,
     username: &Username,
     password: Secret<String>,
 ) -> Result<Result<User, LoginProblem>, Internal> {
     if !cx.app.declared_users.are_there() {
         return Ok(Err(LoginProblem::Starting));
     }
-    let attempt = Attempt::of(cx, username);
-    if let Err(TooOften { retry_after }) = attempt.begin(cx).await? {
-        cx.app.metrics.logins_delayed.inc();
-        tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
-        return Ok(Err(LoginProblem::Wait { retry_after }));
-    }
+    let attempt = match Attempt::begin(cx, headers, username).await? {
+        Ok(attempt) => attempt,
+        Err(Held::Back(TooOften { retry_after })) => {
+            cx.app.metrics.logins_delayed.inc();
+            tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
+            return Ok(Err(LoginProblem::Wait { retry_after }));
+        }
+        Err(Held::Up) => return Ok(Err(LoginProblem::Busy)),
+    };
     let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
         .await?
         .filter(|user| !user.disabled);
@@ -135,14 +139,14 @@ async fn check(
     {
         Ok(verified) => verified && known,
         Err(PoolError::Busy) => {
-            attempt.not_made(cx).await?;
+            attempt.not_made().await?;
             return Ok(Err(LoginProblem::Busy));
         }
         Err(error) => return Err(Internal::new(error)),
     };
     match user {
         Some(user) if verified => {
-            attempt.succeeded(cx).await?;
+            attempt.succeeded().await?;
             if password::is_outdated(&hash) {
                 renew_hash(cx, &user, password).await?;
             }
@@ -151,6 +155,7 @@ async fn check(
             Ok(Ok(user))
         }
         _ => {
+            attempt.failed().await?;
             cx.app.metrics.logins_failed.inc();
             tracing::info!(peer = %cx.peer.address, "login failed");
             Ok(Err(LoginProblem::Wrong))
@@ -167,96 +172,5 @@ async fn renew_hash(cx: &Cx, user: &User, password: Secret<String>) -> Result<()
         }
         Err(PoolError::Busy) => Ok(()),
         Err(error) => Err(Internal::new(error)),
-    }
-}
-
-/// One attempt to log in, as the counters that all nodes share see it (SEC-53).
-struct Attempt {
-    /// Whoever asks from this network, for whatever account.
-    source: Line,
-    /// This account, as it is guessed at from this network: nobody can hold up its owner who is elsewhere.
-    account_at_source: Line,
-    /// This account, as it is guessed at from everywhere.
-    account: Line,
-}
-
-impl Attempt {
-    fn of(cx: &Cx, username: &Username) -> Self {
-        let (realm, username) = (cx.realm.config.name.as_str(), username.as_str());
-        let source = source::name(cx.peer.address);
-        Self {
-            source: Line {
-                counter: CounterName::new("login-source", &[realm, &source]),
-                delay: LoginDelay::SOURCE,
-            },
-            account_at_source: Line {
-                counter: CounterName::new("login-account-source", &[realm, username, &source]),
-                delay: LoginDelay::ACCOUNT_AT_SOURCE,
-            },
-            account: Line {
-                counter: CounterName::new("login-account", &[realm, username]),
-                delay: LoginDelay::ACCOUNT,
-            },
-        }
-    }
-
-    /// Counts the attempt before it is made, so that many at once gain nothing. What an account refuses has been counted
-    /// at its source: who asks again and again is soon held up there.
-    async fn begin(&self, cx: &Cx) -> Result<Result<(), TooOften>, Internal> {
-        for line in [&self.source, &self.account_at_source] {
-            if let Err(refused) = line.count(cx).await? {
-                return Ok(Err(refused));
-            }
-        }
-        let admitted = self.account.count(cx).await?;
-        if admitted.is_err() {
-            // Others guess: that is not held against this network.
-            self.account_at_source.take_back(cx).await?;
-        }
-        Ok(admitted)
-    }
-
-    /// The failures of the account are forgiven. Those of the source are not: whoever guesses may have an account too.
-    async fn succeeded(&self, cx: &Cx) -> Result<(), Internal> {
-        self.source.take_back(cx).await?;
-        for line in [&self.account_at_source, &self.account] {
-            counter::clear(&cx.app.store, &line.counter).await?;
-        }
-        Ok(())
-    }
-
-    /// Nobody looked at the password.
-    async fn not_made(&self, cx: &Cx) -> Result<(), Internal> {
-        for line in [&self.source, &self.account_at_source, &self.account] {
-            line.take_back(cx).await?;
-        }
-        Ok(())
-    }
-}
-
-/// One counter of failures, and the delay that they have.
-struct Line {
-    counter: CounterName,
-    delay: LoginDelay,
-}
-
-impl Line {
-    /// Counts an attempt as if it had failed already, unless it comes too early.
-    async fn count(&self, cx: &Cx) -> Result<Result<(), TooOften>, Internal> {
-        let before = counter::read_at(&cx.app.store, &self.counter, cx.now).await?;
-        if let Err(refused) = self.delay.admit(before.n, before.last_at, cx.now) {
-            return Ok(Err(refused));
-        }
-        let counted = counter::add(&cx.app.store, &self.counter, self.delay.window, cx.now).await?;
-        let failures = counted.n.saturating_sub(1);
-        if failures > before.n {
-            // Others were faster: their attempts count as failures of this very moment.
-            return Ok(self.delay.admit(failures, cx.now, cx.now));
-        }
-        Ok(Ok(()))
-    }
-
-    async fn take_back(&self, cx: &Cx) -> Result<(), Internal> {
-        Ok(counter::take_back(&cx.app.store, &self.counter, cx.now).await?)
     }
 }

@@ -3,7 +3,9 @@
 //! The state is in a sealed cookie ([`flow`]); what comes next is decided by [`model::interaction::next_step`], a pure
 //! function; every page asks it anew, so that no page can be skipped by knowing its address.
 
+mod attempt;
 pub(crate) mod consent;
+mod device;
 pub(crate) mod error_page;
 pub(crate) mod flow;
 pub(crate) mod forgery;

@@ -1,19 +1,23 @@
 //! Login: who gets in, who does not, and what both see.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use testkit::browser::{Browser, Page};
 
 use crate::world::{CALLBACK, ISSUER, World, code_of, error_of, realm, realm_at};
 
-async fn login_page(world: &World, browser: &mut Browser) -> Page {
+pub(crate) async fn login_page(world: &World, browser: &mut Browser) -> Page {
     let page = browser.open(&world.authorize(&[])).await.unwrap();
     assert!(page.url.path().ends_with("/login"), "{}", page.text());
     page
 }
 
-async fn try_password(world: &World, browser: &mut Browser, name: &str, password: &str) -> Page {
+pub(crate) async fn try_password(
+    world: &World,
+    browser: &mut Browser,
+    name: &str,
+    password: &str,
+) -> Page {
     let page = login_page(world, browser).await;
     browser
         .submit(
@@ -112,196 +116,6 @@ async fn before_the_declared_users_are_there_nobody_is_refused_and_nothing_count
     world.declared_users.arrived();
     let page = try_password(&world, &mut browser, "alice", "alice").await;
     assert!(page.url.path().ends_with("/consent"), "{}", page.text());
-}
-
-// SEC-53
-#[tokio::test]
-async fn guessing_an_account_is_slowed_down_and_its_owner_is_not_locked_out() {
-    let world = World::new().await;
-    let mut guesser = world.browser();
-    let mut delayed = None;
-    for attempt in 0..10 {
-        let page = try_password(&world, &mut guesser, "alice", "guess").await;
-        if page.status == 429 {
-            delayed = Some(attempt);
-            break;
-        }
-        assert_eq!(page.status, 403);
-    }
-    assert_eq!(
-        delayed,
-        Some(6),
-        "five failures are free, the sixth has a consequence"
-    );
-    // Beside the guesser she has to wait a little, elsewhere not at all.
-    let mut neighbour = world.browser();
-    assert_eq!(
-        try_password(&world, &mut neighbour, "alice", "alice")
-            .await
-            .status,
-        429
-    );
-    let mut elsewhere = world.browser().at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
-    for (browser, wait) in [(&mut elsewhere, 0), (&mut neighbour, 61)] {
-        world.clock.advance(Duration::from_secs(wait));
-        let page = try_password(&world, browser, "alice", "alice").await;
-        assert!(page.url.path().ends_with("/consent"), "{}", page.text());
-    }
-}
-
-// SEC-53
-#[tokio::test]
-async fn one_guesser_who_never_rests_locks_nobody_out() {
-    let world = World::new().await;
-    let mut guesser = world.browser();
-    for _ in 0..90 {
-        try_password(&world, &mut guesser, "alice", "guess").await;
-        world.clock.advance(Duration::from_secs(1));
-    }
-    let mut alice = world.browser().at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)));
-    let page = try_password(&world, &mut alice, "alice", "alice").await;
-    assert!(page.url.path().ends_with("/consent"), "{}", page.text());
-    // What was refused counts where it came from.
-    assert_eq!(
-        try_password(&world, &mut guesser, "bob", "guess")
-            .await
-            .status,
-        429
-    );
-}
-
-// SEC-53
-#[tokio::test]
-async fn guessing_an_account_from_many_networks_is_slowed_down() {
-    let world = World::new().await;
-    let mut checked = 0;
-    for n in 0..=255_u8 {
-        let mut browser = world.browser().at(IpAddr::V4(Ipv4Addr::new(192, 0, 2, n)));
-        let page = try_password(&world, &mut browser, "alice", "guess").await;
-        if page.status == 429 {
-            break;
-        }
-        checked += 1;
-    }
-    assert_eq!(checked, 101);
-    // That is not held against the network that she is in.
-    let mut alice = world
-        .browser()
-        .at(IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7)));
-    for _ in 0..8 {
-        let page = try_password(&world, &mut alice, "alice", "alice").await;
-        assert_eq!(page.status, 429);
-    }
-    world.clock.advance(Duration::from_secs(61));
-    let page = try_password(&world, &mut alice, "alice", "alice").await;
-    assert!(page.url.path().ends_with("/consent"), "{}", page.text());
-}
-
-// SEC-53
-#[tokio::test]
-async fn guessing_many_accounts_from_one_network_is_slowed_down() {
-    let world = World::new().await;
-    let mut delayed = false;
-    for attempt in 0..60_u8 {
-        // Addresses of one /64 are one source.
-        let address: IpAddr = format!("2001:db8:1:2::{attempt}").parse().unwrap();
-        let mut browser = world.browser().at(address);
-        let page = try_password(&world, &mut browser, &format!("user{attempt}"), "guess").await;
-        if page.status == 429 {
-            delayed = true;
-            break;
-        }
-    }
-    assert!(delayed);
-    let mut elsewhere = world.browser().at("2001:db8:1:3::1".parse().unwrap());
-    assert_eq!(
-        try_password(&world, &mut elsewhere, "someone", "guess")
-            .await
-            .status,
-        403
-    );
-}
-
-// SEC-53
-#[tokio::test]
-async fn many_guesses_at_once_gain_nothing() {
-    let world = World::new().await;
-    let guesses = (0..30_u8).map(|_| {
-        let mut browser = world.browser();
-        let world = &world;
-        async move {
-            try_password(world, &mut browser, "alice", "guess")
-                .await
-                .status
-                .as_u16()
-        }
-    });
-    let statuses = futures_util::future::join_all(guesses).await;
-    let checked = statuses.iter().filter(|status| **status == 403).count();
-    assert!(checked <= 6, "{statuses:?}");
-    assert!(statuses.iter().all(|status| matches!(status, 403 | 429)));
-}
-
-// SEC-53
-#[tokio::test]
-async fn one_guess_at_many_accounts_at_once_gains_nothing() {
-    let world = World::new().await;
-    let guesses = (0..150_u8).map(|n| {
-        let (world, mut browser) = (&world, world.browser());
-        async move {
-            try_password(world, &mut browser, &format!("user{n}"), "guess")
-                .await
-                .status
-                .as_u16()
-        }
-    });
-    let statuses = futures_util::future::join_all(guesses).await;
-    let delayed = statuses.iter().filter(|status| **status == 429).count();
-    assert!(delayed >= 99, "{statuses:?}");
-}
-
-// SEC-53
-#[tokio::test]
-async fn a_success_counts_for_nothing_at_its_source() {
-    let world = World::new().await;
-    for _ in 0..60 {
-        let page = try_password(&world, &mut world.browser(), "alice", "alice").await;
-        assert!(page.url.path().ends_with("/consent"), "{}", page.text());
-    }
-}
-
-// SEC-53, SEC-54
-#[tokio::test]
-async fn unknown_accounts_are_slowed_down_like_known_ones() {
-    let world = World::new().await;
-    let mut browser = world.browser();
-    let mut statuses = Vec::new();
-    for _ in 0..7 {
-        statuses.push(
-            try_password(&world, &mut browser, "nobody", "guess")
-                .await
-                .status
-                .as_u16(),
-        );
-    }
-    assert_eq!(statuses, [403, 403, 403, 403, 403, 403, 429]);
-}
-
-#[tokio::test]
-async fn a_success_forgives_the_failures_of_the_account() {
-    let world = World::new().await;
-    for _ in 0..3 {
-        for _ in 0..4 {
-            assert_eq!(
-                try_password(&world, &mut world.browser(), "alice", "typo")
-                    .await
-                    .status,
-                403
-            );
-        }
-        let page = try_password(&world, &mut world.browser(), "alice", "alice").await;
-        assert!(page.url.path().ends_with("/consent"));
-    }
 }
 
 // SEC-55

@@ -25,6 +25,8 @@ mod flow_cimd;
 #[cfg(test)]
 mod flow_code;
 #[cfg(test)]
+mod guessing;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod logout;
