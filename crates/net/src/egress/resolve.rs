@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt, Shared};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 /// Turns a name into socket addresses. A trait so that tests can answer differently each time.
@@ -24,6 +24,12 @@ pub trait Resolver: Send + Sync + 'static {
 
 /// How long the addresses of a name are used again.
 const REMEMBERED: Duration = Duration::from_secs(5);
+
+/// How long they will do in place of an answer that does not come.
+const STALE: Duration = Duration::from_mins(10);
+
+/// How long an answer is waited for, where there are addresses of before.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long it is remembered that a name can't be resolved.
 const REMEMBERED_FAILURE: Duration = Duration::from_secs(1);
@@ -55,9 +61,23 @@ struct Names {
     asking: TaskTracker,
 }
 
-enum Name {
+struct Name {
+    state: State,
+    /// The last addresses there were, and when.
+    last: Option<(Arc<[SocketAddr]>, Instant)>,
+}
+
+enum State {
     Asked(Flight),
     Known { answer: Answer, until: Instant },
+}
+
+impl Name {
+    /// Addresses that will do while the name server is silent.
+    fn stale(&self, now: Instant) -> Option<Arc<[SocketAddr]>> {
+        let (addresses, at) = self.last.as_ref()?;
+        (*at + STALE > now).then(|| Arc::clone(addresses))
+    }
 }
 
 /// Whoever asks for a name that is being asked for already waits for the same answer.
@@ -107,24 +127,40 @@ impl SystemResolver {
     }
 
     async fn addresses(&self, host: &str) -> Answer {
-        let flight = {
+        let (flight, stale) = {
             let now = Instant::now();
             let mut names = self.shared.all.lock();
-            match names.get(host) {
-                Some(Name::Known { answer, until }) if *until > now => return answer.clone(),
-                Some(Name::Asked(flight)) => flight.clone(),
+            let known = names.get(host);
+            let stale = known.and_then(|name| name.stale(now));
+            let flight = match known.map(|name| &name.state) {
+                Some(State::Known { answer, until }) if *until > now => return answer.clone(),
+                Some(State::Asked(flight)) => flight.clone(),
                 _ => {
+                    let last = names.remove(host).and_then(|name| name.last);
                     make_room(&mut names, now)?;
                     let (tell, told) = oneshot::channel();
                     let flight = told.shared();
-                    names.insert(host.into(), Name::Asked(flight.clone()));
+                    let asked = Name {
+                        state: State::Asked(flight.clone()),
+                        last,
+                    };
+                    names.insert(host.into(), asked);
                     let ask = ask(Arc::clone(&self.shared), host.into(), tell);
                     self.shared.asking.spawn(ask);
                     flight
                 }
-            }
+            };
+            (flight, stale)
         };
-        flight.await.unwrap_or_else(|_gone| {
+        let outcome = match stale {
+            None => flight.await,
+            // The addresses are checked again, whoever gave them; and a moment ago they were right.
+            Some(stale) => match timeout(PATIENCE, flight).await {
+                Ok(outcome) => outcome,
+                Err(_silence) => return Ok(stale),
+            },
+        };
+        outcome.unwrap_or_else(|_gone| {
             self.shared.forget(host);
             Err(io::Error::other("the lookup ended early").into())
         })
@@ -157,24 +193,29 @@ async fn ask(shared: Arc<Names>, host: Box<str>, tell: oneshot::Sender<Answer>) 
         Err(error) => Err(error),
     };
     let answer: Answer = outcome.map(Into::into).map_err(Failure::from);
-    let remembered = match &answer {
-        Ok(_) => REMEMBERED,
-        Err(_) => REMEMBERED_FAILURE,
-    };
-    let known = Name::Known {
-        answer: answer.clone(),
-        until: Instant::now() + remembered,
-    };
-    shared.all.lock().insert(host, known);
+    shared.remember(host, answer.clone());
     // Everybody may have hung up meanwhile.
     drop(tell.send(answer));
 }
 
 impl Names {
+    fn remember(&self, host: Box<str>, answer: Answer) {
+        let now = Instant::now();
+        let (last, remembered) = match &answer {
+            Ok(addresses) => (Some((Arc::clone(addresses), now)), REMEMBERED),
+            Err(_) => (None, REMEMBERED_FAILURE),
+        };
+        let state = State::Known {
+            answer,
+            until: now + remembered,
+        };
+        self.all.lock().insert(host, Name { state, last });
+    }
+
     /// Whether anybody still waits for this name; the map's own handle does not count.
     fn is_awaited(&self, host: &str) -> bool {
-        match self.all.lock().get(host) {
-            Some(Name::Asked(flight)) => flight.strong_count().is_some_and(|count| count > 1),
+        match self.all.lock().get(host).map(|name| &name.state) {
+            Some(State::Asked(flight)) => flight.strong_count().is_some_and(|count| count > 1),
             _ => false,
         }
     }
@@ -182,7 +223,10 @@ impl Names {
     /// Forgets a name whose answer never came.
     fn forget(&self, host: &str) {
         let mut names = self.all.lock();
-        if matches!(names.get(host), Some(Name::Asked(_))) {
+        let asked = names
+            .get(host)
+            .is_some_and(|name| matches!(name.state, State::Asked(_)));
+        if asked {
             names.remove(host);
         }
     }
@@ -191,9 +235,9 @@ impl Names {
 /// Forgets what is old, once the map is full; what is being asked for stays.
 fn make_room(names: &mut HashMap<Box<str>, Name>, now: Instant) -> Result<(), Failure> {
     if names.len() >= NAMES {
-        names.retain(|_, name| match name {
-            Name::Asked(_) => true,
-            Name::Known { until, .. } => *until > now,
+        names.retain(|_, name| match &name.state {
+            State::Asked(_) => true,
+            State::Known { until, .. } => *until > now,
         });
     }
     if names.len() >= NAMES {
@@ -282,13 +326,25 @@ mod tests {
 
     use super::*;
 
-    /// A system whose name server is silent about names that begin with `silent`, until it is told to speak.
-    #[derive(Default)]
+    /// A system whose name server is silent about names that begin so, until it is told to speak.
     struct System {
+        silent: Mutex<&'static str>,
         speaks: Mutex<bool>,
         changed: Condvar,
         asked: AtomicUsize,
         waiting: AtomicUsize,
+    }
+
+    impl Default for System {
+        fn default() -> Self {
+            Self {
+                silent: Mutex::new("silent"),
+                speaks: Mutex::default(),
+                changed: Condvar::default(),
+                asked: AtomicUsize::default(),
+                waiting: AtomicUsize::default(),
+            }
+        }
     }
 
     impl System {
@@ -299,7 +355,8 @@ mod tests {
 
         fn lookup(&self, host: &str) -> io::Result<Vec<SocketAddr>> {
             self.asked.fetch_add(1, Ordering::SeqCst);
-            if host.starts_with("silent") {
+            let silent = *self.silent.lock();
+            if host.starts_with(silent) {
                 self.waiting.fetch_add(1, Ordering::SeqCst);
                 let mut speaks = self.speaks.lock();
                 while !*speaks {
@@ -418,7 +475,27 @@ mod tests {
         assert_eq!(asked("unknown.example").await, (failed, 3));
         assert_eq!(asked("known.example").await, (None, 3));
         tokio::time::advance(REMEMBERED).await;
-        assert_eq!(asked("known.example").await, (None, 4));
+        assert_eq!(asked("known.example").await.0, None);
+        until(|| system.asked.load(Ordering::SeqCst) == 4).await;
+    }
+
+    // SEC-89, SEC-90
+    #[tokio::test(start_paused = true)]
+    async fn a_name_server_that_falls_silent_takes_nothing_from_names_that_were_known() {
+        let (resolver, system) = resolver(1);
+        assert!(resolver.resolve("target.example", 443).await.is_ok());
+        *system.silent.lock() = "target";
+        tokio::time::advance(REMEMBERED).await;
+        for _ in 0..3 {
+            assert!(resolver.resolve("target.example", 443).await.is_ok());
+        }
+        // The one who was asked still waits.
+        until(|| system.waiting.load(Ordering::SeqCst) == 1).await;
+        assert_eq!(system.asked.load(Ordering::SeqCst), 2);
+        tokio::time::advance(STALE).await;
+        let late = asking(&resolver, "target.example").await;
+        system.speak();
+        assert!(late.await.is_ok());
     }
 
     #[tokio::test]
