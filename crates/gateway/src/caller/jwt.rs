@@ -8,6 +8,7 @@ use oauth::jose::alg::AlgSet;
 use oauth::jose::claims::{Claims, ClaimsError};
 use oauth::jose::jws::JwsError;
 use oauth::jose::jwt::{ACCESS_TOKEN, AbsentType, AcceptedTypes, JwtError, PLAIN, UnverifiedJwt};
+use serde_json::Value;
 
 use super::keys::Trust;
 
@@ -134,7 +135,7 @@ impl Rules {
                     Audience::OneOf(allowed) => claims.check_audience(|audience| {
                         allowed.iter().any(|own| same_audience(own, audience))
                     }),
-                    Audience::Unnamed if claims.audience().is_empty() => Ok(()),
+                    Audience::Unnamed if names_nobody(claims) => Ok(()),
                     Audience::Unnamed => Err(ClaimsError::OtherAudience),
                 });
         if let Err(error) = checked {
@@ -179,6 +180,15 @@ impl Rules {
             token_id: claims.token_id().map(Into::into),
             expires_at,
         })
+    }
+}
+
+/// Whether there is no `aud`. One that can't be read is somebody's.
+fn names_nobody(claims: &Claims) -> bool {
+    match claims.get("aud") {
+        None => true,
+        Some(Value::Array(audiences)) => audiences.is_empty(),
+        Some(_) => false,
     }
 }
 
@@ -343,7 +353,13 @@ mod tests {
         ] {
             assert_eq!(with(nobody), "accepted", "{nobody}");
         }
-        for somebody in [r#","aud":"gateway""#, r#","aud":["x"]"#, r#","aud":"c""#] {
+        for somebody in [
+            r#","aud":"gateway""#,
+            r#","aud":["x"]"#,
+            r#","aud":"c""#,
+            r#","aud":"""#,
+            r#","aud":[7]"#,
+        ] {
             assert_eq!(with(somebody), "Claims(OtherAudience)", "{somebody}");
         }
         assert_eq!(with(r#","client_id":"d""#), "ClientNotAllowed");

@@ -369,6 +369,13 @@ mod tests {
     }
 
     #[test]
+    fn the_log_is_told_once_of_each_content() {
+        let issuer = issuer("https://a.example/.well-known/openid-configuration");
+        assert!(issuer.is_news(0, 1) && !issuer.is_news(0, 1));
+        assert!(issuer.is_news(1, 1) && issuer.is_news(0, 2) && !issuer.is_news(1, 1));
+    }
+
+    #[test]
     fn the_issuer_is_read_off_the_url_of_its_document() {
         let of = |url: &str| issuer_of(&Url::parse(url).unwrap());
         let issuer = "https://auth.example.com/realms/a";
