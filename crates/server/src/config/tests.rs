@@ -270,6 +270,29 @@ gateways:
     insta::assert_snapshot!(problems(&with("gateway")), @"f.yaml:6: gateways[0].authorizer: expected a map or a list, found text");
 }
 
+// SEC-42
+#[test]
+fn keys_by_which_a_client_could_never_log_in_are_reported() {
+    let with = |keys: &str| {
+        plan(&with_clients(&format!(
+            "      - {{ client_id: a, redirect_uris: [ \"http://localhost/cb\" ], authentication: private_key_jwt, jwks: {{ keys: [ {keys} ] }} }}"
+        )))
+        .err()
+    };
+    let good = r#"{ kty: OKP, crv: Ed25519, x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" }"#;
+    let odd = r#"{ kty: EC, crv: P-192, x: "AA", y: "AA" }"#;
+    assert_eq!(with(good), None);
+    assert_eq!(with(&format!("{odd}, {good}")), None);
+    insta::assert_snapshot!(with(odd).unwrap(), @"
+    f.yaml:8: realms[0].clients[0].jwks: no key can be used: the type, curve or algorithm of the key is not supported
+      hint: write a JSON Web Key Set: { keys: [ … ] }
+    ");
+    insta::assert_snapshot!(with("").unwrap(), @"
+    f.yaml:8: realms[0].clients[0].jwks: there is no key for signatures
+      hint: write a JSON Web Key Set: { keys: [ … ] }
+    ");
+}
+
 // AS-22, SEC-6
 #[test]
 fn a_client_has_private_use_schemes_and_addresses_for_after_the_logout() {

@@ -9,6 +9,7 @@ use model::secret::Secret;
 use model::user::Username;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
+use oauth::jose::jwk::JwkSet;
 use oauth::redirect_uri::RedirectUri;
 use oauth::scope::{Scope, ScopeSet};
 
@@ -182,10 +183,10 @@ fn client(
         }
         realm::Authentication::PrivateKeyJwt => {
             let jwks = serde_json::Value::Object(from.jwks.clone()?);
-            if let Err(error) = oauth::jose::jwk::JwkSet::from_value(&jwks) {
+            if let Some(fault) = fault_of_keys(&jwks) {
                 problems.note(
                     format!("{path}.jwks"),
-                    error.to_string(),
+                    fault,
                     "write a JSON Web Key Set: { keys: [ … ] }".to_owned(),
                 );
             }
@@ -202,6 +203,18 @@ fn client(
         may_refresh: true,
         skip_consent: from.skip_consent,
     })
+}
+
+/// What is wrong with a key set by which nobody could log in.
+fn fault_of_keys(jwks: &serde_json::Value) -> Option<String> {
+    match JwkSet::from_value(jwks) {
+        Err(error) => Some(error.to_string()),
+        Ok(keys) if keys.keys().is_empty() => Some(match keys.left_out() {
+            [first, ..] => format!("no key can be used: {}", first.reason),
+            [] => "there is no key for signatures".to_owned(),
+        }),
+        Ok(_) => None,
+    }
 }
 
 /// Where a registered client may have browsers sent. Whoever writes a private-use scheme into the list, as
