@@ -403,14 +403,17 @@ fn document_of(answer: &Result<Answer, NoAnswer>) -> Option<Value> {
 
 /// What the places that were tried said.
 fn tried(places: &[(Url, Result<Answer, NoAnswer>)]) -> String {
-    places.iter().fold(String::new(), |mut out, (url, answer)| {
-        out.push_str(if out.is_empty() { ": " } else { ", " });
-        out.push_str(&match answer {
-            Ok(answer) => format!("{url}: {}", answer.described()),
-            Err(error) => format!("{url}: {error}"),
-        });
-        out
-    })
+    let said = |(url, answer): &(Url, Result<Answer, NoAnswer>)| match answer {
+        Ok(answer) => format!("{url}: {}", answer.described()),
+        Err(error) => format!("{url}: {error}"),
+    };
+    match places {
+        [] => String::new(),
+        places => format!(
+            ": {}",
+            places.iter().map(said).collect::<Vec<_>>().join(", ")
+        ),
+    }
 }
 
 /// Of these URLs, the ones that do not answer with a JSON object.
