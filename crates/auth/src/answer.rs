@@ -3,7 +3,7 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use oauth::challenge::Challenge;
-use oauth::error::{ErrorCode, OauthError};
+use oauth::error::OauthError;
 use serde::Serialize;
 
 use crate::cx::Cx;
@@ -59,22 +59,17 @@ pub(crate) fn empty(status: StatusCode) -> Response {
     no_store(headers::bare(status, String::new()))
 }
 
-/// The error body, with the status and challenge that belong to it.
+/// The error body, with the status and challenge that belong to it. Of ours, an outage is `temporarily_unavailable`, which
+/// clients wait out, and all else `server_error`.
 pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
-    let error = match refusal {
-        Refusal::Oauth(error) => error.clone(),
-        Refusal::Internal(internal) => {
-            let reference = internal.log();
-            OauthError::new(
-                ErrorCode::ServerError,
-                format!("internal error, reference {reference}"),
-            )
-        }
+    let (error, retry_after) = match refusal {
+        Refusal::Oauth(error) => (error.clone(), RETRY_FETCH),
+        Refusal::Internal(internal) => (internal.told(), RETRY_OUTAGE),
     };
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
     let mut response = no_store(headers::json(status, error.body()));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        let after = HeaderValue::from_static(RETRY_AFTER);
+        let after = HeaderValue::from_static(retry_after);
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     if status == StatusCode::UNAUTHORIZED && tried == Tried::Basic {
@@ -86,8 +81,19 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
     response
 }
 
-/// What a 503 asks for, in seconds: as long as a failed fetch is remembered.
-const RETRY_AFTER: &str = "30";
+/// What a 503 asks for, in seconds, after a fetch that failed: as long as that is remembered.
+const RETRY_FETCH: &str = "30";
+
+/// The same while the store is away: it is looked at every second.
+const RETRY_OUTAGE: &str = "2";
+
+/// A page, or anything else for people, that says that the store is away.
+pub(crate) fn unavailable(mut response: Response) -> Response {
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let after = HeaderValue::from_static(RETRY_OUTAGE);
+    response.headers_mut().insert(header::RETRY_AFTER, after);
+    response
+}
 
 /// Adds a challenge.
 pub(crate) fn challenge(response: &mut Response, challenge: &Challenge) {

@@ -1,10 +1,12 @@
-//! Failures of our own: logged once with a reference, told to the peer as that reference and nothing else (SEC-72).
+//! Failures of our own: logged once with a reference, told to the peer as that reference and nothing else (SEC-72), and
+//! whether it is worth asking again (SEC-90).
 
 use std::error::Error;
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth::error::{ErrorCode, OauthError};
 
 /// Something of ours broke. What it was is in its sources.
 #[derive(Debug)]
@@ -34,20 +36,53 @@ impl Internal {
         Self(cause.into())
     }
 
+    /// Whether it passes: the store is not available at the moment. Clients that are told `server_error` give up, or send
+    /// their users to log in anew; those that are told so come back.
+    pub(crate) fn is_outage(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.0);
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<store::error::Error>() {
+                return error.is_outage();
+            }
+            cause = error.source();
+        }
+        false
+    }
+
     /// Logs the cause with all its causes, and gives the reference under which it can be found.
     pub(crate) fn log(&self) -> String {
         let mut random = [0; 6];
         // Without randomness the reference is less useful, and everything else has failed already.
         let _ = aws_lc_rs::rand::fill(&mut random);
         let reference = URL_SAFE_NO_PAD.encode(random);
-        let mut causes = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(next) = cause {
-            causes.push_str(": ");
-            causes.push_str(&next.to_string());
-            cause = next.source();
+        let causes = store::error::chain(&*self.0);
+        if self.is_outage() {
+            tracing::warn!(
+                reference,
+                error = causes,
+                "request failed: the store is away"
+            );
+        } else {
+            tracing::error!(reference, error = causes, "request failed");
         }
-        tracing::error!(reference, error = causes, "request failed");
         reference
+    }
+
+    /// Logs it like [`Self::log`], and gives what a client is told.
+    pub(crate) fn told(&self) -> OauthError {
+        let reference = self.log();
+        if self.is_outage() {
+            OauthError::new(
+                ErrorCode::TemporarilyUnavailable,
+                format!(
+                    "the server is not available at the moment, reference {reference}; hint: try again"
+                ),
+            )
+        } else {
+            OauthError::new(
+                ErrorCode::ServerError,
+                format!("internal error, reference {reference}"),
+            )
+        }
     }
 }

@@ -62,6 +62,17 @@ impl TokenHash {
         Self(hash)
     }
 
+    /// Hashes several texts as one. Each is preceded by its length, so that no others have the same hash, whatever is in
+    /// them.
+    pub fn of_all(texts: &[&str]) -> Self {
+        let mut bytes = Vec::with_capacity(texts.iter().map(|text| text.len() + 8).sum());
+        for text in texts {
+            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        Self::of(bytes)
+    }
+
     /// The hash with these bytes, as read from storage.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -121,5 +132,21 @@ mod tests {
             TokenHash::of("abc").to_string(),
             "ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0"
         );
+    }
+
+    // SEC-77
+    #[test]
+    fn texts_are_hashed_with_their_borders() {
+        let hashes = [
+            TokenHash::of_all(&["a", "b"]),
+            TokenHash::of_all(&["ab", ""]),
+            TokenHash::of_all(&["", "ab"]),
+            TokenHash::of_all(&["ab"]),
+            TokenHash::of_all(&["a\0b"]),
+            TokenHash::of_all(&["a", "b", ""]),
+        ];
+        for (number, hash) in hashes.iter().enumerate() {
+            assert!(!hashes[number + 1..].contains(hash), "{number}");
+        }
     }
 }

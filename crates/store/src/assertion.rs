@@ -16,8 +16,7 @@ pub async fn use_once(
     jti: &str,
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
-    // A client id contains no line break, so that no other pair has this text.
-    let hash = TokenHash::of(format!("{client_id}\n{jti}"));
+    let hash = TokenHash::of_all(&[client_id.as_str(), jti]);
     store
         .backend()
         .write((hash, expires_at), |(hash, expires_at), connection| {

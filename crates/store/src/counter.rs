@@ -4,8 +4,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use model::clock::Timestamp;
 use model::secret::TokenHash;
 
@@ -21,15 +19,7 @@ pub struct CounterName(String);
 impl CounterName {
     /// The counter of a kind for these things, for example a realm and a user name.
     pub fn new(kind: &'static str, things: &[&str]) -> Self {
-        let mut bytes = Vec::new();
-        for thing in things {
-            bytes.extend_from_slice(&thing.len().to_be_bytes());
-            bytes.extend_from_slice(thing.as_bytes());
-        }
-        Self(format!(
-            "{kind}/{}",
-            URL_SAFE_NO_PAD.encode(TokenHash::of(bytes).as_bytes())
-        ))
+        Self(format!("{kind}/{}", TokenHash::of_all(things)))
     }
 }
 

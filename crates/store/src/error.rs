@@ -1,7 +1,9 @@
-//! What can go wrong in the database. Never the peer's fault, except for [`Error::Conflict`].
+//! What can go wrong in the database. Never the peer's fault, except for [`Error::Conflict`]; and an outage, which passes,
+//! is told apart from a bug, which stays.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::seal::UnsealError;
 
@@ -11,8 +13,11 @@ pub enum Error {
     /// A row with this key exists already.
     #[error("a row with this key exists already")]
     Conflict,
-    /// The database refused, or cannot be reached.
-    #[error("the database failed")]
+    /// The database cannot be reached, does not answer, or has no room at the moment: the same may well succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] Arc<Outage>),
+    /// The database refused a statement: it will again.
+    #[error("the database refused a statement")]
     Database(#[source] Arc<sqlx::Error>),
     /// The file could not be prepared.
     #[error("the file `{path}` could not be opened")]
@@ -32,12 +37,12 @@ pub enum Error {
     },
     /// The database was written by a newer version of this program.
     #[error(
-        "the schema of the database has version {found}, but this program knows only {known}; hint: run a newer version"
+        "the schema of the database has the major version {found}, but this program knows only {known}; hint: run a newer version"
     )]
     SchemaNewer {
-        /// The version of the schema.
+        /// The major version of the schema.
         found: i64,
-        /// The newest version that is known.
+        /// The newest one that is known.
         known: i64,
     },
     /// A row contains what this program never wrote there.
@@ -63,26 +68,137 @@ pub enum Error {
     Closed,
 }
 
+/// What keeps the database from being available.
+#[derive(Debug, thiserror::Error)]
+pub enum Outage {
+    /// What the driver, the operating system or the database says.
+    #[error(transparent)]
+    Driver(#[from] sqlx::Error),
+    /// No connection became free in time.
+    #[error("no connection became free within {} s", .0.as_secs())]
+    AllInUse(Duration),
+    /// It took a statement, or was asked for a connection, and says nothing.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+impl From<Outage> for Error {
+    fn from(outage: Outage) -> Self {
+        Self::Unavailable(Arc::new(outage))
+    }
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
             sqlx::Error::PoolClosed => Self::Closed,
             sqlx::Error::Database(cause) if cause.is_unique_violation() => Self::Conflict,
+            other if is_outage(&other) => Outage::Driver(other).into(),
             other => Self::Database(Arc::new(other)),
         }
     }
 }
 
 impl Error {
+    /// Whether this passes: then who asked should ask again in a while. What does not pass is a bug, or damage.
+    pub const fn is_outage(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Closed)
+    }
+
     /// Whether the same transaction may well succeed if it is tried again: PostgreSQL chose it as the victim of a
     /// deadlock or of a serialization conflict.
     pub(crate) fn is_transient(&self) -> bool {
-        let Self::Database(error) = self else {
+        let Self::Unavailable(outage) = self else {
+            return false;
+        };
+        let Outage::Driver(error) = &**outage else {
             return false;
         };
         let code = error
             .as_database_error()
             .and_then(sqlx::error::DatabaseError::code);
         matches!(code.as_deref(), Some("40001" | "40P01"))
+    }
+}
+
+/// Whether the driver speaks of a connection, of time or of room, and not of a statement.
+fn is_outage(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::WorkerCrashed => true,
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| is_outage_code(&code)),
+        _ => false,
+    }
+}
+
+fn is_outage_code(code: &str) -> bool {
+    // SQLSTATE has five characters; SQLite's codes are numbers below 10,000, the primary one in their lowest byte.
+    if code.len() == 5 {
+        return matches!(
+            code,
+            // A standby, after its primary was lost; a lock that did not become free in time.
+            "25006" | "55P03"
+        ) || matches!(
+            code.get(..2),
+            // Connection; authorization, as while a password is changed; no such database; transaction rolled back;
+            // resources; operator's intervention and timeouts; the system below.
+            Some("08" | "28" | "3D" | "40" | "53" | "57" | "58")
+        );
+    }
+    let Ok(code) = code.parse::<u16>() else {
+        return false;
+    };
+    // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL (of locking).
+    matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15)
+}
+
+/// An error with its causes, for a line of the log. Some errors say their cause themselves; then it is not said again.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let said = next.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SEC-90
+    #[test]
+    fn outages_are_told_apart_from_bugs_by_their_codes() {
+        for outage in [
+            "08006", "28P01", "3D000", "40001", "53100", "53300", "55P03", "57014", "57P01",
+            "57P03", "58030", "25006", "5", "261", "10", "778", "13", "14",
+        ] {
+            assert!(is_outage_code(outage), "{outage}");
+        }
+        for bug in [
+            "42601", "42P01", "23502", "22P02", "XX000", "1", "11", "26", "787", "", "x",
+        ] {
+            assert!(!is_outage_code(bug), "{bug}");
+        }
+    }
+
+    // SEC-90
+    #[test]
+    fn an_outage_says_why() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = Error::from(sqlx::Error::Io(refused));
+        assert!(error.is_outage());
+        assert_eq!(
+            chain(&error),
+            "the database is not available: error communicating with database: connection refused"
+        );
+        assert!(!Error::from(sqlx::Error::RowNotFound).is_outage());
     }
 }

@@ -7,6 +7,7 @@
 //!   `row` (from rows to values);
 //! - one module per noun, with functions that take the [`Store`]: [`user`], [`key`], [`grant`], [`family`],
 //!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`];
+//! - [`health`]: whether the database does its work, and what its clock says;
 //! - [`cleanup`] of what has expired, and `testing` (feature `testing`).
 //!
 //! Every function that changes something is one transaction. It is durable when the function returns: on SQLite
@@ -37,6 +38,8 @@ pub mod revocation;
 pub mod session;
 pub mod user;
 
+pub mod health;
+
 #[cfg(feature = "testing")]
 pub mod testing;
 
@@ -47,6 +50,7 @@ use model::refresh::TokenKey;
 
 use crate::backend::Backend;
 use crate::error::Error;
+use crate::health::Seen;
 use crate::opening::Opening;
 use crate::revocation::Revocations;
 use crate::seal::Sealer;
@@ -63,6 +67,7 @@ struct Inner {
     sealer: Sealer,
     refresh_key: TokenKey,
     revocations: Revocations,
+    seen: Seen,
 }
 
 impl Store {
@@ -84,6 +89,7 @@ impl Store {
                 sealer,
                 refresh_key,
                 revocations,
+                seen: Seen::default(),
             }),
         };
         revocation::read_log(&store).await?;

@@ -90,6 +90,9 @@ queries! {
         WHERE name = $1 AND n > 0 AND expires_at > $2";
     COUNTER_CLEAR = "DELETE FROM counter WHERE name = $1";
 
+    PROBE_WRITE = "INSERT INTO counter (name, n, started_at, last_at, expires_at) VALUES ('store-probe', 1, $1, $1, $1)
+        ON CONFLICT (name) DO UPDATE SET last_at = excluded.last_at, expires_at = excluded.expires_at";
+
     ASSERTION_USE = "INSERT INTO used_assertion (hash, expires_at) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
     APPROVAL_REQUEST = "INSERT INTO host_approval (realm, host, verdict, requested_at)

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Store;
-use crate::error::Error;
+use crate::error::{Error, chain};
 use crate::query;
 use crate::row::Record;
 
@@ -144,10 +144,15 @@ pub fn tail(store: &Store, clock: Arc<dyn Clock>, tasks: &TaskTracker, stop: Can
                     *store.revocations().read_at.lock() = Some(now);
                 }
                 Err(Error::Closed) => return,
+                // That is said where the database is watched.
+                Err(error) if error.is_outage() => {}
                 // Once, not every second.
                 Err(error) if !failing => {
                     failing = true;
-                    tracing::error!(error = %Chain(&error), "could not read the log of revocations");
+                    tracing::error!(
+                        error = chain(&error),
+                        "could not read the log of revocations"
+                    );
                 }
                 Err(_) => {}
             }
@@ -221,21 +226,6 @@ pub(crate) async fn append(
         subject,
         until,
     })
-}
-
-/// An error with its causes, for the log.
-struct Chain<'a>(&'a Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(cause) = source {
-            write!(f, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -169,16 +169,38 @@ async fn a_file_in_a_missing_directory_is_an_error_that_names_it() {
     assert!(matches!(opened, Err(Error::File { path: named, .. }) if named == path));
 }
 
+/// Changes a file behind the store's back.
+async fn change(directory: &Directory, sql: &'static str) {
+    let mut connection = raw(&directory.file()).await;
+    sqlx::query(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 #[tokio::test]
-async fn a_newer_schema_is_refused() {
+async fn a_schema_that_is_newer_by_some_steps_is_used_as_it_is() {
+    let directory = Directory::new("steps");
+    testing::open_at(&directory.file()).await.close().await;
+    change(
+        &directory,
+        "INSERT INTO schema_version (version) VALUES (9998)",
+    )
+    .await;
+    change(
+        &directory,
+        "ALTER TABLE code_grant ADD COLUMN later TEXT NOT NULL DEFAULT 'x'",
+    )
+    .await;
+    let store = testing::open_at(&directory.file()).await;
+    let code = TokenHash::of("code");
+    grant::insert(&store, code, &sample::grant()).await.unwrap();
+    assert!(grant::load(&store, code).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_schema_that_is_newer_by_a_major_version_is_refused() {
     let directory = Directory::new("newer");
     testing::open_at(&directory.file()).await.close().await;
-    let mut connection = raw(&directory.file()).await;
-    sqlx::query("INSERT INTO schema_version (version) VALUES (9999)")
-        .execute(&mut connection)
-        .await
-        .unwrap();
-    connection.close().await.unwrap();
+    change(&directory, "INSERT INTO schema_major (major) VALUES (9999)").await;
     let opened = Store::open(&StoreUrl::file(directory.file()), testing::sealer()).await;
     assert!(
         matches!(opened, Err(Error::SchemaNewer { found: 9999, .. })),

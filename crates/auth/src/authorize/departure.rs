@@ -2,9 +2,10 @@
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
-use oauth::error::OauthError;
+use oauth::error::{ErrorCode, OauthError};
 use oauth::redirect_uri::RedirectUri;
 
+use crate::answer;
 use crate::authorize::redirect::VerifiedRedirect;
 use crate::authorize::respond;
 use crate::client::KnownClient;
@@ -23,7 +24,12 @@ pub(crate) async fn refuse(
     redirect: &VerifiedRedirect,
     error: &OauthError,
 ) -> Result<Response, Internal> {
-    if is_trusted(cx, headers, known, redirect.uri()).await? {
+    let trusted = match is_trusted(cx, headers, known, redirect.uri()).await {
+        // Whom the user has let in can't be known now.
+        Err(internal) if internal.is_outage() => false,
+        known => known?,
+    };
+    if trusted {
         return Ok(respond::refuse(cx, redirect, error));
     }
     tracing::info!(client.id = %known.client.client_id, %error, "authorization refused with a page before the redirect");
@@ -35,11 +41,11 @@ pub(crate) async fn refuse(
         description: error.description().to_owned(),
         target: respond::refusal_url(cx, redirect, error),
     };
-    Ok(pages::html(
-        StatusCode::BAD_REQUEST,
-        &page,
-        &FormAction::None,
-    ))
+    let response = pages::html(StatusCode::BAD_REQUEST, &page, &FormAction::None);
+    Ok(match error.code() {
+        ErrorCode::TemporarilyUnavailable => answer::unavailable(response),
+        _ => response,
+    })
 }
 
 /// Whether an answer may go there by itself: to the user's own machine; to a client that the configuration or an

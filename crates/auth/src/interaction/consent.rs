@@ -142,11 +142,8 @@ fn seen(visit: &Visit, session: &Session) -> String {
         .document_hash()
         .map(|hash| hash.to_string())
         .unwrap_or_default();
-    TokenHash::of(format!(
-        "{} {} {document}",
-        visit.interaction.id, session.id
-    ))
-    .to_string()
+    let (interaction, session) = (visit.interaction.id.to_string(), session.id.to_string());
+    TokenHash::of_all(&[&interaction, &session, &document]).to_string()
 }
 
 /// Where the browser goes next, as the pages show it (AS-24).

@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::StatusCode;
 use oauth::error::OauthError;
 
+use crate::answer;
 use crate::authorize::redirect::RedirectRefusal;
 use crate::client::FindError;
 use crate::client::refusal::ClientRefusal;
@@ -71,6 +72,13 @@ impl PageRefusal {
 
     /// The page.
     pub(crate) fn into_response(self, cx: &Cx) -> Response {
+        match &self {
+            Self::Internal(internal) if internal.is_outage() => answer::unavailable(self.page(cx)),
+            _ => self.page(cx),
+        }
+    }
+
+    fn page(self, cx: &Cx) -> Response {
         let frame = cx.frame();
         let texts = frame.texts;
         let (status, page) = match self {

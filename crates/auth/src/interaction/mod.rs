@@ -97,18 +97,40 @@ pub(crate) async fn enter(
     known: KnownClient,
     redirect: VerifiedRedirect,
 ) -> Result<Response, PageRefusal> {
-    let browser = session::of_browser(cx, headers).await?;
-    let visit = Visit {
+    let mut visit = Visit {
         interaction,
         known,
         redirect,
         session: None,
         consents: Vec::new(),
     };
-    let visit = visit
-        .with_session(cx, browser.map(|browser| browser.session))
-        .await?;
-    proceed(cx, headers, visit).await
+    match of_browser(cx, headers, &visit.interaction).await {
+        Ok((session, consents)) => {
+            visit.session = session;
+            visit.consents = consents;
+            proceed(cx, headers, visit).await
+        }
+        // The client can wait for the store; the user of a page could only do the same (SEC-90).
+        Err(internal) if internal.is_outage() => {
+            refuse_at_once(cx, headers, &visit, &internal.told()).await
+        }
+        Err(internal) => Err(internal.into()),
+    }
+}
+
+/// The session of this browser, and what its user agreed to before.
+async fn of_browser(
+    cx: &Cx,
+    headers: &HeaderMap,
+    interaction: &Interaction,
+) -> Result<(Option<Session>, Vec<Consent>), Internal> {
+    let Some(browser) = session::of_browser(cx, headers).await? else {
+        return Ok((None, Vec::new()));
+    };
+    let session = browser.session;
+    let consents =
+        store::consent::list(&cx.app.store, session.user, &interaction.client_id).await?;
+    Ok((Some(session), consents))
 }
 
 /// Finds the flow that a page or form names, and everything its next step depends on. The client is asked for again:
@@ -187,7 +209,12 @@ pub(crate) async fn proceed(
             let Some(session) = &visit.session else {
                 return Err(PageRefusal::FlowLost);
             };
-            let mut response = respond::grant(cx, &visit, session).await?;
+            let mut response = match respond::grant(cx, &visit, session).await {
+                Err(internal) if internal.is_outage() => {
+                    return refuse_at_once(cx, headers, &visit, &internal.told()).await;
+                }
+                granted => granted?,
+            };
             flow::end(cx, &mut response, &visit.interaction);
             return Ok(response);
         }

@@ -92,7 +92,7 @@ fn count(cx: &Cx, refreshed: &Refreshed) {
             tracing::info!(family.id = %family, "refresh answer was lost; successor replaced");
         }
         Rule::FastForward => {
-            tracing::warn!(family.id = %family, "refresh token is ahead of the store: a write was lost");
+            tracing::warn!(family.id = %family, "a refresh token is ahead of the store, which was set back: was a backup restored?");
         }
     }
 }

@@ -144,6 +144,56 @@ async fn a_client_of_a_trusted_domain_gets_its_errors_at_once() {
     assert_eq!(error_of(&page, ISSUER), "invalid_scope");
 }
 
+// SEC-90, AS-23
+#[tokio::test]
+async fn while_the_store_is_away_a_client_is_told_and_a_place_that_nobody_trusts_is_asked_about() {
+    let world = world().await;
+    let mut browser = world.browser();
+    code_of(&world.log_in(&mut browser, &[]).await, ISSUER);
+    world.store.close().await;
+    for redirect in [("redirect_uri", LOOPBACK), ("client_id", "app")] {
+        let changes = match redirect {
+            ("client_id", _) => Vec::new(),
+            redirect => vec![("client_id", ID), redirect],
+        };
+        let page = browser.get(&world.authorize(&changes)).await.unwrap();
+        assert_eq!(error_of(&page, ISSUER), "temporarily_unavailable");
+    }
+    let page = get(&world, &mut browser, ELSEWHERE, ("prompt", "none")).await;
+    assert_eq!(
+        (page.status.as_u16(), page.header("retry-after")),
+        (503, Some("2"))
+    );
+    assert!(
+        page.text()
+            .contains("<a href=\"https://evil.example/phish?")
+    );
+    assert!(page.text().contains("temporarily_unavailable"));
+}
+
+// SEC-90: in the midst of a flow there is a page, which a person can ask for again.
+#[tokio::test]
+async fn while_the_store_is_away_the_pages_of_a_flow_say_that_it_passes() {
+    let world = world().await;
+    let mut browser = world.browser();
+    let login = browser.open(&world.authorize(&[])).await.unwrap();
+    world.store.close().await;
+    let page = browser
+        .submit(
+            &login,
+            &[("username", "alice"), ("password", "alice")],
+            "login",
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        (page.status.as_u16(), page.header("retry-after")),
+        (503, Some("2")),
+        "{}",
+        page.text()
+    );
+}
+
 // AS-23: who acts on a page knows where they are.
 #[tokio::test]
 async fn a_login_that_the_user_cancels_goes_back_at_once() {

@@ -10,7 +10,7 @@ use oauth::jose::jwt::{ACCESS_TOKEN, AbsentType, AcceptedTypes, VerifiedJwt};
 use serde_json::{Value, json};
 
 use crate::world::{
-    Answer, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, World, claims, with,
+    Answer, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, World, claims, refresh_form, with,
 };
 
 fn assert_refused(answer: &Answer, code: &str) {
@@ -108,9 +108,7 @@ async fn a_replayed_code_revokes_everything_that_came_of_it() {
     assert_refused(&world.token(&code.form("app")).await, "invalid_grant");
     assert!(world.is_revoked(&first.text("access_token")));
     let refresh_token = first.text("refresh_token");
-    let refreshed = world
-        .token(&crate::world::refresh_form("app", &refresh_token))
-        .await;
+    let refreshed = world.token(&refresh_form("app", &refresh_token)).await;
     assert_refused(&refreshed, "invalid_grant");
 }
 
@@ -407,14 +405,51 @@ async fn the_token_endpoint_answers_only_post() {
 async fn a_failure_of_ours_is_told_as_a_reference_and_nothing_else() {
     let world = World::new().await;
     let code = world.code().await;
-    world.store.close().await;
+    store::testing::spoil(&world.store, "code_grant").await;
     let answer = world.token(&code.form("app")).await;
+    assert_eq!(answer.header("retry-after"), "");
     assert_eq!(answer.error(), (500, "server_error".to_owned()));
     let description = answer.text("error_description");
     assert!(
         description.starts_with("internal error, reference ") && description.len() < 60,
         "{description}"
     );
+}
+
+// SEC-90, SEC-72: a client that is told `server_error` has its user log in anew; one that is told this asks again.
+#[tokio::test]
+async fn while_the_store_is_away_every_endpoint_of_clients_says_that_it_passes() {
+    let world = World::new().await;
+    let code = world.code().await;
+    let first = world.token(&code.form("app")).await;
+    let (access, refresh) = (first.text("access_token"), first.text("refresh_token"));
+    let other = world.code().await;
+    world.store.close().await;
+    let bearer = format!("Bearer {access}");
+    for answer in [
+        world.token(&other.form("app")).await,
+        world.token(&refresh_form("app", &refresh)).await,
+        world
+            .post("/revoke", &[], &[("client_id", "app"), ("token", &refresh)])
+            .await,
+        world
+            .post("/revoke", &[], &[("client_id", "app"), ("token", &access)])
+            .await,
+        world.get("/userinfo", &[("authorization", &bearer)]).await,
+    ] {
+        assert_eq!(
+            answer.error(),
+            (503, "temporarily_unavailable".to_owned()),
+            "{answer:?}"
+        );
+        assert_eq!(answer.header("retry-after"), "2");
+        let description = answer.text("error_description");
+        assert!(
+            description.starts_with("the server is not available at the moment, reference ")
+                && description.len() < 90,
+            "{description}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@
 //!    presented; its answer was lost. A new branch replaces it.
 //! 4. Anything else was used before: the family is revoked (SEC-48).
 //!
-//! One exception: a genuine token just ahead of the family proves that the database lost its last write. The family
-//! follows it instead of being revoked.
+//! One exception: a genuine token ahead of the family. Positions only grow, and a token is only made for a position that
+//! the family takes: so the database lost what it knew, because a backup was restored, or a write before a failover. The
+//! family follows the token instead of being revoked (SEC-48). Who kept a token that was used before that loss gains what
+//! any thief gains: the family follows one holder, and at the third change of hands at the latest the other is found out.
 //!
 //! What remains: a thief who replays every token within the grace shadows its owner unseen. Short graces and
 //! sender-constrained tokens are the remedies.
@@ -32,7 +34,7 @@ use crate::user::User;
 pub use token::{BadToken, Presented, TokenKey, UnverifiedToken};
 
 /// Where a family stands, or what a token names.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     /// How often the family was rotated.
     pub generation: u32,
@@ -102,7 +104,7 @@ pub enum Rule {
     Repeat,
     /// Rule 3: the previous token, after the grace.
     Branch,
-    /// A token ahead of the family: a lost write.
+    /// A token ahead of the family: the database was set back.
     FastForward,
 }
 
@@ -175,10 +177,7 @@ pub fn decide(
             previous: token,
         });
     }
-    let is_next = token.generation.checked_sub(1) == Some(current.generation);
-    let is_next_branch = token.generation == current.generation
-        && token.branch.checked_sub(1) == Some(current.branch);
-    if is_next || is_next_branch {
+    if token > current {
         return Ok(rotate(Rule::FastForward));
     }
     Err(Refusal::Reused)

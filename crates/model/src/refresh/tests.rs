@@ -142,32 +142,29 @@ fn a_token_before_the_previous_one_revokes() {
     assert!(family.revoked_at.is_some());
 }
 
+// SEC-48
 #[test]
-fn a_token_just_ahead_proves_a_lost_write() {
-    let mut family = family();
-    let step = present(&mut family, at(1, 0), START).unwrap();
-    assert_eq!(
-        (step.rule, step.to, step.previous),
-        (Rule::FastForward, at(2, 0), at(1, 0))
-    );
+fn a_token_ahead_proves_that_the_database_was_set_back() {
+    for ahead in [at(1, 0), at(2, 0), at(0, 2), at(40, 3)] {
+        let mut family = family();
+        let step = present(&mut family, ahead, START).unwrap();
+        let next = at(ahead.generation + 1, 0);
+        assert_eq!(
+            (step.rule, step.to, step.previous),
+            (Rule::FastForward, next, ahead)
+        );
+        // Whoever lost that answer asks again.
+        assert_eq!(present(&mut family, ahead, later(1)).unwrap().to, next);
+    }
     let mut family = Family {
         position: at(4, 1),
         previous: Some(at(3, 0)),
-        ..tests::family()
+        ..family()
     };
     assert_eq!(present(&mut family, at(4, 2), START).unwrap().to, at(5, 0));
-}
-
-#[test]
-fn a_token_far_ahead_revokes() {
-    assert_eq!(
-        present(&mut family(), at(2, 0), START),
-        Err(Refusal::Reused)
-    );
-    assert_eq!(
-        present(&mut family(), at(0, 2), START),
-        Err(Refusal::Reused)
-    );
+    // What is behind was used before, and still ends it.
+    assert_eq!(present(&mut family, at(4, 2), START).unwrap().to, at(5, 0));
+    assert_eq!(present(&mut family, at(4, 1), START), Err(Refusal::Reused));
 }
 
 // SEC-49
@@ -370,6 +367,63 @@ proptest! {
             }
             *steps += 1;
             prop_assert!(owner_steps.min(thief_steps) <= 1, "{owner_steps} and {thief_steps} refreshes");
+        }
+    }
+
+    // SEC-48: a backup is restored while a client refreshes on.
+    #[test]
+    fn a_client_outlives_any_backup_of_its_family(
+        // Not so long that a backup has gone idle.
+        steps in prop::collection::vec((1_u64..20_000, any::<bool>(), 0_u8..8), 1..60),
+    ) {
+        let mut family = family();
+        let mut holder = Holder { token: at(0, 0) };
+        let mut backup = family.clone();
+        let mut now = START;
+        for (pause, answer_arrives, event) in steps {
+            now = now + Duration::from_secs(pause);
+            match event {
+                0 => backup = family.clone(),
+                1 => family = backup.clone(),
+                _ => {}
+            }
+            prop_assert!(holder.refresh(&mut family, now, answer_arrives).is_ok());
+        }
+    }
+
+    // SEC-48: after that, a thief with any token that was used before is found out as soon as ever.
+    #[test]
+    fn a_restored_backup_helps_no_thief(
+        lost in 1_u32..20,
+        stolen in 0_u32..20,
+        order in prop::collection::vec(any::<bool>(), 12),
+    ) {
+        let mut family = family();
+        let mut now = START;
+        let mut owner = Holder { token: at(0, 0) };
+        let backup = family.clone();
+        let mut thief = owner;
+        for number in 0..lost {
+            now = now + Duration::from_mins(10);
+            owner.refresh(&mut family, now, true).unwrap();
+            if number < stolen {
+                thief = owner;
+            }
+        }
+        family = backup;
+        let (mut last, mut changes) = (None, 0);
+        for owner_next in order {
+            now = now + Duration::from_mins(10);
+            if last.is_some_and(|last| last != owner_next) {
+                changes += 1;
+            }
+            last = Some(owner_next);
+            let holder = if owner_next { &mut owner } else { &mut thief };
+            if holder.refresh(&mut family, now, true).is_err() {
+                prop_assert!(family.revoked_at.is_some());
+                return Ok(());
+            }
+            prop_assert!(changes <= 2, "both go on after {changes} changes of hands");
         }
     }
 

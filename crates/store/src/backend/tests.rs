@@ -106,7 +106,10 @@ async fn what_waits_is_finished_before_closing() {
     // Each was either done or refused; none hangs, and none is told otherwise than it is.
     for outcome in outcomes {
         assert!(
-            matches!(outcome, Ok(()) | Err(Error::Closed | Error::Database(_))),
+            matches!(
+                &outcome,
+                Ok(()) | Err(Error::Closed | Error::Unavailable(_))
+            ),
             "{outcome:?}"
         );
     }
@@ -217,4 +220,94 @@ async fn a_file_is_written_durably_and_by_the_writer_only() {
     );
     store.close().await;
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// A PostgreSQL that nobody runs: nothing listens on this port.
+fn nobody(acquire: Duration) -> Backend {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    drop(socket);
+    sqlx::any::install_default_drivers();
+    let options = options(&format!("postgres://nobody@127.0.0.1:{port}/nothing")).unwrap();
+    let pool = AnyPoolOptions::new()
+        .acquire_timeout(acquire)
+        .connect_lazy_with(options.clone());
+    Backend::new(
+        Kind::Postgres,
+        Readers::Pool(pool.clone()),
+        Writer::Pool(pool),
+        Some(options),
+    )
+}
+
+// SEC-90
+#[tokio::test]
+async fn a_pool_that_times_out_says_why_it_has_no_connection() {
+    let backend = nobody(Duration::from_millis(10));
+    let error = backend.ping().await.unwrap_err();
+    assert!(error.is_outage());
+    let why = crate::error::chain(&error);
+    assert!(why.contains("Connection refused"), "{why}");
+}
+
+// SEC-90
+#[tokio::test]
+async fn nobody_waits_for_a_database_that_is_known_to_be_away() {
+    // If anybody waited, this test would not end.
+    let backend = nobody(Duration::from_hours(1));
+    let mut probe = probe::Probe::default();
+    let clock = model::clock::SystemClock;
+    let looked = probe.look(&backend, &clock).await.unwrap_err();
+    assert!(looked.is_outage());
+    for error in [
+        backend.ping().await.unwrap_err(),
+        insert(&backend, vec!["a".to_owned()]).await.unwrap_err(),
+    ] {
+        assert!(error.is_outage());
+        assert!(crate::error::chain(&error).contains("Connection refused"));
+    }
+}
+
+/// The statement as the writer runs it.
+async fn as_writer(backend: &Backend, sql: &'static str) -> Result<(), Error> {
+    let run: Job<&'static str, ()> = |sql, connection| Box::pin(run(connection, sql));
+    backend.write(sql, run).await
+}
+
+// SEC-90
+#[tokio::test]
+async fn a_disk_without_room_is_an_outage_that_passes() {
+    let store = testing::open_url(&StoreUrl::memory()).await;
+    let backend = store.backend();
+    as_writer(backend, "PRAGMA max_page_count = 1")
+        .await
+        .unwrap();
+    let long = "x".repeat(1_000_000);
+    let full = insert(backend, vec![long.clone()]).await.unwrap_err();
+    assert!(full.is_outage(), "{full:?}");
+    as_writer(backend, "PRAGMA max_page_count = 1000000")
+        .await
+        .unwrap();
+    insert(backend, vec![long]).await.unwrap();
+}
+
+// SEC-90
+#[tokio::test]
+async fn a_look_finds_a_database_that_does_not_take_what_is_written() {
+    let store = testing::open_url(&StoreUrl::memory()).await;
+    let (backend, clock) = (store.backend(), model::clock::SystemClock);
+    let mut probe = probe::Probe::default();
+    probe.look(backend, &clock).await.unwrap();
+    let pragma: Job<&'static str, ()> = |sql, connection| Box::pin(run(connection, sql));
+    // In memory there is one connection, for all.
+    backend
+        .read(&"PRAGMA query_only = ON", pragma)
+        .await
+        .unwrap();
+    assert!(probe.look(backend, &clock).await.unwrap_err().is_outage());
+    backend
+        .read(&"PRAGMA query_only = OFF", pragma)
+        .await
+        .unwrap();
+    probe.look(backend, &clock).await.unwrap();
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 
+use crate::health::Seen;
 use crate::revocation::Revocations;
 use crate::seal::{Sealer, SealingKey};
 use crate::url::StoreUrl;
@@ -50,6 +51,7 @@ pub async fn open_twice() -> (Store, Store) {
             sealer: sealer(),
             refresh_key: first.refresh_key().clone(),
             revocations: Revocations::default(),
+            seen: Seen::default(),
         };
         return (
             first,
@@ -147,6 +149,23 @@ pub async fn dump(store: &Store) -> String {
         })
         .await;
     dump.expect("a dump")
+}
+
+/// Takes a table away from a store, so that it fails as it would by a bug.
+///
+/// # Panics
+///
+/// If there is no such table.
+#[expect(clippy::expect_used, reason = "a test that cannot run fails")]
+pub async fn spoil(store: &Store, table: &'static str) {
+    let dropped = store.inner.backend.write(table, |table, connection| {
+        Box::pin(async move {
+            let drop = AssertSqlSafe(format!("DROP TABLE {table}"));
+            sqlx::raw_sql(drop).execute(connection).await?;
+            Ok(())
+        })
+    });
+    dropped.await.expect("a table to drop");
 }
 
 fn row_text(table: &str, row: &sqlx::any::AnyRow) -> String {
