@@ -49,6 +49,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["auth", "server"]),
     ("anyhow", &["server", "xtask", "testkit"]),
     ("clap", &["server"]),
+    ("rpassword", &["server"]),
     ("serde-saphyr", &["server"]),
     ("schemars", &["server"]),
     ("tracing-subscriber", &["server"]),

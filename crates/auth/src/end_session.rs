@@ -265,10 +265,19 @@ fn open(cx: &Cx, token: &str) -> Option<String> {
 }
 
 async fn end(cx: &Cx, browser: &Browser, request: &Request) -> Result<Response, PageRefusal> {
-    store::session::delete(&cx.app.store, browser.hash)
-        .await
-        .map_err(Internal::new)?;
-    tracing::info!(user.id = %browser.session.user, "user signed out");
+    let realm = &cx.realm.config;
+    let revoked = store::session::end(
+        &cx.app.store,
+        &realm.name,
+        browser.session.id,
+        realm.logout_ends,
+        &realm.lifetimes,
+        cx.now,
+    )
+    .await
+    .map_err(Internal::new)?;
+    let grants = revoked.unwrap_or_default();
+    tracing::info!(user.id = %browser.session.user, grants, "user signed out");
     let mut response = leave(cx, request);
     session::clear_cookie(cx, &mut response);
     Ok(response)

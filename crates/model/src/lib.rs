@@ -2,7 +2,7 @@
 //!
 //! The map, in reading order:
 //!
-//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`password`];
+//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`mail`], [`password`], [`password_choice`];
 //! - what is configured: [`realm`], [`client`], [`client_policy`], [`gateway`], [`target`];
 //! - the rules of scopes and claims: [`scope_grant`], [`claims`];
 //! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`],
@@ -17,7 +17,9 @@
 
 pub mod clock;
 pub mod id;
+pub mod mail;
 pub mod password;
+pub mod password_choice;
 pub mod rate;
 pub mod secret;
 

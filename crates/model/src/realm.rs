@@ -157,6 +157,16 @@ impl Default for Lifetimes {
     }
 }
 
+/// What a logout ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogoutEnds {
+    /// The login session: the browser has to log in again, and clients go on with the tokens they have.
+    #[default]
+    Session,
+    /// Also what was granted in that session to clients, with all tokens.
+    SessionAndTokens,
+}
+
 /// Whether a client gets a scope without asking (Keycloak's distinction).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScopeKind {
@@ -230,6 +240,8 @@ pub struct Realm {
     pub clients: Vec<Client>,
     /// Which clients may come with a metadata document.
     pub cimd: CimdPolicy,
+    /// What a logout ends.
+    pub logout_ends: LogoutEnds,
     /// Lets configured confidential clients omit PKCE. Never for others.
     pub danger_pkce_optional: bool,
 }
@@ -258,6 +270,7 @@ impl Realm {
             resources: Vec::new(),
             clients: Vec::new(),
             cimd: CimdPolicy::default(),
+            logout_ends: LogoutEnds::default(),
             danger_pkce_optional: false,
         }
     }

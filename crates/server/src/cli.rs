@@ -4,6 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use model::id::Id;
+use model::mail::MailAddress;
+use model::user::Username;
+use oauth::client_id::ClientId;
 
 /// An MCP gateway and an OAuth 2.1 authorization server in one program.
 #[derive(Debug, Parser)]
@@ -35,10 +39,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Client,
     },
-    /// Add users and set their passwords
+    /// List, add, disable and delete users, and set their passwords
     User {
         #[command(subcommand)]
         command: User,
+    },
+    /// List login sessions, and end them
+    Session {
+        #[command(subcommand)]
+        command: Session,
+    },
+    /// List what users have granted to clients, and take it back
+    Consent {
+        #[command(subcommand)]
+        command: Consent,
     },
 }
 
@@ -256,10 +270,48 @@ pub(crate) struct InRealm {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum User {
+    /// Print who there is
+    List(Listing),
+    /// Print what is known about a user
+    Show(UserShow),
     /// Add a user
     Add(UserAdd),
-    /// Set a user's password
+    /// Set a user's password; what was begun with the old one ends
     Passwd(UserPasswd),
+    /// Let a user log in no more; sessions, and all that was granted to clients, end at once
+    Disable(UserNamed),
+    /// Let a user log in again
+    Enable(UserNamed),
+    /// Forget a user, with sessions, consents, and all that was granted to clients
+    Delete(UserNamed),
+}
+
+/// What is to be printed.
+#[derive(Debug, Args)]
+pub(crate) struct Listing {
+    #[command(flatten)]
+    pub(crate) realm: InRealm,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserNamed {
+    #[command(flatten)]
+    pub(crate) realm: InRealm,
+    /// What is typed into the login page
+    #[arg(value_name = "USERNAME")]
+    pub(crate) username: Username,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserShow {
+    #[command(flatten)]
+    pub(crate) named: UserNamed,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -271,19 +323,66 @@ pub(crate) struct UserAdd {
     pub(crate) name: Option<String>,
     /// The mail address
     #[arg(long, value_name = "ADDRESS")]
-    pub(crate) email: Option<String>,
+    pub(crate) email: Option<MailAddress>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct UserPasswd {
     #[command(flatten)]
+    pub(crate) named: UserNamed,
+    /// The file with the password, `-` for standard input [default: ask on a terminal, else standard input]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Session {
+    /// Print the login sessions
+    List(OfUser),
+    /// End a login session
+    End(SessionEnd),
+}
+
+/// What is to be printed, of whom.
+#[derive(Debug, Args)]
+pub(crate) struct OfUser {
+    #[command(flatten)]
+    pub(crate) listing: Listing,
+    /// Only those of this user
+    #[arg(long, value_name = "USERNAME")]
+    pub(crate) user: Option<Username>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SessionEnd {
+    #[command(flatten)]
     pub(crate) realm: InRealm,
-    /// What is typed into the login page
-    #[arg(value_name = "USERNAME")]
-    pub(crate) username: String,
-    /// The file with the password, `-` for standard input
-    #[arg(long, value_name = "FILE", default_value = "-")]
-    pub(crate) password_file: PathBuf,
+    /// The session, as `sekisho session list` names it
+    #[arg(value_name = "ID", required_unless_present = "user")]
+    pub(crate) id: Option<Id<model::session::Session>>,
+    /// All sessions of this user
+    #[arg(long, value_name = "USERNAME", conflicts_with = "id")]
+    pub(crate) user: Option<Username>,
+    /// Revoke what was granted to clients in it, too, whatever the realm's `logout_ends` says
+    #[arg(long)]
+    pub(crate) tokens: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Consent {
+    /// Print what users have agreed to
+    List(OfUser),
+    /// Take back all that a user has granted to a client, with its tokens
+    Revoke(ConsentRevoke),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConsentRevoke {
+    #[command(flatten)]
+    pub(crate) user: UserNamed,
+    /// The client, as `sekisho consent list` names it
+    #[arg(value_name = "CLIENT_ID")]
+    pub(crate) client_id: ClientId,
 }
 
 fn host_at(text: &str) -> Result<(String, SocketAddr), String> {

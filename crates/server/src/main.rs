@@ -1,6 +1,7 @@
 //! Sekisho: an MCP gateway and an OAuth 2.1 authorization server in one program.
 //!
-//! Map: `cli` is the command line and `commands` what each command does; `config` reads the configuration file; `demo`
+//! Map: `cli` is the command line and `commands` what each command does; `operation` is what
+//! an operator can have done, without a skin; `config` reads the configuration file; `demo`
 //! writes the one of the demonstration; `wire` is the only place where everything meets; `telemetry` is the log and the
 //! metrics; `documents` serves client metadata; `management` serves health and metrics.
 //!
@@ -14,6 +15,7 @@ mod demo;
 mod documents;
 mod files;
 mod management;
+mod operation;
 mod routes;
 mod talk;
 mod telemetry;

@@ -11,6 +11,7 @@ mod generation;
 mod listening;
 mod outgoing;
 pub(crate) mod plan;
+mod removed_users;
 mod sealing;
 mod signals;
 mod unchangeable;

@@ -1,9 +1,11 @@
 //! What users agreed to (SEC-14, SEC-19).
 
+use model::clock::Timestamp;
 use model::consent::Consent;
 use model::id::Id;
+use model::realm::{Lifetimes, RealmName};
 use model::secret::TokenHash;
-use model::user::User;
+use model::user::{User, Username};
 use oauth::client_id::ClientId;
 use oauth::resource::Resource;
 use oauth::scope::ScopeSet;
@@ -11,6 +13,7 @@ use sqlx::any::AnyRow;
 
 use crate::Store;
 use crate::error::Error;
+use crate::family::{self, Which};
 use crate::query;
 use crate::row::Record;
 
@@ -83,23 +86,95 @@ pub async fn list(
         .await
 }
 
-/// Withdraws whatever a user agreed to for a client.
-pub async fn withdraw(store: &Store, user: Id<User>, client_id: &ClientId) -> Result<(), Error> {
+/// An agreement and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The agreement.
+    pub consent: Consent,
+    /// What its user types to log in.
+    pub username: Username,
+}
+
+/// What users of a realm agreed to, one user or all, in the order of names and clients.
+pub async fn of_realm(
+    store: &Store,
+    realm: &RealmName,
+    user: Option<Id<User>>,
+) -> Result<Vec<Listed>, Error> {
+    let user = user.map_or_else(String::new, |id| id.to_string());
     store
         .backend()
+        .read(&(realm, user), |(realm, user), connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::CONSENT_LIST_REALM)
+                    .bind(realm.to_string())
+                    .bind(user.clone());
+                let found = query.fetch_all(connection).await?;
+                let listed = found.iter().map(|row| {
+                    let consent = read(row)?;
+                    let row = Record {
+                        row,
+                        table: "account",
+                        id: consent.user.to_string(),
+                    };
+                    Ok(Listed {
+                        consent,
+                        username: row.parse("username")?,
+                    })
+                });
+                listed.collect()
+            })
+        })
+        .await
+}
+
+/// What was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    /// Agreements.
+    pub consents: u64,
+    /// Grants, each with its tokens.
+    pub grants: usize,
+}
+
+/// Takes back whatever a user agreed to for a client, with codes on their way, families and tokens, in one transaction.
+pub async fn revoke(
+    store: &Store,
+    user: Id<User>,
+    client_id: &ClientId,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Revoked, Error> {
+    let until = family::forget_at(lifetimes, now);
+    let (consents, revoked) = store
+        .backend()
         .write(
-            (user, client_id.clone()),
-            |(user, client_id), connection| {
+            (user, client_id.clone(), now, until),
+            |(user, client_id, now, until), connection| {
                 Box::pin(async move {
-                    let query = sqlx::query(query::CONSENT_DELETE)
-                        .bind(user.to_string())
-                        .bind(client_id.to_string());
-                    query.execute(connection).await?;
-                    Ok(())
+                    let execute = |sql| {
+                        sqlx::query(sql)
+                            .bind(user.to_string())
+                            .bind(client_id.to_string())
+                    };
+                    let consents = execute(query::CONSENT_DELETE)
+                        .execute(&mut *connection)
+                        .await?
+                        .rows_affected();
+                    // Before the grants: what is made of a code meanwhile is among them.
+                    execute(query::CODE_DELETE_BY_CLIENT)
+                        .execute(&mut *connection)
+                        .await?;
+                    let which = Which::Client(*user, client_id.clone());
+                    let revoked = family::revoke_within(connection, &which, *now, *until).await?;
+                    Ok((consents, revoked))
                 })
             },
         )
-        .await
+        .await?;
+    let grants = revoked.len();
+    store.revocations().add(revoked);
+    Ok(Revoked { consents, grants })
 }
 
 /// Whether anybody ever agreed to anything for this client; if not, the consent page says so (SEC-18).
@@ -157,10 +232,9 @@ fn read(row: &AnyRow) -> Result<Consent, Error> {
 
 #[cfg(test)]
 mod tests {
-    use model::clock::Timestamp;
-
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, sample};
+    use crate::{grant, user};
 
     fn consent(resource: Option<&str>, scope: &str, document: Option<&str>) -> Consent {
         Consent {
@@ -261,9 +335,76 @@ mod tests {
         assert!(!knows_client(&store, &consent.client_id).await.unwrap());
         save(&store, std::slice::from_ref(&consent)).await.unwrap();
         assert!(knows_client(&store, &consent.client_id).await.unwrap());
-        withdraw(&store, consent.user, &consent.client_id)
+        let lifetimes = Lifetimes::default();
+        revoke(
+            &store,
+            consent.user,
+            &consent.client_id,
+            &lifetimes,
+            consent.granted_at,
+        )
+        .await
+        .unwrap();
+        assert!(!knows_client(&store, &consent.client_id).await.unwrap());
+    }
+
+    // SEC-46
+    #[tokio::test]
+    async fn a_consent_that_is_revoked_takes_tokens_and_codes_of_that_client_with_it() {
+        let store = testing::open().await;
+        let alice = User::new(
+            Id::from_bytes([1; 16]),
+            "demo".parse().unwrap(),
+            "alice".parse().unwrap(),
+            sample::NOW,
+        );
+        user::insert(&store, &alice).await.unwrap();
+        let mine = Consent {
+            client_id: sample::grant().client_id,
+            ..consent(None, "a", None)
+        };
+        let other = Consent {
+            client_id: "other".parse().unwrap(),
+            ..mine.clone()
+        };
+        save(&store, &[mine.clone(), other.clone()]).await.unwrap();
+        let granted = model::grant::Grant {
+            user: alice.id,
+            ..sample::grant()
+        };
+        for code in ["redeemed", "unused"] {
+            grant::insert(&store, TokenHash::of(code), &granted)
+                .await
+                .unwrap();
+        }
+        let family = model::refresh::Family {
+            user: alice.id,
+            client_id: mine.client_id.clone(),
+            ..sample::family(1)
+        };
+        grant::redeem(&store, TokenHash::of("redeemed"), &family, sample::NOW)
             .await
             .unwrap();
-        assert!(!knows_client(&store, &consent.client_id).await.unwrap());
+        let lifetimes = Lifetimes::default();
+        let revoked = revoke(&store, alice.id, &mine.client_id, &lifetimes, sample::NOW)
+            .await
+            .unwrap();
+        let expected = Revoked {
+            consents: 1,
+            grants: 1,
+        };
+        assert_eq!(revoked, expected);
+        let id = family.id.to_string();
+        assert!(store.revocations().is_revoked(&id));
+        let unused = grant::load(&store, TokenHash::of("unused")).await.unwrap();
+        assert_eq!(unused, None);
+        let left = of_realm(&store, &alice.realm, None).await.unwrap();
+        let expected = Listed {
+            consent: other,
+            username: alice.username.clone(),
+        };
+        assert_eq!(left, [expected]);
+        let elsewhere = of_realm(&store, &"other".parse().unwrap(), None).await;
+        assert_eq!(elsewhere.unwrap(), []);
     }
 }

@@ -146,87 +146,38 @@ pub async fn revoke(
     Ok(revoked)
 }
 
-/// Revokes every family that was granted in a login session; how many there were.
-pub async fn revoke_by_session(
-    store: &Store,
-    session: Id<Session>,
-    lifetimes: &Lifetimes,
-    now: Timestamp,
-) -> Result<usize, Error> {
-    revoke_each(store, Which::Session(session), lifetimes, now).await
-}
-
-/// Revokes every family that a user granted to a client; how many there were.
-pub async fn revoke_by_client(
-    store: &Store,
-    user: Id<User>,
-    client_id: &ClientId,
-    lifetimes: &Lifetimes,
-    now: Timestamp,
-) -> Result<usize, Error> {
-    revoke_each(
-        store,
-        Which::Client(user, client_id.clone()),
-        lifetimes,
-        now,
-    )
-    .await
-}
-
-/// Revokes every family that a user granted; how many there were.
-pub async fn revoke_by_user(
-    store: &Store,
-    user: Id<User>,
-    lifetimes: &Lifetimes,
-    now: Timestamp,
-) -> Result<usize, Error> {
-    revoke_each(store, Which::User(user), lifetimes, now).await
-}
-
 /// Which families to revoke.
-enum Which {
+pub(crate) enum Which {
     Session(Id<Session>),
     Client(Id<User>, ClientId),
     User(Id<User>),
 }
 
-async fn revoke_each(
-    store: &Store,
-    which: Which,
-    lifetimes: &Lifetimes,
+/// Revokes families as part of a transaction. What it gives is to be added to the memory once that is committed.
+pub(crate) async fn revoke_within(
+    connection: &mut AnyConnection,
+    which: &Which,
     now: Timestamp,
-) -> Result<usize, Error> {
-    let entries = store
-        .backend()
-        .write(
-            (which, now, forget_at(lifetimes, now)),
-            |(which, now, until), connection| {
-                Box::pin(async move {
-                    let query = match which {
-                        Which::Session(id) => sqlx::query(query::FAMILY_REVOKE_SESSION)
-                            .bind(id.to_string())
-                            .bind(now.millis()),
-                        Which::User(id) => sqlx::query(query::FAMILY_REVOKE_USER)
-                            .bind(id.to_string())
-                            .bind(now.millis()),
-                        Which::Client(user, client_id) => sqlx::query(query::FAMILY_REVOKE_CLIENT)
-                            .bind(user.to_string())
-                            .bind(client_id.to_string())
-                            .bind(now.millis()),
-                    };
-                    let mut entries = Vec::new();
-                    for row in query.fetch_all(&mut *connection).await? {
-                        let id: String = row.try_get("id")?;
-                        entries.push(revocation::append(connection, id, *until).await?);
-                    }
-                    Ok(entries)
-                })
-            },
-        )
-        .await?;
-    let count = entries.len();
-    store.revocations().add(entries);
-    Ok(count)
+    until: Timestamp,
+) -> Result<Vec<Entry>, Error> {
+    let query = match which {
+        Which::Session(id) => sqlx::query(query::FAMILY_REVOKE_SESSION)
+            .bind(id.to_string())
+            .bind(now.millis()),
+        Which::User(id) => sqlx::query(query::FAMILY_REVOKE_USER)
+            .bind(id.to_string())
+            .bind(now.millis()),
+        Which::Client(user, client_id) => sqlx::query(query::FAMILY_REVOKE_CLIENT)
+            .bind(user.to_string())
+            .bind(client_id.to_string())
+            .bind(now.millis()),
+    };
+    let mut entries = Vec::new();
+    for row in query.fetch_all(&mut *connection).await? {
+        let id: String = row.try_get("id")?;
+        entries.push(revocation::append(connection, id, until).await?);
+    }
+    Ok(entries)
 }
 
 /// Stores a new family, as part of the transaction that made it.
@@ -302,7 +253,7 @@ async fn revoke_one(
 
 /// When the last access token that may exist now has expired everywhere, should the configured lifetime have been longer
 /// when it was issued.
-fn forget_at(lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
+pub(crate) fn forget_at(lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
     now + Lifetimes::LONGEST_ACCESS_TOKEN.max(lifetimes.access_token) + LEEWAY
 }
 

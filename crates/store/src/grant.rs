@@ -5,7 +5,6 @@ use model::grant::{Grant, Stage};
 use model::id::Id;
 use model::refresh::Family;
 use model::secret::TokenHash;
-use model::user::User;
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 
@@ -48,19 +47,6 @@ pub async fn load(store: &Store, code: TokenHash) -> Result<Option<Grant>, Error
                     .as_ref()
                     .map(|found| read(found, *code))
                     .transpose()
-            })
-        })
-        .await
-}
-
-/// Forgets the codes of a user that were not redeemed yet; how many there were.
-pub async fn delete_by_user(store: &Store, user: Id<User>) -> Result<u64, Error> {
-    store
-        .backend()
-        .write(user, |user, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::CODE_DELETE_BY_USER).bind(user.to_string());
-                Ok(query.execute(connection).await?.rows_affected())
             })
         })
         .await
@@ -203,8 +189,13 @@ mod tests {
 
     use futures_util::future::join_all;
 
+    use model::realm::Lifetimes;
+    use model::user::User;
+
     use super::*;
+    use crate::standing::{self, Change};
     use crate::testing::{self, sample};
+    use crate::user;
 
     #[tokio::test]
     async fn a_grant_comes_back_as_it_was() {
@@ -246,7 +237,17 @@ mod tests {
         redeem(&store, used, &sample::family(1), sample::NOW)
             .await
             .unwrap();
-        assert_eq!(delete_by_user(&store, grant.user).await.unwrap(), 1);
+        let user = User::new(
+            grant.user,
+            grant.realm.clone(),
+            "alice".parse().unwrap(),
+            sample::NOW,
+        );
+        user::insert(&store, &user).await.unwrap();
+        let lifetimes = Lifetimes::default();
+        standing::change(&store, user.id, Change::Disabled, &lifetimes, sample::NOW)
+            .await
+            .unwrap();
         assert_eq!(
             redeem(&store, unused, &sample::family(2), sample::NOW)
                 .await

@@ -5,7 +5,7 @@
 //! - [`url`], [`error`], [`seal`], [`opening`]: where the data is, what can go wrong, how secrets are kept, how it begins;
 //! - `backend` (all that differs between the databases: connections, the writer), `migrate`, `query` (every statement),
 //!   `row` (from rows to values);
-//! - one module per noun, with functions that take the [`Store`]: [`user`], [`key`], [`grant`], [`family`],
+//! - one module per noun, with functions that take the [`Store`]: [`user`], [`standing`], [`key`], [`grant`], [`family`],
 //!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`];
 //! - [`health`]: whether the database does its work, and what its clock says;
 //! - [`cleanup`] of what has expired, and `testing` (feature `testing`).
@@ -36,6 +36,7 @@ pub mod grant;
 pub mod key;
 pub mod revocation;
 pub mod session;
+pub mod standing;
 pub mod user;
 
 pub mod health;

@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0005_revocations.sql"),
     include_str!("../migrations/0006_counters.sql"),
     include_str!("../migrations/0007_declared_passwords.sql"),
+    include_str!("../migrations/0008_declared_users.sql"),
 ];
 
 /// What earlier versions of the program can't work with any more: whoever adds a migration that takes something away from

@@ -25,6 +25,10 @@ queries! {
     USER_SET_PASSWORD = "UPDATE account SET password = $2 WHERE id = $1";
     USER_DECLARED_PROOF = "SELECT declared_proof FROM account WHERE id = $1";
     USER_SET_DECLARED_PROOF = "UPDATE account SET declared_proof = $2 WHERE id = $1";
+    USER_LIST = "SELECT * FROM account WHERE realm = $1 AND username > $2 ORDER BY username LIMIT $3";
+    USER_DECLARED = "SELECT username FROM account WHERE realm = $1 AND declared = 1 ORDER BY username";
+    USER_SET_DECLARED = "UPDATE account SET declared = $3 WHERE realm = $1 AND username = $2";
+    USER_DELETE = "DELETE FROM account WHERE id = $1";
     USER_SET_DISABLED = "UPDATE account SET disabled = $2 WHERE id = $1";
 
     KEY_INSERT = "INSERT INTO signing_key (kid, realm, algorithm, state, since, private)
@@ -40,6 +44,8 @@ queries! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     CODE_LOAD = "SELECT * FROM code_grant WHERE code_hash = $1";
     CODE_DELETE_BY_USER = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL";
+    CODE_DELETE_BY_CLIENT = "DELETE FROM code_grant WHERE account_id = $1 AND client_id = $2 AND redeemed_at IS NULL";
+    CODE_DELETE_BY_SESSION = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL AND detail LIKE $2";
     CODE_TAKE = "UPDATE code_grant SET redeemed_at = $2, family_id = $3
         WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2 RETURNING client_id";
 
@@ -61,6 +67,11 @@ queries! {
     SESSION_LOAD = "SELECT * FROM login_session WHERE token_hash = $1";
     SESSION_TOUCH = "UPDATE login_session SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND last_seen_at < $2";
     SESSION_DELETE = "DELETE FROM login_session WHERE token_hash = $1 RETURNING id";
+    SESSION_END = "DELETE FROM login_session WHERE id = $1 AND realm = $2 RETURNING account_id";
+    SESSION_LIST = "SELECT login_session.*, account.username FROM login_session
+        JOIN account ON account.id = login_session.account_id
+        WHERE login_session.realm = $1 AND ($2 = '' OR login_session.account_id = $2) AND login_session.expires_at > $3
+        ORDER BY account.username, login_session.created_at, login_session.id";
     SESSION_DELETE_USER = "DELETE FROM login_session WHERE account_id = $1";
 
     CONSENT_SAVE = "INSERT INTO consent (account_id, client_id, redirect_origin, resource, scope, document_hash, granted_at)
@@ -68,8 +79,12 @@ queries! {
         ON CONFLICT (account_id, client_id, redirect_origin, resource) DO UPDATE SET
             scope = excluded.scope, document_hash = excluded.document_hash, granted_at = excluded.granted_at";
     CONSENT_LIST = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2";
+    CONSENT_LIST_REALM = "SELECT consent.*, account.username FROM consent JOIN account ON account.id = consent.account_id
+        WHERE account.realm = $1 AND ($2 = '' OR consent.account_id = $2)
+        ORDER BY account.username, consent.client_id, consent.redirect_origin, consent.resource";
     CONSENT_ONE = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2 AND redirect_origin = $3 AND resource = $4";
     CONSENT_DELETE = "DELETE FROM consent WHERE account_id = $1 AND client_id = $2";
+    CONSENT_DELETE_USER = "DELETE FROM consent WHERE account_id = $1";
     CONSENT_KNOWS_CLIENT = "SELECT client_id FROM consent WHERE client_id = $1 LIMIT 1";
 
     REVOCATION_NUMBER = "UPDATE revocation_head SET seq = seq + 1 WHERE id = 1 RETURNING seq";

@@ -2,12 +2,15 @@
 
 use model::clock::Timestamp;
 use model::id::Id;
+use model::realm::{Lifetimes, LogoutEnds, RealmName};
 use model::secret::TokenHash;
 use model::session::Session;
-use model::user::User;
+use model::user::{User, Username};
+use sqlx::Row as _;
 
 use crate::Store;
 use crate::error::Error;
+use crate::family::{self, Which};
 use crate::query;
 use crate::row::Record;
 
@@ -56,14 +59,7 @@ pub async fn load(store: &Store, token: TokenHash) -> Result<Option<Session>, Er
                     table: "login_session",
                     id: token.to_string(),
                 };
-                Ok(Some(Session {
-                    id: row.parse("id")?,
-                    realm: row.parse("realm")?,
-                    user: row.parse("account_id")?,
-                    auth_time: row.time("auth_time")?,
-                    created_at: row.time("created_at")?,
-                    last_seen_at: row.time("last_seen_at")?,
-                }))
+                read(&row).map(Some)
             })
         })
         .await
@@ -107,17 +103,104 @@ pub async fn delete(store: &Store, token: TokenHash) -> Result<bool, Error> {
         .await
 }
 
-/// Ends every session of a user; how many there were.
-pub async fn delete_by_user(store: &Store, user: Id<User>) -> Result<u64, Error> {
+/// A session and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// The session.
+    pub session: Session,
+    /// What its user types to log in.
+    pub username: Username,
+}
+
+/// The sessions of a realm that have not expired, those of one user or all, in the order of names and times.
+pub async fn list(
+    store: &Store,
+    realm: &RealmName,
+    user: Option<Id<User>>,
+    now: Timestamp,
+) -> Result<Vec<Listed>, Error> {
+    let user = user.map_or_else(String::new, |id| id.to_string());
     store
         .backend()
-        .write(user, |user, connection| {
+        .read(&(realm, user, now), |(realm, user, now), connection| {
             Box::pin(async move {
-                let query = sqlx::query(query::SESSION_DELETE_USER).bind(user.to_string());
-                Ok(query.execute(connection).await?.rows_affected())
+                let query = sqlx::query(query::SESSION_LIST)
+                    .bind(realm.to_string())
+                    .bind(user.clone())
+                    .bind(now.millis());
+                let found = query.fetch_all(connection).await?;
+                let listed = found.iter().map(|row| {
+                    let row = Record {
+                        row,
+                        table: "login_session",
+                        id: row.try_get("id").unwrap_or_default(),
+                    };
+                    Ok(Listed {
+                        session: read(&row)?,
+                        username: row.parse("username")?,
+                    })
+                });
+                listed.collect()
             })
         })
         .await
+}
+
+/// Ends a session of a realm, and, where that is wanted, revokes what was granted in it to clients, codes on their way
+/// included. How many grants were revoked; `None` if there is no such session.
+pub async fn end(
+    store: &Store,
+    realm: &RealmName,
+    id: Id<Session>,
+    ends: LogoutEnds,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Option<usize>, Error> {
+    let until = family::forget_at(lifetimes, now);
+    let revoked = store
+        .backend()
+        .write(
+            (realm.clone(), id, ends, now, until),
+            |(realm, id, ends, now, until), connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::SESSION_END)
+                        .bind(id.to_string())
+                        .bind(realm.to_string());
+                    let Some(row) = query.fetch_optional(&mut *connection).await? else {
+                        return Ok(None);
+                    };
+                    if *ends == LogoutEnds::Session {
+                        return Ok(Some(Vec::new()));
+                    }
+                    let user: String = row.try_get("account_id")?;
+                    // Before the grants: what is made of a code meanwhile is among them.
+                    let codes = sqlx::query(query::CODE_DELETE_BY_SESSION)
+                        .bind(user)
+                        .bind(format!("%\"session\":\"{id}\"%"));
+                    codes.execute(&mut *connection).await?;
+                    family::revoke_within(connection, &Which::Session(*id), *now, *until)
+                        .await
+                        .map(Some)
+                })
+            },
+        )
+        .await?;
+    Ok(revoked.map(|revoked| {
+        let count = revoked.len();
+        store.revocations().add(revoked);
+        count
+    }))
+}
+
+fn read(row: &Record<'_>) -> Result<Session, Error> {
+    Ok(Session {
+        id: row.parse("id")?,
+        realm: row.parse("realm")?,
+        user: row.parse("account_id")?,
+        auth_time: row.time("auth_time")?,
+        created_at: row.time("created_at")?,
+        last_seen_at: row.time("last_seen_at")?,
+    })
 }
 
 #[cfg(test)]
@@ -125,7 +208,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::testing;
+    use crate::testing::{self, sample};
+    use crate::{grant, user};
 
     const NOW: Timestamp = Timestamp::from_seconds(1000);
 
@@ -180,12 +264,90 @@ mod tests {
         assert!(delete(&store, TokenHash::of([1])).await.unwrap());
         assert!(!delete(&store, TokenHash::of([1])).await.unwrap());
         assert_eq!(load(&store, TokenHash::of([1])).await.unwrap(), None);
-        assert_eq!(
-            delete_by_user(&store, Id::from_bytes([7; 16]))
-                .await
-                .unwrap(),
-            2
+        let other = load(&store, TokenHash::of([2])).await.unwrap();
+        assert_eq!(other, Some(session(2)));
+    }
+
+    fn realm() -> RealmName {
+        "demo".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn sessions_are_listed_with_whose_they_are() {
+        let store = testing::open().await;
+        let user = User::new(
+            Id::from_bytes([7; 16]),
+            realm(),
+            "alice".parse().unwrap(),
+            NOW,
         );
-        assert_eq!(load(&store, TokenHash::of([2])).await.unwrap(), None);
+        user::insert(&store, &user).await.unwrap();
+        let later = NOW + Duration::from_mins(30);
+        for (byte, expires_at) in [(1, later), (2, later), (3, NOW)] {
+            insert(&store, TokenHash::of([byte]), &session(byte), expires_at)
+                .await
+                .unwrap();
+        }
+        let found = async |of: Option<u8>| {
+            let of = of.map(|byte| Id::from_bytes([byte; 16]));
+            list(&store, &realm(), of, NOW).await.unwrap()
+        };
+        let expected = [1, 2].map(|byte| Listed {
+            session: session(byte),
+            username: user.username.clone(),
+        });
+        assert_eq!(found(None).await, expected);
+        assert_eq!(found(Some(7)).await, expected);
+        assert_eq!(found(Some(8)).await, []);
+    }
+
+    // SEC-46, SEC-55
+    #[tokio::test]
+    async fn the_end_of_a_session_revokes_what_was_granted_in_it_if_that_is_wanted() {
+        for (ends, revoked) in [
+            (LogoutEnds::Session, None),
+            (LogoutEnds::SessionAndTokens, Some(1)),
+        ] {
+            let store = testing::open().await;
+            let token = TokenHash::of("cookie");
+            insert(&store, token, &session(1), NOW).await.unwrap();
+            let in_session = |id: u8| model::grant::Grant {
+                user: session(1).user,
+                session: Some(session(id).id),
+                ..sample::grant()
+            };
+            for (code, id) in [("redeemed", 1), ("unused", 1), ("elsewhere", 2)] {
+                grant::insert(&store, TokenHash::of(code), &in_session(id))
+                    .await
+                    .unwrap();
+            }
+            let family = model::refresh::Family {
+                user: session(1).user,
+                session: Some(session(1).id),
+                ..sample::family(1)
+            };
+            grant::redeem(&store, TokenHash::of("redeemed"), &family, sample::NOW)
+                .await
+                .unwrap();
+            let other = "other".parse().unwrap();
+            let lifetimes = Lifetimes::default();
+            let ended = async |realm: &RealmName| {
+                end(&store, realm, session(1).id, ends, &lifetimes, NOW)
+                    .await
+                    .unwrap()
+            };
+            assert_eq!(ended(&other).await, None);
+            assert_eq!(ended(&realm()).await, Some(revoked.unwrap_or(0)));
+            assert_eq!(ended(&realm()).await, None);
+            assert_eq!(load(&store, token).await.unwrap(), None);
+            let id = family.id.to_string();
+            assert_eq!(store.revocations().is_revoked(&id), revoked.is_some());
+            let there = async |code: &str| {
+                let found = grant::load(&store, TokenHash::of(code)).await.unwrap();
+                found.is_some()
+            };
+            assert_eq!(there("unused").await, revoked.is_none());
+            assert!(there("elsewhere").await);
+        }
     }
 }

@@ -161,6 +161,88 @@ pub async fn set_declared_proof(store: &Store, id: Id<User>, proof: &[u8]) -> Re
         .await
 }
 
+/// At most `limit` users of a realm, in the order of their names, beginning after `after`.
+pub async fn list(
+    store: &Store,
+    realm: &RealmName,
+    after: Option<&Username>,
+    limit: u16,
+) -> Result<Vec<User>, Error> {
+    let after = after.map_or_else(String::new, ToString::to_string);
+    store
+        .backend()
+        .read(
+            &(realm, after, limit),
+            |(realm, after, limit), connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::USER_LIST)
+                        .bind(realm.to_string())
+                        .bind(after.clone())
+                        .bind(i64::from(*limit));
+                    query
+                        .fetch_all(connection)
+                        .await?
+                        .iter()
+                        .map(read)
+                        .collect()
+                })
+            },
+        )
+        .await
+}
+
+/// Those of a realm whom the configuration declared when it was last asked.
+pub async fn declared(store: &Store, realm: &RealmName) -> Result<Vec<Username>, Error> {
+    store
+        .backend()
+        .read(&realm, |realm, connection| {
+            Box::pin(async move {
+                let query = sqlx::query(query::USER_DECLARED).bind(realm.to_string());
+                let found = query.fetch_all(connection).await?;
+                let parsed = found.iter().map(|row| {
+                    Record {
+                        row,
+                        table: "account",
+                        id: row.try_get("username").unwrap_or_default(),
+                    }
+                    .parse("username")
+                });
+                parsed.collect()
+            })
+        })
+        .await
+}
+
+/// Notes whether the configuration declares users. Nothing happens to a user that is not there.
+pub async fn set_declared(
+    store: &Store,
+    realm: &RealmName,
+    usernames: &[Username],
+    declared: bool,
+) -> Result<(), Error> {
+    if usernames.is_empty() {
+        return Ok(());
+    }
+    store
+        .backend()
+        .write(
+            (realm.clone(), usernames.to_vec(), declared),
+            |(realm, usernames, declared), connection| {
+                Box::pin(async move {
+                    for username in usernames {
+                        let query = sqlx::query(query::USER_SET_DECLARED)
+                            .bind(realm.to_string())
+                            .bind(username.to_string())
+                            .bind(i64::from(*declared));
+                        query.execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            },
+        )
+        .await
+}
+
 fn bind(
     sql: &'static str,
     user: &User,
@@ -294,6 +376,51 @@ mod tests {
             Some(b"proof".to_vec())
         );
         assert_eq!(by_id(&store, user.id).await.unwrap(), Some(user));
+    }
+
+    #[tokio::test]
+    async fn users_are_listed_by_name_page_by_page() {
+        let store = testing::open().await;
+        let realm = "demo".parse().unwrap();
+        for (byte, name) in [(1, "carol"), (2, "alice"), (3, "bob")] {
+            let user = User {
+                username: name.parse().unwrap(),
+                ..alice(byte)
+            };
+            insert(&store, &user).await.unwrap();
+        }
+        let elsewhere = User {
+            realm: "other".parse().unwrap(),
+            ..alice(4)
+        };
+        insert(&store, &elsewhere).await.unwrap();
+        let names = async |after: Option<&str>| {
+            let after = after.map(|name| name.parse().unwrap());
+            let page = list(&store, &realm, after.as_ref(), 2).await.unwrap();
+            page.iter()
+                .map(|user| user.username.to_string())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names(None).await, ["alice", "bob"]);
+        assert_eq!(names(Some("bob")).await, ["carol"]);
+        assert_eq!(names(Some("carol")).await, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn who_was_declared_is_remembered_by_realm() {
+        let store = testing::open().await;
+        let realm: RealmName = "demo".parse().unwrap();
+        let names: [Username; 2] = ["alice".parse().unwrap(), "nobody".parse().unwrap()];
+        insert(&store, &alice(1)).await.unwrap();
+        assert_eq!(declared(&store, &realm).await.unwrap(), []);
+        set_declared(&store, &realm, &names, true).await.unwrap();
+        assert_eq!(declared(&store, &realm).await.unwrap(), names[..1]);
+        assert_eq!(
+            declared(&store, &"other".parse().unwrap()).await.unwrap(),
+            []
+        );
+        set_declared(&store, &realm, &names, false).await.unwrap();
+        assert_eq!(declared(&store, &realm).await.unwrap(), []);
     }
 
     #[tokio::test]

@@ -2,25 +2,30 @@
 
 mod client;
 mod config;
+mod consent;
 mod demo;
 mod init;
 mod migrate;
+mod password;
 mod serve;
+mod session;
+mod table;
 mod user;
 mod verify;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail, ensure};
+use model::clock::{Clock as _, SystemClock};
 use model::realm::Realm;
 use store::url::StoreUrl;
-use zeroize::Zeroizing;
 
-use crate::cli::Command;
-use crate::config::Invalid;
+use crate::cli::{Command, InRealm};
+use crate::config::{Invalid, Loaded};
+use crate::operation::{Cx, Declared};
+use crate::talk;
+use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
-use crate::{files, talk};
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
 const WRONG_CONFIGURATION: u8 = 64;
@@ -36,6 +41,8 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Client { command } => client::run(&command),
         Command::Migrate(options) => migrate::run(&options),
         Command::User { command } => user::run(&command),
+        Command::Session { command } => session::run(&command),
+        Command::Consent { command } => consent::run(&command),
     };
     let Err(error) = done else {
         return ExitCode::SUCCESS;
@@ -77,17 +84,29 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the runtime can't be started")
 }
 
-/// A password or secret from a file, `-` for standard input, without line breaks at its end.
-fn password_from(path: &Path) -> anyhow::Result<Zeroizing<String>> {
-    let mut text = Zeroizing::new(if path == Path::new("-") {
-        files::read_stdin()?
-    } else {
-        files::read_text(path)?
-    });
-    let length = text.trim_end_matches(['\n', '\r']).len();
-    text.truncate(length);
-    anyhow::ensure!(!text.is_empty(), "`{}` holds no password", path.display());
-    Ok(text)
+/// Does something about a realm of a configuration, with the database that it names.
+fn about_realm<T>(
+    options: &InRealm,
+    begin: Begin,
+    work: impl AsyncFnOnce(&Cx<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let plan = Plan::new(Loaded::read(&options.source.config)?)?;
+    ensure_kept(&plan)?;
+    let realm = realm(&plan, options.realm.as_deref())?;
+    let declared = Declared::of(&plan, &realm.name)
+        .with_context(|| format!("the configuration has no realm `{}`", realm.name))?;
+    runtime()?.block_on(async {
+        let (store, _) = database::open(&plan.storage, begin).await?;
+        let cx = Cx {
+            store: &store,
+            realm,
+            declared,
+            now: SystemClock.now(),
+        };
+        let done = work(&cx).await;
+        store.close().await;
+        done
+    })
 }
 
 /// Refuses a database in memory to commands that change it: they would talk to themselves.

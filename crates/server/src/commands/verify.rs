@@ -18,7 +18,7 @@ use verify::report;
 use verify::session::{ClientChoice, Options, User};
 
 use crate::cli::Verify;
-use crate::commands::AlreadySaid;
+use crate::commands::{AlreadySaid, password};
 use crate::telemetry::moment;
 use crate::{commands, files, talk};
 
@@ -89,7 +89,7 @@ fn options_of(options: Verify) -> anyhow::Result<Options> {
     let secret = options
         .client_secret_file
         .as_deref()
-        .map(commands::password_from)
+        .map(password::read)
         .transpose()?;
     let client = match (options.client_id, options.redirect_uri) {
         (None, _) => ClientChoice::Automatic,
@@ -125,7 +125,7 @@ fn user(name: Option<String>, password_file: Option<&Path>) -> anyhow::Result<Op
     match (name, password_file) {
         (Some(name), Some(path)) => Ok(Some(User {
             name,
-            password: commands::password_from(path)?,
+            password: password::read(path)?,
         })),
         _ => Ok(None),
     }

@@ -160,6 +160,11 @@ impl Loaded {
         &self.file
     }
 
+    /// File and line of the value at `path`, for people.
+    pub(crate) fn place(&self, path: &str) -> String {
+        format!("{}:{}", self.file, self.tree.line_of(path))
+    }
+
     /// The path of a file or directory that the configuration names.
     pub(crate) fn path(&self, named: &Path) -> PathBuf {
         self.directory.join(named)

@@ -30,6 +30,16 @@ pub(crate) struct Realm {
     /// Users declared here. Others can be added with `sekisho user add`.
     #[serde(default)]
     pub(crate) users: Vec<User>,
+    /// What becomes of a user who is taken out of `users`.
+    #[serde(default)]
+    pub(crate) users_removed: UsersRemoved,
+    /// The least length of a password that a command sets, in characters. NIST SP 800-63B-4 asks for 15 where a password is all that is asked for.
+    #[serde(default = "default_least_password")]
+    #[schemars(range(min = 8, max = 64))]
+    pub(crate) min_password_length: u16,
+    /// What a logout ends.
+    #[serde(default)]
+    pub(crate) logout_ends: LogoutEnds,
     /// Clients that are known beforehand.
     #[serde(default)]
     pub(crate) clients: Vec<Client>,
@@ -39,6 +49,32 @@ pub(crate) struct Realm {
     /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) danger_pkce_optional: bool,
+}
+
+const fn default_least_password() -> u16 {
+    model::password_choice::LEAST
+}
+
+/// What becomes of a user who is taken out of `users`, at the next start or reload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum UsersRemoved {
+    /// They can't log in any more, and their sessions and all that they granted to clients end. `sekisho user enable` lets them in again.
+    #[default]
+    Disable,
+    /// They stay, as if `sekisho user add` had added them.
+    Keep,
+}
+
+/// What a logout ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogoutEnds {
+    /// The login session: the browser has to log in again. Clients go on with the tokens they have, as MCP clients do that work while nobody is at a browser.
+    #[default]
+    Session,
+    /// Also what was granted in that session to clients, with all its tokens.
+    SessionAndTokens,
 }
 
 /// The algorithm of a signing key.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::config::cimd::Mode;
 use crate::config::convert::listener::hosts;
 use crate::config::listener::Listener;
+use crate::config::realm::UsersRemoved;
 use crate::wire::plan::Plan;
 
 /// Says where a listener is and for whom.
@@ -39,6 +40,14 @@ pub(crate) fn configuration(plan: &Plan) {
             "realm `{}` is the issuer {}",
             realm.name.0,
             realm.url
+        );
+        let fate = match realm.users_removed {
+            UsersRemoved::Disable => "disabled",
+            UsersRemoved::Keep => "kept",
+        };
+        tracing::info!(
+            realm = realm.name.0,
+            "users who are taken out of the configuration are {fate} (`users_removed`)"
         );
     }
     for gateway in &config.gateways {

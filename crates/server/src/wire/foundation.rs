@@ -21,7 +21,7 @@ use crate::wire::database::{self, Begin};
 use crate::wire::listening::Keeper;
 use crate::wire::outgoing::Resolvers;
 use crate::wire::plan::Plan;
-use crate::wire::{sealing, users};
+use crate::wire::{removed_users, sealing, users};
 
 /// How often what has expired is looked for.
 const CLEANUP: Duration = Duration::from_mins(10);
@@ -135,6 +135,8 @@ impl Foundation {
 
     /// Brings the store up to what the configuration declares.
     pub(crate) async fn reconcile_users(&self, plan: &Plan) -> anyhow::Result<()> {
+        // Whoever must not get in any more comes first: the passwords of others take a while.
+        removed_users::settle(&self.store, plan, self.clock.now()).await?;
         let declaring = users::Declaring {
             store: &self.store,
             passwords: &self.passwords,
@@ -142,6 +144,7 @@ impl Foundation {
             now: self.clock.now(),
         };
         declaring.reconcile(&plan.realms).await?;
+        removed_users::note(&self.store, plan).await?;
         self.declared_users.arrived();
         Ok(())
     }

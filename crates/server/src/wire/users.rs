@@ -1,7 +1,5 @@
 //! Users: those that the configuration declares go into the store, and commands add others.
 
-use std::fmt;
-
 use anyhow::Context as _;
 use auth::password_pool::PasswordPool;
 use aws_lc_rs::hmac;
@@ -9,10 +7,11 @@ use futures_util::stream::{self, TryStreamExt as _};
 use model::clock::Timestamp;
 use model::id::Id;
 use model::password::{self, PasswordHash};
-use model::realm::{Lifetimes, Realm, RealmName};
+use model::realm::Realm;
 use model::secret::Secret;
-use model::user::{User, Username};
+use model::user::User;
 use store::Store;
+use store::standing::{self, Change};
 use zeroize::Zeroizing;
 
 use crate::config::convert::realm::DeclaredUser;
@@ -33,8 +32,8 @@ pub(crate) struct Declaring<'a> {
 }
 
 impl Declaring<'_> {
-    /// Brings the store up to what the configuration declares. Users that it does not declare are left alone: the store
-    /// does not know who was declared once and whom a command added.
+    /// Brings the store up to what the configuration declares. What becomes of users that it no longer declares is the
+    /// matter of [`removed_users`](crate::wire::removed_users).
     pub(crate) async fn reconcile(
         &self,
         realms: &[(Realm, Vec<DeclaredUser>)],
@@ -74,13 +73,18 @@ impl Declaring<'_> {
                 .await?;
             unproven = user.password.clone().or(current).zip(Some(password));
         }
+        let replaced = known.as_ref().and_then(|_| user.password.take());
         let id = match &known {
-            Some(known) if user.password.is_none() && is_up_to_date(known, &user) => known.id,
+            Some(known) if is_up_to_date(known, &user) => known.id,
             _ => store::user::declare(self.store, &user).await?,
         };
-        if known.is_some() && user.password.is_some() {
-            let ended = end_all(self.store, id, &realm.lifetimes, self.now).await?;
-            tracing::info!(realm = %name, user = %id, "the declared password of a user was changed; {ended}");
+        if let Some(password) = replaced {
+            let change = Change::Password(password);
+            let ended =
+                standing::change(self.store, id, change, &realm.lifetimes, self.now).await?;
+            if let Some(ended) = ended {
+                tracing::info!(realm = %name, user = %id, "the declared password of a user was changed; {ended}");
+            }
         }
         if let Some((hash, password)) = unproven {
             let proof = hmac::sign(&self.key(), &proven(id, password, &hash));
@@ -141,42 +145,6 @@ fn is_up_to_date(known: &User, declared: &User) -> bool {
     )
 }
 
-/// What a user had begun with a password that was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
-    /// Login sessions.
-    pub(crate) sessions: u64,
-    /// Grants to clients, each with its tokens.
-    pub(crate) grants: usize,
-}
-
-impl fmt::Display for Ended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "login sessions ended: {}, grants to clients revoked: {}",
-            self.sessions, self.grants
-        )
-    }
-}
-
-/// Ends the login sessions of a user, and revokes what they granted to clients with all its tokens (SEC-46, SEC-55).
-/// Do it after the password was changed, when nobody can begin anything new with the old one.
-pub(crate) async fn end_all(
-    store: &Store,
-    user: Id<User>,
-    lifetimes: &Lifetimes,
-    now: Timestamp,
-) -> Result<Ended, store::error::Error> {
-    let sessions = store::session::delete_by_user(store, user).await?;
-    // Before the grants: what is made of a code meanwhile is among them.
-    store::grant::delete_by_user(store, user).await?;
-    Ok(Ended {
-        sessions,
-        grants: store::family::revoke_by_user(store, user, lifetimes, now).await?,
-    })
-}
-
 /// Hashes a password. It takes some 15 ms of a core.
 pub(crate) fn hash(password: &Secret<String>) -> anyhow::Result<PasswordHash> {
     Ok(password::hash(password.expose(), &random()?)?)
@@ -193,29 +161,24 @@ pub(crate) fn new_id(now: Timestamp) -> anyhow::Result<Id<User>> {
     Ok(Id::new(now, random()?))
 }
 
-/// The user with this name.
-pub(crate) async fn find(
-    store: &Store,
-    realm: &RealmName,
-    username: &Username,
-) -> anyhow::Result<User> {
-    let found = store::user::by_username(store, realm, username).await?;
-    found.with_context(|| {
-        format!("realm `{realm}` has no user `{username}`; hint: `sekisho user add {username}`")
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
+    use model::realm::RealmName;
     use model::secret::TokenHash;
     use model::session::Session;
+    use model::user::Username;
     use store::testing::{self, sample};
 
     use super::*;
 
     const NOW: Timestamp = sample::NOW;
+
+    async fn find(store: &Store, realm: &RealmName, username: &Username) -> anyhow::Result<User> {
+        let found = store::user::by_username(store, realm, username).await?;
+        found.context("nobody")
+    }
 
     /// A realm that declares Alice with this password.
     fn declaring(password: &str) -> [(Realm, Vec<DeclaredUser>); 1] {
@@ -389,25 +352,5 @@ mod tests {
             assert!(user.password.is_some(), "{}", user.username);
         }
         assert!(!with_key(&store, &KEY, &realms).await.unwrap());
-    }
-
-    // SEC-46, SEC-55
-    #[tokio::test]
-    async fn what_was_ended_is_counted_and_codes_are_forgotten() {
-        let (store, user) = after_a_login().await;
-        let grant = model::grant::Grant {
-            user,
-            ..sample::grant()
-        };
-        let code = TokenHash::of("another code");
-        store::grant::insert(&store, code, &grant).await.unwrap();
-        let ended = end_all(&store, user, &Lifetimes::default(), NOW)
-            .await
-            .unwrap();
-        assert_eq!(
-            ended.to_string(),
-            "login sessions ended: 1, grants to clients revoked: 1"
-        );
-        assert_eq!(store::grant::load(&store, code).await.unwrap(), None);
     }
 }

@@ -14,6 +14,10 @@ mod drain;
 #[cfg(test)]
 mod log;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
+mod people_online;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod story_demo;

@@ -10,14 +10,14 @@ use serde_json::json;
 use testkit::fake_idp::FakeIdp;
 
 /// The demonstration under free ports, as a file.
-struct Served {
-    program: Program,
-    configuration: String,
+pub(crate) struct Served {
+    pub(crate) program: Program,
+    pub(crate) configuration: String,
     document: String,
 }
 
 impl Served {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
@@ -57,7 +57,7 @@ impl Served {
     }
 
     /// Replaces the configuration and tells the program.
-    fn reload(&self, configuration: &str) {
+    pub(crate) fn reload(&self, configuration: &str) {
         self.program.folder.write("sekisho.yaml", configuration);
         self.program.signal("HUP");
     }

@@ -336,31 +336,24 @@ async fn families_are_revoked_by_session_client_and_user() {
         stored(&store, family).await;
     }
     let revoked = |family: &Family| store.revocations().is_revoked(&family.id.to_string());
-    assert_eq!(
-        revoke_by_session(&store, by_session.session.unwrap(), &lifetimes, NOW)
-            .await
-            .unwrap(),
-        1
-    );
+    let revoke_each = async |which| {
+        let until = forget_at(&lifetimes, NOW);
+        let written = store
+            .backend()
+            .write((which, until), |(which, until), connection| {
+                Box::pin(async move { revoke_within(connection, which, NOW, *until).await })
+            });
+        let entries = written.await.unwrap();
+        let count = entries.len();
+        store.revocations().add(entries);
+        count
+    };
+    let session = by_session.session.unwrap();
+    assert_eq!(revoke_each(Which::Session(session)).await, 1);
     assert!(revoked(&by_session) && !revoked(&by_client));
-    assert_eq!(
-        revoke_by_client(
-            &store,
-            by_client.user,
-            &by_client.client_id,
-            &lifetimes,
-            NOW
-        )
-        .await
-        .unwrap(),
-        1
-    );
+    let client = Which::Client(by_client.user, by_client.client_id.clone());
+    assert_eq!(revoke_each(client).await, 1);
     assert!(revoked(&by_client) && !revoked(&by_user));
-    assert_eq!(
-        revoke_by_user(&store, by_user.user, &lifetimes, NOW)
-            .await
-            .unwrap(),
-        1
-    );
+    assert_eq!(revoke_each(Which::User(by_user.user)).await, 1);
     assert!(revoked(&by_user) && !revoked(&foreign));
 }

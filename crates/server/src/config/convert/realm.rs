@@ -4,7 +4,10 @@ use std::path::Path;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy::{CacheBounds, CimdPolicy, DomainPattern, Mode};
-use model::realm::{ClientScope, Lifetimes, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
+use model::mail::MailAddress;
+use model::realm::{
+    ClientScope, Lifetimes, LogoutEnds, Realm, ResourceServer, ScopeKind, SigningAlgorithm,
+};
 use model::secret::Secret;
 use model::user::Username;
 use oauth::auth_method::AuthMethod;
@@ -83,6 +86,10 @@ pub(crate) fn convert(
     realm.resources = resources;
     realm.clients = clients;
     realm.cimd = cimd_policy(&from.cimd, &format!("{path}.cimd"), problems);
+    realm.logout_ends = match from.logout_ends {
+        realm::LogoutEnds::Session => LogoutEnds::Session,
+        realm::LogoutEnds::SessionAndTokens => LogoutEnds::SessionAndTokens,
+    };
     realm.danger_pkce_optional = from.danger_pkce_optional;
     Some((realm, users))
 }
@@ -263,11 +270,19 @@ fn user(
             Some(password)
         }
     };
+    let email = match &from.email {
+        None => None,
+        Some(text) => Some(parse::<MailAddress>(
+            text,
+            &format!("{path}.email"),
+            problems,
+        )?),
+    };
     Some(DeclaredUser {
         username: username?,
         password,
         name: from.name.clone(),
-        email: from.email.clone(),
+        email: email.map(|address| address.to_string()),
     })
 }
 

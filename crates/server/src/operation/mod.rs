@@ -1,0 +1,149 @@
+//! What an operator can have done about users, sessions and consents: operations without a skin. They take typed input,
+//! ask nobody and print nothing, so that a command, or whatever else speaks to operators, only translates.
+//!
+//! To add one: a function in the file of its noun, a line in each skin.
+
+pub(crate) mod consent;
+pub(crate) mod session;
+pub(crate) mod user;
+
+use model::clock::Timestamp;
+use model::password_choice;
+use model::realm::{Realm, RealmName};
+use model::user::{User, Username};
+use store::Store;
+
+use crate::config::realm as section;
+use crate::wire::plan::Plan;
+
+/// What an operation works on.
+pub(crate) struct Cx<'a> {
+    /// Where people are kept.
+    pub(crate) store: &'a Store,
+    /// The realm that is meant.
+    pub(crate) realm: &'a Realm,
+    /// What the configuration says about it.
+    pub(crate) declared: Declared<'a>,
+    /// The present moment.
+    pub(crate) now: Timestamp,
+}
+
+/// What the configuration says about a realm and its users: they are its matter, and nobody else's.
+pub(crate) struct Declared<'a> {
+    plan: &'a Plan,
+    index: usize,
+    section: &'a section::Realm,
+}
+
+impl<'a> Declared<'a> {
+    /// What `plan` says about the realm of this name.
+    pub(crate) fn of(plan: &'a Plan, realm: &RealmName) -> Option<Self> {
+        let mut sections = plan.loaded.config.realms.iter().enumerate();
+        let (index, section) = sections.find(|(_, one)| one.name.0 == realm.as_str())?;
+        Some(Self {
+            plan,
+            index,
+            section,
+        })
+    }
+
+    /// Where a user is declared, and whether with a password.
+    pub(crate) fn user(&self, username: &Username) -> Option<DeclaredAt> {
+        let same = |one: &section::User| one.username.parse().as_ref() == Ok(username);
+        let at = self.section.users.iter().position(same)?;
+        let path = format!("realms[{}].users[{at}]", self.index);
+        Some(DeclaredAt {
+            place: self.plan.loaded.place(&path),
+            password: self
+                .section
+                .users
+                .get(at)
+                .is_some_and(|user| user.password.is_some()),
+        })
+    }
+
+    /// The least length of a password.
+    pub(crate) fn min_password_length(&self) -> u16 {
+        self.section.min_password_length
+    }
+
+    /// What becomes of users who are taken out.
+    fn users_removed(&self) -> section::UsersRemoved {
+        self.section.users_removed
+    }
+}
+
+/// Where a user is declared.
+pub(crate) struct DeclaredAt {
+    /// File and line.
+    pub(crate) place: String,
+    /// Whether the password is declared, too.
+    pub(crate) password: bool,
+}
+
+/// Why an operation was not done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Problem {
+    #[error(
+        "realm `{realm}` has no user `{username}`; hint: `sekisho user list` shows whom it has"
+    )]
+    NoSuchUser {
+        realm: RealmName,
+        username: Username,
+    },
+    #[error(
+        "realm `{realm}` has a user `{username}` already; hint: `sekisho user passwd {username}`"
+    )]
+    UserExists {
+        realm: RealmName,
+        username: Username,
+    },
+    #[error("`{username}` is declared in {place}, which would undo it; hint: {hint}")]
+    Declared {
+        username: Username,
+        place: String,
+        hint: &'static str,
+    },
+    #[error(transparent)]
+    Password(#[from] password_choice::Unfit),
+    #[error(
+        "realm `{realm}` has no login session `{id}`; hint: `sekisho session list` shows those it has"
+    )]
+    NoSuchSession { realm: RealmName, id: String },
+    #[error(
+        "`{username}` has granted nothing to the client `{client_id}`; hint: `sekisho consent list` shows what was granted"
+    )]
+    NoSuchConsent {
+        username: Username,
+        client_id: String,
+    },
+    #[error("the password can't be hashed")]
+    Hashing(#[source] anyhow::Error),
+    #[error("no identifier can be made")]
+    Random(#[source] anyhow::Error),
+    #[error(transparent)]
+    Store(#[from] store::error::Error),
+}
+
+impl Cx<'_> {
+    /// The user of this name.
+    async fn user(&self, username: &Username) -> Result<User, Problem> {
+        let found = store::user::by_username(self.store, &self.realm.name, username).await?;
+        found.ok_or_else(|| Problem::NoSuchUser {
+            realm: self.realm.name.clone(),
+            username: username.clone(),
+        })
+    }
+
+    /// Refuses what the configuration would undo at the next start.
+    fn check_not_declared(&self, username: &Username, hint: &'static str) -> Result<(), Problem> {
+        match self.declared.user(username) {
+            None => Ok(()),
+            Some(at) => Err(Problem::Declared {
+                username: username.clone(),
+                place: at.place,
+                hint,
+            }),
+        }
+    }
+}

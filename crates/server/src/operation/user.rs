@@ -1,0 +1,202 @@
+//! Users: who there is, who may log in, and with which password. Whoever loses a password or an account loses with it what
+//! was begun before (SEC-46, SEC-55).
+
+use model::mail::MailAddress;
+use model::password_choice;
+use model::secret::Secret;
+use model::user::{User, Username};
+use store::standing::{self, Change, Ended};
+
+use crate::config::realm::UsersRemoved;
+use crate::operation::{Cx, Problem};
+use crate::wire::users;
+
+/// How many are read at once.
+const PAGE: u16 = 500;
+
+/// Whose matter a user is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// The configuration declares them, here.
+    Declared(String),
+    /// The configuration declared them at the last start and does so no longer: the next one disables or keeps them.
+    Removed,
+    /// A command added them.
+    Added,
+}
+
+/// A user, and whose matter they are.
+pub(crate) struct Known {
+    /// The user.
+    pub(crate) user: User,
+    /// Whose matter they are.
+    pub(crate) origin: Origin,
+}
+
+/// Everybody, by name.
+pub(crate) async fn list(cx: &Cx<'_>) -> Result<Vec<Known>, Problem> {
+    let declared = store::user::declared(cx.store, &cx.realm.name).await?;
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store::user::list(cx.store, &cx.realm.name, after.as_ref(), PAGE).await?;
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
+        after = Some(last.username.clone());
+        all.extend(page.into_iter().map(|user| known(cx, user, &declared)));
+    }
+}
+
+/// One of them.
+pub(crate) async fn show(cx: &Cx<'_>, username: &Username) -> Result<Known, Problem> {
+    let user = cx.user(username).await?;
+    let declared = store::user::declared(cx.store, &cx.realm.name).await?;
+    Ok(known(cx, user, &declared))
+}
+
+fn known(cx: &Cx<'_>, user: User, declared_before: &[Username]) -> Known {
+    let origin = match cx.declared.user(&user.username) {
+        Some(at) => Origin::Declared(at.place),
+        None if declared_before.contains(&user.username) => Origin::Removed,
+        None => Origin::Added,
+    };
+    Known { user, origin }
+}
+
+/// Somebody new.
+pub(crate) struct NewUser {
+    /// What they type to log in.
+    pub(crate) username: Username,
+    /// Their password.
+    pub(crate) password: Secret<String>,
+    /// What they are called.
+    pub(crate) name: Option<String>,
+    /// Their address. Whoever adds them vouches for it.
+    pub(crate) email: Option<MailAddress>,
+}
+
+/// Refuses what can be refused before a password is asked for.
+pub(crate) async fn check_new(cx: &Cx<'_>, username: &Username) -> Result<(), Problem> {
+    cx.check_not_declared(username, "change them there and reload")?;
+    match cx.user(username).await {
+        Ok(_) => Err(exists(cx, username)),
+        Err(Problem::NoSuchUser { .. }) => Ok(()),
+        Err(other) => Err(other),
+    }
+}
+
+/// Adds somebody.
+pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
+    check_new(cx, &new.username).await?;
+    let NewUser {
+        username,
+        password,
+        name,
+        email,
+    } = new;
+    check_password(cx, &username, &password)?;
+    let id = users::new_id(cx.now).map_err(Problem::Random)?;
+    let mut user = User::new(id, cx.realm.name.clone(), username, cx.now);
+    user.password = Some(users::hash(&password).map_err(Problem::Hashing)?);
+    user.name = name;
+    user.email_verified = email.is_some();
+    user.email = email.map(|address| address.to_string());
+    match store::user::insert(cx.store, &user).await {
+        Ok(()) => Ok(user),
+        Err(store::error::Error::Conflict) => Err(exists(cx, &user.username)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Refuses what can be refused before a password is asked for. A declared user without a declared password gets one by
+/// command.
+pub(crate) async fn check_password_change(
+    cx: &Cx<'_>,
+    username: &Username,
+) -> Result<User, Problem> {
+    if let Some(at) = cx.declared.user(username)
+        && at.password
+    {
+        return Err(Problem::Declared {
+            username: username.clone(),
+            place: at.place,
+            hint: "change the password there and reload",
+        });
+    }
+    cx.user(username).await
+}
+
+/// Gives somebody another password.
+pub(crate) async fn set_password(
+    cx: &Cx<'_>,
+    username: &Username,
+    password: &Secret<String>,
+) -> Result<Ended, Problem> {
+    let user = check_password_change(cx, username).await?;
+    check_password(cx, username, password)?;
+    let hash = users::hash(password).map_err(Problem::Hashing)?;
+    change(cx, &user, Change::Password(hash)).await
+}
+
+/// Lets somebody log in no more.
+pub(crate) async fn disable(cx: &Cx<'_>, username: &Username) -> Result<Ended, Problem> {
+    cx.check_not_declared(username, taking_out(cx))?;
+    let user = cx.user(username).await?;
+    change(cx, &user, Change::Disabled).await
+}
+
+/// Lets somebody log in again. `false` if they could all the time.
+pub(crate) async fn enable(cx: &Cx<'_>, username: &Username) -> Result<bool, Problem> {
+    let user = cx.user(username).await?;
+    if user.disabled && !store::user::set_disabled(cx.store, user.id, false).await? {
+        return Err(gone(cx, username));
+    }
+    Ok(user.disabled)
+}
+
+/// Forgets somebody.
+pub(crate) async fn delete(cx: &Cx<'_>, username: &Username) -> Result<Ended, Problem> {
+    cx.check_not_declared(username, taking_out(cx))?;
+    let user = cx.user(username).await?;
+    change(cx, &user, Change::Deleted).await
+}
+
+fn check_password(
+    cx: &Cx<'_>,
+    username: &Username,
+    password: &Secret<String>,
+) -> Result<(), Problem> {
+    let least = cx.declared.min_password_length();
+    Ok(password_choice::check(password.expose(), username, least)?)
+}
+
+async fn change(cx: &Cx<'_>, user: &User, change: Change) -> Result<Ended, Problem> {
+    let lifetimes = &cx.realm.lifetimes;
+    standing::change(cx.store, user.id, change, lifetimes, cx.now)
+        .await?
+        .ok_or_else(|| gone(cx, &user.username))
+}
+
+fn taking_out(cx: &Cx<'_>) -> &'static str {
+    match cx.declared.users_removed() {
+        UsersRemoved::Disable => {
+            "take the user out there and reload: that disables them and ends what they have begun"
+        }
+        UsersRemoved::Keep => "take the user out there, reload, and say it again",
+    }
+}
+
+fn exists(cx: &Cx<'_>, username: &Username) -> Problem {
+    Problem::UserExists {
+        realm: cx.realm.name.clone(),
+        username: username.clone(),
+    }
+}
+
+fn gone(cx: &Cx<'_>, username: &Username) -> Problem {
+    Problem::NoSuchUser {
+        realm: cx.realm.name.clone(),
+        username: username.clone(),
+    }
+}

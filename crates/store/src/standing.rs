@@ -1,0 +1,217 @@
+//! A person's standing: a new password, a disabled or a deleted account, each together with the end of everything that
+//! was begun before, in one transaction (SEC-46, SEC-55): nothing can begin in between and outlive it.
+
+use std::fmt;
+
+use model::clock::Timestamp;
+use model::id::Id;
+use model::password::PasswordHash;
+use model::realm::Lifetimes;
+use model::user::User;
+use sqlx::AnyConnection;
+
+use crate::Store;
+use crate::error::Error;
+use crate::family::{self, Which};
+use crate::query;
+
+/// What changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// They log in with another password from now on.
+    Password(PasswordHash),
+    /// They can't log in any more.
+    Disabled,
+    /// They are forgotten, with what they agreed to.
+    Deleted,
+}
+
+/// What a user had begun, and what was ended with the change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Login sessions.
+    pub sessions: u64,
+    /// Grants to clients, each with its tokens.
+    pub grants: usize,
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "login sessions ended: {}, grants to clients revoked: {}",
+            self.sessions, self.grants
+        )
+    }
+}
+
+/// Makes the change, and ends sessions, codes, families and tokens of the user. This node knows when this returns, others
+/// within [`crate::revocation::PERIOD`]. `None` if there is no such user.
+pub async fn change(
+    store: &Store,
+    user: Id<User>,
+    change: Change,
+    lifetimes: &Lifetimes,
+    now: Timestamp,
+) -> Result<Option<Ended>, Error> {
+    let state = (user, change, now, family::forget_at(lifetimes, now));
+    let outcome = store
+        .backend()
+        .write(state, |(user, change, now, until), connection| {
+            Box::pin(async move {
+                if !apply(connection, *user, change).await? {
+                    return Ok(None);
+                }
+                let execute = |sql| sqlx::query(sql).bind(user.to_string());
+                let sessions = execute(query::SESSION_DELETE_USER)
+                    .execute(&mut *connection)
+                    .await?
+                    .rows_affected();
+                // Before the grants: what is made of a code meanwhile is among them.
+                execute(query::CODE_DELETE_BY_USER)
+                    .execute(&mut *connection)
+                    .await?;
+                if *change == Change::Deleted {
+                    execute(query::CONSENT_DELETE_USER)
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                let revoked =
+                    family::revoke_within(connection, &Which::User(*user), *now, *until).await?;
+                Ok(Some((sessions, revoked)))
+            })
+        })
+        .await?;
+    let Some((sessions, revoked)) = outcome else {
+        return Ok(None);
+    };
+    let grants = revoked.len();
+    store.revocations().add(revoked);
+    Ok(Some(Ended { sessions, grants }))
+}
+
+/// Changes the account itself; `false` if there is none.
+async fn apply(
+    connection: &mut AnyConnection,
+    user: Id<User>,
+    change: &Change,
+) -> Result<bool, Error> {
+    let query = match change {
+        Change::Password(hash) => sqlx::query(query::USER_SET_PASSWORD)
+            .bind(user.to_string())
+            .bind(hash.as_str().to_owned()),
+        Change::Disabled => sqlx::query(query::USER_SET_DISABLED)
+            .bind(user.to_string())
+            .bind(1_i64),
+        Change::Deleted => sqlx::query(query::USER_DELETE).bind(user.to_string()),
+    };
+    Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::consent::Consent;
+    use model::secret::TokenHash;
+    use model::session::Session;
+
+    use super::*;
+    use crate::testing::{self, sample};
+    use crate::{consent, grant, session, user};
+
+    const NOW: Timestamp = sample::NOW;
+
+    /// A store where somebody has a session, a family, a code that was not redeemed, and has agreed to something; twice, as
+    /// two nodes see it.
+    async fn begun() -> (Store, Store, User) {
+        let (here, there) = testing::open_twice().await;
+        let alice = User::new(
+            Id::from_bytes([9; 16]),
+            "demo".parse().unwrap(),
+            "alice".parse().unwrap(),
+            NOW,
+        );
+        user::insert(&here, &alice).await.unwrap();
+        let begun = Session::begin(Id::from_bytes([2; 16]), alice.realm.clone(), alice.id, NOW);
+        let later = NOW + Duration::from_mins(30);
+        session::insert(&here, TokenHash::of("cookie"), &begun, later)
+            .await
+            .unwrap();
+        let granted = model::grant::Grant {
+            user: alice.id,
+            ..sample::grant()
+        };
+        let family = model::refresh::Family {
+            user: alice.id,
+            ..sample::family(1)
+        };
+        for code in ["code", "unused"] {
+            grant::insert(&here, TokenHash::of(code), &granted)
+                .await
+                .unwrap();
+        }
+        grant::redeem(&here, TokenHash::of("code"), &family, NOW)
+            .await
+            .unwrap();
+        let agreed = Consent {
+            user: alice.id,
+            client_id: granted.client_id.clone(),
+            redirect_origin: "http://localhost".to_owned(),
+            resource: None,
+            scope: "a".parse().unwrap(),
+            document_hash: None,
+            granted_at: NOW,
+        };
+        consent::save(&here, &[agreed]).await.unwrap();
+        (here, there, alice)
+    }
+
+    // SEC-46, SEC-55
+    #[tokio::test]
+    async fn every_change_ends_what_was_begun_before_on_every_node() {
+        for what in [
+            Change::Password(PasswordHash::dummy()),
+            Change::Disabled,
+            Change::Deleted,
+        ] {
+            let (here, there, alice) = begun().await;
+            let family = sample::family(1).id.to_string();
+            assert!(!here.revocations().is_revoked(&family));
+            let ended = change(&here, alice.id, what.clone(), &Lifetimes::default(), NOW)
+                .await
+                .unwrap()
+                .unwrap();
+            assert_eq!(
+                ended.to_string(),
+                "login sessions ended: 1, grants to clients revoked: 1"
+            );
+            let session = session::load(&here, TokenHash::of("cookie")).await.unwrap();
+            assert_eq!(session, None, "{what:?}");
+            let unused = grant::load(&here, TokenHash::of("unused")).await.unwrap();
+            assert_eq!(unused, None, "{what:?}");
+            assert!(here.revocations().is_revoked(&family), "{what:?}");
+            crate::revocation::read_log(&there).await.unwrap();
+            assert!(there.revocations().is_revoked(&family), "{what:?}");
+
+            let stored = user::by_id(&here, alice.id).await.unwrap();
+            let client_id = sample::grant().client_id;
+            let agreed = consent::list(&here, alice.id, &client_id).await.unwrap();
+            let expected = match &what {
+                Change::Password(hash) => Some((Some(hash.clone()), false)),
+                Change::Disabled => Some((None, true)),
+                Change::Deleted => None,
+            };
+            assert_eq!(agreed.len(), usize::from(expected.is_some()), "{what:?}");
+            assert_eq!(stored.map(|user| (user.password, user.disabled)), expected);
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_is_nobody() {
+        let store = testing::open().await;
+        let nobody = Id::from_bytes([9; 16]);
+        let changed = change(&store, nobody, Change::Disabled, &Lifetimes::default(), NOW).await;
+        assert_eq!(changed.unwrap(), None);
+    }
+}
