@@ -34,7 +34,7 @@ pub struct Settings {
     pub in_flight_per_source: usize,
     /// Fetches per minute per origin that strangers cause beyond the first of each.
     pub per_origin: u32,
-    /// Strangers per minute who may name something at an origin for the first time.
+    /// Strangers per minute (IPv6: by /48) who may name something at an origin for the first time.
     pub newcomers_per_origin: u32,
     /// Fetches per minute per origin of what has given a valid document before.
     pub renewals_per_origin: u32,
@@ -116,7 +116,7 @@ struct Lane {
 struct OriginUse {
     allowance: Allowance,
     slots: Arc<Semaphore>,
-    /// When each source came that came within the last minute. No longer than that many are allowed.
+    /// When each site came that came within the last minute. No longer than that many are allowed.
     came: Vec<(IpAddr, Instant)>,
 }
 
@@ -201,7 +201,7 @@ impl Budgets {
                 let source = network_of(source);
                 let own = self.take_source(source, now)?;
                 let own = wait(own, deadline, BudgetRefusal::SourceRate).await?;
-                let (lane, slots) = match self.newcomers.welcome(origin, source, now) {
+                let (lane, slots) = match self.newcomers.welcome(origin, site_of(source), now) {
                     Some(slots) => (&self.newcomers, slots),
                     None => (&self.strangers, self.strangers.take(origin, now)?),
                 };
@@ -260,15 +260,15 @@ impl Lane {
         self.origin(origin, now, |used| self.allow(used, now))
     }
 
-    /// The same for who has not come to this origin within a minute.
-    fn welcome(&self, origin: &str, source: IpAddr, now: Instant) -> Option<Arc<Semaphore>> {
+    /// The same for a site that has not come to this origin within a minute.
+    fn welcome(&self, origin: &str, site: IpAddr, now: Instant) -> Option<Arc<Semaphore>> {
         self.origin(origin, now, |used| {
             used.came.retain(|(_, at)| *at + MINUTE > now);
-            if used.came.iter().any(|(known, _)| *known == source) {
+            if used.came.iter().any(|(known, _)| *known == site) {
                 return None;
             }
             let slots = self.allow(used, now)?;
-            used.came.push((source, now));
+            used.came.push((site, now));
             Some(slots)
         })
         .ok()
@@ -353,6 +353,18 @@ pub(crate) fn network_of(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+        }
+    }
+}
+
+/// What one subscriber may get as a whole: the address itself, or the /48 of an IPv6 address. It holds many households,
+/// and somebody who has it could otherwise be many newcomers.
+fn site_of(address: IpAddr) -> IpAddr {
+    match network_of(address) {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let [a, b, c, ..] = address.segments();
+            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
         }
     }
 }
@@ -445,6 +457,22 @@ mod tests {
         assert!(take(&budgets, "a:443", Account::Configured).await.is_ok());
         tokio::time::advance(MINUTE).await;
         assert!(take(&budgets, "a:443", stranger(99)).await.is_ok());
+    }
+
+    // SEC-27
+    #[tokio::test(start_paused = true)]
+    async fn a_site_with_many_networks_is_one_newcomer() {
+        let budgets = Budgets::new(Settings::default());
+        let from = |network: u16| {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, 1, network, 0, 0, 0, 1);
+            Account::Stranger(IpAddr::V6(address))
+        };
+        let mut let_in = 0;
+        for network in 0..200 {
+            let_in += u32::from(take(&budgets, "a:443", from(network)).await.is_ok());
+        }
+        assert_eq!(let_in, 1 + 30);
+        assert!(take(&budgets, "a:443", stranger(1)).await.is_ok());
     }
 
     // SEC-27
