@@ -58,7 +58,7 @@ impl Said {
         }
         let found = documents
             .into_iter()
-            .find(|(prefix, _)| target.starts_with(prefix));
+            .find(|(prefix, document)| target.starts_with(prefix) && !document.is_null());
         found.map_or_else(
             || Reply::status(404),
             |(_, document)| Reply::json(document.to_string()),
@@ -163,6 +163,21 @@ async fn metadata_of_another_issuer_is_found_out() {
     let id = "discovery.server-metadata";
     assert_found(id, "fail", "https://elsewhere.example", |said| {
         said.server["issuer"] = "https://elsewhere.example".into();
+    })
+    .await;
+}
+
+// CL-2
+#[tokio::test]
+async fn metadata_that_cannot_be_had_is_told_with_the_reason() {
+    let id = "discovery.server-metadata";
+    assert_found(id, "fail", "Connection refused", |said| {
+        said.resource["authorization_servers"] = json!(["http://127.0.0.1:1"]);
+    })
+    .await;
+    let nowhere = "/.well-known/oauth-authorization-server: 404";
+    assert_found(id, "fail", nowhere, |said| {
+        said.server = Value::Null;
     })
     .await;
 }
