@@ -9,6 +9,7 @@ mod bench;
 mod e2e;
 mod install;
 mod layers;
+mod memory;
 mod metadata;
 mod postgres;
 mod prove;
@@ -33,6 +34,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   e2e [name]…       end-to-end tests with clients and servers that nobody here wrote
   install [what]…   only install what the tests need (node, python, chromium, postgres, keycloak)
   postgres CMD…     run a command with SEKISHO_TEST_POSTGRES_URL of a scratch PostgreSQL
+  memory            what the release build holds in memory under logins, and afterwards
   bench             figures of docs/BENCHMARKS.md (--quick: print rough ones, --hold: start the programs for a profiler)
   prove [name]…     long proofs, outside CI; without a name: list them";
 
@@ -60,6 +62,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "e2e" => e2e::run(rest),
         "install" => install::run(rest),
         "postgres" => postgres::run(rest),
+        "memory" => memory::run(),
         "bench" => bench::run(rest),
         "prove" => prove::run(rest),
         "help" | "--help" | "-h" => {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     e2e::{self, Tally},
-    install, layers,
+    install, layers, memory,
     metadata::{self, TestProgram},
     postgres, schema, shell, tidy,
 };
@@ -75,6 +75,7 @@ pub(crate) fn run() -> Result<()> {
             tally,
         });
     }
+    step(&mut table, "memory", memory::run);
     step(&mut table, "doc", || {
         let mut doc = cargo();
         doc.args(["doc", "--no-deps", "--workspace", "--quiet"])

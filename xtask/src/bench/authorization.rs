@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::form::{between, filled};
 use super::http::{Answer, Connection, request};
 use super::issuer::free_address;
 use super::process::Process;
@@ -207,7 +208,7 @@ fn log_in(address: SocketAddr) -> Result<String> {
             "the login page answered {}: {page}",
             answer.status
         );
-        body = Some(filled(&page)?);
+        body = Some(filled(&page, "bench", "bench")?);
         if let Some(action) = between(&page, "action=\"", "\"").filter(|action| !action.is_empty())
         {
             let action = action.replace("&amp;", "&");
@@ -218,30 +219,6 @@ fn log_in(address: SocketAddr) -> Result<String> {
         }
     }
     anyhow::bail!("logging in led nowhere")
-}
-
-/// All hidden fields of the page, and the credentials.
-fn filled(page: &str) -> Result<String> {
-    let mut fields = Vec::new();
-    for input in page
-        .split("<input")
-        .skip(1)
-        .filter_map(|rest| rest.split('>').next())
-    {
-        let name = between(input, "name=\"", "\"").unwrap_or_default();
-        let value = match between(input, "type=\"", "\"").unwrap_or_default() {
-            "text" | "password" => "bench",
-            "hidden" => between(input, "value=\"", "\"").unwrap_or_default(),
-            _ => continue,
-        };
-        fields.push((name, value));
-    }
-    ensure!(!fields.is_empty(), "a page without a form: {page}");
-    Ok(oauth::form::encode(fields))
-}
-
-fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
-    text.split_once(before)?.1.split(after).next()
 }
 
 fn code(connection: &mut Connection, address: SocketAddr, cookie: &str) -> Result<String> {

@@ -1,22 +1,23 @@
 //! The smallest HTTP/1.1 client that can be trusted with a stopwatch: one kept connection, blocking, no dependencies.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use socket2::{Domain, Socket, Type};
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
     /// The first header of this name.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
             .find(|(known, _)| known == name)
@@ -26,15 +27,30 @@ impl Answer {
 
 /// A kept connection.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     line: String,
 }
 
 impl Connection {
-    pub(super) fn open(address: SocketAddr) -> Result<Self> {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
         let stream =
             TcpStream::connect(address).with_context(|| format!("connecting to {address}"))?;
+        Self::over(stream)
+    }
+
+    /// Like [`Self::open`], from this address of ours: all of 127.0.0.0/8 are on Linux.
+    pub(crate) fn open_from(source: Ipv4Addr, address: SocketAddr) -> Result<Self> {
+        let connect = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            socket.bind(&SocketAddr::from((source, 0)).into())?;
+            socket.connect(&address.into())?;
+            Ok::<_, std::io::Error>(socket.into())
+        };
+        Self::over(connect().with_context(|| format!("connecting from {source} to {address}"))?)
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {
@@ -44,7 +60,7 @@ impl Connection {
     }
 
     /// Sends the bytes of a request and reads the answer.
-    pub(super) fn round_trip(&mut self, request: &[u8]) -> Result<Answer> {
+    pub(crate) fn round_trip(&mut self, request: &[u8]) -> Result<Answer> {
         self.stream.get_mut().write_all(request)?;
         let status = self
             .next_line()?
@@ -104,7 +120,7 @@ impl Connection {
 }
 
 /// The bytes of a request; a body brings its length.
-pub(super) fn request(
+pub(crate) fn request(
     method: &str,
     path: &str,
     host: &str,

@@ -1,11 +1,12 @@
 //! Measures what docs/BENCHMARKS.md tells; every comparison is a ratio taken in one run on one machine.
 
 mod authorization;
-mod http;
+pub(crate) mod form;
+pub(crate) mod http;
 mod issuer;
 mod load;
 mod path;
-mod process;
+pub(crate) mod process;
 mod report;
 
 use std::path::PathBuf;

@@ -14,12 +14,12 @@ const TICKS: f64 = 100.0;
 
 /// A running program; it is ended when this is dropped.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(crate) struct Process {
     child: Child,
 }
 
 impl Process {
-    pub(super) fn start(command: &mut Command) -> Result<Self> {
+    pub(crate) fn start(command: &mut Command) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -29,12 +29,12 @@ impl Process {
         Ok(Self { child })
     }
 
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// CPU seconds used so far by the program and its children.
-    pub(super) fn cpu_seconds(&self) -> Result<f64> {
+    pub(crate) fn cpu_seconds(&self) -> Result<f64> {
         let mut sum = 0.0;
         for pid in self.family()? {
             let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
@@ -48,14 +48,23 @@ impl Process {
     }
 
     /// Resident memory in MiB, of the program and its children.
-    pub(super) fn rss_mib(&self) -> Result<f64> {
+    pub(crate) fn rss_mib(&self) -> Result<f64> {
+        self.memory_mib("VmRSS:")
+    }
+
+    /// The most that resident memory has ever been, in MiB, of the program and its children.
+    pub(crate) fn peak_rss_mib(&self) -> Result<f64> {
+        self.memory_mib("VmHWM:")
+    }
+
+    fn memory_mib(&self, which: &str) -> Result<f64> {
         let mut sum = 0.0;
         for pid in self.family()? {
             let status = read(Path::new(&format!("/proc/{pid}/status")))?;
             let line = status
                 .lines()
-                .find_map(|line| line.strip_prefix("VmRSS:"))
-                .context("no VmRSS")?;
+                .find_map(|line| line.strip_prefix(which))
+                .with_context(|| format!("no {which}"))?;
             let kib = line.trim().trim_end_matches(" kB").trim();
             sum += kib.parse::<f64>()? / 1024.0;
         }
@@ -73,7 +82,7 @@ impl Process {
     }
 
     /// Waits until the program says by a file that it is ready: users of the configuration can log in from then on.
-    pub(super) fn await_file(&mut self, file: &Path) -> Result<()> {
+    pub(crate) fn await_file(&mut self, file: &Path) -> Result<()> {
         let started = clock();
         while started.elapsed() < Duration::from_secs(20) {
             if file.exists() {
@@ -88,7 +97,7 @@ impl Process {
     }
 
     /// Waits until a port answers; says how long that took.
-    pub(super) fn await_port(&mut self, address: SocketAddr) -> Result<Duration> {
+    pub(crate) fn await_port(&mut self, address: SocketAddr) -> Result<Duration> {
         let started = clock();
         while started.elapsed() < Duration::from_secs(20) {
             if TcpStream::connect(address).is_ok() {
