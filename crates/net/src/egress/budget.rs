@@ -20,6 +20,10 @@ const REMEMBERED: usize = 16 * 1024;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
+/// So often within a minute a site counts as one that comes to an origin for the first time: for the document of a
+/// client, and for the keys that it refers to.
+const FIRST: usize = 2;
+
 /// The least time between two looks for what need not be remembered any more.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -28,13 +32,15 @@ const SWEEP: Duration = Duration::from_secs(1);
 pub struct Settings {
     /// Fetches at the same time, in each lane.
     pub in_flight: usize,
+    /// The same in the lane of strangers who come for the first time.
+    pub newcomers_in_flight: usize,
     /// Fetches at the same time per origin, in each lane.
     pub in_flight_per_origin: usize,
     /// Fetches at the same time on a stranger's account, by source address; those that wait for their turn count.
     pub in_flight_per_source: usize,
-    /// Fetches per minute per origin that strangers cause beyond the first of each.
+    /// Fetches per minute per origin that strangers cause beyond the first ones of each.
     pub per_origin: u32,
-    /// Strangers per minute (IPv6: by /48) who may name something at an origin for the first time.
+    /// Fetches per minute per origin by strangers (IPv6: by /48) who come there for the first time.
     pub newcomers_per_origin: u32,
     /// Fetches per minute per origin of what has given a valid document before.
     pub renewals_per_origin: u32,
@@ -51,10 +57,11 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             in_flight: 16,
+            newcomers_in_flight: 48,
             in_flight_per_origin: 4,
             in_flight_per_source: 2,
             per_origin: 30,
-            newcomers_per_origin: 60,
+            newcomers_per_origin: 90,
             renewals_per_origin: 60,
             per_source: 8,
             patience: Duration::from_secs(2),
@@ -163,18 +170,21 @@ pub(crate) struct Permit {
 impl Budgets {
     /// Full budgets.
     pub fn new(settings: Settings) -> Self {
-        let lane = |per_origin| Lane {
+        let lane = |per_origin, in_flight| Lane {
             per_origin,
             in_flight_per_origin: settings.in_flight_per_origin,
-            everything: Arc::new(Semaphore::new(settings.in_flight)),
+            everything: Arc::new(Semaphore::new(in_flight)),
             origins: Mutex::default(),
         };
         Self {
             settings,
-            configured: lane(None),
-            known: lane(Some(settings.renewals_per_origin)),
-            newcomers: lane(Some(settings.newcomers_per_origin)),
-            strangers: lane(Some(settings.per_origin)),
+            configured: lane(None, settings.in_flight),
+            known: lane(Some(settings.renewals_per_origin), settings.in_flight),
+            newcomers: lane(
+                Some(settings.newcomers_per_origin),
+                settings.newcomers_in_flight,
+            ),
+            strangers: lane(Some(settings.per_origin), settings.in_flight),
             sources: Mutex::default(),
         }
     }
@@ -260,11 +270,12 @@ impl Lane {
         self.origin(origin, now, |used| self.allow(used, now))
     }
 
-    /// The same for a site that has not come to this origin within a minute.
+    /// The same for a site that has hardly come to this origin within a minute.
     fn welcome(&self, origin: &str, site: IpAddr, now: Instant) -> Option<Arc<Semaphore>> {
         self.origin(origin, now, |used| {
             used.came.retain(|(_, at)| *at + MINUTE > now);
-            if used.came.iter().any(|(known, _)| *known == site) {
+            let came = used.came.iter().filter(|(known, _)| *known == site);
+            if came.count() >= FIRST {
                 return None;
             }
             let slots = self.allow(used, now)?;
@@ -443,12 +454,14 @@ mod tests {
         for number in 0..12 {
             drain(&budgets, "a:443", stranger(number)).await;
         }
-        // Twelve addresses: a first fetch each, and thirty more together.
-        assert_eq!(
-            take(&budgets, "a:443", stranger(99)).await.map(drop),
-            Ok(()),
-            "whoever comes for the first time gets through"
-        );
+        // Twelve addresses: their first fetches, and thirty more together.
+        for _document_and_keys in 0..FIRST {
+            assert_eq!(
+                take(&budgets, "a:443", stranger(99)).await.map(drop),
+                Ok(()),
+                "whoever comes for the first time gets through"
+            );
+        }
         assert_eq!(
             take(&budgets, "a:443", stranger(99)).await.map(drop),
             Err(BudgetRefusal::OriginRate)
@@ -471,7 +484,7 @@ mod tests {
         for network in 0..200 {
             let_in += u32::from(take(&budgets, "a:443", from(network)).await.is_ok());
         }
-        assert_eq!(let_in, 1 + 30);
+        assert_eq!(let_in, 2 + 30);
         assert!(take(&budgets, "a:443", stranger(1)).await.is_ok());
     }
 
@@ -486,7 +499,7 @@ mod tests {
         for number in 0..200 {
             let_in += u32::from(take(&budgets, "a:443", stranger(number)).await.is_ok());
         }
-        assert_eq!(let_in, 60);
+        assert_eq!(let_in, 90);
     }
 
     // SEC-27
@@ -502,6 +515,7 @@ mod tests {
         }
         for (origin, account) in [
             ("victim:443", stranger(99)),
+            ("s5:443", stranger(98)),
             ("victim:443", Account::Known),
             ("s1:443", Account::Configured),
         ] {

@@ -482,7 +482,7 @@ async fn a_failed_refresh_takes_nothing_away() {
 async fn one_origin_is_asked_only_so_often() {
     let origin = origin_with(vec![Reply::status(404)]).await;
     let budgets = budget::Settings {
-        per_origin: 2,
+        per_origin: 1,
         ..budget::Settings::default()
     };
     let documents = documents_within(Settings::CLIENT_METADATA, budgets);
@@ -530,6 +530,35 @@ async fn invented_urls_do_not_keep_a_known_document_from_being_renewed() {
         Some(DocumentError::Budget(BudgetRefusal::OriginRate))
     ));
     assert!(documents.get(&good, source(0), parse).await.is_ok());
+}
+
+// SEC-27
+#[tokio::test]
+async fn slow_origins_hold_up_nobodys_first_fetch() {
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        slow.push(FakeHttp::start(|_| Reply::hang()).await.unwrap());
+    }
+    let documents = documents(Settings::CLIENT_METADATA);
+    let all: Vec<_> = (0..8_u8)
+        .flat_map(|source| {
+            slow.iter().map(move |origin| {
+                let invented = url(&origin.url(&format!("/{source}")));
+                (invented, IpAddr::from([198, 51, 100, source]))
+            })
+        })
+        .collect();
+    let attack = all
+        .iter()
+        .map(|(invented, source)| documents.get(invented, Some(*source), parse));
+    let mut attack = std::pin::pin!(futures_util::future::join_all(attack));
+    assert!(futures_util::poll!(&mut attack).is_pending());
+    // Each of the eight has two fetches that hang, and waits with the others.
+    until(|| slow.iter().map(FakeHttp::count).sum::<usize>() == 16).await;
+    let origin = origin_with(vec![Reply::json("{}")]).await;
+    let victim = Some(IpAddr::from([203, 0, 113, 1]));
+    let found = within(documents.get(&url(&origin.url("/")), victim, parse)).await;
+    assert_eq!(found.unwrap().origin, Origin::Fetched);
 }
 
 // SEC-27
