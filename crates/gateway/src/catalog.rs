@@ -97,7 +97,7 @@ struct Hidden {
 /// How many of these are said.
 const SAID: usize = 20;
 
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 struct Definition {
     name: Arc<str>,
     /// A tool that moves to another target is another tool, even if it looks the same.
@@ -127,11 +127,9 @@ impl Catalog {
         catalog
     }
 
-    /// Keeps everything current until `stop`.
+    /// Keeps the snapshot current until `stop`.
     pub(crate) fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
         for target in &self.targets {
-            let (running, stopped) = (target.clone(), stop.clone());
-            tasks.spawn(async move { running.run(stopped).await });
             let (catalog, stopped, mut changes) =
                 (Arc::clone(self), stop.clone(), target.changes());
             tasks.spawn(stopped.run_until_cancelled_owned(async move {
@@ -206,6 +204,14 @@ impl Catalog {
     /// Says when the list of tools changes.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.revision.subscribe()
+    }
+
+    /// Whether it shows other tools than another catalog, or shows them otherwise; and of which revision it was said.
+    pub(crate) fn differs_from(&self, other: &Self) -> (bool, u64) {
+        let theirs = other.building.lock().shown.clone();
+        // Nothing is published meanwhile.
+        let ours = self.building.lock();
+        (ours.shown != theirs, *self.revision.borrow())
     }
 
     /// Makes a new snapshot of what the targets list now, apart from the threads that serve if there is much of it.

@@ -7,11 +7,13 @@ use policy::decide::Policies;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::behind::Behind;
 use crate::caller::Identification;
 use crate::caller::challenge::Challenges;
 use crate::catalog::Catalog;
 use crate::detach::Background;
 use crate::flights::Flights;
+use crate::handover::{Admission, Handover};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::quota::Quotas;
@@ -32,6 +34,10 @@ pub(crate) struct Cx {
     pub(crate) policies: Policies,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,
+    /// What stands behind it.
+    pub(crate) behind: Vec<Arc<Behind>>,
+    pub(crate) admission: Admission,
+    pub(crate) handover: Handover,
     pub(crate) flights: Arc<Flights>,
     pub(crate) background: Arc<Background>,
     pub(crate) quotas: Quotas,
@@ -40,6 +46,9 @@ pub(crate) struct Cx {
     pub(crate) server_info: Box<str>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tasks: TaskTracker,
+    /// Ends its background work and its streams.
     pub(crate) stop: CancellationToken,
+    /// Ends what it shares with other gateways.
+    pub(crate) stop_of_all: CancellationToken,
     pub(crate) metrics: Arc<Metrics>,
 }

@@ -15,6 +15,7 @@
 //! | `session`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `method` | one file per method |
+//! | `behind`, `handover` | targets that outlive a configuration, and streams that do |
 //! | `catalog` | the tools of all targets, as a snapshot |
 //! | `relay` | answers and event streams of targets, in the client's era |
 //! | `quota` | how much one caller may have under way |
@@ -23,6 +24,7 @@
 //! To add a method: a file in `method/`, an arm in `endpoint::Post::request`. To add a reason to refuse: a variant of
 //! `refusal::Refusal`; the compiler lists the rest.
 
+mod behind;
 mod caller;
 mod catalog;
 mod cors;
@@ -30,6 +32,7 @@ mod cx;
 mod detach;
 mod endpoint;
 mod flights;
+mod handover;
 pub mod issuers;
 mod media;
 pub mod memory;
@@ -54,15 +57,16 @@ use oauth::discovery::{PROTECTED_RESOURCE, resource_metadata_url};
 use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
-use targets::Target;
-use targets::mcp::{Freshness, McpTarget, Timeouts};
+use targets::mcp::{Freshness, Timeouts};
 
+use self::behind::Behind;
 use self::caller::challenge::Challenges;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
 use self::catalog::Catalog;
 use self::cx::Cx;
 use self::detach::Background;
+use self::handover::{Admission, Handover, Successor};
 use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
@@ -89,6 +93,19 @@ impl Gateway {
     /// # Errors
     /// What is wrong with the settings.
     pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
+        Self::following(settings, parts, None)
+    }
+
+    /// Makes a gateway that is to take another's place. Targets that are declared as they were there are kept, with their
+    /// connections, sessions and lists; so both must have the same pool.
+    ///
+    /// # Errors
+    /// What is wrong with the settings.
+    pub fn following(
+        settings: Settings,
+        parts: Parts,
+        before: Option<&Self>,
+    ) -> Result<Self, SettingsError> {
         let Settings {
             gateway,
             limits,
@@ -96,6 +113,7 @@ impl Gateway {
             target_limits,
             first_message,
         } = settings;
+        let admission = Admission::of(&gateway);
         let authorizers = authorizers(gateway.authorizers, &parts.issuers)?;
         let policy = gateway
             .resource_policy
@@ -118,12 +136,12 @@ impl Gateway {
                 guard: target.guard.into(),
                 ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
             };
-            let made = McpTarget::new(settings, &parts.pool, parts.tasks.clone());
-            let made = made.map_err(|refusal| SettingsError::Target {
+            let kept = before.map_or(&[][..], |before| &before.cx.behind);
+            let made = Behind::kept_or_new(settings, kept, &parts.pool, &parts.tasks, &parts.stop);
+            behind.push(made.map_err(|refusal| SettingsError::Target {
                 target: target.name.to_string(),
                 refusal,
-            })?;
-            behind.push(Target::Mcp(made));
+            })?);
         }
         let name = gateway.name.to_string();
         let server_info = format!(
@@ -155,7 +173,7 @@ impl Gateway {
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalog: Arc::new(Catalog::new(
                 &name,
-                behind,
+                behind.iter().map(|one| one.target.clone()).collect(),
                 gateway.tool_names,
                 &server_info,
                 limits.page_size,
@@ -166,6 +184,9 @@ impl Gateway {
                 session_lifetime,
                 Arc::clone(&parts.memory),
             ),
+            behind,
+            admission,
+            handover: Handover::new(),
             flights: Arc::clone(&parts.memory.flights),
             background: Arc::new(Background::new(parts.tasks.clone())),
             quotas: Quotas::new(gateway.caller_limits),
@@ -173,7 +194,8 @@ impl Gateway {
             server_info: server_info.into(),
             clock: parts.clock,
             tasks: parts.tasks,
-            stop: parts.stop,
+            stop: parts.stop.child_token(),
+            stop_of_all: parts.stop,
             metrics: parts.metrics,
             name: name.into(),
         };
@@ -186,7 +208,10 @@ impl Gateway {
     /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. To be called once.
     pub fn start(&self) {
         for issuer in self.cx.identification.issuers() {
-            issuer.keep(&self.cx.tasks, &self.cx.stop);
+            issuer.keep(&self.cx.tasks, &self.cx.stop_of_all);
+        }
+        for one in &self.cx.behind {
+            one.start(&self.cx.tasks);
         }
         self.cx.catalog.start(&self.cx.tasks, &self.cx.stop);
     }
@@ -198,6 +223,31 @@ impl Gateway {
             .issuers()
             .map(|issuer| issuer.state())
             .collect()
+    }
+
+    /// Gives way to the gateway that takes its place, if one does. Streams go on there, and are told if the list of tools
+    /// is another one; they end where it is decided differently who may call. What is not carried over ends. Requests
+    /// under way are answered.
+    pub async fn give_way(&self, next: Option<&Self>) {
+        let going_on = match next {
+            Some(next) if Arc::ptr_eq(&self.cx, &next.cx) => return,
+            Some(next) => {
+                next.cx.catalog.rebuild().await;
+                let (lists_differ, revision) = next.cx.catalog.differs_from(&self.cx.catalog);
+                self.cx.handover.to(Successor {
+                    cx: Arc::clone(&next.cx),
+                    admits_alike: self.cx.admission == next.cx.admission,
+                    lists_differ,
+                    revision,
+                });
+                &next.cx.behind[..]
+            }
+            None => &[],
+        };
+        for one in &self.cx.behind {
+            one.end_unless_among(going_on);
+        }
+        self.cx.stop.cancel();
     }
 
     /// Its name.

@@ -91,7 +91,7 @@ pub struct Parts {
     pub revoked: Revoked,
     /// Background work, so that a shutdown can wait for it.
     pub tasks: TaskTracker,
-    /// Ends background work and long streams.
+    /// Ends background work and long streams, of this gateway and of whatever it is handed on to.
     pub stop: CancellationToken,
     /// Counters.
     pub metrics: Arc<Metrics>,

@@ -96,7 +96,7 @@ impl CustomClaim {
 }
 
 /// Of whom a gateway admits tokens, and which: JWTs of this issuer that satisfy every list that is not empty.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorizer {
     /// Where the issuer's metadata is: a URL with `/.well-known/openid-configuration` or
     /// `/.well-known/oauth-authorization-server`.

@@ -2,7 +2,7 @@
 //!
 //! Requests go: listener (`net::edge::listen`) → `access` (number, log, count) → host name (`net::edge::hosts`) → path
 //! (`routes`) → the service. Two things live longer than a configuration: the sockets and the store ([`foundation`]).
-//! Everything else is a [`generation`], which a reload replaces as a whole.
+//! Everything else is a [`generation`], of which a reload carries over what did not change.
 
 mod announce;
 pub(crate) mod database;
@@ -82,7 +82,7 @@ pub(crate) async fn run(
     let mut signals = Signals::listen().context("signals can't be listened for")?;
     let (mut foundation, registry) = Foundation::lay(&plan, log).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
-    let generation = Generation::start(&plan, &foundation).await?;
+    let generation = Generation::start(&plan, &foundation, None).await?;
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
     let ready = Arc::new(AtomicBool::new(false));
     let serving = Serving {
@@ -146,7 +146,7 @@ pub(crate) async fn run(
                 Told::End => told_to_end = true,
                 Told::Reload => told_to_reload = true,
             },
-            _ = sweep.tick() => running.generation.pool.sweep(),
+            _ = sweep.tick() => running.generation.sweep(),
             _ = renewal.tick() => running.renew_certificates().await,
         }
     }
@@ -158,7 +158,7 @@ pub(crate) async fn run(
         () = serving.tracker.wait() => {}
         () = insisted(&mut signals) => tracing::warn!("told once more: ending at once"),
     }
-    running.generation.end();
+    running.generation.give_way(None).await;
     running.foundation.end(LAST_PATIENCE).await;
     tracing::info!("ended");
     Ok(())
@@ -321,13 +321,15 @@ impl Running {
     }
 
     async fn replace(&mut self, plan: Plan) -> anyhow::Result<()> {
-        let generation = Generation::start(&plan, &self.foundation).await?;
+        let before = Some(&self.generation);
+        let generation = Generation::start(&plan, &self.foundation, before).await?;
         if let Err(error) = self.prepare(&plan).await {
-            generation.end();
+            generation.give_way(before).await;
             return Err(error);
         }
         self.hosts.replace(generation.table.clone());
-        std::mem::replace(&mut self.generation, generation).end();
+        self.generation.give_way(Some(&generation)).await;
+        self.generation = generation;
         self.plan = plan;
         announce::configuration(&self.plan);
         Ok(())

@@ -132,20 +132,21 @@ impl Issuer {
         self.state.lock().clone()
     }
 
-    /// Sees to it that the keys are at hand, from now until the stop, however many gateways ask for that: they are
-    /// fetched before a token needs them, renewed when they expire, and after a failure asked for again and again.
+    /// Sees to it that the keys are at hand, from now until the stop or until no gateway has this issuer any more, however
+    /// many gateways ask for that: they are fetched before a token needs them, renewed when they expire, and after a failure asked for again and again.
     pub(crate) fn keep(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
         if self.is_kept.swap(true, Ordering::Relaxed) {
             return;
         }
-        let (issuer, stop) = (Arc::clone(self), stop.clone());
+        let (issuer, stop) = (Arc::downgrade(self), stop.clone());
         tasks.spawn(async move {
-            loop {
+            while let Some(issuer) = issuer.upgrade() {
                 let outcome = tokio::select! {
                     () = stop.cancelled() => return,
                     outcome = issuer.current() => outcome,
                 };
                 let pause = if issuer.note(outcome) { RENEWAL } else { RETRY };
+                drop(issuer);
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(pause) => {}

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::cx::Cx;
+use crate::handover::Successor;
 use crate::media::Accepted;
 use crate::memory::OpenStream;
 use crate::quota::Place;
@@ -47,7 +48,7 @@ pub(crate) fn subscribe(
     let subscription = Subscription {
         of: Of::Request(request.id.to_owned()),
         tools,
-        _place: place.map_err(Refusal::TooMuch)?,
+        place: place.map_err(Refusal::TooMuch)?,
     };
     Ok(relay::events(stream(
         Arc::clone(cx),
@@ -67,7 +68,7 @@ pub(crate) fn get(
     let subscription = Subscription {
         of: Of::Session(cx.sessions.open_stream(session)),
         tools: true,
-        _place: place,
+        place,
     };
     Ok(relay::events(stream(
         Arc::clone(cx),
@@ -80,7 +81,7 @@ struct Subscription {
     of: Of,
     tools: bool,
     /// Among the streams of its caller.
-    _place: Place,
+    place: Place,
 }
 
 /// What a stream belongs to.
@@ -127,6 +128,8 @@ struct Listening {
 enum Step {
     First,
     Open,
+    /// There is nothing more to say.
+    Ending,
     Over,
 }
 
@@ -156,6 +159,7 @@ impl Listening {
     async fn next(&mut self) -> Option<Bytes> {
         match self.step {
             Step::Over => None,
+            Step::Ending => self.end(),
             Step::First => {
                 self.step = Step::Open;
                 Some(match self.subscription.of.id() {
@@ -169,6 +173,41 @@ impl Listening {
     }
 
     async fn event(&mut self) -> Option<Bytes> {
+        loop {
+            let cx = Arc::clone(&self.cx);
+            tokio::select! {
+                biased;
+                // Before the end: what is replaced ends, too.
+                successor = cx.handover.successor() => match self.go_on_at(&successor) {
+                    Some(event) => return Some(event),
+                    None if matches!(self.step, Step::Ending) => return self.end(),
+                    None => {}
+                },
+                event = self.event_here() => return event,
+            }
+        }
+    }
+
+    /// Another gateway takes the place of this one: says so if the list of tools is another one.
+    fn go_on_at(&mut self, successor: &Successor) -> Option<Bytes> {
+        let next = &successor.cx;
+        let place = next.quotas.of(&self.caller.fingerprint).stream();
+        let mut changes = next.catalog.changes();
+        let since = *changes.borrow_and_update() != successor.revision;
+        let before = self.changes.has_changed().unwrap_or_default();
+        let changed = before || successor.lists_differ || since;
+        match place {
+            Ok(place) if successor.admits_alike => {
+                self.subscription.place = place;
+                self.cx = Arc::clone(next);
+                self.changes = changes;
+            }
+            _ => self.step = Step::Ending,
+        }
+        (changed && self.subscription.tools).then(|| changed_message(self.subscription.of.id()))
+    }
+
+    async fn event_here(&mut self) -> Option<Bytes> {
         let stop = self.cx.stop.clone();
         tokio::select! {
             () = stop.cancelled() => self.end(),

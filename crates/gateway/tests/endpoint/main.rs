@@ -23,6 +23,8 @@ mod metadata;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod reloads;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod tokens;

@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) memory: Arc<Memory>,
+    /// What a reload finds again.
+    pub(crate) parts: Parts,
 }
 
 impl Drop for World {
@@ -116,7 +118,7 @@ pub(crate) fn assemble(
     let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
     let parts = parts(&clock, &revoked, &tasks, &stop);
     let memory = Arc::clone(&parts.memory);
-    let gateway = Gateway::new(settings, parts).unwrap();
+    let gateway = Gateway::new(settings, parts.clone()).unwrap();
     gateway.start();
     World {
         gateway,
@@ -127,6 +129,7 @@ pub(crate) fn assemble(
         tasks,
         stop,
         memory,
+        parts,
     }
 }
 
@@ -202,6 +205,20 @@ impl World {
         };
         self.gateway = Gateway::new(settings, parts).unwrap();
         self.gateway.start();
+    }
+
+    /// Puts a gateway into the place of the old one that is declared a little differently.
+    pub(crate) async fn reload_with(&mut self, change: impl FnOnce(&mut Settings)) {
+        let mut settings = settings(&self.idp, &[("my-mcp-server", self.upstream.url())]);
+        for target in &mut settings.gateway.targets {
+            target.timeouts.handshake = Duration::from_secs(5);
+        }
+        change(&mut settings);
+        let parts = self.parts.clone();
+        let next = Gateway::following(settings, parts, Some(&self.gateway)).unwrap();
+        next.start();
+        self.gateway.give_way(Some(&next)).await;
+        self.gateway = next;
     }
 
     /// The actor who may do everything.

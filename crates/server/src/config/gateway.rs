@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::{Duration, Name, WebUrl};
 
 /// One MCP endpoint in front of targets.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Gateway {
     /// A name for logs.
@@ -73,7 +73,7 @@ impl Default for CallerLimits {
 }
 
 /// One issuer, or several.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum Authorizers {
     /// The tokens of one issuer are accepted.
@@ -97,7 +97,7 @@ impl Authorizers {
 }
 
 /// An issuer, and which of its tokens are accepted.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Authorizer {
     /// The discovery document of the issuer, ending in `/.well-known/openid-configuration` or `/.well-known/oauth-authorization-server…`.
@@ -126,7 +126,7 @@ pub(crate) struct Authorizer {
 }
 
 /// An algorithm of signatures with public keys.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub(crate) enum Algorithm {
     /// ECDSA on P-256 with SHA-256.
     #[serde(rename = "ES256")]
@@ -161,7 +161,7 @@ pub(crate) enum Algorithm {
 }
 
 /// A claim that a token must have.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CustomClaim {
     /// The name of the claim. `realm_access.roles` is the claim `roles` within `realm_access`, unless there is one that is called just that.
@@ -171,7 +171,7 @@ pub(crate) struct CustomClaim {
 }
 
 /// What a claim must be.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ClaimRule {
     /// This text.
@@ -194,7 +194,7 @@ pub(crate) enum ToolNames {
 }
 
 /// Something behind a gateway.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Target {
     /// The prefix of its tools' names.
@@ -217,7 +217,7 @@ pub(crate) struct Target {
 }
 
 /// How long a target may take.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TargetTimeouts {
     /// For resolving its name, connecting and TLS together.
@@ -246,7 +246,7 @@ impl Default for TargetTimeouts {
 }
 
 /// How much a target may have to do.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TargetLimits {
     /// Calls under way at the same time, each on a connection of its own. More are refused with 503 and `Retry-After`.
@@ -263,7 +263,7 @@ impl Default for TargetLimits {
 }
 
 /// When a target is left alone.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CircuitBreaker {
     /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. 0 means never.
@@ -288,7 +288,7 @@ fn default_list_max_age() -> Duration {
 }
 
 /// An MCP server that speaks streamable HTTP.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct McpServer {
     /// Its endpoint.

@@ -162,6 +162,11 @@ impl Foundation {
         self.store.close().await;
     }
 
+    /// Becomes cancelled when everything ends.
+    pub(crate) fn stopped(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
     /// The wall time, for certificates and HTTP dates.
     pub(crate) fn wall(&self) -> SystemTime {
         wall(&*self.clock)

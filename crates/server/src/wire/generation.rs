@@ -1,14 +1,14 @@
-//! One configuration while it serves: everything that a reload replaces as a whole.
+//! One configuration while it serves.
 //!
-//! Requests under way stay with the generation that they began with; its background work ends when the next one has
-//! taken over.
+//! A reload makes the next one by difference: gateways, targets and connections that are declared as before are carried
+//! over, with their sessions, lists, keys and streams. Requests under way stay with the generation that they began with;
+//! what of it was not carried over ends when the next one has taken over.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use auth::AuthServer;
-use gateway::Gateway;
 use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
 use gateway::settings::{Revoked, Settings};
@@ -19,33 +19,56 @@ use net::egress::client::Client;
 use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
-use tokio_util::sync::CancellationToken;
 
+use crate::config::Loaded;
 use crate::config::crosscheck::arrives_at;
+use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::scalar::WebUrl;
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::documents::Document;
 use crate::routes::{Claim, Routes};
 use crate::wire::foundation::{Foundation, wall_clock};
-use crate::wire::outgoing;
+use crate::wire::outgoing::{self, Connectors};
 use crate::wire::plan::Plan;
 
 /// One configuration while it serves.
 pub(crate) struct Generation {
     /// Who answers for which host.
     pub(crate) table: Table,
-    /// Connections to upstreams, to be swept now and then.
-    pub(crate) pool: Pool,
-    /// Ends its background work.
-    stop: CancellationToken,
+    outgoing: Outgoing,
+    gateways: Vec<Serving>,
 }
 
-impl Generation {
-    /// Makes everything that `plan` describes and starts its background work.
-    pub(crate) async fn start(plan: &Plan, foundation: &Foundation) -> anyhow::Result<Self> {
-        let stop = CancellationToken::new();
-        let loaded = &plan.loaded;
+/// What outgoing requests are made with.
+#[derive(Clone)]
+struct Outgoing {
+    /// What decides about them: two that are declared alike are the same.
+    declared: String,
+    connectors: Connectors,
+    /// Connections to upstreams.
+    pool: Pool,
+}
+
+/// A gateway while it serves.
+struct Serving {
+    /// The section of the configuration that it was made from.
+    declared: Gateway,
+    gateway: gateway::Gateway,
+}
+
+impl Outgoing {
+    /// That of `before` if it is declared just so, or else a new one.
+    fn kept_or_new(
+        loaded: &Loaded,
+        foundation: &Foundation,
+        before: Option<&Generation>,
+    ) -> anyhow::Result<Self> {
+        let declared = outgoing::declared(loaded, foundation.local_ca_pem())?;
+        let kept = before.map(|before| &before.outgoing);
+        if let Some(kept) = kept.filter(|kept| kept.declared == declared) {
+            return Ok(kept.clone());
+        }
         let connectors =
             outgoing::connectors(loaded, foundation.local_ca_pem(), &foundation.resolvers)?;
         let pool = Pool::new(
@@ -53,6 +76,23 @@ impl Generation {
             outgoing::operators_rules(loaded),
             pool::Settings::default(),
         );
+        Ok(Self {
+            declared,
+            connectors,
+            pool,
+        })
+    }
+}
+
+impl Generation {
+    /// Makes everything that `plan` describes and that is not there already, and starts its background work.
+    pub(crate) async fn start(
+        plan: &Plan,
+        foundation: &Foundation,
+        before: Option<&Self>,
+    ) -> anyhow::Result<Self> {
+        let loaded = &plan.loaded;
+        let outgoing = Outgoing::kept_or_new(loaded, foundation, before)?;
         let mut services = Services {
             listeners: &loaded.config.listeners,
             hosts: BTreeMap::new(),
@@ -81,8 +121,8 @@ impl Generation {
             let parts = auth::Parts {
                 store: foundation.store.clone(),
                 clock: Arc::clone(&foundation.clock),
-                connector: Arc::clone(&connectors.operators),
-                strangers: Arc::clone(&connectors.strangers),
+                connector: Arc::clone(&outgoing.connectors.operators),
+                strangers: Arc::clone(&outgoing.connectors.strangers),
                 wall: wall_clock(&foundation.clock),
                 metrics: foundation.auth.clone(),
                 passwords: foundation.passwords.clone(),
@@ -103,22 +143,36 @@ impl Generation {
                 services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
             }
         }
-        let documents = Client::new(connectors.operators, outgoing::operators_rules(loaded));
+        let documents = Client::new(
+            Arc::clone(&outgoing.connectors.operators),
+            outgoing::operators_rules(loaded),
+        );
         let parts = gateway::settings::Parts {
             clock: Arc::clone(&foundation.clock),
             issuers: Arc::new(Issuers::new(&foundation.issuers, &documents)),
-            pool: pool.clone(),
+            pool: outgoing.pool.clone(),
             session_keys: vec![SessionKey::new(foundation.session_key)],
             memory: Arc::clone(&foundation.memory),
             revoked: revoked(&foundation.store),
             tasks: foundation.tasks.clone(),
-            stop: stop.clone(),
+            stop: foundation.stopped(),
             metrics: Arc::clone(&foundation.gateway),
         };
         let mut gateways = Vec::new();
         for (configured, section) in plan.gateways.iter().zip(&loaded.config.gateways) {
-            let gateway = Gateway::new(Settings::new(configured.clone()), parts.clone())
-                .with_context(|| format!("gateway `{}` can't be made", configured.name))?;
+            // Targets can be kept only with their connections.
+            let before = before
+                .filter(|before| before.outgoing.declared == outgoing.declared)
+                .and_then(|before| before.serving(section));
+            let gateway = match before {
+                Some(kept) if kept.declared == *section => kept.gateway.clone(),
+                changed => gateway::Gateway::following(
+                    Settings::new(configured.clone()),
+                    parts.clone(),
+                    changed.map(|changed| &changed.gateway),
+                )
+                .with_context(|| format!("gateway `{}` can't be made", configured.name))?,
+            };
             let claims = [
                 Claim::Exact(section.url.0.path().to_owned()),
                 Claim::Exact(format!("{}/", gateway.endpoint_path())),
@@ -134,10 +188,14 @@ impl Generation {
                 &Claim::Exact(PROTECTED_RESOURCE.to_owned()),
                 &(Arc::new(gateway.clone()) as Arc<dyn Site>),
             );
-            gateways.push(gateway);
+            gateways.push(Serving {
+                declared: section.clone(),
+                gateway,
+            });
         }
         for proxy in &loaded.config.proxies {
-            let upstream = pool
+            let upstream = outgoing
+                .pool
                 .upstream(&proxy.upstream.0)
                 .with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
             let claim = match proxy.url.0.path() {
@@ -150,19 +208,34 @@ impl Generation {
                 &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>),
             );
         }
-        for gateway in gateways {
-            gateway.start();
+        for serving in &gateways {
+            serving.gateway.start();
         }
         Ok(Self {
             table: services.table(),
-            pool,
-            stop,
+            outgoing,
+            gateways,
         })
     }
 
-    /// Ends the background work.
-    pub(crate) fn end(&self) {
-        self.stop.cancel();
+    /// The gateway that another declaration is to change.
+    fn serving(&self, section: &Gateway) -> Option<&Serving> {
+        let same = |serving: &&Serving| serving.declared.name == section.name;
+        self.gateways.iter().find(same)
+    }
+
+    /// Closes connections that were not used for long.
+    pub(crate) fn sweep(&self) {
+        self.outgoing.pool.sweep();
+    }
+
+    /// Ends what is not carried over into the next generation, which has taken over; with none, everything.
+    pub(crate) async fn give_way(&self, next: Option<&Self>) {
+        for serving in &self.gateways {
+            let next = next.and_then(|next| next.serving(&serving.declared));
+            let next = next.map(|next| &next.gateway);
+            serving.gateway.give_way(next).await;
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::Loaded;
 use crate::files;
 
 /// The connectors of one configuration. They differ in whose names wait for one another.
+#[derive(Clone)]
 pub(crate) struct Connectors {
     /// For what the operator named.
     pub(crate) operators: Arc<Connector>,
@@ -59,6 +60,19 @@ pub(crate) fn connectors(
         operators: Arc::new(operators),
         strangers: Arc::new(strangers),
     })
+}
+
+/// Everything that decides how outgoing requests are made, with the content of all files: where it is the same, they are
+/// made alike.
+pub(crate) fn declared(loaded: &Loaded, local_ca_pem: Option<&str>) -> anyhow::Result<String> {
+    let egress = &loaded.config.egress;
+    let mut declared =
+        serde_json::to_string(egress).context("the configuration can't be written")?;
+    for named in &egress.extra_ca_files {
+        declared.push_str(&files::read_text(&loaded.path(named))?);
+    }
+    declared.push_str(local_ca_pem.unwrap_or_default());
+    Ok(declared)
 }
 
 /// The rules for URLs that the operator wrote: discovery, keys, targets, upstreams.

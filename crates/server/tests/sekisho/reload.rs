@@ -1,5 +1,7 @@
 //! SIGHUP: a good configuration replaces the running one, a bad one is refused and changes nothing.
 
+use std::time::Duration;
+
 use crate::program::person::Person;
 use crate::program::{Folder, Program, on_the_database_under_test, run};
 use bytes::Bytes;
@@ -8,6 +10,7 @@ use model::clock::{Clock as _, SystemClock};
 use net::egress::client::Limits;
 use serde_json::json;
 use testkit::fake_idp::FakeIdp;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// The demonstration under free ports, as a file.
 pub(crate) struct Served {
@@ -145,6 +148,79 @@ async fn users_and_sessions_survive_a_reload() {
         )
         .await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+/// A client that listens for changes of the list of tools.
+struct Listener(tokio::net::TcpStream);
+
+impl Listener {
+    async fn open(served: &Served, token: &str) -> Self {
+        let endpoint = url::Url::parse(&served.program.place("mcp_endpoint")).unwrap();
+        let address = endpoint.socket_addrs(|| None).unwrap();
+        let meta = json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        });
+        let params = json!({"notifications": {"toolsListChanged": true}, "_meta": meta});
+        let method = "subscriptions/listen";
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let body = body.to_string();
+        let request = format!(
+            "POST {} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Type: application/json\r\n\
+             Accept: application/json, text/event-stream\r\nMCP-Protocol-Version: 2026-07-28\r\n\
+             Mcp-Method: {method}\r\nContent-Length: {}\r\n\r\n{body}",
+            endpoint.path(),
+            endpoint.authority(),
+            body.len(),
+        );
+        let mut stream = tokio::net::TcpStream::connect(&address[..]).await.unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut listener = Self(stream);
+        listener.until("acknowledged").await;
+        listener
+    }
+
+    async fn until(&mut self, word: &str) {
+        let mut read = String::new();
+        while !read.contains(word) {
+            let mut piece = [0; 4096];
+            let reading = self.0.read(&mut piece);
+            let length = tokio::time::timeout(Duration::from_secs(20), reading).await;
+            let length = length.expect("something comes").unwrap();
+            assert!(length > 0, "the stream goes on; before: {read}");
+            read.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_go_on_over_a_reload_and_hear_what_it_changes() {
+    let mut served = Served::start().await;
+    let mut alice = Person::alice(&served.program);
+    let token = alice.log_in().await.access;
+    let listed = alice.call(
+        Some(&token),
+        "my-mcp-server___add_numbers",
+        json!({"a": 2, "b": 3}),
+    );
+    assert_eq!(listed.await.status, StatusCode::OK);
+    let mut listener = Listener::open(&served, &token).await;
+    let replaced = |program: &Program| program.log().matches("configuration was replaced").count();
+    served.reload(&served.configuration);
+    served
+        .program
+        .until("the first reload", |program| replaced(program) == 1);
+    let changed = served.configuration.replacen(
+        "    authorizer:\n",
+        "    tool_names: bare\n    authorizer:\n",
+        1,
+    );
+    assert_ne!(changed, served.configuration);
+    served.reload(&changed);
+    served
+        .program
+        .until("the second reload", |program| replaced(program) == 2);
+    listener.until("notifications/tools/list_changed").await;
 }
 
 // SEC-46, SEC-55

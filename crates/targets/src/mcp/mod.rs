@@ -139,7 +139,7 @@ impl Default for Freshness {
 }
 
 /// What an operator says about a server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Its name in the configuration.
     pub name: Arc<str>,
