@@ -182,6 +182,8 @@ pub struct Script {
     pub ttl_ms: u64,
     /// Does it find members of a message without regard to case, as servers in Go do?
     pub ignores_case: bool,
+    /// Closes a connection after its first answer, without having said so.
+    pub closes_unsaid: bool,
     /// By `method` or `method tool`: what to do instead, the first entry that fits.
     pub acts: Vec<(String, Act)>,
 }
@@ -236,6 +238,7 @@ impl Script {
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
+            closes_unsaid: false,
             acts: Vec::new(),
         }
     }

@@ -200,7 +200,7 @@ fn path_of(url: &Url) -> String {
 }
 
 /// Whether the body is compressed. Some servers name there what is no coding but the charset, or nothing.
-fn is_encoded(headers: &HeaderMap) -> bool {
+pub fn is_encoded(headers: &HeaderMap) -> bool {
     const PLAIN: [&[u8]; 5] = [b"identity", b"", b"none", b"utf-8", b"utf8"];
     headers
         .get_all(header::CONTENT_ENCODING)

@@ -3,6 +3,8 @@
 //! A connection is woken by the runtime that it was dialled on. Used by another thread it would wake
 //! that one across cores at every answer; so each thread keeps to its own.
 
+use std::time::Duration;
+
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -17,24 +19,42 @@ pub(crate) struct IdleConnections {
 
 struct Idle {
     live: Box<Live>,
+    since: Instant,
     until: Instant,
 }
 
+/// A connection that waited for so long.
+pub(crate) struct Waited {
+    pub(crate) live: Box<Live>,
+    pub(crate) time: Duration,
+}
+
 impl IdleConnections {
-    /// The one of this thread that was used last.
-    pub(crate) fn take(&self, now: Instant) -> Option<Box<Live>> {
+    /// The one of this thread that was used last, and not within `rest`.
+    pub(crate) fn take(&self, now: Instant, rest: Duration) -> Option<Waited> {
         let mut expired = Vec::new();
         let mut found = None;
         {
             let mut by_worker = self.by_worker.lock();
             let ours = by_worker.get_mut(workers::current())?;
+            // They lie in the order in which they came back, so that those that have not rested are the last ones.
+            let fresh = ours
+                .iter()
+                .rev()
+                .take_while(|idle| now.saturating_duration_since(idle.since) < rest)
+                .count();
+            let fresher = ours.split_off(ours.len() - fresh);
             while let Some(candidate) = ours.pop() {
                 if candidate.until > now {
-                    found = Some(candidate.live);
+                    found = Some(Waited {
+                        live: candidate.live,
+                        time: now.saturating_duration_since(candidate.since),
+                    });
                     break;
                 }
                 expired.push(candidate);
             }
+            ours.extend(fresher);
         }
         // Sockets are closed without the lock.
         drop(expired);
@@ -42,7 +62,7 @@ impl IdleConnections {
     }
 
     /// Keeps one, unless this thread keeps `most` already.
-    pub(crate) fn put(&self, live: Box<Live>, until: Instant, most: usize) {
+    pub(crate) fn put(&self, live: Box<Live>, since: Instant, until: Instant, most: usize) {
         let worker = workers::current();
         let mut by_worker = self.by_worker.lock();
         if by_worker.len() <= worker {
@@ -51,7 +71,7 @@ impl IdleConnections {
         if let Some(ours) = by_worker.get_mut(worker)
             && ours.len() < most
         {
-            ours.push(Idle { live, until });
+            ours.push(Idle { live, since, until });
         }
     }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
@@ -15,7 +16,7 @@ use url::Url;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
-use crate::egress::idle::IdleConnections;
+use crate::egress::idle::{IdleConnections, Waited};
 use crate::egress::live::{Answer, Failed, Home, Live, into_origin_form};
 use crate::egress::rules::{Destination, Refusal, Rules};
 
@@ -43,6 +44,9 @@ impl Default for Settings {
         }
     }
 }
+
+/// A server that closes connections after each answer does so within this time.
+const CLOSES_SOON: Duration = Duration::from_secs(1);
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
@@ -95,6 +99,8 @@ struct Origin {
     destination: Destination,
     authority: HeaderValue,
     idle: IdleConnections,
+    /// The server closes connections after an answer without having said so.
+    closes_unsaid: AtomicBool,
 }
 
 impl Pool {
@@ -127,6 +133,7 @@ impl Pool {
                 destination: destination.clone(),
                 authority,
                 idle: IdleConnections::default(),
+                closes_unsaid: AtomicBool::new(false),
             }),
             connect_timeout: self.shared.settings.connect_timeout,
         };
@@ -204,9 +211,12 @@ impl Upstream {
         &self,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, SendError> {
-        while let Some(live) = self.origin.idle.take(Instant::now()) {
+        let rest = self.origin.rest_before(&request);
+        while let Some(Waited { live, time }) = self.origin.idle.take(Instant::now(), rest) {
             let again = copy_if_repeatable(&request);
-            match live.exchange(request).await {
+            let exchanged = live.exchange(request).await;
+            self.origin.note_reuse(exchanged.is_ok(), time);
+            match exchanged {
                 Ok(answer) => return Ok(self.accept(answer)),
                 // The server closed the kept connection. Not a byte went out: nothing happened.
                 Err(Failed {
@@ -269,6 +279,29 @@ impl Upstream {
     }
 }
 
+impl Origin {
+    /// How long a connection must have stayed open by itself before this request may go over it. What may not be sent twice
+    /// does not go over one that a careless server is about to close.
+    fn rest_before(&self, request: &Request<Body>) -> Duration {
+        if self.closes_unsaid.load(Ordering::Relaxed) && !is_repeatable(request) {
+            CLOSES_SOON
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Learns from a connection that was used again after it had waited for `time`.
+    fn note_reuse(&self, was_open: bool, time: Duration) {
+        // Usually there is nothing new, and nothing is written.
+        if self.closes_unsaid.load(Ordering::Relaxed) == was_open {
+            // One that was closed later was idle for too long, which says nothing about the server's care.
+            if was_open || time < CLOSES_SOON {
+                self.closes_unsaid.store(!was_open, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
 /// Where connections of one upstream wait for the next request.
 struct Stable {
     origin: Arc<Origin>,
@@ -277,21 +310,27 @@ struct Stable {
 
 impl Home for Stable {
     fn take_back(self, live: Box<Live>) {
-        let until = Instant::now() + self.keep;
+        let now = Instant::now();
         let most = self.origin.settings.max_idle;
-        self.origin.idle.put(live, until, most);
+        self.origin.idle.put(live, now, now + self.keep, most);
     }
+}
+
+/// Whether sending it twice does no harm.
+fn is_repeatable(request: &Request<Body>) -> bool {
+    matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) || request.extensions().get::<Repeatable>().is_some()
 }
 
 /// A copy to send again on another connection, if the first one turns out to be dead: only for
 /// what may be done twice (RFC 9110 §9.2.2) and is in memory.
 fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
-    let method = request.method();
-    let repeatable = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-        || request.extensions().get::<Repeatable>().is_some();
-    if !repeatable {
+    if !is_repeatable(request) {
         return None;
     }
+    let method = request.method();
     let mut copy = Request::new(Body::full(request.body().as_bytes()?));
     *copy.method_mut() = method.clone();
     *copy.uri_mut() = request.uri().clone();

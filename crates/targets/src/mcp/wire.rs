@@ -14,12 +14,13 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
 use http::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    LOCATION, USER_AGENT, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+    USER_AGENT, WWW_AUTHENTICATE,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyDataStream, BodyExt as _};
 use net::body::{Body, BodyError, BoxError};
+use net::egress::client::is_encoded;
 use net::egress::pool::{Repeatable, Upstream};
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -184,12 +185,7 @@ impl Wire {
         } else if response.status().is_success() {
             endpoint.settled.store(true, Ordering::Relaxed);
         }
-        let encoded = response
-            .headers()
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .any(is_encoded);
-        if encoded {
+        if is_encoded(response.headers()) {
             return Err(Violation::ContentEncoding.into());
         }
         Ok(Received {
@@ -223,15 +219,6 @@ fn path_of(url: &Url) -> Uri {
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
     // A parsed URL has a path that is a valid one of HTTP.
     path.parse().unwrap_or_else(|_| Uri::from_static("/"))
-}
-
-/// Whether a `Content-Encoding` means something: `identity` and nothing do not.
-fn is_encoded(value: &HeaderValue) -> bool {
-    let mut codings = value.as_bytes().split(|byte| *byte == b',');
-    codings.any(|coding| {
-        let coding = coding.trim_ascii();
-        !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")
-    })
 }
 
 impl Endpoint {
@@ -566,16 +553,6 @@ mod tests {
                 received(content_type, "?").content().await.unwrap(),
                 content
             );
-        }
-    }
-
-    #[test]
-    fn a_coding_that_changes_nothing_is_none() {
-        for value in ["identity", "Identity", "", "identity, identity"] {
-            assert!(!is_encoded(&HeaderValue::from_static(value)), "{value}");
-        }
-        for value in ["gzip", "identity, br"] {
-            assert!(is_encoded(&HeaderValue::from_static(value)), "{value}");
         }
     }
 

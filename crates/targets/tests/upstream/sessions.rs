@@ -359,3 +359,38 @@ async fn a_server_that_refuses_every_session_is_given_up() {
     );
     assert_eq!(world.fake.seen_of("tools/call").len(), 2);
 }
+
+// RFC 9112 §9.6: it should say so, and some do not.
+#[tokio::test]
+async fn a_server_that_closes_each_connection_unsaid_does_not_fail_first_calls() {
+    for mut script in [
+        Script::legacy(),
+        Script::legacy().over_sse(),
+        Script::legacy_without_sessions(),
+    ] {
+        script.closes_unsaid = true;
+        let world = world(script).await;
+        world.target.tools().await.unwrap();
+        for principal in ["alice", "bob", "alice", "carol"] {
+            world.call_as(principal, "echo", "{}").await.unwrap();
+        }
+        assert_eq!(world.fake.seen_of("tools/call").len(), 4);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_mends_its_ways_has_its_connections_used_again() {
+    let mut script = Script::legacy();
+    script.closes_unsaid = true;
+    let world = world(script).await;
+    world.call("echo", "{}").await.unwrap();
+    world.fake.change(|script| script.closes_unsaid = false);
+    // What may be sent twice finds out.
+    world.target.tools().await.unwrap();
+    world.call_as("bob", "echo", "{}").await.unwrap();
+    let before = world.fake.connections();
+    for _ in 0..10 {
+        world.call("echo", "{}").await.unwrap();
+    }
+    assert!(world.fake.connections() <= before + 1);
+}

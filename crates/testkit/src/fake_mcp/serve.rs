@@ -40,7 +40,13 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
+    let mut answered = false;
     while let Some(seen) = wire::read_request(&mut reader).await? {
+        // The moment at which it hurts most: the request is on its way, and nobody takes it.
+        if answered && shared.script.lock().closes_unsaid {
+            return Ok(());
+        }
+        answered = true;
         shared.record(seen.clone());
         let mut exchange = Exchange {
             shared,
