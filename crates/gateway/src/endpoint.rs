@@ -326,9 +326,12 @@ impl Post<'_> {
             }
         };
         let era = *era;
-        let method = method
-            .filter(|method| method.exists_in(era))
-            .ok_or(Refusal::MethodNotFound)?;
+        let method =
+            method
+                .filter(|method| method.exists_in(era))
+                .ok_or(Refusal::MethodNotFound {
+                    of_other_era: method.is_some(),
+                })?;
         let cx = self.cx;
         let place = self
             .caller
@@ -375,7 +378,11 @@ impl Post<'_> {
             | Method::Progress
             | Method::LogMessage
             | Method::ToolsListChanged
-            | Method::SubscriptionsAcknowledged => return Err(Refusal::MethodNotFound),
+            | Method::SubscriptionsAcknowledged => {
+                return Err(Refusal::MethodNotFound {
+                    of_other_era: false,
+                });
+            }
         };
         let labels = RequestLabels {
             method: method.as_str(),

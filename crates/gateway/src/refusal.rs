@@ -77,7 +77,10 @@ pub(crate) enum Refusal {
     /// The caller, or all of them, have too much under way (SEC-79).
     TooMuch(TooMuch),
     /// A method that is not served in this era (TM-10).
-    MethodNotFound,
+    MethodNotFound {
+        /// It is served in the other one.
+        of_other_era: bool,
+    },
     /// Parameters that are missing or of the wrong type.
     InvalidParams(&'static str),
     /// Arguments that the target could read differently than their headers say (SEC-81).
@@ -261,13 +264,17 @@ impl Refusal {
                 };
                 Wire::new(status, Code::BUSY, what.to_string())
             }
-            Self::MethodNotFound => {
-                let message = match era {
-                    Era::Session => "method not found".to_owned(),
-                    Era::Stateless => format!(
+            Self::MethodNotFound { of_other_era } => {
+                let message = match (era, of_other_era) {
+                    (Era::Stateless, true) => format!(
                         "method not found in protocol version {}",
                         ProtocolVersion::LATEST
                     ),
+                    (Era::Session, true) => {
+                        format!("method not found before {}", ProtocolVersion::LATEST)
+                    }
+                    // Another version would not have it either.
+                    (_, false) => "method not found".to_owned(),
                 };
                 Wire::of(Code::METHOD_NOT_FOUND, era, message)
             }
@@ -369,7 +376,7 @@ impl Refusal {
             Self::UnsupportedVersion { .. } => "unsupported_version",
             Self::UnknownSession => "unknown_session",
             Self::TooMuch(what) => what.name(),
-            Self::MethodNotFound => "method_not_found",
+            Self::MethodNotFound { .. } => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
             Self::Ambiguous(_) => "ambiguous_arguments",
             Self::InvalidCursor => "invalid_cursor",

@@ -127,6 +127,12 @@ async fn methods_of_the_other_era_do_not_exist() {
         let answer = world.alice().legacy(method, json!({})).await;
         assert_eq!(answer.refusal().await, (200, -32601), "{method}");
     }
+    // The version is to blame only where another one has the method.
+    for (method, blames) in [("ping", true), ("prompts/list", false), ("no/such", false)] {
+        let answer = world.alice().modern(method, json!({})).await.json().await;
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert_eq!(message.contains(MODERN), blames, "{method}: {message}");
+    }
     assert_eq!(
         world.alice().legacy("ping", json!({})).await.json().await["result"],
         json!({})
