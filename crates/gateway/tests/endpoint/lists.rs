@@ -165,6 +165,41 @@ async fn a_bare_tool_that_moves_to_another_target_is_called_there() {
         .unwrap();
 }
 
+/// Nothing but a call that misses it makes the list be asked for.
+#[tokio::test]
+async fn a_new_tool_is_found_when_it_is_called() {
+    for names in [ToolNames::Prefixed, ToolNames::Bare] {
+        let mut script = Script::modern().with_tools(tools(&["a"]));
+        script.list_changed = false;
+        let world = world_with(script, |settings| {
+            settings.gateway.tool_names = names;
+            for target in &mut settings.gateway.targets {
+                target.list_max_age = Duration::from_hours(1);
+            }
+        })
+        .await;
+        let (known, new) = match names {
+            ToolNames::Prefixed => ("my-mcp-server___a", "my-mcp-server___b"),
+            ToolNames::Bare => ("a", "b"),
+        };
+        until_names(&world, &[known]).await;
+        world
+            .upstream
+            .change(|script| script.tools = tools(&["a", "b"]));
+        let call = || async {
+            let params = json!({"name": new, "arguments": {}});
+            let answer = world.alice().modern("tools/call", params).await;
+            answer.json().await["result"].is_object()
+        };
+        let found = async { while !call().await {} };
+        tokio::time::timeout(Duration::from_secs(10), found)
+            .await
+            .unwrap();
+        // However many calls missed it, the target was asked once a second.
+        assert!(world.upstream.seen_of("tools/list").len() <= 4);
+    }
+}
+
 #[tokio::test]
 async fn a_target_that_is_down_takes_no_other_with_it() {
     let second = Script::dual().on("tools/list", Act::Close);

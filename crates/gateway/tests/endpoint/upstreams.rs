@@ -71,6 +71,29 @@ async fn a_target_that_was_never_reached_is_an_error_of_the_target_and_no_unknow
     assert_eq!(answer.refusal().await, (200, -32602));
 }
 
+// SEC-79
+#[tokio::test]
+async fn a_target_with_enough_to_do_says_when_to_come_back() {
+    let drip = Act::Drip(Duration::from_millis(5));
+    let script = Script::dual().on("tools/call progress", drip);
+    let world = world_with(script, |settings| {
+        for target in &mut settings.gateway.targets {
+            target.guard.calls = 1;
+        }
+    })
+    .await;
+    world.alice().modern("tools/list", json!({})).await;
+    let params = json!({"name": "my-mcp-server___progress", "_meta": {"progressToken": 1}});
+    let under_way = world.alice().modern("tools/call", params).await;
+    assert_eq!(under_way.status, 200);
+    for era in [MODERN, LEGACY] {
+        let answer = world.mallory().call(era, "echo", json!({})).await;
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(answer.refusal().await, (503, -31503), "{era}");
+    }
+    drop(under_way);
+}
+
 // UC-10
 #[tokio::test]
 async fn a_target_that_hangs_is_a_timeout() {

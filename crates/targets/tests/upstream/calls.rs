@@ -342,3 +342,60 @@ async fn the_state_of_a_repeated_request_passes_byte_for_byte_under_a_new_id() {
     assert!(seen.iter().all(|seen| seen.body.contains(sent)), "{seen:?}");
     assert_ne!(seen[0].json()["id"], seen[1].json()["id"]);
 }
+
+/// An answer to a call, of this media type.
+fn answers(content_type: &'static str, body: &str) -> Act {
+    Act::Answer {
+        status: 200,
+        content_type,
+        headers: Vec::new(),
+        body: body.to_owned(),
+    }
+}
+
+// UC-1
+#[tokio::test]
+async fn what_nobody_needs_does_not_spoil_a_result() {
+    let json = "application/json";
+    let plain = r#"{"jsonrpc":"2.0","id":$ID,"result":{"a":1.0}}"#;
+    let event = format!("event: message\ndata: {plain}\n\n");
+    let marked = format!("\u{feff}{plain}");
+    let batch = format!("[{plain}]");
+    for (content_type, body) in [
+        (
+            json,
+            r#"{"jsonrpc":"2.0","id":$ID,"result":{"a":1.0},"error":null}"#,
+        ),
+        (json, r#"{"jsonrpc":"2.0","id":"$ID","result":{"a":1.0}}"#),
+        (json, r#"{"jsonrpc":"2.0","id":$ID.0,"result":{"a":1.0}}"#),
+        (json, r#"{"id":$ID,"method":null,"result":{"a":1.0}}"#),
+        (json, &marked),
+        (json, &batch),
+        ("", plain),
+        ("text/plain; charset=utf-8", plain),
+        ("application/vnd.mcp+json", plain),
+        ("", &event),
+    ] {
+        for script in [Script::modern(), Script::legacy()] {
+            let world = world(script.on("tools/call", answers(content_type, body))).await;
+            let answer = answer(world.call("echo", "{}").await);
+            assert_eq!(result(&answer), r#"{"a":1.0}"#, "{content_type}: {body}");
+        }
+    }
+}
+
+// UC-1
+#[tokio::test]
+async fn a_result_that_is_no_object_is_an_error_and_not_an_empty_one() {
+    for value in ["null", "[]", r#""done""#, "7", "true"] {
+        for script in [Script::modern(), Script::legacy()] {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{value}}}"#);
+            let world = world(script.on("tools/call", Act::json(body))).await;
+            let error = world.call("echo", "{}").await.unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the target broke the protocol: a `result` that is no object"
+            );
+        }
+    }
+}

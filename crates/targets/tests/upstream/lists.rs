@@ -8,19 +8,12 @@ use targets::error::{CallError, ListBound};
 use targets::mcp::page::Mended;
 use testkit::fake_mcp::{Act, Answers, Script, tool};
 
-use crate::world::{World, world, world_with};
+use crate::world::{World, pass, world, world_with};
 
 fn many(count: usize) -> Vec<serde_json::Value> {
     (0..count)
         .map(|number| tool(&format!("tool-{number}")))
         .collect()
-}
-
-/// Lets time pass for the target; what goes over sockets goes on in real time.
-async fn pass(time: Duration) {
-    tokio::time::pause();
-    tokio::time::advance(time).await;
-    tokio::time::resume();
 }
 
 /// A world where nothing stays fresh by itself.

@@ -5,6 +5,8 @@ mod calls;
 #[cfg(test)]
 mod eras;
 #[cfg(test)]
+mod guards;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod misbehaviour;

@@ -455,3 +455,111 @@ async fn a_modern_stream_that_breaks_is_a_lost_request() {
     assert_eq!(world.fake.seen_of("tools/call").len(), 1);
     assert!(world.fake.seen_of("GET").is_empty());
 }
+
+/// What some servers send between messages, and what is none of this call's.
+const NOISE: &str = concat!(
+    ": comment\n\n",
+    "data: ping\n\n",
+    "event: heartbeat\ndata: {}\n\n",
+    "data: {}\n\n",
+    "data: {\"type\":\"ping\"}\n\n",
+    "data: {\"jsonrpc\":\"2.0\",\"id\":\"other\",\"result\":{}}\n\n",
+    "id: 3\ndata:\n\n",
+    "data: [1]\n\n",
+    "nonsense\n\n",
+);
+
+#[tokio::test]
+async fn noise_in_a_stream_is_skipped() {
+    let events = |result: &str| {
+        // The last event lacks the empty line that ends it.
+        let answer = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{result}}}\n");
+        Act::Events(format!("{NOISE}{answer}"))
+    };
+    let handshake = r#"{"protocolVersion":"2025-11-25","capabilities":{}}"#;
+    let discovery = r#"{"supportedVersions":["2026-07-28"],"capabilities":{"tools":{}}}"#;
+    let tools = r#"{"tools":[{"name":"echo","inputSchema":{"type":"object"}}]}"#;
+    for script in [
+        Script::modern().on("server/discover", events(discovery)),
+        Script::legacy_without_sessions().on("initialize", events(handshake)),
+    ] {
+        let script = script
+            .on("tools/list", events(tools))
+            .on("tools/call", events(r#"{"content":[]}"#));
+        let world = world(script).await;
+        assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+        let answer = answer(world.call("echo", "{}").await);
+        assert_eq!(result(&answer), r#"{"content":[]}"#);
+    }
+}
+
+#[tokio::test]
+async fn noise_before_an_acknowledgement_does_not_end_the_watching() {
+    let acknowledged = r#"data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true}}}"#;
+    let changed = r#"data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
+    let noise = NOISE.replace(
+        r#"data: {"jsonrpc":"2.0","id":"other","result":{}}"#,
+        "data: 1",
+    );
+    let events = format!("{noise}{acknowledged}\n\n{noise}{changed}\n\n");
+    let script = Script::modern().on("subscriptions/listen", Act::Events(events));
+    let world = world_with(script, |settings| {
+        settings.freshness.max_age = Duration::from_hours(1);
+    })
+    .await;
+    world.run();
+    world
+        .fake
+        .until("it lists again for the change", |fake| {
+            fake.seen_of("tools/list").len() >= 2
+        })
+        .await
+        .unwrap();
+}
+
+// TL-9, TL-11
+#[tokio::test]
+async fn a_batch_in_a_stream_and_ids_as_text_are_understood() {
+    let events = concat!(
+        "data: [{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"$ID\",\"progress\":1}},\n",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":\"$ID\",\"result\":{\"content\":[]}}]\n\n",
+    );
+    for script in [Script::modern(), Script::legacy()] {
+        let world = world(script.on("tools/call", Act::Events(events.to_owned()))).await;
+        let messages = drain(world.call_with_progress("echo").await).await;
+        let [
+            Ok(Message::Notification { raw, .. }),
+            Ok(Message::Answer(answer)),
+        ] = messages.as_slice()
+        else {
+            panic!("{messages:?}")
+        };
+        let progress = r#"{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"mine","progress":1}}"#;
+        assert_eq!(raw, progress);
+        assert_eq!(result(answer), r#"{"content":[]}"#);
+    }
+}
+
+// SEC-82
+#[tokio::test]
+async fn a_large_message_arrives_whole_and_in_its_place() {
+    let large = "x".repeat(3 * targets::apart::LARGE);
+    let log = format!(
+        r#"{{"jsonrpc":"2.0","method":"notifications/message","params":{{"level":"info","data":"{large}"}}}}"#
+    );
+    let answered = format!(r#"{{"content":[],"large":"{large}"}}"#);
+    let events = format!(
+        "data: {LOG}\n\ndata: {log}\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{answered}}}\n\n"
+    );
+    let world = world(Script::legacy().on("tools/call", Act::Events(events))).await;
+    let messages = drain(world.call("echo", "{}").await).await;
+    let [
+        Ok(Message::Notification { raw: first, .. }),
+        Ok(Message::Notification { raw: second, .. }),
+        Ok(Message::Answer(answer)),
+    ] = messages.as_slice()
+    else {
+        panic!("three messages")
+    };
+    assert!(first == LOG && *second == log && result(answer) == answered);
+}

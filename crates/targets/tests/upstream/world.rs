@@ -191,3 +191,10 @@ pub(crate) async fn drain(reply: Result<Reply, CallError>) -> Vec<Result<Message
         }
     }
 }
+
+/// Lets time pass for the target; what goes over sockets goes on in real time.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}

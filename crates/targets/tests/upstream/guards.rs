@@ -1,0 +1,148 @@
+//! Targets that are too slow, or out of order: refused early, and found again soon.
+
+use std::time::Duration;
+
+use targets::Target;
+use targets::error::{CallError, Stage};
+use targets::mcp::{McpTarget, Settings};
+use targets::reply::{Message, Reply};
+use testkit::fake_mcp::{Act, FakeMcp, Script};
+
+use crate::world::{World, pass, world, world_with};
+
+// SEC-79
+#[tokio::test]
+async fn more_calls_than_a_target_may_have_are_refused_at_once() {
+    let world = world_with(
+        Script::modern().on("tools/call hang", Act::Hang),
+        |settings| settings.guard.calls = 2,
+    )
+    .await;
+    let hanging = async {
+        let _ = tokio::join!(world.call("hang", "{}"), world.call("hang", "{}"));
+    };
+    tokio::select! {
+        () = hanging => panic!("it hangs"),
+        under_way = world.fake.until("two are under way", |fake| {
+            fake.seen_of("tools/call").len() == 2
+        }) => under_way.unwrap(),
+    }
+    // They were dropped, and gave their places back.
+    let drip = Act::Drip(Duration::from_millis(5));
+    world.fake.change(|script| {
+        script.acts.push(("tools/call progress".to_owned(), drip));
+    });
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        streams.push(world.call_with_progress("progress").await.unwrap());
+    }
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(matches!(error, CallError::Busy { .. }), "{error:?}");
+    assert!(world.target.tools().await.is_ok(), "listing needs no place");
+    let Some(Reply::Stream(mut stream)) = streams.pop() else {
+        panic!("a stream")
+    };
+    assert!(matches!(
+        stream.next().await,
+        Some(Ok(Message::Notification { .. }))
+    ));
+    drop(stream);
+    world.call("echo", "{}").await.unwrap();
+}
+
+/// A world whose target is at an address where nobody is.
+async fn down() -> (World, std::net::SocketAddr) {
+    let elsewhere = FakeMcp::start(Script::modern()).await.unwrap();
+    let address = elsewhere.address();
+    elsewhere.stop().await;
+    let mut world = world(Script::modern()).await;
+    let url = format!("http://{address}/mcp").parse().unwrap();
+    let mut settings = Settings::new("my-server", url);
+    settings.guard.failures = 3;
+    settings.guard.pause = Duration::from_hours(1);
+    let target = McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
+    world.target = Target::Mcp(target);
+    (world, address)
+}
+
+#[tokio::test]
+async fn a_target_that_can_not_be_reached_is_given_up_and_found_again() {
+    let (mut world, address) = down().await;
+    for _ in 0..3 {
+        let error = world.call("echo", "{}").await.unwrap_err();
+        assert!(matches!(error, CallError::Unreachable(_)), "{error:?}");
+    }
+    let error = world.call("echo", "{}").await.unwrap_err();
+    assert!(matches!(error, CallError::GivenUp { .. }), "{error:?}");
+    world.run();
+    world.fake = FakeMcp::start_at(Script::modern(), address).await.unwrap();
+    // Long before the pause is over: listing sees that it is back.
+    world.until_listed(|names| names.len() == 5).await;
+    world.call("echo", "{}").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back() {
+    let script = Script::modern().on("tools/call", Act::status(503, ""));
+    let world = world_with(script, |settings| {
+        settings.guard.failures = 3;
+        settings.guard.pause = Duration::from_mins(1);
+    })
+    .await;
+    for _ in 0..3 {
+        world.call("echo", "{}").await.unwrap_err();
+    }
+    // It can be listed, which proves nothing about calls.
+    world.target.tools().await.unwrap();
+    for _ in 0..5 {
+        let error = world.call("echo", "{}").await.unwrap_err();
+        assert!(matches!(error, CallError::GivenUp { .. }), "{error:?}");
+    }
+    assert_eq!(world.fake.seen_of("tools/call").len(), 3);
+    world.fake.change(|script| script.acts.clear());
+    pass(Duration::from_mins(1)).await;
+    for _ in 0..5 {
+        world.call("echo", "{}").await.unwrap();
+    }
+}
+
+// SEC-90
+#[tokio::test]
+async fn a_target_that_was_down_for_long_is_listed_within_two_seconds_of_its_return() {
+    let (mut world, address) = down().await;
+    world.run();
+    let asked = |world: &World| world.target.listing().at;
+    for _ in 0..20 {
+        let before = asked(&world);
+        let again = async {
+            while asked(&world) == before {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), again)
+            .await
+            .unwrap();
+        pass(Duration::from_secs(2)).await;
+    }
+    world.fake = FakeMcp::start_at(Script::modern(), address).await.unwrap();
+    pass(Duration::from_secs(2)).await;
+    world.until_listed(|names| names.len() == 5).await;
+}
+
+// UC-10
+#[tokio::test]
+async fn connecting_has_a_time_of_its_own() {
+    // It accepts, and never says hello in TLS.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let world = world(Script::modern()).await;
+    let url = format!("https://{address}/mcp").parse().unwrap();
+    let mut settings = Settings::new("my-server", url);
+    settings.timeouts.connect = Duration::from_millis(50);
+    let target = McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
+    let error = Target::Mcp(target).tools().await.unwrap_err();
+    assert!(
+        matches!(error, CallError::TimedOut(Stage::Connect)),
+        "{error:?}"
+    );
+}
