@@ -214,9 +214,25 @@ impl AuthServer {
         self.app.realms().find(host, None, uri).is_some()
     }
 
-    async fn answer(&self, request: http::Request<Body>, peer: Peer) -> Response<Body> {
+    /// The site of one realm and nothing else, for who has found out which realm a request is for: a host
+    /// may have another name outside, and a port another number (SEC-84).
+    pub fn realm(&self, name: &str) -> RealmSite {
+        RealmSite {
+            server: self.clone(),
+            realm: name.into(),
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: http::Request<Body>,
+        peer: Peer,
+        realm: Option<&str>,
+    ) -> Response<Body> {
         let (mut parts, body) = request.into_parts();
-        let located = {
+        let located = if let Some(name) = realm {
+            self.app.realms().find_in(name, &parts.uri)
+        } else {
             let probe = http::Request::from_parts(parts.clone(), ());
             let port = port_of(&parts);
             host_of(&probe)
@@ -253,6 +269,21 @@ fn port_of(parts: &http::request::Parts) -> Option<u16> {
 
 impl Site for AuthServer {
     fn call(&self, request: http::Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        self.answer(request, peer.clone()).boxed()
+        self.answer(request, peer.clone(), None).boxed()
+    }
+}
+
+/// One realm of the server; made by [`AuthServer::realm`].
+#[derive(Debug, Clone)]
+pub struct RealmSite {
+    server: AuthServer,
+    realm: Box<str>,
+}
+
+impl Site for RealmSite {
+    fn call(&self, request: http::Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        self.server
+            .answer(request, peer.clone(), Some(&self.realm))
+            .boxed()
     }
 }

@@ -111,6 +111,19 @@ pub(crate) struct Located {
     pub(crate) target: Uri,
 }
 
+impl Located {
+    fn at(realm: &Arc<ServedRealm>, path: &str, uri: &Uri) -> Option<Self> {
+        let target = match uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        Some(Self {
+            realm: Arc::clone(realm),
+            target: target.parse().ok()?,
+        })
+    }
+}
+
 impl Realms {
     /// A snapshot of these.
     pub(crate) fn new(realms: impl IntoIterator<Item = ServedRealm>) -> Self {
@@ -144,14 +157,16 @@ impl Realms {
                     realm.base_path().len(),
                 )
             })?;
-        let target = match uri.query() {
-            Some(query) => format!("{path}?{query}"),
-            None => path.into_owned(),
-        };
-        Some(Located {
-            realm: Arc::clone(realm),
-            target: target.parse().ok()?,
-        })
+        Located::at(realm, &path, uri)
+    }
+
+    /// The realm of this name, for a request that is known to be for it.
+    pub(crate) fn find_in(&self, name: &str, uri: &Uri) -> Option<Located> {
+        let realm = self
+            .0
+            .iter()
+            .find(|realm| realm.config.name.as_str() == name)?;
+        Located::at(realm, &realm.within(uri.path())?, uri)
     }
 }
 
@@ -235,6 +250,17 @@ mod tests {
         assert_eq!(find("auth.example", None, "/authorize"), None);
         assert_eq!(find("auth.example", None, "/realms/abc/authorize"), None);
         assert_eq!(find("evil.example", None, "/realms/a/authorize"), None);
+    }
+
+    // SEC-84
+    #[test]
+    fn a_realm_that_is_known_by_name_answers_below_its_path_only() {
+        let find_in = |target: &str| {
+            let located = realms().find_in("other", &target.parse().unwrap())?;
+            Some((located.realm.title().to_owned(), located.target.to_string()))
+        };
+        assert_eq!(find_in("/realms/dev/token"), found("other", "/token"));
+        assert_eq!(find_in("/realms/a/token"), None);
     }
 
     #[test]

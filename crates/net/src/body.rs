@@ -9,14 +9,18 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt};
 use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
+use tokio::time::Instant;
 
-use crate::edge::leftover::Lent;
+use crate::edge::pace::{Arriving, TooSlow};
 
 /// The error of a body that could not be read to its end.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// How long [`read_bounded`] waits for the next piece of a body that has stalled (SEC-61).
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(15);
+
+/// How often a body as a whole may take the time that it may stall for (SEC-86): a byte now and then is no progress.
+const WHOLE: u32 = 8;
 
 /// How many bytes are set aside before a single byte of the body has arrived.
 const FIRST_ALLOCATION: usize = 16 * 1024;
@@ -29,8 +33,7 @@ pub struct Body {
 enum Inner {
     Empty,
     Full(Bytes),
-    Incoming(hyper::body::Incoming),
-    Lent(Lent),
+    Arriving(Arriving),
     Boxed(Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>),
 }
 
@@ -80,19 +83,13 @@ impl Body {
         match &self.inner {
             Inner::Empty => Some(Bytes::new()),
             Inner::Full(bytes) => Some(bytes.clone()),
-            Inner::Incoming(_) | Inner::Lent(_) | Inner::Boxed(_) => None,
+            Inner::Arriving(_) | Inner::Boxed(_) => None,
         }
     }
 
-    pub(crate) fn incoming(body: hyper::body::Incoming) -> Self {
+    pub(crate) const fn arriving(body: Arriving) -> Self {
         Self {
-            inner: Inner::Incoming(body),
-        }
-    }
-
-    pub(crate) fn lent(body: Lent) -> Self {
-        Self {
-            inner: Inner::Lent(body),
+            inner: Inner::Arriving(body),
         }
     }
 }
@@ -126,7 +123,7 @@ impl fmt::Debug for Body {
         match &self.inner {
             Inner::Empty => f.write_str("Body(empty)"),
             Inner::Full(bytes) => write!(f, "Body({} bytes)", bytes.len()),
-            Inner::Incoming(_) | Inner::Lent(_) | Inner::Boxed(_) => f.write_str("Body(stream)"),
+            Inner::Arriving(_) | Inner::Boxed(_) => f.write_str("Body(stream)"),
         }
     }
 }
@@ -146,8 +143,7 @@ impl http_body::Body for Body {
                 self.inner = Inner::Empty;
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
-            Inner::Incoming(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
-            Inner::Lent(body) => body.poll_frame(cx).map_err(Into::into),
+            Inner::Arriving(body) => body.poll_frame(cx),
             Inner::Boxed(body) => body.as_mut().poll_frame(cx),
         }
     }
@@ -156,8 +152,7 @@ impl http_body::Body for Body {
         match &self.inner {
             Inner::Empty => true,
             Inner::Full(_) => false,
-            Inner::Incoming(body) => body.is_end_stream(),
-            Inner::Lent(body) => body.is_end_stream(),
+            Inner::Arriving(body) => body.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -166,8 +161,7 @@ impl http_body::Body for Body {
         match &self.inner {
             Inner::Empty => SizeHint::with_exact(0),
             Inner::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Inner::Incoming(body) => body.size_hint(),
-            Inner::Lent(body) => body.size_hint(),
+            Inner::Arriving(body) => body.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }
@@ -182,7 +176,7 @@ pub enum BodyError {
         /// The limit, in bytes.
         limit: usize,
     },
-    /// Nothing arrived for the whole idle time (SEC-61).
+    /// Nothing arrived for the whole idle time, or too little in all (SEC-61, SEC-86).
     #[error("body stalled")]
     Stalled,
     /// The sender went away or broke the framing.
@@ -190,7 +184,8 @@ pub enum BodyError {
     Interrupted(#[source] BoxError),
 }
 
-/// Reads a whole body of at most `limit` bytes, waiting at most `idle` for each piece.
+/// Reads a whole body of at most `limit` bytes, waiting at most `idle` for each piece, and at most eight times as
+/// long for all of them together.
 ///
 /// An announced length over the limit is refused before anything is read; the limit counts bytes
 /// that really arrived, not what `Content-Length` claims (SEC-24). Memory grows with what arrives.
@@ -207,8 +202,9 @@ where
     let mut body = pin!(body);
     let mut first = Bytes::new();
     let mut gathered = BytesMut::new();
+    let mut whole = None;
     loop {
-        let piece = match next_data(body.as_mut(), idle).await? {
+        let piece = match next_data(body.as_mut(), idle, &mut whole).await? {
             Some(piece) => piece,
             None if gathered.is_empty() => return Ok(first),
             None => return Ok(gathered.freeze()),
@@ -234,8 +230,13 @@ where
     }
 }
 
-/// The next bytes of a body; trailers are skipped. A timer exists only while there is nothing.
-async fn next_data<B>(mut body: Pin<&mut B>, idle: Duration) -> Result<Option<Bytes>, BodyError>
+/// The next bytes of a body; trailers are skipped. A timer exists only while there is nothing. `whole` is when all of
+/// it must be there; set when there is nothing for the first time.
+async fn next_data<B>(
+    mut body: Pin<&mut B>,
+    idle: Duration,
+    whole: &mut Option<Instant>,
+) -> Result<Option<Bytes>, BodyError>
 where
     B: http_body::Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -250,14 +251,21 @@ where
                     Err(_trailers) => {}
                 },
                 Poll::Ready(Some(Err(cause))) => {
-                    return Poll::Ready(Err(BodyError::Interrupted(cause.into())));
+                    let cause = cause.into();
+                    return Poll::Ready(Err(if TooSlow::is_cause_of(&*cause) {
+                        BodyError::Stalled
+                    } else {
+                        BodyError::Interrupted(cause)
+                    }));
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(None)),
                 Poll::Pending => break,
             }
         }
         if sleep.as_ref().as_pin_ref().is_none() {
-            sleep.set(Some(tokio::time::sleep(idle)));
+            let now = Instant::now();
+            let whole = *whole.get_or_insert(now + idle * WHOLE);
+            sleep.set(Some(tokio::time::sleep_until(whole.min(now + idle))));
         }
         match sleep.as_mut().as_pin_mut() {
             Some(sleep) => sleep.poll(cx).map(|()| Err(BodyError::Stalled)),
@@ -334,6 +342,19 @@ mod tests {
         let body = Body::from_stream(stream::pending::<Result<Bytes, BoxError>>());
         let error = read_bounded(body, 10, DEFAULT_IDLE).await.unwrap_err();
         assert!(matches!(error, BodyError::Stalled));
+    }
+
+    // SEC-86
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_drips_is_given_up_although_it_never_stalls() {
+        let begun = Instant::now();
+        let drips = stream::unfold((), |()| async {
+            tokio::time::sleep(DEFAULT_IDLE / 2).await;
+            Some((Ok::<_, BoxError>(Bytes::from_static(b"a")), ()))
+        });
+        let read = read_bounded(Body::from_stream(drips), 1000, DEFAULT_IDLE).await;
+        assert!(matches!(read, Err(BodyError::Stalled)), "{read:?}");
+        assert_eq!(begun.elapsed(), DEFAULT_IDLE * 8);
     }
 
     #[tokio::test]

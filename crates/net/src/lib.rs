@@ -1,8 +1,8 @@
 //! Every socket: the edge (listen, TLS, host routing) and egress (the only HTTP client).
 //!
 //! Map: [`body`] is the one body type; [`edge`] takes requests in (`listen` accepts, `tls` and
-//! `local_ca` make certificates, `hosts` picks the [`edge::Site`], `client_ip` knows who is asking,
-//! `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
+//! `local_ca` make certificates, `places` bounds connections, `framing` and `path` refuse what others
+//! could read differently, `forwarded` knows who is asking, `hosts` picks the [`edge::Site`], `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
 //! says which addresses may be dialled, `resolve` and `connect` dial them, `client` and
 //! `documents` fetch small things within `budget`, `pool` is the data path); [`durable`] writes the
 //! files that must outlive a crash.

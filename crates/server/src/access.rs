@@ -18,6 +18,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
+use crate::browsers;
 use crate::telemetry::request_log::{Answered, RequestId, RequestLog, within};
 
 /// What is counted about requests.
@@ -119,10 +120,12 @@ impl Site for Access {
             uri: request.uri().clone(),
         });
         let (address, listener) = (peer.address, Arc::clone(&peer.listener));
+        let tls = peer.tls;
         let under_way = UnderWay::new(&watch.metrics.under_way);
         let answering = within(id, self.inner.call(request, peer));
         async move {
             let mut response = answering.await;
+            browsers::tell(&mut response, tls);
             let remarks = response.extensions_mut().remove::<Remarks>();
             drop(under_way);
             let status = response.status().as_u16();

@@ -8,6 +8,8 @@
 //! To add a command: a variant in `cli`, a file in `commands`. To add a configuration key: see `config`.
 
 mod access;
+mod browsers;
+mod by_name;
 mod cli;
 mod commands;
 mod config;

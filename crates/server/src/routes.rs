@@ -14,7 +14,7 @@ use net::body::Body;
 use net::edge::{Peer, Site};
 
 /// What a service wants of a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Claim {
     /// This path and no other.
     Exact(String),
@@ -116,6 +116,7 @@ mod tests {
         let peer = Peer {
             address: [127, 0, 0, 1].into(),
             listener: "main".into(),
+            arrival: net::edge::Arrival::Direct,
             tls: false,
             client_certificate: false,
         };

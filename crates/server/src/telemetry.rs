@@ -4,6 +4,7 @@
 //! known by their hash or their family, and a URL is logged without its query. A test plants secrets everywhere and
 //! looks for them in what was written (SEC-70, SEC-71).
 
+pub(crate) mod connections;
 mod harmless;
 mod lines;
 pub(crate) mod moment;

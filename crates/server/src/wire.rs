@@ -6,6 +6,7 @@
 
 mod announce;
 pub(crate) mod database;
+pub(crate) mod descriptors;
 mod foundation;
 mod generation;
 mod listening;
@@ -21,7 +22,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -32,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
+use crate::by_name::ByName;
 use crate::config::{Invalid, Loaded};
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::files;
@@ -85,10 +87,9 @@ pub(crate) async fn run(
     let generation = Generation::start(&plan, &foundation, None).await?;
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
     let ready = Arc::new(AtomicBool::new(false));
-    let serving = Serving {
-        tracker: TaskTracker::new(),
-        stop: CancellationToken::new(),
-    };
+    let serving = Serving::default();
+    // What is asked until the end: by operators, and by our own gateways.
+    let serving_to_the_end = Serving::default();
     let addresses = sockets.addresses();
     for (listener, configured) in sockets.listeners.iter().zip(&plan.loaded.config.listeners) {
         announce::listener(&plan, configured, listener.address());
@@ -104,12 +105,14 @@ pub(crate) async fn run(
         serving.serve(listener, Arc::clone(&access));
     }
     let management = Management::new(registry, foundation.store.clone(), Arc::clone(&ready));
-    serving.serve(sockets.management, Arc::new(management));
+    let names = plan.loaded.config.management.hosts.clone();
+    let management = ByName::new(Arc::new(management), addresses.management, names);
+    serving_to_the_end.serve(sockets.management, Arc::new(management));
     if let Some(listener) = sockets.demo_mcp_server {
         let mut table = Table::new();
         table.insert_any_host("demo-mcp-server", Arc::new(DemoMcpServer::new()));
         let site = Access::new(Arc::new(Hosts::new(table)), Arc::clone(&foundation.watch));
-        serving.serve(listener, Arc::new(site));
+        serving_to_the_end.serve(listener, Arc::new(site));
     }
     foundation.start();
     // Hashing the passwords of many users takes a while, in which everything else is served and signals are heeded.
@@ -150,18 +153,48 @@ pub(crate) async fn run(
             _ = renewal.tick() => running.renew_certificates().await,
         }
     }
-    tracing::info!("ending: requests under way are answered, new ones are not taken");
     ready.store(false, Ordering::Relaxed);
-    serving.stop.cancel();
-    serving.tracker.close();
+    let lame_duck = &running.plan.loaded.config.shutdown.lame_duck;
+    let in_order = async {
+        if !lame_duck.0.is_zero() {
+            tracing::info!(
+                "told to end: requests are taken for another {lame_duck}, while `/readyz` sends them elsewhere"
+            );
+            tokio::time::sleep(lame_duck.0).await;
+        }
+        tracing::info!("ending: requests under way are answered, new ones are not taken");
+        // Streams that wait for news end properly, before their connections are told to.
+        running.generation.give_way(None).await;
+        serving.end().await;
+    };
     tokio::select! {
-        () = serving.tracker.wait() => {}
-        () = insisted(&mut signals) => tracing::warn!("told once more: ending at once"),
+        () = in_order => {}
+        () = insisted(&mut signals) => {
+            tracing::warn!("told once more: ending at once");
+            let left = running.foundation.shares.incoming.taken();
+            serving.cut.fetch_add(left, Ordering::Relaxed);
+            running.generation.give_way(None).await;
+        }
     }
-    running.generation.give_way(None).await;
+    if tokio::time::timeout(LAST_PATIENCE, serving_to_the_end.end())
+        .await
+        .is_err()
+    {
+        tracing::warn!("an operator's request did not end in time");
+    }
     running.foundation.end(LAST_PATIENCE).await;
     tracing::info!("ended");
-    Ok(())
+    match serving.cut.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        connections => Err(CutShort { connections }.into()),
+    }
+}
+
+/// Everything ended, but not everything that was under way was answered.
+#[derive(Debug, thiserror::Error)]
+#[error("requests under way on {connections} connections were cut; hint: see `shutdown.drain`")]
+pub(crate) struct CutShort {
+    connections: usize,
 }
 
 /// Waits for a signal that says once more to end. Some who send signals send each twice; that counts once.
@@ -188,12 +221,16 @@ impl Sockets {
                 workers: Some(Arc::clone(&foundation.workers)),
                 ..foundation
                     .certificates
-                    .settings(&plan.loaded, index, listener)
+                    .settings(&plan.loaded, index, listener, &foundation.shares.incoming)
                     .await?
             };
             listeners.push(bind(settings).await?);
         }
-        let management = bind(plain("management", config.management.address.0)).await?;
+        let management = listen::Settings {
+            places: Arc::clone(&foundation.shares.management),
+            ..plain("management", config.management.address.0)
+        };
+        let management = bind(management).await?;
         let demo_mcp_server = match config
             .demo_mcp_server
             .as_ref()
@@ -202,6 +239,7 @@ impl Sockets {
             Some(address) => {
                 let settings = listen::Settings {
                     workers: Some(Arc::clone(&foundation.workers)),
+                    places: Arc::clone(&foundation.shares.demo),
                     ..plain("demo-mcp-server", address.0)
                 };
                 Some(bind(settings).await?)
@@ -250,17 +288,21 @@ fn plain(name: &str, address: SocketAddr) -> listen::Settings {
     listen::Settings::plain(name, address)
 }
 
-/// The listeners that are being served.
+/// Listeners that are being served, and end together.
+#[derive(Default)]
 struct Serving {
     tracker: TaskTracker,
     stop: CancellationToken,
+    /// Connections that did not end by themselves.
+    cut: Arc<AtomicUsize>,
 }
 
 impl Serving {
     fn serve(&self, listener: listen::Listener, site: Arc<dyn Site>) {
-        let stop = self.stop.clone();
+        let (stop, all_cut) = (self.stop.clone(), Arc::clone(&self.cut));
         self.tracker.spawn(async move {
             let cut = listener.serve(site, stop).await;
+            all_cut.fetch_add(cut, Ordering::Relaxed);
             if cut > 0 {
                 tracing::warn!(
                     connections = cut,
@@ -268,6 +310,13 @@ impl Serving {
                 );
             }
         });
+    }
+
+    /// Takes no more requests, and waits for those under way.
+    async fn end(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
     }
 }
 

@@ -79,6 +79,7 @@ impl Browser {
         let peer = Peer {
             address: IpAddr::V4(Ipv4Addr::LOCALHOST),
             listener: Arc::from("test"),
+            arrival: net::edge::Arrival::Direct,
             tls: false,
             client_certificate: false,
         };

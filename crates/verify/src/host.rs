@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::{Request, Response, StatusCode, header};
 use net::body::Body;
-use net::edge::listen::{Limits, Listener, Settings};
+use net::edge::listen::{Listener, Settings};
 use net::edge::{Peer, Site};
 use tokio::sync::{Mutex, Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -69,15 +69,7 @@ impl Host {
         path: &str,
         record: Record,
     ) -> std::io::Result<Self> {
-        let listener = Listener::bind(Settings {
-            name: Arc::from("verify"),
-            address,
-            tls: None,
-            trusted_proxies: net::edge::client_ip::TrustedProxies::default(),
-            limits: Limits::default(),
-            workers: None,
-        })
-        .await?;
+        let listener = Listener::bind(Settings::plain("verify", address)).await?;
         let origin = Url::parse(&format!("http://{}/", listener.address()))
             .map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error))?;
         let (sender, callbacks) = mpsc::channel(4);

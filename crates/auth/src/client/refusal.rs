@@ -131,7 +131,7 @@ impl From<&FetchError> for ClientRefusal {
             FetchError::Connect(ConnectError::NotResolved(_) | ConnectError::NoAddresses) => {
                 Self::Unreachable(Unreachable::Name)
             }
-            FetchError::Connect(ConnectError::Unreachable(_)) => {
+            FetchError::Connect(ConnectError::Unreachable(_) | ConnectError::NoPlace) => {
                 Self::Unreachable(Unreachable::Connection)
             }
             FetchError::Connect(ConnectError::Tls(_)) => Self::Unreachable(Unreachable::Tls),

@@ -315,6 +315,7 @@ impl World {
         let peer = Peer {
             address: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
             listener: "main".into(),
+            arrival: net::edge::Arrival::Direct,
             tls: false,
             client_certificate: false,
         };

@@ -260,6 +260,7 @@ pub(crate) fn peer() -> Peer {
     Peer {
         address: IpAddr::from([192, 0, 2, 7]),
         listener: "main".into(),
+        arrival: net::edge::Arrival::Direct,
         tls: false,
         client_certificate: false,
     }

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::FutureExt;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -21,13 +21,14 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
-use crate::edge::client_ip::TrustedProxies;
+use crate::edge::forwarded::TrustedProxies;
 use crate::edge::hosts::plain;
 use crate::edge::leftover::Leftover;
+use crate::edge::pace::{Arriving, Source};
 use crate::edge::sending::{Sending, UnderWay};
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Registered, Watch, Watched};
-use crate::edge::{Peer, Site};
+use crate::edge::{Arrival, Peer, Site};
 
 /// Requests at the same time on one HTTP/2 connection (SEC-60).
 const STREAMS: u32 = 100;
@@ -82,6 +83,7 @@ pub(crate) async fn serve(
     let mut peer = Peer {
         address,
         listener: Arc::clone(&shared.name),
+        arrival: Arrival::Direct,
         tls: shared.tls.is_some(),
         client_certificate: false,
     };
@@ -174,7 +176,6 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Sending>, Infallible> {
     let under_way = UnderWay::begin(&connection.watch, request.version());
-    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     // In HTTP/2 an unread body costs its stream only.
     let is_owed = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
     let waits_for_continue = request.headers().contains_key(header::EXPECT);
@@ -183,14 +184,17 @@ async fn answer(
             StatusCode::METHOD_NOT_ALLOWED,
             "CONNECT is not served here.\n",
         )
+    } else if has_strange_coding(request.headers()) {
+        strange_coding()
     } else {
         let leftover = &connection.leftover;
         let request = request.map(|body| {
-            if is_owed {
-                Body::lent(leftover.lend(body))
+            let source = if is_owed {
+                Source::Lent(leftover.lend(body))
             } else {
-                Body::incoming(body)
-            }
+                Source::Incoming(body)
+            };
+            Body::arriving(Arriving::new(source, Arc::clone(&connection.watch)))
         });
         call(&connection, request).await
     };
@@ -205,30 +209,82 @@ async fn answer(
             .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    if chunked {
-        // A length beside the chunks would have been dropped silently, so that a proxy in front
-        // of us may see other messages than we do. Nothing that follows on this connection is
-        // read. RFC 9112 §6.1, SEC-59.
-        response
-            .headers_mut()
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
     Ok(response.map(|body| Sending::new(body, under_way)))
 }
 
+/// Whether a body is coded in another way than just by chunks: those codings would reach the site as bytes
+/// (SEC-59). In HTTP/2 hyper refuses the field.
+fn has_strange_coding(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| {
+        coding
+            .as_bytes()
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"chunked")
+    };
+    let first = codings.next();
+    first.is_some_and(|coding| !chunked(coding)) || codings.next().is_some()
+}
+
+/// RFC 9112 §6.1.
+fn strange_coding() -> Response<Body> {
+    let mut response = plain(
+        StatusCode::NOT_IMPLEMENTED,
+        "The only transfer coding that is understood here is `chunked`.\n",
+    );
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    response
+}
+
+/// What a site may take for granted: one `Cookie` field, although HTTP/2 may send it in crumbs
+/// (RFC 9113 §8.2.3, SEC-85).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(header::COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// Makes the host that a trusted proxy was asked for the host of the request.
+fn ask_for<B>(request: &mut Request<B>, host: HeaderValue) {
+    let path = request.uri().path_and_query().cloned();
+    if request.uri().authority().is_some()
+        && let Some(path) = path
+    {
+        *request.uri_mut() = path.into();
+    }
+    request.headers_mut().insert(header::HOST, host);
+}
+
 /// Calls the site; its panic becomes a 500 without a body (SEC-72).
-async fn call(connection: &Connection, request: Request<Body>) -> Response<Body> {
+async fn call(connection: &Connection, mut request: Request<Body>) -> Response<Body> {
     let Shared {
         site,
         trusted_proxies,
         ..
     } = &*connection.shared;
+    join_cookies(request.headers_mut());
     let calling = async {
         if trusted_proxies.contains(connection.peer.address) {
+            let told = trusted_proxies.told(connection.peer.address, request.headers());
             let peer = Peer {
-                address: trusted_proxies.client(connection.peer.address, request.headers()),
+                address: told.address,
+                arrival: Arrival::Proxied { https: told.https },
+                tls: told.https.unwrap_or(connection.peer.tls),
                 ..connection.peer.clone()
             };
+            if let Some(host) = told.host {
+                ask_for(&mut request, host);
+            }
             site.call(request, &peer).await
         } else {
             site.call(request, &connection.peer).await

@@ -1,4 +1,4 @@
-//! Picks the site by listener and host name.
+//! Picks the site by listener, host name, and the way by which a request came.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::Body;
-use crate::edge::{Peer, Site};
+use crate::edge::{Arrival, Peer, Site, path};
 
 /// Which site answers for which host on which listener.
 #[derive(Clone, Default)]
@@ -19,8 +19,49 @@ pub struct Table {
 
 #[derive(Clone, Default)]
 struct Names {
-    exact: HashMap<Box<str>, Arc<dyn Site>>,
+    exact: HashMap<Box<str>, Sites>,
     any: Option<Arc<dyn Site>>,
+}
+
+/// The sites of one host of a listener, by who may reach them.
+#[derive(Clone, Default)]
+struct Sites {
+    everybody: Option<Arc<dyn Site>>,
+    https: Option<Arc<dyn Site>>,
+    http: Option<Arc<dyn Site>>,
+}
+
+/// Who may reach a site (SEC-84).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Whoever can connect to the listener.
+    Everybody,
+    /// Trusted proxies, for clients that they served over `https` or `http`.
+    Proxies {
+        /// Which of both.
+        https: bool,
+    },
+}
+
+impl Sites {
+    const fn of(&mut self, reach: Reach) -> &mut Option<Arc<dyn Site>> {
+        match reach {
+            Reach::Everybody => &mut self.everybody,
+            Reach::Proxies { https: true } => &mut self.https,
+            Reach::Proxies { https: false } => &mut self.http,
+        }
+    }
+
+    /// A proxy that does not say how its client came is taken to have used TLS where there is such a site.
+    fn find(&self, arrival: Arrival) -> Option<&Arc<dyn Site>> {
+        let proxied = match arrival {
+            Arrival::Direct => None,
+            Arrival::Proxied { https: Some(true) } => self.https.as_ref(),
+            Arrival::Proxied { https: Some(false) } => self.http.as_ref(),
+            Arrival::Proxied { https: None } => self.https.as_ref().or(self.http.as_ref()),
+        };
+        proxied.or(self.everybody.as_ref())
+    }
 }
 
 impl std::fmt::Debug for Table {
@@ -39,15 +80,21 @@ impl Table {
         Self::default()
     }
 
-    /// Puts a site behind a host of a listener: a name or an address, without port; an IPv6
-    /// address with or without brackets. Replaces what was there.
+    /// Puts a site behind a host of a listener, for everybody: a name or an address, without port; an
+    /// IPv6 address with or without brackets. Replaces what was there.
     pub fn insert(&mut self, listener: &str, host: &str, site: Arc<dyn Site>) {
+        self.insert_for(Reach::Everybody, listener, host, site);
+    }
+
+    /// Like [`Self::insert`], for these only, who meet it before what is there for everybody.
+    pub fn insert_for(&mut self, reach: Reach, listener: &str, host: &str, site: Arc<dyn Site>) {
         let host = host
             .trim_start_matches('[')
             .trim_end_matches(']')
             .trim_end_matches('.');
         let names = self.listeners.entry(listener.into()).or_default();
-        names.exact.insert(host.to_ascii_lowercase().into(), site);
+        let sites = names.exact.entry(host.to_ascii_lowercase().into());
+        *sites.or_default().of(reach) = Some(site);
     }
 
     /// Puts a site behind every other host of a listener: for management, not for strangers.
@@ -56,9 +103,10 @@ impl Table {
     }
 
     /// The site of a host, which is a name in lower case or an address without brackets.
-    pub fn find(&self, listener: &str, host: &str) -> Option<&Arc<dyn Site>> {
+    pub fn find(&self, listener: &str, host: &str, arrival: Arrival) -> Option<&Arc<dyn Site>> {
         let names = self.listeners.get(listener)?;
-        names.exact.get(host).or(names.any.as_ref())
+        let named = names.exact.get(host).and_then(|sites| sites.find(arrival));
+        named.or(names.any.as_ref())
     }
 }
 
@@ -96,13 +144,20 @@ impl Site for Hosts {
                 return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
             }
         };
+        if path::has_dot_segments(request.uri().path()) {
+            let text = "Bad request: the path has dot segments (RFC 3986 section 3.3); hint: resolve them first.\n";
+            return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
+        }
         let site = self
             .table
             .load()
-            .find(&peer.listener, &host)
+            .find(&peer.listener, &host, peer.arrival)
             .map(Arc::clone);
         let Some(site) = site else {
-            tracing::debug!(listener = %peer.listener, "request for an unknown host");
+            tracing::debug!(
+                listener = %peer.listener, arrival = ?peer.arrival,
+                "request for a host that is not served here, or not this way"
+            );
             return std::future::ready(plain(
                 StatusCode::MISDIRECTED_REQUEST,
                 "No site is configured for this host name here.\n",

@@ -1,24 +1,29 @@
 //! Accepts connections, serves HTTP/1.1 and HTTP/2 on them, and drains them at the end.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, FutureExt as _};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::edge::Site;
-use crate::edge::client_ip::TrustedProxies;
+use crate::body::Body;
 use crate::edge::connection::{self, Shared};
+use crate::edge::forwarded::TrustedProxies;
+use crate::edge::hosts::plain;
+use crate::edge::pace::Pace;
+use crate::edge::places::{NoPlace, PlaceLimits, Places};
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Patience, Register, Watch};
 use crate::edge::workers::{self, Workers};
+use crate::edge::{Peer, Site};
 use crate::egress::budget::network_of;
 
 /// One listening socket.
@@ -30,10 +35,12 @@ pub struct Settings {
     pub address: SocketAddr,
     /// TLS, or plain.
     pub tls: Option<Tls>,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies that are believed about who asks for what.
     pub trusted_proxies: TrustedProxies,
     /// Bounds.
     pub limits: Limits,
+    /// Places for connections, by the client's network. Shared with other listeners, or its own.
+    pub places: Arc<Places<IpAddr>>,
     /// Who serves its connections; without any, the runtime that serves the listener.
     pub workers: Option<Arc<Workers>>,
 }
@@ -47,6 +54,7 @@ impl Settings {
             tls: None,
             trusted_proxies: TrustedProxies::default(),
             limits: Limits::default(),
+            places: Places::new(PlaceLimits::new(20_000, 1024)),
             workers: None,
         }
     }
@@ -62,13 +70,10 @@ pub struct Limits {
     /// How long a client may refuse to take bytes. If it is those of one stream of HTTP/2, the
     /// connection takes no further requests then, and is cut after the same time again.
     pub write_timeout: Duration,
+    /// How fast requests' bodies have to come.
+    pub body: Pace,
     /// How long requests under way may take once the listener is told to end.
     pub drain_timeout: Duration,
-    /// Connections at the same time; further ones wait to be accepted.
-    pub connections: usize,
-    /// Connections at the same time per address (IPv6: per /64); further ones are closed at once.
-    /// Trusted proxies are exempt.
-    pub connections_per_address: usize,
 }
 
 impl Default for Limits {
@@ -77,15 +82,35 @@ impl Default for Limits {
             header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(10),
-            connections: 20_000,
-            connections_per_address: 1024,
+            body: Pace::default(),
+            drain_timeout: Duration::from_secs(25),
         }
     }
 }
 
 /// How often connections are looked at, at most and at least.
 const SWEEPS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
+
+/// How long connections that were cut are waited for: each ends at its next poll.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections at the same time that are served nothing but the news that there is no place for them.
+const REFUSED: usize = 32;
+
+/// How long each of these may take.
+const REFUSAL: Patience = Patience {
+    header: Duration::from_secs(2),
+    idle: Duration::from_millis(500),
+    write: Duration::from_secs(1),
+    body: Pace {
+        idle: Duration::from_secs(1),
+        grace: Duration::from_secs(1),
+        least_rate: 1024,
+    },
+};
+
+/// How often the log says that there are too many connections.
+const NEWS: Duration = Duration::from_secs(10);
 
 /// A pause after a failure to accept that another attempt would meet again.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -128,12 +153,14 @@ impl Listener {
             header: limits.header_timeout,
             idle: limits.idle_timeout,
             write: limits.write_timeout,
+            body: limits.body,
         };
         let register = Arc::new(Register::default());
         let _cut = CutOnDrop(&register);
-        let slots = Arc::new(Semaphore::new(limits.connections));
-        let crowd = Arc::new(Crowd::default());
+        let places = settings.places;
         let tracker = TaskTracker::new();
+        let turned_away = TurnedAway::new(&settings.name, settings.tls.as_ref(), &tracker);
+        let _cut_too = CutOnDrop(&turned_away.register);
         let shared = Arc::new(Shared {
             name: settings.name,
             tls: settings.tls,
@@ -141,34 +168,37 @@ impl Listener {
             site,
             tracker: tracker.clone(),
         });
-        let shortest = patience.header.min(patience.idle).min(patience.write);
+        let shortest = patience
+            .header
+            .min(patience.idle)
+            .min(patience.write)
+            .min(patience.body.idle);
         let mut sweeps = tokio::time::interval((shortest / 4).clamp(SWEEPS.0, SWEEPS.1));
         sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let (stream, address, slot) = tokio::select! {
+            let (stream, address) = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = sweeps.tick() => {
                     register.sweep(&patience, Instant::now());
+                    turned_away.register.sweep(&REFUSAL, Instant::now());
                     continue;
                 }
-                accepted = accept(&socket, &slots, &shared.name) => accepted,
+                accepted = accept(&socket, &shared.name) => accepted,
             };
-            let place = if shared.trusted_proxies.contains(address) {
-                None
-            } else {
-                let place = crowd.enter(address, limits.connections_per_address);
-                if place.is_none() {
-                    tracing::debug!(listener = %shared.name, %address, "too many connections from one address");
+            let counted = (!shared.trusted_proxies.contains(address)).then(|| network_of(address));
+            let place = match places.take(counted) {
+                Ok(place) => place,
+                Err(why) => {
+                    turned_away.serve(stream, address, why);
                     continue;
                 }
-                place
             };
             let (shared, registered) = (Arc::clone(&shared), register.add());
             let Some(seat) = settings.workers.as_ref().and_then(|workers| workers.seat()) else {
                 let serving = connection::serve(shared, stream, address, registered);
                 tracker.spawn(async move {
                     serving.await;
-                    drop((slot, place));
+                    drop(place);
                 });
                 continue;
             };
@@ -181,11 +211,12 @@ impl Listener {
                         tracing::warn!(listener = %shared.name, %error, "cannot serve a connection");
                     }
                 }
-                drop((slot, place, seat));
+                drop((place, seat));
             };
             tracker.spawn_on(serving, &runtime);
         }
         drop(socket);
+        turned_away.register.tell(Command::Cut);
         register.tell(Command::Drain);
         tracker.close();
         if tokio::time::timeout(limits.drain_timeout, tracker.wait())
@@ -197,7 +228,7 @@ impl Listener {
         let outlasting = register.len();
         register.tell(Command::Cut);
         // Whoever is cut ends at its next poll; a site that blocks its thread is not waited for.
-        if tokio::time::timeout(limits.drain_timeout, tracker.wait())
+        if tokio::time::timeout(LAST_PATIENCE, tracker.wait())
             .await
             .is_err()
         {
@@ -217,13 +248,7 @@ impl Drop for CutOnDrop<'_> {
 }
 
 /// The next connection, whatever happens to single ones before they are accepted.
-async fn accept(
-    socket: &TcpListener,
-    slots: &Arc<Semaphore>,
-    listener: &str,
-) -> (TcpStream, IpAddr, Option<OwnedSemaphorePermit>) {
-    // The semaphore is never closed.
-    let slot = Arc::clone(slots).acquire_owned().await.ok();
+async fn accept(socket: &TcpListener, listener: &str) -> (TcpStream, IpAddr) {
     loop {
         match socket.accept().await {
             Ok((stream, address)) => {
@@ -231,7 +256,7 @@ async fn accept(
                     tracing::debug!(listener, %error, "connection was gone at once");
                     continue;
                 }
-                return (stream, address.ip().to_canonical(), slot);
+                return (stream, address.ip().to_canonical());
             }
             Err(error) if is_of_one_connection(&error) => {
                 tracing::debug!(listener, %error, "connection was gone before it was accepted");
@@ -254,42 +279,92 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// How many connections each address has.
-#[derive(Debug, Default)]
-struct Crowd {
-    counts: Mutex<HashMap<IpAddr, usize>>,
+/// Those for whom there is no place: they are told so, as far as that costs little (SEC-79).
+struct TurnedAway {
+    full: Arc<Shared>,
+    share: Arc<Shared>,
+    register: Arc<Register<Watch>>,
+    places: Arc<Semaphore>,
+    said: Mutex<Option<Instant>>,
 }
 
-/// One of an address's connections; given back when dropped.
-struct Place {
-    crowd: Arc<Crowd>,
-    network: IpAddr,
-}
-
-impl Crowd {
-    fn enter(self: &Arc<Self>, address: IpAddr, limit: usize) -> Option<Place> {
-        let network = network_of(address);
-        let mut counts = self.counts.lock();
-        let count = counts.entry(network).or_insert(0);
-        if *count >= limit {
-            return None;
+impl TurnedAway {
+    fn new(name: &Arc<str>, tls: Option<&Tls>, tracker: &TaskTracker) -> Self {
+        let shared = |why| {
+            Arc::new(Shared {
+                name: Arc::clone(name),
+                tls: tls.cloned(),
+                trusted_proxies: TrustedProxies::default(),
+                site: Arc::new(NoRoom(why)),
+                tracker: tracker.clone(),
+            })
+        };
+        Self {
+            full: shared(NoPlace::Full),
+            share: shared(NoPlace::Share),
+            register: Arc::default(),
+            places: Arc::new(Semaphore::new(REFUSED)),
+            said: Mutex::new(None),
         }
-        *count += 1;
-        Some(Place {
-            crowd: Arc::clone(self),
-            network,
-        })
+    }
+
+    fn serve(&self, stream: TcpStream, address: IpAddr, why: NoPlace) {
+        let shared = match why {
+            NoPlace::Full => &self.full,
+            NoPlace::Share => &self.share,
+        };
+        self.say(address, why, &shared.name);
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            return;
+        };
+        let serving = connection::serve(Arc::clone(shared), stream, address, self.register.add());
+        shared.tracker.spawn(async move {
+            serving.await;
+            drop(place);
+        });
+    }
+
+    fn say(&self, address: IpAddr, why: NoPlace, listener: &str) {
+        let now = Instant::now();
+        let mut said = self.said.lock();
+        if said.is_some_and(|last| now.duration_since(last) < NEWS) {
+            return;
+        }
+        *said = Some(now);
+        drop(said);
+        match why {
+            NoPlace::Full => tracing::warn!(
+                listener,
+                %address,
+                "all places for connections are taken; hint: see `connections` in the configuration"
+            ),
+            NoPlace::Share => tracing::warn!(
+                listener,
+                %address,
+                "too many connections from one address; hint: see `connections` in the configuration, or `trusted_proxies` if it is a proxy of yours"
+            ),
+        }
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut counts = self.crowd.counts.lock();
-        if let Some(count) = counts.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.network);
-            }
-        }
+/// Tells that there is no room, and ends the connection.
+struct NoRoom(NoPlace);
+
+impl Site for NoRoom {
+    fn call(&self, _: Request<Body>, _: &Peer) -> BoxFuture<'_, Response<Body>> {
+        let mut response = match self.0 {
+            NoPlace::Full => plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "There is no room for another connection at the moment.\n",
+            ),
+            NoPlace::Share => plain(
+                StatusCode::TOO_MANY_REQUESTS,
+                "There are too many connections from your address.\n",
+            ),
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        std::future::ready(response).boxed()
     }
 }

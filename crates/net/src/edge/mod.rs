@@ -1,11 +1,15 @@
 //! The edge: connections come in here, and leave as requests to a [`Site`].
 
-pub mod client_ip;
 mod connection;
+pub mod forwarded;
+mod framing;
 pub mod hosts;
 pub(crate) mod leftover;
 pub mod listen;
 pub mod local_ca;
+pub mod pace;
+mod path;
+pub mod places;
 pub mod proxy;
 pub mod remarks;
 mod sending;
@@ -34,8 +38,23 @@ pub struct Peer {
     pub address: IpAddr,
     /// The name of the listener that took the connection.
     pub listener: Arc<str>,
-    /// Whether that listener ended TLS.
+    /// By which way it came there.
+    pub arrival: Arrival,
+    /// Whether the client used TLS: with that listener, or with a trusted proxy in front that says so.
     pub tls: bool,
     /// Whether the client showed a certificate that the listener's client CA signed.
     pub client_certificate: bool,
+}
+
+/// By which way a request came to a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arrival {
+    /// From the client itself, or from somebody whose word does not count.
+    #[default]
+    Direct,
+    /// Through a trusted proxy.
+    Proxied {
+        /// Whether the client came to that over TLS; nothing if the proxy does not say.
+        https: Option<bool>,
+    },
 }

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 
 use crate::body::Body;
 use crate::edge::hosts::plain;
+use crate::edge::pace::TooSlow;
 use crate::edge::{Peer, Site};
 use crate::egress::connect::ConnectError;
 use crate::egress::pool::{SendError, Upstream};
@@ -14,15 +15,54 @@ const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// What a client may have put there to pretend; replaced or removed.
-const CLAIMS: [HeaderName; 6] = [
-    FORWARDED_FOR,
-    FORWARDED_HOST,
-    FORWARDED_PROTO,
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-port"),
-    HeaderName::from_static("x-real-ip"),
+/// What only a proxy says, and a client may say to pretend (SEC-58, SEC-85): about where a request comes from, what
+/// it was for, and who showed which certificate. Nothing of it is passed on; some of it is said anew.
+const CLAIMS: [&str; 22] = [
+    "forwarded",
+    "proxy", // Becomes HTTP_PROXY in CGI.
+    "client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-real-ip",
+    "x-remote-addr",
+    "x-remote-ip",
+    "x-remote-user",
+    "remote-user",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "fastly-client-ip",
+    "x-azure-clientip",
+    "x-appengine-user-ip",
+    "x-host",
+    "x-http-host-override",
+    "x-override-url",
+    "x-rewrite-url",
+    "x-rewrite-uri",
+    "x-client-cert",
+    "x-arr-clientcert",
 ];
+
+/// Beginnings of such names.
+const FAMILIES: [&str; 5] = [
+    "x-forwarded",
+    "x-original-",
+    "x-envoy-",
+    "x-ssl-client",
+    "ssl-client",
+];
+
+/// Whether a header may not be passed on. In CGI and its successors (WSGI, Rack, PHP) `_` and `-` are the same, so a
+/// name with `_` passes for another one.
+fn is_claim(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.contains('_')
+        || CLAIMS.contains(&name)
+        || FAMILIES.iter().any(|family| name.starts_with(family))
+}
+
+/// In the extensions of an answer: it is somebody else's, whose headers are left as they are.
+#[derive(Clone, Copy, Debug)]
+pub struct PassedOn;
 
 /// Forwards every request to one upstream, path and query unchanged, bodies streaming both ways.
 ///
@@ -42,6 +82,7 @@ impl Proxy {
         match self.upstream.send(request).await {
             Ok(mut response) => {
                 hop_by_hop::remove(response.headers_mut());
+                response.extensions_mut().insert(PassedOn);
                 response
             }
             Err(error) => refuse(&error, &self.upstream),
@@ -74,7 +115,12 @@ fn original_host(request: &Request<Body>) -> Option<HeaderValue> {
 }
 
 fn say_for_whom(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer) {
-    for name in CLAIMS {
+    let claims: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
+    for name in claims {
         headers.remove(name);
     }
     if let Ok(address) = HeaderValue::try_from(peer.address.to_string()) {
@@ -88,6 +134,12 @@ fn say_for_whom(headers: &mut HeaderMap, host: Option<HeaderValue>, peer: &Peer)
 }
 
 fn refuse(error: &SendError, upstream: &Upstream) -> Response<Body> {
+    if TooSlow::is_cause_of(error) {
+        return plain(
+            StatusCode::REQUEST_TIMEOUT,
+            "The body of the request comes too slowly.\n",
+        );
+    }
     let cause = std::error::Error::source(error)
         .map(ToString::to_string)
         .unwrap_or_default();
@@ -98,6 +150,15 @@ fn refuse(error: &SendError, upstream: &Upstream) -> Response<Body> {
             StatusCode::GATEWAY_TIMEOUT,
             "The server behind this address did not answer in time.\n",
         ),
+        SendError::Connect(ConnectError::NoPlace) => {
+            let mut response = plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "There are too many requests to the server behind this address at the moment.\n",
+            );
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
         SendError::Connect(_) | SendError::Protocol(_) => plain(
             StatusCode::BAD_GATEWAY,
             "The server behind this address can't be reached or gave no proper answer.\n",

@@ -17,12 +17,16 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
+use crate::edge::framing::Framing;
+use crate::edge::pace::{Pace, Progress};
+
 /// Bounds on what a connection may do (SEC-61).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
     pub(crate) header: Duration,
     pub(crate) idle: Duration,
     pub(crate) write: Duration,
+    pub(crate) body: Pace,
 }
 
 /// What a connection is told to do.
@@ -50,6 +54,7 @@ pub(crate) struct Watch {
     head_since: AtomicU64,
     stuck_since: AtomicU64,
     streams: Arc<Register<Flow>>,
+    bodies: Arc<Register<Progress>>,
 }
 
 impl Default for Watch {
@@ -65,6 +70,7 @@ impl Default for Watch {
             head_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             streams: Arc::default(),
+            bodies: Arc::default(),
         }
     }
 }
@@ -99,6 +105,11 @@ impl Watch {
     /// It came on a stream of HTTP/2, which is watched by itself.
     pub(crate) fn stream_begins(&self) -> Registered<Flow> {
         self.streams.add()
+    }
+
+    /// Its body has not come together with its head.
+    pub(crate) fn body_is_waited_for(&self) -> Registered<Progress> {
+        self.bodies.add()
     }
 
     /// Its answer has left whole, or was given up.
@@ -150,6 +161,7 @@ impl Watch {
             return Command::Cut;
         }
         if self.in_flight.load(Ordering::Relaxed) > 0 {
+            self.bodies.each(|body| body.judge(&patience.body, now));
             return self.verdict_on_streams(patience, now);
         }
         if !self.served.load(Ordering::Relaxed) && longer_than(&self.idle_since, patience.header) {
@@ -275,6 +287,14 @@ impl<T: Default> Register<T> {
     }
 }
 
+impl<T> Register<T> {
+    fn each(&self, mut what: impl FnMut(&T)) {
+        for entry in self.entries.lock().all.values() {
+            what(entry);
+        }
+    }
+}
+
 impl Register<Watch> {
     pub(crate) fn len(&self) -> usize {
         self.entries.lock().all.len()
@@ -282,29 +302,30 @@ impl Register<Watch> {
 
     /// Tells those who took too long to leave.
     pub(crate) fn sweep(&self, patience: &Patience, now: Instant) {
-        for watch in self.entries.lock().all.values() {
-            watch.tell(watch.verdict(patience, now));
-        }
+        self.each(|watch| watch.tell(watch.verdict(patience, now)));
     }
 
     /// Tells all.
     pub(crate) fn tell(&self, command: Command) {
-        for watch in self.entries.lock().all.values() {
-            watch.tell(command);
-        }
+        self.each(|watch| watch.tell(command));
     }
 }
 
-/// A stream that notes what happens on it.
+/// A stream that notes what happens on it, and passes on only what can be read in one way.
 #[derive(Debug)]
 pub(crate) struct Watched<S> {
     stream: S,
     watch: Arc<Watch>,
+    framing: Framing,
 }
 
 impl<S> Watched<S> {
-    pub(crate) const fn new(stream: S, watch: Arc<Watch>) -> Self {
-        Self { stream, watch }
+    pub(crate) fn new(stream: S, watch: Arc<Watch>) -> Self {
+        Self {
+            stream,
+            watch,
+            framing: Framing::default(),
+        }
     }
 }
 
@@ -314,10 +335,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.framing.is_over() {
+            let owed = self.framing.take_owed(buf.remaining());
+            buf.put_slice(owed);
+            return Poll::Ready(Ok(()));
+        }
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if buf.filled().len() > before {
+        if let Some(arrived @ [_, ..]) = buf.filled_mut().get_mut(before..) {
             self.watch.bytes_arrived();
+            let passed = self.framing.follow(arrived);
+            buf.set_filled(before + passed);
         }
         polled
     }
@@ -369,6 +397,11 @@ mod tests {
         header: Duration::from_secs(10),
         idle: Duration::from_secs(75),
         write: Duration::from_secs(30),
+        body: Pace {
+            idle: Duration::from_secs(15),
+            grace: Duration::from_secs(10),
+            least_rate: 1024,
+        },
     };
 
     async fn verdict_after(watch: &Watch, seconds: u64) -> Command {

@@ -72,6 +72,11 @@ impl Workers {
         })
     }
 
+    /// How many there are, at least one.
+    pub fn count(&self) -> usize {
+        self.all.len().max(1)
+    }
+
     /// A place at the thread with the fewest connections.
     pub(crate) fn seat(&self) -> Option<Seat> {
         let load = |worker: &&Worker| worker.connections.load(Ordering::Relaxed);

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 
+use crate::edge::places::{Place, Places};
 use crate::egress::resolve::Resolver;
 use crate::egress::rules::{Destination, Refusal, Rules};
 
@@ -69,6 +70,9 @@ pub enum ConnectError {
     /// The time was over.
     #[error("connecting took too long")]
     TimedOut,
+    /// There are as many connections as there may be, in all or to this destination.
+    #[error("there is no room for another connection")]
+    NoPlace,
 }
 
 impl ConnectError {
@@ -90,6 +94,8 @@ impl ConnectError {
 pub struct Connector {
     resolver: Arc<dyn Resolver>,
     roots: ExtraRoots,
+    /// How many connections there may be; without it, any number.
+    places: Option<Arc<Places<Destination>>>,
     /// Made at the first TLS connection: reading the system's roots takes time and memory.
     tls: Arc<OnceLock<Result<Arc<ClientConfig>, rustls::Error>>>,
 }
@@ -108,6 +114,7 @@ impl Connector {
         Self {
             resolver,
             roots,
+            places: None,
             tls: Arc::default(),
         }
     }
@@ -118,7 +125,16 @@ impl Connector {
         Self {
             resolver,
             roots: self.roots.clone(),
+            places: self.places.clone(),
             tls: Arc::clone(&self.tls),
+        }
+    }
+
+    /// With places for its connections, which other connectors may share (SEC-86).
+    pub fn within(self, places: Arc<Places<Destination>>) -> Self {
+        Self {
+            places: Some(places),
+            ..self
         }
     }
 
@@ -133,6 +149,14 @@ impl Connector {
         deadline: Instant,
     ) -> Result<Dialled, ConnectError> {
         rules.check_destination(destination)?;
+        let place = match &self.places {
+            None => None,
+            Some(places) => Some(
+                places
+                    .take(Some(destination.clone()))
+                    .map_err(|_| ConnectError::NoPlace)?,
+            ),
+        };
         let connecting = async {
             let addresses = self.addresses(destination, rules).await?;
             let stream = dial(&addresses, deadline).await?;
@@ -145,7 +169,11 @@ impl Connector {
             } else {
                 Stream::Plain(stream)
             };
-            Ok(Dialled { stream, remote })
+            Ok(Dialled {
+                stream,
+                remote,
+                _place: place,
+            })
         };
         timeout_at(deadline, connecting)
             .await
@@ -245,6 +273,8 @@ fn client_config(roots: &ExtraRoots) -> Result<ClientConfig, rustls::Error> {
 pub(crate) struct Dialled {
     stream: Stream,
     remote: SocketAddr,
+    /// Given back with the connection.
+    _place: Option<Place<Destination>>,
 }
 
 impl Dialled {

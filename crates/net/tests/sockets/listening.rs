@@ -12,19 +12,18 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use net::body::{Body, BoxError};
-use net::edge::client_ip::TrustedProxies;
-use net::edge::hosts::{Hosts, Table};
+use net::body::{Body, BoxError, DEFAULT_IDLE, read_bounded};
 use net::edge::listen::{Limits, Settings};
+use net::edge::pace::Pace;
+use net::edge::places::{NoPlace, PlaceLimits, Places};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::support::{
-    Served, SiteFn, read_to_end, says, serve, serve_limited, serve_with, until, within,
+    GET, Served, SiteFn, body_of, read_to_end, says, serve, serve_limited, serve_with, until,
+    within,
 };
-
-const GET: &str = "GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n";
 
 fn impatient() -> Limits {
     Limits {
@@ -34,10 +33,6 @@ fn impatient() -> Limits {
         drain_timeout: Duration::from_millis(300),
         ..Limits::default()
     }
-}
-
-fn body_of(answer: &str) -> &str {
-    answer.split_once("\r\n\r\n").expect("an answer").1
 }
 
 #[tokio::test]
@@ -325,45 +320,126 @@ async fn a_quiet_event_stream_over_http_2_is_not_cut_off() {
     assert_eq!(events.to_bytes(), "data: 0\n\ndata: 1\n\n");
 }
 
-// SEC-61
-#[tokio::test]
-async fn one_address_has_only_so_many_connections() {
-    let limits = Limits {
-        connections_per_address: 2,
-        ..Limits::default()
+async fn serve_in(places: &Arc<Places<std::net::IpAddr>>) -> Served {
+    let settings = Settings {
+        places: Arc::clone(places),
+        ..Settings::plain("main", (Ipv4Addr::LOCALHOST, 0).into())
     };
-    let served = serve_limited(says("hello"), limits).await;
+    serve_with(says("hello"), settings).await
+}
+
+// SEC-61, SEC-79
+#[tokio::test]
+async fn one_address_has_only_so_many_connections_and_is_told_so() {
+    let places = Places::new(PlaceLimits::new(1000, 2));
+    let served = serve_in(&places).await;
     let mut first = served.connect().await;
     let second = served.connect().await;
-    let mut third = served.connect().await;
-    assert_eq!(read_to_end(&mut third).await, "");
+    until(|| places.taken() == 2).await;
+    let refused = served.exchange(GET).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "{refused}");
+    for header in ["retry-after: 5\r\n", "connection: close\r\n"] {
+        assert!(refused.contains(header), "{refused}");
+    }
+    assert_eq!(places.refused(NoPlace::Share), 1);
     drop(second);
-    within(async {
-        while !served.exchange(GET).await.contains("hello") {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    until(|| places.taken() == 1).await;
+    assert!(served.exchange(GET).await.ends_with("hello"));
     first.write_all(GET.as_bytes()).await.unwrap();
     assert!(read_to_end(&mut first).await.ends_with("hello"));
 }
 
+// SEC-79, SEC-86
+#[tokio::test]
+async fn listeners_share_their_places_and_say_when_all_are_taken() {
+    let places = Places::new(PlaceLimits::new(2, 2));
+    let (one, other) = (serve_in(&places).await, serve_in(&places).await);
+    let _held = one.connect().await;
+    until(|| places.taken() == 1).await;
+    let refused = other.exchange(GET).await;
+    assert!(refused.starts_with("HTTP/1.1 429 "), "crowded: {refused}");
+    let own = serve(says("management")).await;
+    assert!(own.exchange(GET).await.ends_with("management"));
+    let none = Places::new(PlaceLimits::new(0, 1));
+    let refused = serve_in(&none).await.exchange(GET).await;
+    assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
+    assert!(refused.contains("retry-after: 5\r\n"), "{refused}");
+    assert_eq!(none.refused(NoPlace::Full), 1);
+}
+
 // SEC-79
 #[tokio::test]
-async fn connections_over_the_total_wait_for_their_turn() {
+async fn who_is_refused_over_http_2_is_told_so_too() {
+    let served = serve_in(&Places::new(PlaceLimits::new(0, 1))).await;
+    let io = TokioIo::new(served.connect().await);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    let connection = TaskTracker::new().spawn(connection);
+    let response = get_http_2(&mut sender, &served, "/").await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(response);
+    within(connection).await.unwrap().ok();
+}
+
+/// A site that reads the body and says how that went.
+fn reads() -> Arc<dyn net::edge::Site> {
+    Arc::new(SiteFn(|request: Request<Body>, _| async move {
+        let read = read_bounded(request.into_body(), 1 << 20, DEFAULT_IDLE).await;
+        Response::new(Body::from(match read {
+            Ok(body) => format!("{} bytes", body.len()),
+            Err(error) => error.to_string(),
+        }))
+    }))
+}
+
+// SEC-61, SEC-86
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_and_its_sender_told() {
     let limits = Limits {
-        connections: 1,
+        body: Pace {
+            idle: Duration::from_secs(5),
+            grace: Duration::from_millis(200),
+            least_rate: 1000,
+        },
         ..Limits::default()
     };
-    let served = serve_limited(says("hello"), limits).await;
-    let first = served.connect().await;
-    let mut second = served.connect().await;
-    second.write_all(GET.as_bytes()).await.unwrap();
-    let mut byte = [0; 1];
-    let early = tokio::time::timeout(Duration::from_millis(100), second.read(&mut byte)).await;
-    assert!(early.is_err());
-    drop(first);
-    assert!(read_to_end(&mut second).await.ends_with("hello"));
+    let served = serve_limited(reads(), limits).await;
+    let stream = served.connect().await;
+    let (mut reading, mut writing) = stream.into_split();
+    let head = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1000\r\n\r\n";
+    writing.write_all(head.as_bytes()).await.unwrap();
+    let dripping = TaskTracker::new().spawn(async move {
+        while writing.write_all(b"a").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    let mut answer = String::new();
+    drop(within(reading.read_to_string(&mut answer)).await);
+    assert!(answer.ends_with("body stalled"), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    within(dripping).await.unwrap();
+}
+
+// SEC-86
+#[tokio::test]
+async fn a_slow_body_that_keeps_the_pace_is_read_to_its_end() {
+    let limits = Limits {
+        body: Pace {
+            idle: Duration::from_secs(5),
+            grace: Duration::from_millis(100),
+            least_rate: 1000,
+        },
+        ..Limits::default()
+    };
+    let served = serve_limited(reads(), limits).await;
+    let mut stream = served.connect().await;
+    let head = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 10000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..10 {
+        stream.write_all(&[b'x'; 1000]).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let answer = read_to_end(&mut stream).await;
+    assert!(answer.ends_with("10000 bytes"), "{answer}");
 }
 
 /// A site that answers when told to.
@@ -450,113 +526,4 @@ async fn a_panic_is_a_500_without_body() {
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
     assert_eq!(body_of(&answer), "");
     assert!(served.exchange(GET).await.ends_with("hello"));
-}
-
-async fn address_seen(trusted: &[&str], forwarded: &str) -> String {
-    let site = SiteFn(|_, peer: net::edge::Peer| async move {
-        Response::new(Body::from(peer.address.to_string()))
-    });
-    let networks = trusted
-        .iter()
-        .map(|network| network.parse().unwrap())
-        .collect();
-    let settings = Settings {
-        trusted_proxies: TrustedProxies::new(networks),
-        ..Settings::plain("main", (Ipv4Addr::LOCALHOST, 0).into())
-    };
-    let served = serve_with(Arc::new(site), settings).await;
-    let request = GET.replace(
-        "\r\n\r\n",
-        &format!("\r\nx-forwarded-for: {forwarded}\r\n\r\n"),
-    );
-    body_of(&served.exchange(&request).await).to_owned()
-}
-
-// SEC-58
-#[tokio::test]
-async fn the_forwarded_address_counts_from_trusted_proxies_only() {
-    assert_eq!(address_seen(&[], "198.51.100.1").await, "127.0.0.1");
-    assert_eq!(
-        address_seen(&["10.0.0.0/8"], "198.51.100.1").await,
-        "127.0.0.1"
-    );
-    assert_eq!(
-        address_seen(&["127.0.0.0/8"], "6.6.6.6, 198.51.100.1").await,
-        "198.51.100.1"
-    );
-}
-
-async fn serve_hosts() -> (Served, Arc<Hosts>) {
-    let mut table = Table::new();
-    table.insert("main", "A.example", says("site a"));
-    table.insert("main", "b.example", says("site b"));
-    table.insert("main", "[::1]", says("site six"));
-    table.insert("other", "c.example", says("site c"));
-    let hosts = Arc::new(Hosts::new(table));
-    (serve(Arc::clone(&hosts) as _).await, hosts)
-}
-
-#[tokio::test]
-async fn the_host_picks_the_site() {
-    let (served, _) = serve_hosts().await;
-    for (host, text) in [
-        ("a.example", "site a"),
-        ("a.EXAMPLE:8443", "site a"),
-        ("b.example.", "site b"),
-        ("[::1]:80", "site six"),
-    ] {
-        let answer = served.exchange(&GET.replace("a.example", host)).await;
-        assert_eq!(body_of(&answer), text, "{host}");
-    }
-    let absolute = GET
-        .replace("GET / ", "GET http://b.example/ ")
-        .replace("a.example", "b.example");
-    assert_eq!(body_of(&served.exchange(&absolute).await), "site b");
-}
-
-// SEC-62
-#[tokio::test]
-async fn an_unknown_host_is_misdirected() {
-    let (served, _) = serve_hosts().await;
-    for host in ["evil.example", "c.example", "127.0.0.1"] {
-        let answer = served.exchange(&GET.replace("a.example", host)).await;
-        assert!(answer.starts_with("HTTP/1.1 421 "), "{host}: {answer}");
-        assert!(!answer.contains(host));
-    }
-}
-
-// SEC-62
-#[tokio::test]
-async fn a_request_without_a_proper_host_is_bad() {
-    let (served, _) = serve_hosts().await;
-    for headers in [
-        "",
-        "host: a.example\r\nhost: a.example\r\n",
-        "host: a.example, b.example\r\n",
-        "host:\r\n",
-        "host: a.example/\r\n",
-    ] {
-        let request = format!("GET / HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
-        let answer = served.exchange(&request).await;
-        assert!(answer.starts_with("HTTP/1.1 400 "), "{headers}: {answer}");
-    }
-    let contradiction = GET.replace("GET / ", "GET http://b.example/ ");
-    assert!(
-        served
-            .exchange(&contradiction)
-            .await
-            .starts_with("HTTP/1.1 400 ")
-    );
-}
-
-#[tokio::test]
-async fn the_table_of_hosts_can_be_replaced_while_serving() {
-    let (served, hosts) = serve_hosts().await;
-    let mut table = Table::new();
-    table.insert_any_host("main", says("any"));
-    table.insert("main", "a.example", says("new a"));
-    hosts.replace(table);
-    assert_eq!(body_of(&served.exchange(GET).await), "new a");
-    let other = GET.replace("a.example", "whatever");
-    assert_eq!(body_of(&served.exchange(&other).await), "any");
 }

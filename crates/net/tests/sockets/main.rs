@@ -16,6 +16,8 @@ mod fetching;
 #[cfg(test)]
 mod listening;
 #[cfg(test)]
+mod naming;
+#[cfg(test)]
 mod pooling;
 #[cfg(test)]
 mod proxying;

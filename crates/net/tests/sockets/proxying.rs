@@ -4,12 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use net::edge::listen::Limits;
+use net::edge::pace::Pace;
 use net::edge::proxy::Proxy;
 use net::egress::pool::{Pool, Settings};
 use tokio_util::task::TaskTracker;
 
 use crate::fake_http::{FakeHttp, Reply};
-use crate::support::{Served, connector, local_rules, serve, url};
+use crate::support::{Served, connector, local_rules, serve, serve_limited, url, within};
 
 async fn proxy_to(base: &str) -> Served {
     proxy_within(base, Settings::default()).await
@@ -57,6 +63,83 @@ async fn a_request_goes_through_with_its_origin_told() {
     for name in ["forwarded", "connection", "x-hop", "te"] {
         assert_eq!(seen.header(name), None, "{name}");
     }
+}
+
+// SEC-58, SEC-85
+#[tokio::test]
+async fn what_only_a_proxy_says_is_not_passed_on_in_any_spelling() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let served = proxy_to(&origin.url("/")).await;
+    let claims = [
+        "X_Forwarded_For",
+        "X-Forwarded_For",
+        "x-forwarded-port",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Client-Cert",
+        "X-Forwarded",
+        "Proxy",
+        "X-Original-URL",
+        "X-Original-Host",
+        "X-Rewrite-URL",
+        "X-Real-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Envoy-External-Address",
+        "SSL-Client-Verify",
+        "Remote_User",
+        "Content_Length",
+    ];
+    let lines = claims.map(|name| format!("{name}: evil\r\n")).concat();
+    let request =
+        format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}x-request-id: 7\r\nconnection: close\r\n\r\n");
+    let answer = served.exchange(&request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let seen = origin.seen().remove(0);
+    for name in claims {
+        assert_eq!(seen.header(&name.to_ascii_lowercase()), None, "{name}");
+    }
+    assert_eq!(seen.header("x-request-id"), Some("7"));
+    assert_eq!(seen.header("x-forwarded-for"), Some("127.0.0.1"));
+}
+
+// SEC-85
+#[tokio::test]
+async fn crumbs_of_cookies_are_joined() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let served = proxy_to(&origin.url("/")).await;
+    let io = TokioIo::new(served.connect().await);
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    TaskTracker::new().spawn(connection);
+    let request = Request::get("http://a.example/")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2; c=3")
+        .header("cookie", "d=4")
+        .body(Full::<Bytes>::default());
+    let response = within(sender.send_request(request.unwrap())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let seen = origin.seen().remove(0);
+    assert_eq!(seen.header("cookie"), Some("a=1; b=2; c=3; d=4"));
+    assert_eq!(seen.header("x-forwarded-host"), Some("a.example"));
+}
+
+// SEC-86
+#[tokio::test]
+async fn a_client_that_sends_too_slowly_is_told_so_and_not_the_upstream_blamed() {
+    let origin = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let limits = Limits {
+        body: Pace {
+            idle: Duration::from_millis(200),
+            ..Pace::default()
+        },
+        ..Limits::default()
+    };
+    let pool = Pool::new(connector(), local_rules(), Settings::default());
+    let upstream = pool.upstream(&url(&origin.url("/"))).unwrap();
+    let served = serve_limited(Arc::new(Proxy::new(upstream)), limits).await;
+    let answer = served
+        .exchange("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhalf")
+        .await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
 }
 
 #[tokio::test]

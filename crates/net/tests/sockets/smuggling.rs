@@ -46,22 +46,70 @@ async fn is_refused(headers: &str) {
 
 // SEC-59
 #[tokio::test]
-async fn a_length_beside_chunks_ends_the_connection() {
+async fn a_length_beside_chunks_is_refused() {
     for headers in [
         "content-length: 5\r\ntransfer-encoding: chunked\r\n",
         "transfer-encoding: chunked\r\ncontent-length: 5\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n",
     ] {
-        let (served, reached) = guarded().await;
-        let request = format!("POST / HTTP/1.1\r\nhost: a\r\n{headers}\r\n0\r\n\r\n{SMUGGLED}");
-        let answer = served.exchange(&request).await;
-        assert_eq!(
-            answer.matches("HTTP/1.1 ").count(),
-            1,
-            "{headers:?}: {answer}"
-        );
-        assert_eq!(reached.load(Ordering::SeqCst), 0, "{headers:?}");
+        is_refused(headers).await;
     }
+}
+
+// SEC-59
+#[tokio::test]
+async fn a_line_that_ends_in_a_bare_line_feed_is_refused() {
+    for headers in [
+        "x: a\n",
+        "x: a\ny: b\r\n",
+        "\n",
+        "content-length: 5\ntransfer-encoding: chunked\r\n",
+    ] {
+        is_refused(headers).await;
+    }
+    for request in [
+        "GET / HTTP/1.1\nhost: a\n\n",
+        "GET / HTTP/1.1\r\nhost: a\r\n\n",
+        "\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
+    ] {
+        let (served, reached) = guarded().await;
+        let answer = served.exchange(&format!("{request}{SMUGGLED}")).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{request:?}: {answer}");
+        assert_eq!(reached.load(Ordering::SeqCst), 0, "{request:?}");
+    }
+}
+
+// SEC-59
+#[tokio::test]
+async fn a_body_in_another_coding_is_refused() {
+    for coding in ["gzip, chunked", "chunked, chunked", "identity, chunked"] {
+        let (served, reached) = guarded().await;
+        let answer = served
+            .exchange(&format!(
+                "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: {coding}\r\n\r\n0\r\n\r\n{SMUGGLED}"
+            ))
+            .await;
+        assert!(answer.starts_with("HTTP/1.1 501 "), "{coding}: {answer}");
+        assert!(
+            answer.contains("connection: close\r\n"),
+            "{coding}: {answer}"
+        );
+        assert_eq!(reached.load(Ordering::SeqCst), 0, "{coding}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_kept_after_a_body_in_chunks() {
+    let (served, reached) = guarded().await;
+    let chunked = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3;x=y\r\na\nb\r\n0\r\n\r\n";
+    let last = "GET /smuggled HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let answers = served.exchange(&format!("{chunked}{chunked}{last}")).await;
+    assert_eq!(answers.matches("read Ok(3)").count(), 2, "{answers}");
+    assert_eq!(
+        reached.load(Ordering::SeqCst),
+        1,
+        "no smuggling: it is the third request"
+    );
 }
 
 // SEC-59
@@ -132,6 +180,11 @@ async fn broken_chunks_end_the_connection() {
         "5\r\nabcdeXX",
         "ffffffffffffffffff\r\n",
         "0x5\r\nabcde\r\n",
+        "5\nabcde\r\n0\r\n\r\n",
+        "5;x\nabcde\r\n0\r\n\r\n",
+        "5\r\nabcde\n0\r\n\r\n",
+        "5\r\nabcde\r\n0\n\n",
+        "0\r\nx: y\n\r\n",
     ] {
         let (served, reached) = guarded().await;
         let request = format!(

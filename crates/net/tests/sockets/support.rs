@@ -24,6 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+/// A request without anything special.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n";
+
+/// What follows the head of an answer.
+pub(crate) fn body_of(answer: &str) -> &str {
+    answer.split_once("\r\n\r\n").expect("an answer").1
+}
+
 pub(crate) fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }

@@ -1,4 +1,5 @@
-//! What each command does, and how it ends: 0 for success, 1 for failure, 2 for a wrong command line, 64 for a wrong configuration.
+//! What each command does, and how it ends: 0 for success, 1 for failure, 2 for a wrong command line, 3 for requests that
+//! were cut at the end, 64 for a wrong configuration.
 
 mod client;
 mod config;
@@ -24,11 +25,15 @@ use crate::cli::{Command, InRealm};
 use crate::config::{Invalid, Loaded};
 use crate::operation::{Cx, Declared};
 use crate::talk;
+use crate::wire::CutShort;
 use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
 const WRONG_CONFIGURATION: u8 = 64;
+
+/// The exit code when the program ended as it was told to, but cut requests that were under way.
+const CUT_SHORT: u8 = 3;
 
 /// Runs a command to its end.
 pub(crate) fn run(command: Command) -> ExitCode {
@@ -55,6 +60,10 @@ pub(crate) fn run(command: Command) -> ExitCode {
             if count == 1 { "problem" } else { "problems" }
         ));
         return ExitCode::from(WRONG_CONFIGURATION);
+    }
+    if let Some(cut) = error.downcast_ref::<CutShort>() {
+        talk::say(cut);
+        return ExitCode::from(CUT_SHORT);
     }
     if !error.is::<AlreadySaid>() {
         talk::say(format_args!("error: {}", chain(&error)));

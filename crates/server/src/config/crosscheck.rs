@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 
 use model::realm::Lifetimes;
+use net::edge::hosts::Reach;
 
+use crate::config::binding::{self, Service};
 use crate::config::cimd::Mode;
 use crate::config::gateway::{Authorizer, Gateway};
 use crate::config::listener::Listener;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{self, Authentication, Realm};
-use crate::config::scalar::{Duration, WebUrl};
+use crate::config::scalar::Duration;
 use crate::config::{Config, Loaded};
+use crate::routes::Claim;
 
 /// Notes everything in `loaded` that does not go together.
 pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
@@ -46,14 +49,14 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
             None,
         );
     }
-    if served_urls(config).is_empty() && config.demo_mcp_server.is_none() {
+    if binding::services(config).is_empty() && config.demo_mcp_server.is_none() {
         let hint = "declare a realm, a gateway, a document or a proxy; `sekisho config show --demo` shows all of them".to_owned();
         problems.note("", "there is nothing to serve", hint);
     }
 }
 
 fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
-    if config.listeners.is_empty() && !served_urls(config).is_empty() {
+    if config.listeners.is_empty() && !binding::services(config).is_empty() {
         problems.note("listeners", "at least one listener is expected", None);
     }
     no_duplicates(
@@ -107,52 +110,15 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
     }
 }
 
-/// Each URL that is served, with its path in the configuration.
-pub(crate) fn served_urls(config: &Config) -> Vec<(String, &WebUrl)> {
-    let mut all = Vec::new();
-    for (index, realm) in config.realms.iter().enumerate() {
-        all.push((format!("realms[{index}].url"), &realm.url));
-    }
-    for (index, document) in config.documents.iter().enumerate() {
-        all.push((format!("documents[{index}].url"), &document.url));
-    }
-    for (index, gateway) in config.gateways.iter().enumerate() {
-        all.push((format!("gateways[{index}].url"), &gateway.url));
-    }
-    for (index, proxy) in config.proxies.iter().enumerate() {
-        all.push((format!("proxies[{index}].url"), &proxy.url));
-    }
-    if let Some(url) = config
-        .demo_mcp_server
-        .as_ref()
-        .and_then(|demo| demo.url.as_ref())
-    {
-        all.push(("demo_mcp_server.url".to_owned(), url));
-    }
-    all
-}
-
-/// Whether requests to `url` arrive at `listener`: same scheme and port, or behind a proxy that is trusted.
-pub(crate) fn arrives_at(url: &WebUrl, listener: &Listener) -> bool {
-    let port = listener
-        .public_port
-        .unwrap_or_else(|| listener.address.0.port());
-    let direct = url.is_https() == listener.tls.is_some() && url.port() == port;
-    direct || !listener.trusted_proxies.is_empty()
-}
-
 fn check_urls(config: &Config, problems: &mut Problems<'_>) {
-    let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-    for (path, url) in served_urls(config) {
+    let services = binding::services(config);
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for Service { path, url, .. } in &services {
         if url.0.query().is_some() {
             problems.note(path.clone(), "a URL that is served has no query", None);
         }
-        if !config.listeners.is_empty()
-            && !config
-                .listeners
-                .iter()
-                .any(|listener| arrives_at(url, listener))
-        {
+        let arrives = |listener| binding::reach(config, listener, url).is_some();
+        if !config.listeners.is_empty() && !config.listeners.iter().any(arrives) {
             let scheme = if url.is_https() { "https" } else { "http" };
             let listeners: Vec<String> = config.listeners.iter().map(describe_listener).collect();
             let message = format!("no listener serves {scheme} on port {}", url.port());
@@ -164,12 +130,58 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
         }
         if let Some(other) = seen.get(url.plain()) {
             problems.note(
-                path,
+                path.clone(),
                 format!("`{url}` is served by `{other}` already"),
                 "each service needs a URL of its own".to_owned(),
             );
         } else {
             seen.insert(url.plain(), path);
+        }
+    }
+    for listener in &config.listeners {
+        check_clashes(config, listener, &services, problems);
+    }
+}
+
+/// Whether each request to a listener is for one service only: what scheme and port tell apart outside, something in
+/// front may have made the same.
+fn check_clashes(
+    config: &Config,
+    listener: &Listener,
+    services: &[Service<'_>],
+    problems: &mut Problems<'_>,
+) {
+    let mut taken: BTreeMap<(Reach, &str, &Claim), usize> = BTreeMap::new();
+    for (index, service) in services.iter().enumerate() {
+        let Some(reach) = binding::reach(config, listener, service.url) else {
+            continue;
+        };
+        let views = binding::views(listener, reach);
+        let mut wanted = views.iter().flat_map(|view| {
+            let host = service.url.host();
+            service.claims.iter().map(move |claim| (*view, host, claim))
+        });
+        let clash = wanted.find_map(|place| {
+            let owner = *taken.entry(place).or_insert(index);
+            let other = services.get(owner).filter(|_| owner != index)?;
+            Some((other, place.2))
+        });
+        if let Some((other, claim)) = clash
+            && other.url.plain() != service.url.plain()
+        {
+            let line = problems.line_of(&other.path);
+            problems.note(
+                service.path.clone(),
+                format!(
+                    "`{}` can't be told from `{}` ({}, line {line}) at listener `{}`: both want {claim} of `{}`",
+                    service.url,
+                    other.url,
+                    other.path,
+                    listener.name,
+                    service.url.host()
+                ),
+                "give one of them another host name or path, or keep it from this listener by `hosts`".to_owned(),
+            );
         }
     }
 }
@@ -180,9 +192,7 @@ fn describe_listener(listener: &Listener) -> String {
     } else {
         "http"
     };
-    let port = listener
-        .public_port
-        .unwrap_or_else(|| listener.address.0.port());
+    let port = binding::port(listener);
     format!("`{}` ({scheme} on port {port})", listener.name.0)
 }
 

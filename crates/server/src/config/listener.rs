@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Address, Name, Network};
+use crate::config::scalar::{Address, HostPattern, Name, Network};
 
-/// An address where requests are accepted. Which service answers is decided by the URLs of the services.
+/// An address where requests are accepted. It serves the services whose URLs have its scheme and port; with `trusted_proxies`, these get those services as well whose URLs no listener has.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
@@ -18,12 +18,29 @@ pub(crate) struct Listener {
     /// Speak HTTPS here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) tls: Option<Tls>,
-    /// Networks of reverse proxies whose `Forwarded` and `X-Forwarded-*` headers are believed. When given, TLS may end there.
+    /// Networks of reverse proxies that are believed about the client's address, the host it asked for, and whether it used TLS. Services whose URLs have another scheme or port than this listener are served to them only. It can't be changed by a reload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) trusted_proxies: Vec<Network>,
+    /// Which headers these proxies set. It can't be changed by a reload.
+    #[serde(default)]
+    pub(crate) forwarded_by: ForwardedBy,
+    /// The host names that are served here: `app.example.com`, `*.example.com`. Without it, those of all URLs that arrive here. With it, `trusted_proxies` are served these names although the URLs are those of another listener.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<HostPattern>,
     /// The port in public URLs, where something in front maps ports. Default: the port of the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_port: Option<u16>,
+}
+
+/// The headers in which proxies tell about requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ForwardedBy {
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`; `Forwarded` only where there is no `X-Forwarded-For`.
+    #[default]
+    XForwarded,
+    /// `Forwarded` (RFC 7239) and nothing else.
+    Forwarded,
 }
 
 /// Where certificates come from: the local CA, or a pair of files.
@@ -51,12 +68,16 @@ pub(crate) struct Management {
     /// The IP address and port; port 0 takes a free one and prints it.
     #[serde(default = "default_address")]
     pub(crate) address: Address,
+    /// Host names by which it may be called, besides `localhost`, loopback addresses and its own address: `sekisho.monitoring.svc`, `*.internal`. A web page can have its own name resolve to this address, so other names are refused. It can't be changed by a reload.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) hosts: Vec<HostPattern>,
 }
 
 impl Default for Management {
     fn default() -> Self {
         Self {
             address: default_address(),
+            hosts: Vec::new(),
         }
     }
 }

@@ -9,8 +9,10 @@
 //! To add a key: a field with a doc comment in the file of its section, its rule in `crosscheck` if it has one, its use
 //! in `convert`, and `cargo xtask schema`.
 
+pub(crate) mod binding;
 pub(crate) mod check;
 pub(crate) mod cimd;
+pub(crate) mod connections;
 pub(crate) mod convert;
 pub(crate) mod crosscheck;
 pub(crate) mod dangers;
@@ -25,6 +27,7 @@ pub(crate) mod proxy;
 pub(crate) mod realm;
 pub(crate) mod scalar;
 pub(crate) mod secret;
+pub(crate) mod shutdown;
 pub(crate) mod store;
 
 use std::num::NonZeroU16;
@@ -47,6 +50,12 @@ pub(crate) struct Config {
     /// The listener for operators: `/healthz`, `/readyz`, `/metrics`.
     #[serde(default)]
     pub(crate) management: listener::Management,
+    /// How many connections there may be at the same time, and how fast requests have to come.
+    #[serde(default)]
+    pub(crate) connections: connections::Connections,
+    /// How the program ends when it is told to.
+    #[serde(default)]
+    pub(crate) shutdown: shutdown::Shutdown,
     /// Threads that serve connections, each on its own. Without it, one for each processor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) worker_threads: Option<NonZeroU16>,

@@ -54,6 +54,11 @@ impl<'a> Problems<'a> {
         }
     }
 
+    /// The line of a key, to point to it from elsewhere.
+    pub(crate) fn line_of(&self, path: &str) -> u64 {
+        self.root.line_of(path)
+    }
+
     /// Notes a problem at `path`; its line is looked up.
     pub(crate) fn note(
         &mut self,
@@ -62,7 +67,7 @@ impl<'a> Problems<'a> {
         hint: impl Into<Option<String>>,
     ) {
         let path = path.into();
-        let line = self.root.line_of(&path);
+        let line = self.line_of(&path);
         self.note_at(line, path, message, hint);
     }
 

@@ -305,6 +305,16 @@ impl HostPattern {
             _ => Err(unfit),
         }
     }
+
+    /// Whether it stands for a host, which is in lower case; an address with or without brackets.
+    pub(crate) fn fits(&self, host: &str) -> bool {
+        match self.0.strip_prefix("*.") {
+            Some(domain) => host
+                .strip_suffix(domain)
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            None => self.0.trim_matches(['[', ']']) == host.trim_matches(['[', ']']),
+        }
+    }
 }
 
 impl fmt::Display for HostPattern {
@@ -378,6 +388,22 @@ mod tests {
             Network::parse("192.0.2.1").unwrap().to_string(),
             "192.0.2.1/32"
         );
+    }
+
+    #[test]
+    fn a_host_pattern_with_a_star_stands_for_every_name_below_its_domain() {
+        let fits = |pattern: &str, host: &str| HostPattern::parse(pattern).unwrap().fits(host);
+        assert!(fits("*.example.com", "a.example.com") && fits("*.example.com", "a.b.example.com"));
+        assert!(fits("a.example.com", "a.example.com") && fits("[::1]", "::1"));
+        for host in [
+            "example.com",
+            ".example.com",
+            "aexample.com",
+            "a.example.org",
+        ] {
+            assert!(!fits("*.example.com", host), "{host}");
+        }
+        assert!(!fits("a.example.com", "b.a.example.com"));
     }
 
     #[test]

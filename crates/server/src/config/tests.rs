@@ -108,7 +108,7 @@ banana: 1
     f.yaml:23: gateways[0].targets[0].name: `my_server` is not a name of letters, digits and hyphens
       hint: use 1 to 64 of A-Z a-z 0-9 and -
     f.yaml:24: banana: unknown key `banana`
-      hint: known are `data_directory`, `demo_mcp_server`, `documents`, `egress`, `gateways`, `listeners`, `management`, `proxies`, `realms`, `store`, `worker_threads`
+      hint: known are `connections`, `data_directory`, `demo_mcp_server`, `documents`, `egress`, `gateways`, `listeners`, `management`, `proxies`, `realms`, `shutdown`, `store`, `worker_threads`
     "#);
 }
 
@@ -537,4 +537,54 @@ fn the_checked_in_schema_is_current() {
         checked_in == current,
         "docs/config.schema.json is not current; hint: `cargo xtask schema`"
     );
+}
+
+/// Two listeners, and these services.
+fn bound(services: &str) -> String {
+    problems(&format!(
+        r#"
+listeners:
+  - {{ name: public, address: "127.0.0.1:8480", trusted_proxies: [ 10.0.0.0/8 ] }}
+  - {{ name: internal, address: "127.0.0.1:8481" }}
+{services}"#
+    ))
+}
+
+// SEC-84
+#[test]
+fn services_that_a_listener_can_not_tell_apart_are_an_error_with_both_lines() {
+    let text = r#"proxies:
+  - { url: "https://gw.example", upstream: "http://127.0.0.1:1" }
+  - { url: "https://gw.example:8443", upstream: "http://127.0.0.1:2" }
+  - { url: "http://gw.example", upstream: "http://127.0.0.1:3" }
+  - { url: "http://gw.example:8480", upstream: "http://127.0.0.1:4" }
+gateways:
+  - name: a
+    url: https://mcp.example/mcp
+    authorizer: { discovery_url: "https://i.example/.well-known/openid-configuration", allowed_audiences: [ a ] }
+  - name: b
+    url: https://mcp.example:444/mcp/
+    authorizer: { discovery_url: "https://i.example/.well-known/openid-configuration", allowed_audiences: [ b ] }
+"#;
+    insta::assert_snapshot!(bound(text), @r"
+    f.yaml:7: proxies[1].url: `https://gw.example:8443` can't be told from `https://gw.example` (proxies[0].url, line 6) at listener `public`: both want all other paths of `gw.example`
+      hint: give one of them another host name or path, or keep it from this listener by `hosts`
+    f.yaml:9: proxies[3].url: `http://gw.example:8480` can't be told from `https://gw.example` (proxies[0].url, line 6) at listener `public`: both want all other paths of `gw.example`
+      hint: give one of them another host name or path, or keep it from this listener by `hosts`
+    f.yaml:15: gateways[1].url: `https://mcp.example:444/mcp/` can't be told from `https://mcp.example/mcp` (gateways[0].url, line 12) at listener `public`: both want the path `/mcp` of `mcp.example`
+      hint: give one of them another host name or path, or keep it from this listener by `hosts`
+    ");
+}
+
+// SEC-84
+#[test]
+fn services_that_do_not_meet_at_a_listener_may_have_the_same_host_and_path() {
+    let text = r#"proxies:
+  - { url: "http://gw.example:8480", upstream: "http://127.0.0.1:1" }
+  - { url: "http://gw.example:8481", upstream: "http://127.0.0.1:2" }
+  - { url: "https://other.example", upstream: "http://127.0.0.1:3" }
+  - { url: "http://other.example", upstream: "http://127.0.0.1:4" }
+  - { url: "https://other.example/below", upstream: "http://127.0.0.1:5" }
+"#;
+    insta::assert_snapshot!(bound(text), @"");
 }

@@ -10,14 +10,17 @@ use auth::password_pool::PasswordPool;
 use model::clock::{Clock, SystemClock};
 use net::edge::workers::Workers;
 use net::egress::documents::WallClock;
+use net::egress::pool;
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Watch};
+use crate::telemetry::connections::Connections;
 use crate::telemetry::request_log::RequestLog;
 use crate::wire::database::{self, Begin};
+use crate::wire::descriptors::{self, Shares};
 use crate::wire::listening::Keeper;
 use crate::wire::outgoing::Resolvers;
 use crate::wire::plan::Plan;
@@ -32,6 +35,8 @@ pub(crate) struct Foundation {
     pub(crate) clock: Arc<dyn Clock>,
     /// Serve the connections of all listeners.
     pub(crate) workers: Arc<Workers>,
+    /// How many connections each side may have.
+    pub(crate) shares: Shares,
     /// The certificates of all listeners.
     pub(crate) certificates: Keeper,
     /// The database.
@@ -66,6 +71,7 @@ impl Foundation {
     /// Opens everything, and makes what is made on first use.
     pub(crate) async fn lay(plan: &Plan, log: RequestLog) -> anyhow::Result<(Self, Registry)> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shares = Shares::of(descriptors::raise_limit(), &plan.loaded.config);
         let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
         let (store, key) = database::open(&plan.storage, Begin::IfNew).await?;
         let mut registry = Registry::with_prefix("sekisho");
@@ -74,6 +80,7 @@ impl Foundation {
             "Lines of the log that were dropped because its reader did not keep up",
             log.dropped(),
         );
+        registry.register_collector(Box::new(Connections(shares.clone())));
         let metrics = access::Metrics::register(&mut registry);
         let auth = auth::Metrics::default();
         auth.register(&mut registry);
@@ -85,6 +92,7 @@ impl Foundation {
         let foundation = Self {
             watch: Watch::new(metrics, log, Arc::clone(&clock), process),
             workers: Arc::new(workers(plan)?),
+            shares,
             certificates,
             store,
             session_key: sealing::derived(&key, "gateway sessions")?,
@@ -165,6 +173,12 @@ impl Foundation {
     /// Becomes cancelled when everything ends.
     pub(crate) fn stopped(&self) -> CancellationToken {
         self.stop.clone()
+    }
+
+    /// How many unused connections to one server each worker keeps: together they leave room for other servers.
+    pub(crate) fn idle_connections(&self) -> usize {
+        let share = self.shares.outgoing.limits().all / (8 * self.workers.count());
+        share.clamp(1, pool::Settings::default().max_idle)
     }
 
     /// The wall time, for certificates and HTTP dates.

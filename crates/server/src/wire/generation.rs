@@ -13,18 +13,16 @@ use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
 use gateway::settings::{Revoked, Settings};
 use net::edge::Site;
-use net::edge::hosts::Table;
+use net::edge::hosts::{Reach, Table};
 use net::edge::proxy::Proxy;
 use net::egress::client::Client;
 use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
 
-use crate::config::Loaded;
-use crate::config::crosscheck::arrives_at;
 use crate::config::gateway::Gateway;
-use crate::config::listener::Listener;
 use crate::config::scalar::WebUrl;
+use crate::config::{Config, Loaded, binding};
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::documents::Document;
 use crate::routes::{Claim, Routes};
@@ -69,12 +67,19 @@ impl Outgoing {
         if let Some(kept) = kept.filter(|kept| kept.declared == declared) {
             return Ok(kept.clone());
         }
-        let connectors =
-            outgoing::connectors(loaded, foundation.local_ca_pem(), &foundation.resolvers)?;
+        let connectors = outgoing::connectors(
+            loaded,
+            foundation.local_ca_pem(),
+            &foundation.resolvers,
+            &foundation.shares.outgoing,
+        )?;
         let pool = Pool::new(
             Arc::clone(&connectors.operators),
             outgoing::operators_rules(loaded),
-            pool::Settings::default(),
+            pool::Settings {
+                max_idle: foundation.idle_connections(),
+                ..pool::Settings::default()
+            },
         );
         Ok(Self {
             declared,
@@ -94,14 +99,14 @@ impl Generation {
         let loaded = &plan.loaded;
         let outgoing = Outgoing::kept_or_new(loaded, foundation, before)?;
         let mut services = Services {
-            listeners: &loaded.config.listeners,
+            config: &loaded.config,
             hosts: BTreeMap::new(),
         };
 
         for (url, content) in &plan.documents {
             services.offer(
                 url,
-                [Claim::Exact(url.0.path().to_owned())],
+                binding::exact_claims(url),
                 &(Arc::new(Document::new(content)?) as Arc<dyn Site>),
             );
         }
@@ -113,7 +118,7 @@ impl Generation {
         {
             services.offer(
                 url,
-                [Claim::Exact(url.0.path().to_owned())],
+                binding::exact_claims(url),
                 &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>),
             );
         }
@@ -138,9 +143,9 @@ impl Generation {
                 .prepare()
                 .await
                 .context("the signing keys can't be had")?;
-            let site: Arc<dyn Site> = Arc::new(server);
             for realm in &loaded.config.realms {
-                services.offer(&realm.url, realm_claims(realm.url.0.path()), &site);
+                let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
+                services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
             }
         }
         let documents = Client::new(
@@ -173,14 +178,9 @@ impl Generation {
                 )
                 .with_context(|| format!("gateway `{}` can't be made", configured.name))?,
             };
-            let claims = [
-                Claim::Exact(section.url.0.path().to_owned()),
-                Claim::Exact(format!("{}/", gateway.endpoint_path())),
-                Claim::Exact(gateway.metadata_path().to_owned()),
-            ];
             services.offer(
                 &section.url,
-                claims,
+                binding::gateway_claims(&section.url),
                 &(Arc::new(gateway.clone()) as Arc<dyn Site>),
             );
             services.offer_if_free(
@@ -198,13 +198,9 @@ impl Generation {
                 .pool
                 .upstream(&proxy.upstream.0)
                 .with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
-            let claim = match proxy.url.0.path() {
-                "/" => Claim::Rest,
-                path => Claim::Below(path.trim_end_matches('/').to_owned()),
-            };
             services.offer(
                 &proxy.url,
-                [claim],
+                binding::proxy_claims(&proxy.url),
                 &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>),
             );
         }
@@ -239,18 +235,6 @@ impl Generation {
     }
 }
 
-/// What a realm wants of its host: all of it, or its path and the discovery documents that stand before that path.
-fn realm_claims(path: &str) -> Vec<Claim> {
-    match path {
-        "/" => vec![Claim::Rest],
-        path => vec![
-            Claim::Below(path.to_owned()),
-            Claim::Exact(format!("/.well-known/oauth-authorization-server{path}")),
-            Claim::Exact(format!("/.well-known/openid-configuration{path}")),
-        ],
-    }
-}
-
 /// Asks the store's memory whether a token was revoked.
 fn revoked(store: &Store) -> Revoked {
     let store = store.clone();
@@ -259,11 +243,11 @@ fn revoked(store: &Store) -> Revoked {
 
 /// Services on their way into the table.
 struct Services<'c> {
-    listeners: &'c [Listener],
-    hosts: BTreeMap<(&'c str, String), Routes>,
+    config: &'c Config,
+    hosts: BTreeMap<(Reach, &'c str, String), Routes>,
 }
 
-impl Services<'_> {
+impl<'c> Services<'c> {
     /// Puts a service on every listener where its URL arrives. What somebody has already is left to them, and said.
     fn offer(
         &mut self,
@@ -281,24 +265,24 @@ impl Services<'_> {
     /// Like `offer`, but nobody minds if it belongs to another service.
     fn offer_if_free(&mut self, url: &WebUrl, claim: &Claim, site: &Arc<dyn Site>) -> bool {
         let mut free = true;
-        for listener in self
-            .listeners
-            .iter()
-            .filter(|listener| arrives_at(url, listener))
-        {
-            let routes = self
-                .hosts
-                .entry((listener.name.0.as_str(), url.host().to_owned()))
-                .or_default();
-            free &= routes.claim(claim, Arc::clone(site));
+        let config: &'c Config = self.config;
+        for listener in &config.listeners {
+            let Some(reach) = binding::reach(config, listener, url) else {
+                continue;
+            };
+            for view in binding::views(listener, reach) {
+                let place = (view, listener.name.0.as_str(), url.host().to_owned());
+                let routes = self.hosts.entry(place).or_default();
+                free &= routes.claim(claim, Arc::clone(site));
+            }
         }
         free
     }
 
     fn table(self) -> Table {
         let mut table = Table::new();
-        for ((listener, host), routes) in self.hosts {
-            table.insert(listener, &host, Arc::new(routes));
+        for ((reach, listener, host), routes) in self.hosts {
+            table.insert_for(reach, listener, &host, Arc::new(routes));
         }
         table
     }

@@ -1,19 +1,22 @@
 //! The listeners: addresses, TLS, and the certificates that a reload or the passing of time replaces.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
-use net::edge::client_ip::TrustedProxies;
+use net::edge::forwarded::{Dialect, TrustedProxies};
 use net::edge::listen;
 use net::edge::local_ca::LocalCa;
+use net::edge::pace::Pace;
+use net::edge::places::Places;
 use net::edge::tls::{Certificate, Certificates, Tls};
 
 use crate::config::Loaded;
 use crate::config::convert::listener::hosts;
-use crate::config::listener::Listener;
+use crate::config::listener::{ForwardedBy, Listener};
 use crate::files;
 
 /// The certificates of all listeners.
@@ -59,6 +62,7 @@ impl Keeper {
         loaded: &Loaded,
         index: usize,
         listener: &Listener,
+        places: &Arc<Places<IpAddr>>,
     ) -> anyhow::Result<listen::Settings> {
         let tls = match &listener.tls {
             None => None,
@@ -94,8 +98,20 @@ impl Keeper {
                     .iter()
                     .map(|network| network.0)
                     .collect(),
+                match listener.forwarded_by {
+                    ForwardedBy::XForwarded => Dialect::XForwarded,
+                    ForwardedBy::Forwarded => Dialect::Forwarded,
+                },
             ),
-            limits: listen::Limits::default(),
+            limits: listen::Limits {
+                body: Pace {
+                    least_rate: loaded.config.connections.least_body_rate.get(),
+                    ..Pace::default()
+                },
+                drain_timeout: loaded.config.shutdown.drain.0,
+                ..listen::Limits::default()
+            },
+            places: Arc::clone(places),
             workers: None,
         })
     }

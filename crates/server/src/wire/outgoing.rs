@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use net::edge::places::Places;
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::resolve::{HostMap, Resolver, SystemResolver};
-use net::egress::rules::Rules;
+use net::egress::rules::{Destination, Rules};
 
 use crate::config::Loaded;
 use crate::files;
@@ -31,6 +32,7 @@ pub(crate) fn connectors(
     loaded: &Loaded,
     local_ca_pem: Option<&str>,
     resolvers: &Resolvers,
+    places: &Arc<Places<Destination>>,
 ) -> anyhow::Result<Connectors> {
     let mut roots = ExtraRoots::default();
     for named in &loaded.config.egress.extra_ca_files {
@@ -54,7 +56,7 @@ pub(crate) fn connectors(
             .map(|(name, address)| (name.clone(), address.0));
         Arc::new(HostMap::new(names, Arc::new(resolver.clone())))
     };
-    let operators = Connector::new(mapped(&resolvers.operators), roots);
+    let operators = Connector::new(mapped(&resolvers.operators), roots).within(Arc::clone(places));
     let strangers = operators.resolving_with(mapped(&resolvers.strangers));
     Ok(Connectors {
         operators: Arc::new(operators),

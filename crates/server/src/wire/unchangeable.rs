@@ -35,7 +35,9 @@ pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
                 "whether a listener speaks TLS, and whom it asks for certificates,",
             );
         }
-        if before.trusted_proxies != after.trusted_proxies {
+        if (&before.trusted_proxies, before.forwarded_by)
+            != (&after.trusted_proxies, after.forwarded_by)
+        {
             differs(
                 format!("{path}.trusted_proxies"),
                 "which proxies are trusted",
@@ -46,6 +48,21 @@ pub(crate) fn check(running: &Loaded, new: &Loaded) -> Result<(), Invalid> {
         differs(
             "management.address".to_owned(),
             "the address of the management listener",
+        );
+    }
+    if before.management.hosts != after.management.hosts {
+        differs(
+            "management.hosts".to_owned(),
+            "the names of the management listener",
+        );
+    }
+    if before.connections != after.connections {
+        differs("connections".to_owned(), "the bounds of connections");
+    }
+    if before.shutdown.drain != after.shutdown.drain {
+        differs(
+            "shutdown.drain".to_owned(),
+            "how long requests may take at the end",
         );
     }
     if before.worker_threads != after.worker_threads {

@@ -240,8 +240,14 @@ realms:
     listeners:
     - name: main
       address: 127.0.0.1:8480
+      forwarded_by: x_forwarded
     management:
       address: 127.0.0.1:9480
+    connections:
+      least_body_rate: 1024
+    shutdown:
+      lame_duck: 0ms
+      drain: 25s
     data_directory: sekisho-data
     store: {}
     egress: {}

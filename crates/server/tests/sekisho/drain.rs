@@ -1,9 +1,11 @@
-//! How the program ends: requests under way are answered, new ones are not taken, and the log says so.
+//! How the program ends: operators learn it first, streams end, requests under way are answered, and the exit code tells.
 
 use std::time::Duration;
 
-use crate::program::{Folder, Program};
+use crate::program::person::{Person, result, rpc};
+use crate::program::{Folder, Program, free_port};
 use http::StatusCode;
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::task::TaskTracker;
 
@@ -21,11 +23,7 @@ fn configuration(port: u16, upstream: u16) -> String {
 #[tokio::test]
 async fn a_request_under_way_is_answered_before_the_program_ends() {
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let mut served = Program::serve(
         Folder::new(),
         &configuration(port, upstream.local_addr().unwrap().port()),
@@ -42,6 +40,8 @@ async fn a_request_under_way_is_answered_before_the_program_ends() {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_err()
     });
     assert!(!served.has_ended());
+    let readiness = served.browser().get(&served.management("/readyz")).await;
+    assert_eq!(readiness.unwrap().status, StatusCode::SERVICE_UNAVAILABLE);
     connection
         .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone")
         .await
@@ -58,14 +58,11 @@ async fn a_request_under_way_is_answered_before_the_program_ends() {
 #[tokio::test]
 async fn the_program_ends_although_a_request_never_does() {
     let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
+    let configuration = configuration(port, upstream.local_addr().unwrap().port());
     let served = Program::serve(
         Folder::new(),
-        &configuration(port, upstream.local_addr().unwrap().port()),
+        &format!("{configuration}shutdown: {{ drain: 200ms }}\n"),
     );
     let mut browser = served.browser();
     let tasks = TaskTracker::new();
@@ -76,12 +73,126 @@ async fn the_program_ends_although_a_request_never_does() {
     let ended = tokio::task::spawn_blocking(move || served.wait())
         .await
         .unwrap();
-    assert_eq!(ended.status.code(), Some(0), "{ended}");
+    assert_eq!(ended.status.code(), Some(3), "{ended}");
+    assert!(
+        ended.stderr.contains("on 1 connections were cut"),
+        "{ended}"
+    );
     let answer = tokio::time::timeout(Duration::from_secs(5), asking)
         .await
         .unwrap()
         .unwrap();
     assert!(answer.is_err());
+}
+
+#[tokio::test]
+async fn a_lame_duck_sends_others_away_and_serves_on() {
+    let port = free_port();
+    let configuration = configuration(port, free_port());
+    let mut served = Program::serve(
+        Folder::new(),
+        &format!("{configuration}shutdown: {{ lame_duck: 10m }}\n"),
+    );
+    let readiness = served.management("/readyz");
+    served.signal("TERM");
+    let mut browser = served.browser();
+    loop {
+        let page = browser.get(&readiness).await.unwrap();
+        if page.status == StatusCode::SERVICE_UNAVAILABLE {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    // There is nobody behind the proxy: the answer is its own.
+    let page = browser.get(&format!("http://127.0.0.1:{port}/")).await;
+    assert_eq!(page.unwrap().status, StatusCode::BAD_GATEWAY);
+    drop(browser);
+    // Whoever insists is obeyed at once.
+    served.until("its end", |served| {
+        served.signal("TERM");
+        served.has_ended()
+    });
+}
+
+/// A stream as it comes, its head and first event read.
+async fn open_stream(program: &Program, request: &str) -> tokio::net::TcpStream {
+    let url = url::Url::parse(&program.place("mcp_endpoint")).unwrap();
+    let port = url.port().unwrap();
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .unwrap();
+    let request = request.replace("\r\n\r\n", &format!("\r\nHost: 127.0.0.1:{port}\r\n\r\n"));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut begin = Vec::new();
+    loop {
+        assert!(stream.read_buf(&mut begin).await.unwrap() > 0);
+        let text = String::from_utf8_lossy(&begin);
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+        let body = text.split_once("\r\n\r\n").map(|(_, body)| body);
+        if body.is_some_and(|body| !body.is_empty()) {
+            return stream;
+        }
+    }
+}
+
+async fn rest_of(mut stream: tokio::net::TcpStream) -> String {
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).await.unwrap();
+    rest
+}
+
+#[tokio::test]
+async fn streams_that_wait_for_news_end_properly_and_hold_nothing_up() {
+    let demo = Program::demo(&[]);
+    let mut alice = Person::alice(&demo);
+    let token = alice.log_in().await.access;
+    let initialize = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "initialize",
+        "params": { "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": { "name": "t", "version": "1" } },
+    });
+    let endpoint = demo.place("mcp_endpoint");
+    let answer = alice
+        .browser
+        .send(rpc(&endpoint, Some(&token), &initialize))
+        .await
+        .unwrap();
+    assert!(result(&answer)["result"].is_object());
+    let session = answer.header("mcp-session-id").unwrap();
+    let get = open_stream(
+        &demo,
+        &format!("GET /mcp HTTP/1.1\r\nAuthorization: Bearer {token}\r\nAccept: text/event-stream\r\nMcp-Session-Id: {session}\r\nMcp-Protocol-Version: 2025-11-25\r\n\r\n"),
+    )
+    .await;
+    let listen = json!({
+        "jsonrpc": "2.0", "id": 7, "method": "subscriptions/listen",
+        "params": {
+            "notifications": { "toolsListChanged": true },
+            "_meta": {
+                "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+                "io.modelcontextprotocol/clientInfo": { "name": "test", "version": "1" },
+                "io.modelcontextprotocol/clientCapabilities": {},
+            },
+        },
+    })
+    .to_string();
+    let listening = open_stream(
+        &demo,
+        &format!("POST /mcp HTTP/1.1\r\nAuthorization: Bearer {token}\r\nAccept: application/json, text/event-stream\r\nContent-Type: application/json\r\nMcp-Protocol-Version: 2026-07-28\r\nMcp-Method: subscriptions/listen\r\nContent-Length: {}\r\n\r\n{listen}", listen.len()),
+    )
+    .await;
+    demo.signal("TERM");
+    let (get, listening) = tokio::join!(rest_of(get), rest_of(listening));
+    assert!(get.ends_with("0\r\n\r\n"), "no last chunk: {get:?}");
+    assert!(listening.contains("\"id\":7"), "no answer: {listening:?}");
+    assert!(
+        listening.ends_with("0\r\n\r\n"),
+        "no last chunk: {listening:?}"
+    );
+    drop(alice);
+    let ended = tokio::task::spawn_blocking(move || demo.wait())
+        .await
+        .unwrap();
+    assert_eq!(ended.status.code(), Some(0), "{ended}");
 }
 
 // SEC-75

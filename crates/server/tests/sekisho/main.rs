@@ -12,6 +12,8 @@ mod cli;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod edge;
+#[cfg(test)]
 mod log;
 #[cfg(test)]
 mod people;

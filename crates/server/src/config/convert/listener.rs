@@ -3,15 +3,15 @@
 use std::collections::BTreeSet;
 
 use crate::config::Config;
-use crate::config::crosscheck::{arrives_at, served_urls};
+use crate::config::binding;
 use crate::config::listener::Listener;
 
 /// The host names and addresses that `listener` answers for, in the order of the alphabet.
 pub(crate) fn hosts(config: &Config, listener: &Listener) -> Vec<String> {
-    let all: BTreeSet<String> = served_urls(config)
+    let all: BTreeSet<String> = binding::services(config)
         .into_iter()
-        .filter(|(_, url)| arrives_at(url, listener))
-        .map(|(_, url)| url.host().trim_matches(['[', ']']).to_owned())
+        .filter(|service| binding::reach(config, listener, service.url).is_some())
+        .map(|service| service.url.host().trim_matches(['[', ']']).to_owned())
         .collect();
     all.into_iter().collect()
 }

@@ -14,6 +14,7 @@ async fn send(request: Request<Body>) -> (StatusCode, HeaderMap, String) {
     let peer = Peer {
         address: IpAddr::V4(Ipv4Addr::LOCALHOST),
         listener: "main".into(),
+        arrival: net::edge::Arrival::Direct,
         tls: false,
         client_certificate: false,
     };

@@ -72,6 +72,12 @@ pub(crate) fn command(folder: &Folder, arguments: &[&str]) -> Command {
     command
 }
 
+/// A port that nobody has at the moment.
+pub(crate) fn free_port() -> u16 {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.local_addr().unwrap().port()
+}
+
 /// What a command that ends by itself gave.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -200,20 +206,34 @@ impl Program {
     /// `sekisho serve` with this configuration, and a log that nobody reads.
     pub(crate) fn serve_unread(folder: Folder, configuration: &str) -> Self {
         folder.write("sekisho.yaml", configuration);
-        Self::begin(folder, &["serve", "--config", "sekisho.yaml"], &[], false)
+        let command = command(&folder, &["serve", "--config", "sekisho.yaml"]);
+        Self::begin(folder, command, false)
     }
 
     /// The program with these arguments and environment, waited for until it is ready.
     pub(crate) fn start(folder: Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::begin(folder, arguments, environment, true)
+        let mut command = command(&folder, arguments);
+        command.envs(environment.iter().copied());
+        Self::begin(folder, command, true)
     }
 
-    fn begin(folder: Folder, arguments: &[&str], environment: &[(&str, &str)], read: bool) -> Self {
+    /// `sekisho serve` with this configuration, in a process that may open so many files and no more.
+    pub(crate) fn serve_with_files(folder: Folder, configuration: &str, files: u32) -> Self {
+        folder.write("sekisho.yaml", configuration);
+        let program = command(&folder, &[]);
+        let mut limited = Command::new("sh");
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        limited.arg("-c").arg(script).arg(program.get_program());
+        limited.args(["serve", "--config", "sekisho.yaml"]);
+        limited.current_dir(folder.path());
+        Self::begin(folder, limited, true)
+    }
+
+    fn begin(folder: Folder, mut command: Command, read: bool) -> Self {
         let file = folder.path().join("ready.json");
-        let mut child = command(&folder, arguments)
+        let mut child = command
             .arg("--ready-file")
             .arg(&file)
-            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
