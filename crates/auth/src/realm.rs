@@ -67,7 +67,8 @@ impl ServedRealm {
 
     /// The realm as people know it.
     pub(crate) fn title(&self) -> &str {
-        self.config.name.as_str()
+        let name = self.config.name.as_str();
+        self.config.display_name.as_deref().unwrap_or(name)
     }
 
     /// How cookies are named and sent.

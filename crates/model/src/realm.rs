@@ -1,5 +1,6 @@
 //! A realm: one issuer with its lifetimes, scopes, resources, clients and policies, as configured.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -183,8 +184,10 @@ pub struct ClientScope {
     pub name: Scope,
     /// Whether it is added to every request.
     pub kind: ScopeKind,
-    /// What the consent page says; without it the page shows the name.
+    /// What the consent page says, in whatever language; without it the page shows the name.
     pub consent_text: Option<String>,
+    /// What the page says in a language, by its tag.
+    pub consent_texts: BTreeMap<String, String>,
     /// Added to `aud` of access tokens with this scope.
     pub audiences: Vec<String>,
     /// What else tokens with this scope say.
@@ -192,6 +195,12 @@ pub struct ClientScope {
 }
 
 impl ClientScope {
+    /// What the consent page in this language says about it.
+    pub fn consent_text_in(&self, language_tag: &str) -> Option<&str> {
+        let text = self.consent_texts.get(language_tag);
+        text.or(self.consent_text.as_ref()).map(String::as_str)
+    }
+
     /// A scope without audiences, with the mappers that OpenID Connect Core §5.4 knows for its name.
     pub fn new(name: Scope, kind: ScopeKind) -> Self {
         let claims = match name.as_str() {
@@ -203,6 +212,7 @@ impl ClientScope {
             name,
             kind,
             consent_text: None,
+            consent_texts: BTreeMap::new(),
             audiences: Vec::new(),
             claims,
         }
@@ -224,6 +234,8 @@ pub struct ResourceServer {
 pub struct Realm {
     /// Its name.
     pub name: RealmName,
+    /// What people call it; without it, the name.
+    pub display_name: Option<String>,
     /// Its issuer identifier, without trailing slash, byte-identical everywhere (AS-5).
     pub issuer: Issuer,
     /// The host whose root belongs to this realm, with the port unless it is the default; then the issuer is an origin.
@@ -262,6 +274,7 @@ impl Realm {
             .collect();
         Self {
             name,
+            display_name: None,
             issuer,
             bound_host,
             signing_algorithm: SigningAlgorithm::default(),

@@ -139,7 +139,7 @@ pub(crate) struct Migrate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The file to write; one that is there already is left alone
+    /// The file to write, `-` for standard output; one that is there already is left alone
     #[arg(long, value_name = "FILE", default_value = "sekisho.yaml")]
     pub(crate) out: PathBuf,
 }

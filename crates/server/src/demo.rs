@@ -65,6 +65,9 @@ pub(crate) struct Places {
     pub(crate) python_command: String,
     /// The command for `sekisho verify`.
     pub(crate) verify_command: String,
+    /// What others can do to this machine, where it is not the only one that can call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dangers: Vec<String>,
 }
 
 impl Settings {
@@ -111,7 +114,31 @@ impl Settings {
             inspector_command: String::new(),
             python_command: String::new(),
             verify_command: String::new(),
+            dangers: self.dangers(),
         })
+    }
+
+    /// What others can do, where they can call.
+    fn dangers(&self) -> Vec<String> {
+        let mut all = Vec::new();
+        if !self.listen.ip().is_loopback() {
+            all.push(format!(
+                "whoever can reach {} can log in as alice / alice and bob / bob",
+                self.listen
+            ));
+            all.push(format!(
+                "they can make this program fetch client metadata documents from {}",
+                self.own_networks()
+            ));
+        }
+        if let Shape::Plain { mcp_listen } = &self.shape
+            && !mcp_listen.ip().is_loopback()
+        {
+            all.push(format!(
+                "whoever can reach {mcp_listen} can use the MCP server without a token"
+            ));
+        }
+        all
     }
 
     /// The configuration as a file that `sekisho serve --config` runs.
@@ -334,6 +361,33 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn whoever_can_be_reached_by_others_is_told_what_they_can_do() {
+        let dangers = |listen: &str, mcp_listen: &str| {
+            let settings = Settings {
+                listen: listen.parse().unwrap(),
+                shape: Shape::Plain {
+                    mcp_listen: mcp_listen.parse().unwrap(),
+                },
+                data: None,
+            };
+            words::introduction(&settings.places())
+                .lines()
+                .filter_map(|line| Some(line.strip_prefix("DANGER")?.trim().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(dangers("127.0.0.1:8480", "127.0.0.1:8481"), [""; 0]);
+        assert_eq!(dangers("[::1]:8480", "127.0.0.2:8481"), [""; 0]);
+        assert_eq!(
+            dangers("0.0.0.0:8480", "192.0.2.7:8481"),
+            [
+                "whoever can reach 0.0.0.0:8480 can log in as alice / alice and bob / bob",
+                "they can make this program fetch client metadata documents from [ 127.0.0.0/8, \"::1/128\", \"192.0.2.7/32\" ]",
+                "whoever can reach 192.0.2.7:8481 can use the MCP server without a token",
+            ]
+        );
     }
 
     // SEC-70

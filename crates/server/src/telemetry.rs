@@ -20,9 +20,6 @@ use crate::telemetry::lines::{Guard, Lines};
 use crate::telemetry::moment::Moments;
 use crate::telemetry::request_log::{RequestLog, WithRequest};
 
-/// What is logged when `RUST_LOG` says nothing.
-const DEFAULT: &str = "info";
-
 /// What the database's driver says is an error of ours as well, which is logged where it is handled, or talk of the
 /// server. `RUST_LOG` can ask for it by these names.
 const SAID_ELSEWHERE: &str = "sqlx::postgres::notice=off,sqlx_core::pool=off";
@@ -33,14 +30,35 @@ fn filter(wanted: &str) -> anyhow::Result<EnvFilter> {
     })
 }
 
+/// What is logged when `RUST_LOG` says nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chattiness {
+    /// Everything that an operator may want to know.
+    Usual,
+    /// Only what goes wrong: somebody is looking at a terminal, and at something else there.
+    Quiet,
+}
+
+impl Chattiness {
+    const fn filter(self) -> &'static str {
+        match self {
+            Self::Usual => "info",
+            Self::Quiet => "warn",
+        }
+    }
+}
+
 /// Starts logging to standard error; `RUST_LOG` selects what, as `auth=debug,info`. What waits to be written is written
 /// when the guard is dropped.
 ///
 /// # Errors
 /// When `RUST_LOG` can't be understood, or logging was started before.
-pub(crate) fn start(format: LogFormat) -> anyhow::Result<(RequestLog, Guard)> {
+pub(crate) fn start(
+    format: LogFormat,
+    unless_told: Chattiness,
+) -> anyhow::Result<(RequestLog, Guard)> {
     let wanted = config::environment("RUST_LOG").filter(|value| !value.is_empty());
-    let filter = filter(wanted.as_deref().unwrap_or(DEFAULT))?;
+    let filter = filter(wanted.as_deref().unwrap_or_else(|| unless_told.filter()))?;
     let registry = tracing_subscriber::registry().with(filter);
     let (lines, guard) = Lines::start()?;
     let layer = tracing_subscriber::fmt::layer()
@@ -84,7 +102,7 @@ mod tests {
 
     #[test]
     fn notices_of_postgresql_are_not_logged_unless_somebody_asks_for_them() {
-        assert!(!notices(DEFAULT));
+        assert!(!notices(Chattiness::Usual.filter()));
         assert!(!notices("debug"));
         assert!(!notices("sqlx=info"));
         assert!(notices("info,sqlx::postgres::notice=info"));

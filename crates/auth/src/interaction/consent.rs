@@ -167,10 +167,12 @@ fn scope_lines(cx: &Cx, scope: &ScopeSet, texts: &'static Texts) -> Vec<ScopeLin
                 .realm
                 .config
                 .scope(scope.as_str())
-                .and_then(|scope| scope.consent_text.clone());
+                .and_then(|scope| scope.consent_text_in(texts.language_tag));
             ScopeLine {
                 name: scope.as_str().to_owned(),
-                text: configured.unwrap_or_else(|| texts.scope(scope.as_str()).to_owned()),
+                text: configured
+                    .unwrap_or_else(|| texts.scope(scope.as_str()))
+                    .to_owned(),
             }
         })
         .collect()

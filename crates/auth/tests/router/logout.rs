@@ -1,10 +1,11 @@
 //! Logout at the wish of clients that nobody registered: they wrote themselves where browsers shall go afterwards.
 
 use model::client_policy::Mode;
+use model::realm::{LogoutEnds, Realm};
 use serde_json::{Value, json};
 use testkit::browser::{Browser, Page};
 
-use crate::world::{ISSUER, VERIFIER, World, assert_refused_with_page, code_of, document};
+use crate::world::{ISSUER, VERIFIER, World, assert_refused_with_page, code_of, document, realm};
 
 const ID: &str = "https://client.example/oauth/client.json";
 const REDIRECT: &str = "http://localhost:6274/oauth/callback";
@@ -150,4 +151,22 @@ async fn an_address_in_another_domain_is_refused_where_one_is_demanded() {
     world.reload(strict);
     let page = log_out(&world, &mut browser, &[("id_token_hint", &hint)]).await;
     assert_refused_with_page(&page, "does not lie in the domain of the client id");
+}
+
+// SEC-46, SEC-55
+#[tokio::test]
+async fn a_logout_ends_the_tokens_of_its_session_where_the_realm_says_so() {
+    for (ends, revoked) in [(LogoutEnds::Session, 0), (LogoutEnds::SessionAndTokens, 1)] {
+        let world = World::with(Realm {
+            logout_ends: ends,
+            ..realm()
+        })
+        .await;
+        world.web.publish(&leaving_to(&[BYE]));
+        let mut browser = world.browser();
+        let hint = id_token(&world, &mut browser).await;
+        assert_eq!(world.store.revocations().len(), 0);
+        log_out(&world, &mut browser, &[("id_token_hint", &hint)]).await;
+        assert_eq!(world.store.revocations().len(), revoked, "{ends:?}");
+    }
 }

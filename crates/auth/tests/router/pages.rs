@@ -2,7 +2,7 @@
 
 use testkit::browser::Page;
 
-use crate::world::{World, document, realm_at};
+use crate::world::{World, document, realm, realm_at};
 
 fn assert_page_headers(page: &Page, form_action: &str) {
     let policy = page.header("content-security-policy").unwrap();
@@ -119,5 +119,32 @@ async fn the_stylesheet_is_served_from_here_and_kept() {
         );
         assert!(sheet.header("cache-control").unwrap().contains("immutable"));
         assert!(!sheet.text().contains("http"), "nothing from elsewhere");
+    }
+}
+
+#[tokio::test]
+async fn a_realm_speaks_of_itself_and_its_scopes_as_its_operator_wrote() {
+    let mut realm = realm();
+    realm.display_name = Some("The <Mill>".to_owned());
+    for scope in &mut realm.scopes {
+        if scope.name.as_str() == "mcp:tools" {
+            scope.consent_texts = [("ja".to_owned(), "\u{9053}\u{5177}".to_owned())].into();
+        }
+    }
+    let world = World::with(realm).await;
+    for (language, text) in [
+        ("en", "Call tools through the gateway"),
+        ("ja", "\u{9053}\u{5177}"),
+    ] {
+        let mut browser = world.browser().with_header("accept-language", language);
+        let page = browser.open(&world.authorize(&[])).await.unwrap();
+        assert!(
+            page.text().contains("The &#60;Mill&#62;</title>"),
+            "{}",
+            page.text()
+        );
+        let fill = [("username", "alice"), ("password", "alice")];
+        let page = browser.submit(&page, &fill, "login").await.unwrap();
+        assert!(page.text().contains(text), "{}", page.text());
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -47,6 +48,14 @@ pub enum CertificateError {
     /// The key is of an unknown kind or does not fit the certificate.
     #[error("key is unusable or does not fit the certificate")]
     Key,
+    /// The certificate has expired, or is for later.
+    #[error("certificate is not valid now, only from {from} until {until}")]
+    NotValidNow {
+        /// When it begins.
+        from: String,
+        /// When it ends.
+        until: String,
+    },
     /// TLS can't be set up with this.
     #[error("TLS can't be set up")]
     Setup,
@@ -76,6 +85,25 @@ impl Certificate {
             CertifiedKey::from_der(chain, key, &provider).map_err(|_| CertificateError::Key)?;
         Ok(Self {
             certified: Arc::new(certified),
+        })
+    }
+
+    /// Refuses a certificate that has expired, or that is for later.
+    pub fn check_validity(&self, now: SystemTime) -> Result<(), CertificateError> {
+        let own = self.certified.cert.first();
+        let own = own.ok_or(CertificateError::NoCertificate)?;
+        let (_, parsed) = x509_parser::parse_x509_certificate(own)
+            .map_err(|_| CertificateError::NoCertificate)?;
+        let since = now.duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
+        let validity = parsed.validity();
+        if (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&seconds) {
+            return Ok(());
+        }
+        Err(CertificateError::NotValidNow {
+            from: validity.not_before.to_string(),
+            until: validity.not_after.to_string(),
         })
     }
 

@@ -131,6 +131,15 @@ async fn an_expired_certificate_is_refused() {
     let ca = LocalCa::open(&folder.0, now()).await.unwrap();
     let long_ago = now() - Duration::from_hours(24 * 365);
     let certificate = ca.issue(&names(&["a.example"]), long_ago).unwrap();
+    assert!(certificate.check_validity(long_ago).is_ok());
+    let day_before = long_ago - Duration::from_hours(48);
+    for moment in [now(), day_before] {
+        let error = certificate.check_validity(moment).unwrap_err();
+        assert!(
+            matches!(error, CertificateError::NotValidNow { .. }),
+            "{error:?}"
+        );
+    }
     let tls = Tls::new(Certificates::new(vec![certificate])).unwrap();
     let served = serve_tls(tls, says("hello")).await;
     assert!(fetch(&served, &ca, "a.example").await.is_err());

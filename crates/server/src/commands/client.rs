@@ -34,7 +34,13 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 async fn list(store: &Store, realm: &RealmName) -> anyhow::Result<()> {
-    for approval in approval::list(store, realm).await? {
+    let all = approval::list(store, realm).await?;
+    if all.is_empty() {
+        talk::say(format_args!(
+            "no host of clients was asked for in realm `{realm}`, and none was decided about"
+        ));
+    }
+    for approval in all {
         talk::data(&format!(
             "{:<9} {}\n",
             approval.verdict.as_str(),

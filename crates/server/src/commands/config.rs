@@ -3,6 +3,7 @@
 use anyhow::Context as _;
 
 use crate::cli::{Config, DemoShape, Show};
+use crate::config::convert::listener::hosts;
 use crate::config::{self, Loaded};
 use crate::wire::plan::Plan;
 use crate::{demo, talk};
@@ -14,6 +15,14 @@ pub(crate) fn run(command: Config) -> anyhow::Result<()> {
             let plan = Plan::new(Loaded::read(source.path())?)?;
             for danger in &plan.dangers {
                 talk::say(format_args!("warning: {}: {}", danger.path, danger.meaning));
+            }
+            for listener in &plan.loaded.config.listeners {
+                if hosts(&plan.loaded.config, listener).is_empty() {
+                    talk::say(format_args!(
+                        "warning: the listener `{}` serves nothing: no URL of the configuration arrives there",
+                        listener.name
+                    ));
+                }
             }
             talk::say(format_args!("{} is valid", plan.loaded.file()));
             Ok(())

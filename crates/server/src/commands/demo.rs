@@ -1,15 +1,16 @@
 //! `sekisho demo`: makes the configuration of the demonstration, runs it, and says where everything is.
 
+use std::io::{self, IsTerminal as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use serde::Serialize;
 
 use crate::cli::Demo;
 use crate::commands::config::demo_settings;
 use crate::config::Loaded;
 use crate::demo::{Places, Shape, words};
+use crate::telemetry::Chattiness;
 use crate::wire::plan::Plan;
 use crate::wire::{self, Addresses, Source};
 use crate::{commands, files, talk, telemetry};
@@ -26,9 +27,9 @@ struct Ready<'a> {
 /// Runs `sekisho demo`.
 pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
     let mut settings = demo_settings(&options.shape)?;
-    settings.listen = with_port(settings.listen)?;
+    settings.listen = with_port(settings.listen, "--listen")?;
     if let Shape::Plain { mcp_listen } = &mut settings.shape {
-        *mcp_listen = with_port(*mcp_listen)?;
+        *mcp_listen = with_port(*mcp_listen, "--mcp-listen")?;
     }
     let loaded = Loaded::parse(
         &settings.configuration(),
@@ -36,7 +37,13 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
         PathBuf::new(),
     )?;
     let plan = Plan::new(loaded)?;
-    let (log, _guard) = telemetry::start(options.log_format)?;
+    // On a terminal the introduction is what somebody wants to read, and not to have scrolled away.
+    let chattiness = if io::stderr().is_terminal() {
+        Chattiness::Quiet
+    } else {
+        Chattiness::Usual
+    };
+    let (log, _guard) = telemetry::start(options.log_format, chattiness)?;
     let places = settings.places();
     commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, log, |addresses| {
         talk::data(&words::introduction(&places));
@@ -53,11 +60,14 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
     }))
 }
 
-/// URLs name the port, so a free one is looked for before there is a listener.
-fn with_port(address: SocketAddr) -> anyhow::Result<SocketAddr> {
-    if address.port() != 0 {
-        return Ok(address);
-    }
+/// URLs name the port, so a free one is looked for before there is a listener; and one that is taken is found out while
+/// it can be said how to choose another.
+fn with_port(address: SocketAddr, option: &str) -> anyhow::Result<SocketAddr> {
     let free = TcpListener::bind(address).and_then(|socket| socket.local_addr());
-    free.with_context(|| format!("no free port was found on {}", address.ip()))
+    free.map_err(|error| {
+        anyhow::anyhow!(
+            "{address} can't be listened on: {}; hint: choose another address with {option}",
+            files::reason(&error)
+        )
+    })
 }

@@ -2,6 +2,7 @@
 
 use crate::cli::Serve;
 use crate::config::Loaded;
+use crate::telemetry::Chattiness;
 use crate::wire::plan::Plan;
 use crate::wire::{self, Source};
 use crate::{commands, files, telemetry};
@@ -9,7 +10,7 @@ use crate::{commands, files, telemetry};
 /// Runs `sekisho serve`.
 pub(crate) fn run(options: &Serve) -> anyhow::Result<()> {
     let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    let (log, _guard) = telemetry::start(options.log_format)?;
+    let (log, _guard) = telemetry::start(options.log_format, Chattiness::Usual)?;
     let source = Source::File(options.source.config.clone());
     commands::runtime()?.block_on(wire::run(plan, &source, log, |addresses| {
         if let Some(path) = &options.ready_file {

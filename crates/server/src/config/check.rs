@@ -9,8 +9,9 @@ use crate::config::node::{Node, Value};
 use crate::config::problem::{Problems, suggest};
 use crate::config::scalar;
 
-/// Notes in `problems` everything in `node` that `root` does not allow.
-pub(crate) fn check(root: &Schema, node: &Node, problems: &mut Problems<'_>) {
+/// Notes in `problems` everything in `node` that `root` does not allow, and makes truth values of `yes`, `no`, `on` and `off`
+/// where it wants them.
+pub(crate) fn check(root: &Schema, node: &mut Node, problems: &mut Problems<'_>) {
     if matches!(node.value, Value::Null) {
         return problems.note_at(
             0,
@@ -28,7 +29,7 @@ struct Walk<'w, 'p> {
 }
 
 impl<'w> Walk<'w, '_> {
-    fn visit(&mut self, schema: &'w Schema, node: &Node, path: &str) {
+    fn visit(&mut self, schema: &'w Schema, node: &mut Node, path: &str) {
         let schema = self.resolve(schema);
         if let Some(alternatives) = alternatives_of(schema) {
             return self.visit_alternatives(alternatives, node, path);
@@ -37,14 +38,19 @@ impl<'w> Walk<'w, '_> {
             return self.visit_words(&words, node, path);
         }
         let types = types_of(schema);
+        if types.contains(&"boolean") && !types.contains(&"string") {
+            node.read_as_truth();
+        }
         if !types.is_empty() && !types.iter().any(|name| fits(name, node)) {
             return self.wrong_kind(&types, schema, node, path);
         }
-        match &node.value {
-            Value::Map(_) => self.visit_map(schema, node, path),
+        if matches!(node.value, Value::Map(_)) {
+            return self.visit_map(schema, node, path);
+        }
+        match &mut node.value {
             Value::List(items) => {
                 if let Some(item_schema) = schema.get("items") {
-                    for (index, item) in items.iter().enumerate() {
+                    for (index, item) in items.iter_mut().enumerate() {
                         self.visit(item_schema, item, &format!("{path}[{index}]"));
                     }
                 }
@@ -58,20 +64,20 @@ impl<'w> Walk<'w, '_> {
                         .note_at(node.line, path, message, unfit.hint.map(str::to_owned));
                 }
             }
-            Value::Number(number) => self.visit_number(schema, number, node, path),
-            Value::Null | Value::Bool(_) => {}
+            Value::Number(number) => self.visit_number(schema, number, node.line, path),
+            Value::Null | Value::Bool(_) | Value::Map(_) => {}
         }
     }
 
-    fn visit_map(&mut self, schema: &'w Schema, node: &Node, path: &str) {
-        let Value::Map(entries) = &node.value else {
+    fn visit_map(&mut self, schema: &'w Schema, node: &mut Node, path: &str) {
+        let Value::Map(entries) = &mut node.value else {
             return;
         };
         let properties = schema.get("properties").and_then(Schema::as_object);
         let known: Vec<&str> = properties
             .map(|all| all.keys().map(String::as_str).collect())
             .unwrap_or_default();
-        for (key, value) in entries {
+        for (key, value) in entries.iter_mut() {
             let inner = join(path, &key.name);
             if let Some(property) = properties.and_then(|all| all.get(&key.name)) {
                 if !matches!(value.value, Value::Null) {
@@ -109,7 +115,7 @@ impl<'w> Walk<'w, '_> {
         }
     }
 
-    fn visit_alternatives(&mut self, alternatives: &'w [Schema], node: &Node, path: &str) {
+    fn visit_alternatives(&mut self, alternatives: &'w [Schema], node: &mut Node, path: &str) {
         let mut all = Vec::new();
         self.flatten(alternatives, &mut all);
         let nullable = all.iter().any(|one| types_of(one).contains(&"null"));
@@ -130,10 +136,10 @@ impl<'w> Walk<'w, '_> {
             .collect();
         let tagged: Vec<(&'w str, &'w Schema)> =
             rest.iter().filter_map(|one| tagged_variant(one)).collect();
-        match &node.value {
+        match &mut node.value {
             Value::Map(entries) if !tagged.is_empty() => {
                 let keys: Vec<&str> = tagged.iter().map(|(key, _)| *key).collect();
-                for (key, value) in entries {
+                for (key, value) in entries.iter_mut() {
                     match tagged.iter().find(|(name, _)| *name == key.name) {
                         Some((_, inner)) => self.visit(inner, value, &join(path, &key.name)),
                         None => self.problems.note_at(
@@ -204,7 +210,7 @@ impl<'w> Walk<'w, '_> {
         &mut self,
         schema: &Schema,
         number: &serde_json::Number,
-        node: &Node,
+        line: u64,
         path: &str,
     ) {
         let least = schema.get("minimum").and_then(Schema::as_f64);
@@ -220,7 +226,7 @@ impl<'w> Walk<'w, '_> {
                 (None, None) => "within its range".to_owned(),
             };
             self.problems.note_at(
-                node.line,
+                line,
                 path,
                 format!("`{number}` is out of range: expected {range}"),
                 None,

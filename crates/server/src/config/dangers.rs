@@ -1,6 +1,7 @@
 //! The switches of a configuration that weaken it, for the warning at start-up.
 
 use crate::config::node::{Node, Value};
+use crate::config::store;
 
 /// A switch that is on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,11 +12,27 @@ pub(crate) struct Danger {
     pub(crate) meaning: &'static str,
 }
 
-/// All switches that are on in the document.
+/// All switches that are on in the document, each kind once: the place of the first, and how many more there are.
 pub(crate) fn dangers(document: &Node) -> Vec<Danger> {
     let mut found = Vec::new();
     visit(document, "", &mut found);
-    found
+    let mut kinds: Vec<(&str, Danger, usize)> = Vec::new();
+    for danger in &found {
+        let kind = danger.path.rsplit('.').next().unwrap_or_default();
+        match kinds.iter_mut().find(|(known, ..)| *known == kind) {
+            Some((_, _, more)) => *more += 1,
+            None => kinds.push((kind, danger.clone(), 0)),
+        }
+    }
+    kinds
+        .into_iter()
+        .map(|(_, mut danger, more)| {
+            if more > 0 {
+                danger.path = format!("{} and {more} more", danger.path);
+            }
+            danger
+        })
+        .collect()
 }
 
 fn visit(node: &Node, path: &str, found: &mut Vec<Danger>) {
@@ -27,6 +44,16 @@ fn visit(node: &Node, path: &str, found: &mut Vec<Danger>) {
                 } else {
                     format!("{path}.{}", key.name)
                 };
+                if inner == "store.url"
+                    && let Value::Text(url) = &value.value
+                    && store::holds_password(url)
+                {
+                    found.push(Danger {
+                        path: inner,
+                        meaning: LITERAL,
+                    });
+                    continue;
+                }
                 match meaning(&key.name) {
                     Some(meaning) if is_on(value) => found.push(Danger {
                         path: inner,
@@ -46,9 +73,12 @@ fn visit(node: &Node, path: &str, found: &mut Vec<Danger>) {
     }
 }
 
+/// What it means to write a secret into the file.
+const LITERAL: &str = "a secret stands in the configuration itself";
+
 fn meaning(key: &str) -> Option<&'static str> {
     Some(match key {
-        "danger_literal" => "a secret stands in the configuration itself",
+        "danger_literal" => LITERAL,
         "danger_pkce_optional" => "authorization requests without PKCE are accepted",
         "danger_any_audience" => "tokens that were made for somebody else are accepted",
         "danger_any_port" => "client metadata is fetched from any port",

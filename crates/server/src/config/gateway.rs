@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Duration, Name, WebUrl};
+use crate::config::scalar::{Duration, Name, WebUrl, without_query_values};
 
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -292,5 +292,6 @@ fn default_list_max_age() -> Duration {
 #[serde(deny_unknown_fields)]
 pub(crate) struct McpServer {
     /// Its endpoint.
+    #[serde(serialize_with = "without_query_values")]
     pub(crate) url: WebUrl,
 }

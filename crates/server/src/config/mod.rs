@@ -136,12 +136,13 @@ impl Loaded {
 
     /// Reads `text`; `file` is what its problems are reported under.
     pub(crate) fn parse(text: &str, file: &str, directory: PathBuf) -> Result<Self, Invalid> {
-        let tree: Node = serde_saphyr::from_str(text).map_err(|error| {
+        let mut tree = Node::parse(text).map_err(|error| {
             let line = error.location().map_or(0, |location| location.line());
             whole_file(file, line, plain_message(&error), None)
         })?;
-        let mut problems = Problems::new(file, &tree);
-        check::check(&schema(), &tree, &mut problems);
+        let as_written = tree.clone();
+        let mut problems = Problems::new(file, &as_written);
+        check::check(&schema(), &mut tree, &mut problems);
         if !problems.is_empty() {
             return Err(Invalid {
                 problems: problems.into_sorted(),

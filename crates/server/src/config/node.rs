@@ -39,6 +39,25 @@ pub(crate) struct Key {
 }
 
 impl Node {
+    /// Reads a YAML document. A plain `off` is a text, as YAML 1.2 has it: whether it stands for a word or for a truth value
+    /// is for its key to say, with [`Self::read_as_truth`].
+    pub(crate) fn parse(text: &str) -> Result<Self, serde_saphyr::Error> {
+        let options = serde_saphyr::options! { strict_booleans: true };
+        serde_saphyr::from_str_with_options(text, options)
+    }
+
+    /// Reads what YAML 1.1 called a truth value as one.
+    pub(crate) fn read_as_truth(&mut self) {
+        let Value::Text(text) = &self.value else {
+            return;
+        };
+        match text.as_str() {
+            "yes" | "Yes" | "YES" | "on" | "On" | "ON" => self.value = Value::Bool(true),
+            "no" | "No" | "NO" | "off" | "Off" | "OFF" => self.value = Value::Bool(false),
+            _ => {}
+        }
+    }
+
     /// Says what is there in a message: "text", "a list", …
     pub(crate) fn kind(&self) -> &'static str {
         match &self.value {
@@ -190,7 +209,7 @@ mod tests {
 
     #[test]
     fn keys_and_values_know_their_lines() {
-        let node: Node = serde_saphyr::from_str(TEXT).unwrap();
+        let node = Node::parse(TEXT).unwrap();
         assert_eq!(node.line_of("name"), 2);
         assert_eq!(node.line_of("list[0].b.c"), 5);
         assert_eq!(node.line_of("list[1].d"), 7);
@@ -199,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_line_of_something_absent_is_that_of_its_nearest_surroundings() {
-        let node: Node = serde_saphyr::from_str(TEXT).unwrap();
+        let node = Node::parse(TEXT).unwrap();
         assert_eq!(node.line_of("list[0].b.missing"), 5);
         assert_eq!(node.line_of("list[7].b"), 3);
         assert_eq!(node.line_of("missing.entirely"), 2);
@@ -207,7 +226,7 @@ mod tests {
 
     #[test]
     fn entries_without_a_value_are_left_out_of_the_json() {
-        let node: Node = serde_saphyr::from_str(TEXT).unwrap();
+        let node = Node::parse(TEXT).unwrap();
         let expected =
             serde_json::json!({"name": "x", "list": [{"a": 1, "b": {"c": true}}, {}], "again": {}});
         assert_eq!(node.to_json(), expected);

@@ -13,6 +13,9 @@ use crate::config::secret::Source;
 pub(crate) struct Realm {
     /// A name for URLs and logs.
     pub(crate) name: Name,
+    /// What the pages call it. Default: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) display_name: Option<String>,
     /// The issuer. Either `https://host/realms/NAME`, or an origin without a path that then belongs to this realm alone.
     pub(crate) url: WebUrl,
     /// The algorithm of new signing keys.
@@ -129,12 +132,34 @@ pub(crate) struct Scope {
     /// Whether it is granted only when asked for.
     #[serde(default)]
     pub(crate) kind: ScopeKind,
-    /// What the consent page says about it. Default: its name.
+    /// What the consent page says about it, in one language or in each: `{ en: Use the tools, ja: ツールを使う }`. Default: its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) consent_text: Option<String>,
+    pub(crate) consent_text: Option<ConsentText>,
     /// Audiences that a token with this scope gets besides the resource it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) audiences: Vec<String>,
+}
+
+/// What the consent page says about a scope.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum ConsentText {
+    /// The same in every language.
+    Same(String),
+    /// By the language of the page.
+    ByLanguage(ByLanguage),
+}
+
+/// A text in the languages of the pages. Where one is missing, the other stands in.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ByLanguage {
+    /// In English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) en: Option<String>,
+    /// In Japanese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ja: Option<String>,
 }
 
 /// Whether a scope is granted only when asked for.

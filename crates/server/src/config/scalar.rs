@@ -188,6 +188,22 @@ impl WebUrl {
     }
 }
 
+/// Writes a URL whose query may be a secret, as the keys in URLs of hosted MCP servers are, with dots as its values.
+pub(crate) fn without_query_values<S: serde::Serializer>(
+    url: &WebUrl,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let plain = url.plain();
+    let Some((place, query)) = plain.split_once('?') else {
+        return serializer.serialize_str(plain);
+    };
+    let names = query
+        .split('&')
+        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    let hidden: Vec<String> = names.map(|name| format!("{name}=…")).collect();
+    serializer.serialize_str(&format!("{place}?{}", hidden.join("&")))
+}
+
 impl fmt::Display for WebUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.plain())

@@ -7,6 +7,8 @@ use oauth::jose::alg::{Alg, AlgSet};
 use super::*;
 use crate::wire::plan::Plan;
 
+mod start;
+
 fn problems(text: &str) -> String {
     match Loaded::parse(text, "f.yaml", PathBuf::new()) {
         Err(invalid) => invalid.to_string(),

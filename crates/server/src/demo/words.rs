@@ -32,8 +32,9 @@ pub(crate) fn commands(mut places: Places) -> Places {
         )
     });
     places.verify_command = format!(
-        "printf {} | sekisho verify {} --user {} --password-file -{}",
+        "printf {} | {} verify {} --user {} --password-file -{}",
         places.password,
+        shell_word(&started_as()),
         places.mcp_endpoint,
         places.username,
         trust.unwrap_or_default(),
@@ -64,6 +65,10 @@ pub(crate) fn introduction(places: &Places) -> String {
             &format!("add to /etc/hosts: 127.0.0.1 {names}"),
         );
     }
+    for danger in &places.dangers {
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "{:<26}{danger}", "DANGER");
+    }
     let _ = write!(
         text,
         "\nMCP Inspector\n  {}\n  then: Transport Type `Streamable HTTP`, URL `{}`,\n        Client ID `{}`, Scope `{}`\n\
@@ -78,6 +83,13 @@ pub(crate) fn introduction(places: &Places) -> String {
         places.verify_command,
     );
     text
+}
+
+/// The program as it was started: who typed a path to it can type it again.
+pub(crate) fn started_as() -> String {
+    std::env::args()
+        .next()
+        .unwrap_or_else(|| "sekisho".to_owned())
 }
 
 /// The host names that others must be able to find, where there are any.
@@ -96,7 +108,7 @@ fn names(places: &Places) -> Option<String> {
 }
 
 /// A word for a POSIX shell.
-fn shell_word(text: &str) -> String {
+pub(crate) fn shell_word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-:+@%".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()

@@ -16,6 +16,13 @@ pub(crate) fn listener(plan: &Plan, listener: &Listener, address: SocketAddr) {
         "http"
     };
     let hosts = hosts(&plan.loaded.config, listener).join(", ");
+    if hosts.is_empty() {
+        tracing::warn!(
+            listener = listener.name.0,
+            "nothing is served on {scheme}://{address}: no URL of the configuration arrives there"
+        );
+        return;
+    }
     tracing::info!(
         listener = listener.name.0,
         hosts,

@@ -124,7 +124,11 @@ impl Keeper {
         }
         for (index, certificates) in &self.from_files {
             if let Some(listener) = loaded.config.listeners.get(*index) {
-                certificates.replace(vec![from_files(loaded, listener).await?]);
+                let certificate = from_files(loaded, listener).await?;
+                certificate.check_validity(now).with_context(|| {
+                    format!("the listener `{}` keeps its certificate", listener.name)
+                })?;
+                certificates.replace(vec![certificate]);
             }
         }
         Ok(())

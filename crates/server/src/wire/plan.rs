@@ -10,6 +10,7 @@ use crate::config::crosscheck::crosscheck;
 use crate::config::dangers::{Danger, dangers};
 use crate::config::scalar::WebUrl;
 use crate::config::{Invalid, Loaded};
+use crate::wire::reach;
 
 /// What there is to run.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ impl Plan {
         let mut problems = loaded.problems();
         crosscheck(&loaded, &mut problems);
         files::check(&loaded, &mut problems);
+        reach::check(&loaded, &mut problems);
         let storage = storage::convert(&loaded, &mut problems);
         let mut realms = Vec::new();
         for (index, one) in loaded.config.realms.iter().enumerate() {

@@ -101,21 +101,22 @@ fn verify_explains_itself() {
       <URL>  The MCP endpoint
 
     Options:
-          --user <NAME>                  Who logs in; without a user the browser is opened
+          --user <NAME>                  Who logs in; without a user one browser window is opened
           --password-file <FILE>         The file with the user's password, `-` for standard input
           --other-user <NAME>            A second user, for the questions that need two
           --other-password-file <FILE>   The file with the second user's password
-          --client-id <ID>               The URL of a client metadata document, or a registered client; without it the walk serves its own document
+          --client-id <ID>               The URL of a client metadata document, or a registered client; without it the walk serves its own document, or registers itself where that is not taken
           --client-secret-file <FILE>    The file with the secret of a registered client
           --redirect-uri <URL>           A redirect URI of a registered client
-          --listen <ADDRESS>             Where to serve the walk's own client metadata document [default: 127.0.0.1:0]
+          --listen <ADDRESS>             Where to serve the walk's own client metadata document, and where the browser comes back to [default: 127.0.0.1:0]
           --scope <SCOPE>                The scope to ask for, instead of what the deployment recommends
           --refused-scope <SCOPE>        A scope that must not be granted [default: mcp:fail]
           --max-wait <SECONDS>           How many seconds to wait for an access token to expire [default: 0]
           --ca-file <FILE>               A CA as PEM that is trusted besides those of the system
           --resolve <HOST=ADDRESS>       Look for a host at this address instead of asking DNS
           --json                         Print the report as JSON
-          --diagram <FILE.svg|FILE.mmd>  Draw the sequence that happened, by the ending of the name as SVG or Mermaid
+          --junit <FILE>                 Write the report as JUnit XML, too
+          --diagram <FILE.svg|FILE.mmd>  Draw the sequence that happened, by the ending of the name as SVG or Mermaid; what must be refused goes into a second file, FILE.denials.svg or FILE.denials.mmd
       -h, --help                         Print help
     --- stderr
     ");
@@ -179,13 +180,15 @@ gateways:
       hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
     wrong.yaml:18: gateways[0].authorizer.allowed_audiences: no token of realm `demo` is for any of these
       hint: its resources and the `audiences` of its scopes are 
+    wrong.yaml:18: gateways[0].authorizer.discovery_url: 127.0.0.1 is special-use (loopback)
+      hint: if that is meant, add `127.0.0.1/32` to `egress.allow_networks`
     wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
     wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
       hint: write scheme, host and port as a browser does: https://app.example.com
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
-    15 problems in the configuration
+    16 problems in the configuration
     "#);
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
@@ -194,7 +197,11 @@ gateways:
 #[test]
 fn init_writes_a_configuration_that_is_valid_and_says_which_urls_matter() {
     let folder = Folder::new();
-    insta::assert_snapshot!(run(&folder, &["init"], ""), @"
+    let ended = run(&folder, &["init"], "");
+    let said = ended
+        .to_string()
+        .replace(env!("CARGO_BIN_EXE_sekisho"), "sekisho");
+    insta::assert_snapshot!(said, @"
     exit code: 0
     --- stdout
     MCP endpoint    http://127.0.0.1:8480/mcp
@@ -202,8 +209,9 @@ fn init_writes_a_configuration_that_is_valid_and_says_which_urls_matter() {
     Health, metrics http://127.0.0.1:9480/metrics
     --- stderr
     wrote sekisho.yaml; next:
-      sekisho user add alice --config sekisho.yaml     (asks for the password on standard input)
+      sekisho user add alice --config sekisho.yaml     (asks for a password)
       sekisho serve --config sekisho.yaml
+      sekisho verify http://127.0.0.1:8480/mcp     (in another terminal; opens a browser to log in)
     ");
     insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"
     exit code: 0
@@ -226,12 +234,18 @@ fn show_fills_in_the_defaults_and_leaves_out_the_secrets() {
     folder.write(
         "small.yaml",
         r#"listeners: [ { name: main, address: "127.0.0.1:8480" } ]
+store: { url: "postgres://sekisho:hush@db.example/sekisho" }
 realms:
   - name: demo
     url: http://127.0.0.1:8480/realms/demo
     users: [ { username: alice, password: { danger_literal: hush } } ]
     clients:
       - { client_id: a, redirect_uris: [ "http://localhost/cb" ], authentication: client_secret_post, secret: { danger_literal: hush } }
+gateways:
+  - name: demo
+    url: http://127.0.0.1:8480/mcp
+    authorizer: { discovery_url: "https://as.example/.well-known/openid-configuration", allowed_audiences: [ a ] }
+    targets: [ { name: hosted, mcp: { url: "https://mcp.example/mcp?apiKey=hush&b=hush" } } ]
 "#,
     );
     insta::assert_snapshot!(run(&folder, &["config", "show", "small.yaml"], ""), @r#"
@@ -249,7 +263,8 @@ realms:
       lame_duck: 0ms
       drain: 25s
     data_directory: sekisho-data
-    store: {}
+    store:
+      url: postgres://sekisho:…@db.example/sekisho
     egress: {}
     realms:
     - name: demo
@@ -292,6 +307,31 @@ realms:
         cache:
           min: 1m
           max: 1d
+    gateways:
+    - name: demo
+      url: http://127.0.0.1:8480/mcp
+      authorizer:
+        discovery_url: https://as.example/.well-known/openid-configuration
+        allowed_audiences:
+        - a
+        allowed_scopes: []
+      tool_names: prefixed
+      targets:
+      - name: hosted
+        mcp:
+          url: https://mcp.example/mcp?apiKey=…&b=…
+        timeouts:
+          connect: 5s
+          handshake: 10s
+          answer: 5m
+          idle: 5m
+          total: 1h
+        limits:
+          calls: 256
+        circuit_breaker:
+          failures: 10
+          pause: 2s
+        list_max_age: 30s
     --- stderr
     "#);
 }
@@ -370,8 +410,7 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
     --- stdout
     --- stderr
     warning: egress.allow_networks: URLs of this configuration may lead to these networks
-    warning: realms[0].users[0].password.danger_literal: a secret stands in the configuration itself
-    warning: realms[0].users[1].password.danger_literal: a secret stands in the configuration itself
+    warning: realms[0].users[0].password.danger_literal and 1 more: a secret stands in the configuration itself
     warning: realms[0].cimd.allow_http: client identifiers may be plain http
     warning: realms[0].cimd.danger_any_port: client metadata is fetched from any port
     warning: realms[0].cimd.danger_allow_networks: strangers can make this program call these networks
@@ -563,6 +602,7 @@ fn hosts_of_clients_are_approved_and_denied() {
     exit code: 0
     --- stdout
     --- stderr
+    no host of clients was asked for in realm `demo`, and none was decided about
     ");
     insta::assert_snapshot!(run(&folder, &["client", "approve", "App.example.com"], ""), @"
     exit code: 0
@@ -628,10 +668,10 @@ fn a_port_that_is_taken_is_named() {
         "",
     );
     assert_eq!(ended.status.code(), Some(1));
-    assert!(
-        ended.stderr.contains(&address) && ended.stderr.contains("address already in use"),
-        "{ended}"
+    let said = format!(
+        "error: {address} can't be listened on: address already in use; hint: choose another address with --listen\n"
     );
+    assert_eq!(ended.stderr, said);
 }
 
 #[test]
@@ -679,4 +719,31 @@ fn a_log_filter_that_means_nothing_is_refused() {
             .unwrap()
             .contains("RUST_LOG")
     );
+}
+
+#[test]
+fn init_writes_to_standard_output_where_that_is_wanted() {
+    let folder = Folder::new();
+    let ended = run(&folder, &["init", "--out", "-"], "");
+    assert!(ended.status.success() && ended.stderr.is_empty(), "{ended}");
+    folder.write("from-pipe.yaml", &ended.stdout);
+    assert!(run(&folder, &["init"], "").status.success());
+    let written = std::fs::read(folder.path().join("sekisho.yaml")).unwrap();
+    assert_eq!(ended.stdout.as_bytes(), written);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn a_listener_that_serves_nothing_is_said() {
+    let folder = Folder::new();
+    let idle = r#"listeners: [ { name: main, address: "127.0.0.1:8480" }, { name: idle, address: "127.0.0.1:8490" } ]"#;
+    let first = ON_DISK.lines().next().unwrap();
+    folder.write("sekisho.yaml", &ON_DISK.replace(first, idle));
+    insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"
+    exit code: 0
+    --- stdout
+    --- stderr
+    warning: the listener `idle` serves nothing: no URL of the configuration arrives there
+    sekisho.yaml is valid
+    ");
 }

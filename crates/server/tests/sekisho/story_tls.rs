@@ -106,6 +106,16 @@ fn certificate_in(folder: &Folder) -> String {
     made.cert.pem()
 }
 
+/// The same of a certificate that was valid once.
+fn expired_certificate_in(folder: &Folder) {
+    let mut params = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    folder.write("certificate.pem", &params.self_signed(&key).unwrap().pem());
+    folder.write("key.pem", &key.serialize_pem());
+}
+
 /// What is answered to somebody who trusts this certificate and no other.
 async fn status_for(url: &Url, certificate: &str) -> Result<u16, FetchError> {
     let mut roots = ExtraRoots::default();
@@ -163,7 +173,13 @@ documents:
         "{distrusted}"
     );
 
-    // A pair that does not fit is refused, and what was served goes on.
+    // A pair that has expired, or that does not fit, is refused, and what was served goes on.
+    expired_certificate_in(&program.folder);
+    program.signal("HUP");
+    program.until("the refusal", |program| {
+        program.log().contains("certificate is not valid now")
+    });
+    assert_eq!(status_for(&url, &second).await.unwrap(), 200);
     program.folder.write("key.pem", "no key");
     program.signal("HUP");
     program.until("the refusal", |program| {

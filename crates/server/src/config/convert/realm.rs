@@ -81,6 +81,7 @@ pub(crate) fn convert(
         realm::SigningAlgorithm::RS256 => SigningAlgorithm::Rs256,
         realm::SigningAlgorithm::EdDSA => SigningAlgorithm::EdDsa,
     };
+    realm.display_name.clone_from(&from.display_name);
     realm.lifetimes = lifetimes(&from.lifetimes);
     realm.scopes = scopes;
     realm.resources = resources;
@@ -114,7 +115,18 @@ fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option
         realm::ScopeKind::Optional => ScopeKind::Optional,
     };
     let mut scope = ClientScope::new(name, kind);
-    scope.consent_text.clone_from(&from.consent_text);
+    match &from.consent_text {
+        None => {}
+        Some(realm::ConsentText::Same(text)) => scope.consent_text = Some(text.clone()),
+        Some(realm::ConsentText::ByLanguage(realm::ByLanguage { en, ja })) => {
+            scope.consent_text = en.clone().or_else(|| ja.clone());
+            let texts = [("en", en), ("ja", ja)];
+            scope.consent_texts = texts
+                .into_iter()
+                .filter_map(|(tag, text)| Some((tag.to_owned(), text.clone()?)))
+                .collect();
+        }
+    }
     scope.audiences.clone_from(&from.audiences);
     Some(scope)
 }

@@ -42,7 +42,7 @@ pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<St
     };
     let url = match &loaded.config.store.url {
         None => Some(StoreUrl::file(loaded.data_directory().join("sekisho.db"))),
-        Some(Url::Text(text)) => parse(text, problems).map(written),
+        Some(Url::Text(text)) => parse(&text.0, problems).map(written),
         Some(Url::Source(source)) => {
             let text: Option<Secret<String>> =
                 read_secret(source, "store.url", &loaded.directory, problems);

@@ -1,0 +1,85 @@
+//! Whether the URLs that a configuration has called may be called by it: what an address or a configured name leads to is
+//! known before anything is started. Other names are looked up when they are called.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use net::egress::rules::{Destination, Refusal, Rules};
+
+use crate::config::problem::Problems;
+use crate::config::scalar::WebUrl;
+use crate::config::{Config, Loaded};
+use crate::wire::outgoing;
+
+/// Notes every URL that leads where nothing of this configuration may call.
+pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) {
+    let rules = outgoing::operators_rules(loaded);
+    for (path, url) in called(&loaded.config) {
+        let Err(refusal) = look(&rules, &loaded.config, url) else {
+            continue;
+        };
+        let (message, hint) = match refusal {
+            Refusal::SpecialUse { address, block } => (
+                match url.0.host() {
+                    Some(url::Host::Domain(name)) => {
+                        format!("`{name}` leads to {address}, which is special-use ({block})")
+                    }
+                    _ => format!("{address} is special-use ({block})"),
+                },
+                format!(
+                    "if that is meant, add `{}` to `egress.allow_networks`",
+                    ipnet::IpNet::from(address)
+                ),
+            ),
+            other => (
+                format!("`{}` can't be called: {other}", url.host()),
+                "`egress` says what may be called".to_owned(),
+            ),
+        };
+        problems.note(path, message, hint);
+    }
+}
+
+/// Each URL that the program calls by itself, with its path in the configuration.
+fn called(config: &Config) -> Vec<(String, &WebUrl)> {
+    let mut all = Vec::new();
+    for (index, gateway) in config.gateways.iter().enumerate() {
+        let gateway_at = format!("gateways[{index}]");
+        for (path, authorizer) in gateway.authorizer.at(&gateway_at) {
+            all.push((format!("{path}.discovery_url"), &authorizer.discovery_url));
+        }
+        for (at, target) in gateway.targets.iter().enumerate() {
+            all.push((
+                format!("{gateway_at}.targets[{at}].mcp.url"),
+                &target.mcp.url,
+            ));
+        }
+    }
+    for (index, proxy) in config.proxies.iter().enumerate() {
+        all.push((format!("proxies[{index}].upstream"), &proxy.upstream));
+    }
+    all
+}
+
+fn look(rules: &Rules, config: &Config, url: &WebUrl) -> Result<(), Refusal> {
+    let destination = rules.check_url(&url.0)?;
+    match known_address(config, &destination) {
+        Some(address) => rules.check_address(address),
+        None => Ok(()),
+    }
+}
+
+/// Where a name leads, as far as that is known without asking: by the configuration, or because it means this machine
+/// (RFC 6761 §6.3).
+fn known_address(config: &Config, destination: &Destination) -> Option<IpAddr> {
+    let host = destination.host.as_ref();
+    let with_port = format!("{host}:{}", destination.port);
+    let configured = config.egress.hosts.iter().find(|(name, _)| {
+        let name = name.to_lowercase();
+        name == with_port || name == host
+    });
+    if let Some((_, address)) = configured {
+        return Some(address.0.ip());
+    }
+    let this_machine = host == "localhost" || host.ends_with(".localhost");
+    this_machine.then_some(IpAddr::V4(Ipv4Addr::LOCALHOST))
+}
