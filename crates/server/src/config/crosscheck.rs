@@ -196,7 +196,7 @@ fn describe_listener(listener: &Listener) -> String {
     format!("`{}` ({scheme} on port {port})", listener.name.0)
 }
 
-fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
+pub(super) fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     let scopes: Vec<&str> = realm
         .scopes
         .iter()

@@ -2,7 +2,8 @@
 //!
 //! Reading it goes in four steps, and each reports all that is wrong at once, by line and path:
 //! 1. `node`: YAML into a tree with lines (a syntax error ends it here);
-//! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts;
+//! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts; where some of
+//!    it does not fit, `sound` looks into the rest, and it ends here;
 //! 3. `crosscheck`: what no single key shows: duplicate names, URLs without a listener, scopes that nobody defines;
 //! 4. `convert`: into the settings of the crates that do the work, which have opinions of their own.
 //!
@@ -28,6 +29,7 @@ pub(crate) mod realm;
 pub(crate) mod scalar;
 pub(crate) mod secret;
 pub(crate) mod shutdown;
+mod sound;
 pub(crate) mod store;
 
 use std::num::NonZeroU16;
@@ -144,6 +146,7 @@ impl Loaded {
         let mut problems = Problems::new(file, &as_written);
         check::check(&schema(), &mut tree, &mut problems);
         if !problems.is_empty() {
+            sound::check(&tree, &directory, &mut problems);
             return Err(Invalid {
                 problems: problems.into_sorted(),
             });

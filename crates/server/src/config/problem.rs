@@ -94,6 +94,15 @@ impl<'a> Problems<'a> {
         self.found.is_empty()
     }
 
+    /// Whether something was found at `path` or below it.
+    pub(crate) fn touch(&self, path: &str) -> bool {
+        let below = |found: &Problem| {
+            let rest = found.path.strip_prefix(path);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        self.found.iter().any(below)
+    }
+
     /// What was found, in the order of the file, each once.
     pub(crate) fn into_sorted(mut self) -> Vec<Problem> {
         self.found

@@ -150,3 +150,29 @@ fn a_consent_text_is_the_same_everywhere_or_one_for_each_language() {
     let wrong = with_clients("      []\n    scopes: [ { name: a, consent_text: { fr: x } } ]");
     assert!(plan(&wrong).unwrap_err().contains("unknown key `fr`"));
 }
+
+#[test]
+fn a_wrong_shape_in_one_place_hides_nothing_that_is_wrong_elsewhere() {
+    let text = r#"
+listeners: [ { name: main, address: "127.0.0.1:8480" } ]
+realms:
+  - name: one
+    url: http://127.0.0.1:8480/realms/one
+    users: [ { username: alice, password: { env: SEKISHO_TEST_UNSET } } ]
+  - { name: two, url: "http://127.0.0.1:8480/realms/two", signing_algorithm: HS256, users: [ { username: "a b" } ] }
+documents:
+  - { url: "http://127.0.0.1:8480/c.json", document: { client_name: x } }
+gateways:
+  - { name: demo, url: "http://127.0.0.1:8480/mcp", authorizer: { discovery_url: "https://as.example/x", allowed_audiences: [ a ] } }
+"#;
+    let said = problems(text);
+    for expected in [
+        "realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set",
+        "realms[1].signing_algorithm: `HS256` is not one of",
+        "documents[0].document: the client metadata document lacks the property `redirect_uris`",
+        "gateways[0].authorizer.discovery_url: `https://as.example/x` is not the URL of a discovery document",
+    ] {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert_eq!(said.matches("f.yaml:").count(), 4, "{said}");
+}
