@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Init) -> anyhow::Result<()> {
         "MCP endpoint    http://127.0.0.1:8480/mcp\nIssuer          http://127.0.0.1:8480/realms/main\nHealth, metrics http://127.0.0.1:9480/metrics\n",
     );
     talk::say(format_args!(
-        "wrote {file}; next:\n  {program} user add alice --config {file}     (asks for a password)\n  {program} serve --config {file}\n  {program} verify http://127.0.0.1:8480/mcp     (in another terminal; opens a browser to log in)"
+        "wrote {file}; next:\n  {program} user add alice --config {file}     (asks for a password)\n  {program} serve --config {file}\n  {program} verify http://127.0.0.1:8480/mcp --client-id first-try --redirect-uri http://127.0.0.1/callback     (in another terminal; opens a browser to log in)"
     ));
     Ok(())
 }

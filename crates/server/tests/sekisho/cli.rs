@@ -211,7 +211,7 @@ fn init_writes_a_configuration_that_is_valid_and_says_which_urls_matter() {
     wrote sekisho.yaml; next:
       sekisho user add alice --config sekisho.yaml     (asks for a password)
       sekisho serve --config sekisho.yaml
-      sekisho verify http://127.0.0.1:8480/mcp     (in another terminal; opens a browser to log in)
+      sekisho verify http://127.0.0.1:8480/mcp --client-id first-try --redirect-uri http://127.0.0.1/callback     (in another terminal; opens a browser to log in)
     ");
     insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"
     exit code: 0

@@ -24,6 +24,8 @@ mod reload;
 #[cfg(test)]
 mod story_demo;
 #[cfg(test)]
+mod story_init;
+#[cfg(test)]
 mod story_tls;
 #[cfg(test)]
 mod story_verify;
