@@ -124,12 +124,6 @@ pub fn decide(
     if grant.client_id != *redemption.client_id {
         return Err(Refusal::OtherClient);
     }
-    if let Stage::Redeemed { family, .. } = grant.stage {
-        return Err(Refusal::Replayed { family });
-    }
-    if now >= grant.expires_at {
-        return Err(Refusal::Expired);
-    }
     match (redemption.redirect_uri, grant.challenge) {
         (Some(uri), _) if *uri != grant.redirect_uri => return Err(Refusal::OtherRedirectUri),
         // Without PKCE the redirect URI is the only tie between the two requests (RFC 6749 §4.1.3).
@@ -143,6 +137,13 @@ pub fn decide(
             return Err(Refusal::VerifierWrong);
         }
         _ => {}
+    }
+    // Only now: a code that somebody found, in a history or a log, ends nothing without its verifier (SEC-3).
+    if let Stage::Redeemed { family, .. } = grant.stage {
+        return Err(Refusal::Replayed { family });
+    }
+    if now >= grant.expires_at {
+        return Err(Refusal::Expired);
     }
     Ok(Redeemed {
         resources: narrow_resources(&grant.resources, redemption.resources)?,

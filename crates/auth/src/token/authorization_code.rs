@@ -46,7 +46,7 @@ pub(super) async fn redeem(
     let redeemed = match grant::decide(&grant, &redemption, cx.now) {
         Ok(redeemed) => redeemed,
         Err(refusal) => {
-            // The same client, with the verifier or without: whoever has a used code ends what it gave (SEC-3).
+            // The same client with the right verifier: what came of the code may be in two hands (SEC-3).
             if let grant::Refusal::Replayed { family } = refusal {
                 token::revoke_family(cx, family, "a code was used twice").await?;
             }
