@@ -65,6 +65,11 @@ pub enum RedirectUriError {
     /// A port that is empty, zero, or has leading zeros.
     #[error("the port of the redirect URI is not written in its canonical form")]
     Port,
+    /// A parameter that the authorization response adds; which of the two the client reads nobody knows.
+    #[error(
+        "the query of the redirect URI has a parameter of the authorization response, such as `code` or `state`"
+    )]
+    ResponseParameter,
     /// A segment `.` or `..`, escaped or not.
     #[error("the redirect URI contains a dot segment")]
     DotSegment,
@@ -86,6 +91,22 @@ pub struct RedirectUri {
     host: String,
     /// For `http` loopback URIs: the text before and after the port.
     around_port: Option<(String, String)>,
+}
+
+/// What an authorization response adds to the redirect URI (RFC 6749 §4.1.2, RFC 9207 §2).
+const RESPONSE_PARAMETERS: [&str; 6] = [
+    "code",
+    "state",
+    "iss",
+    "error",
+    "error_description",
+    "error_uri",
+];
+
+/// Whether a query already has a parameter of the response, in any spelling of its name.
+fn has_response_parameter(query: &str) -> bool {
+    url::form_urlencoded::parse(query.as_bytes())
+        .any(|(name, _)| RESPONSE_PARAMETERS.contains(&name.as_ref()))
 }
 
 impl RedirectUri {
@@ -120,6 +141,9 @@ impl RedirectUri {
         }
         if raw_url::has_dot_segment(raw.path) {
             return Err(Refused::DotSegment);
+        }
+        if raw.query.is_some_and(has_response_parameter) {
+            return Err(Refused::ResponseParameter);
         }
         let authority = raw.authority.unwrap_or_default();
         if authority.contains('@') {
@@ -281,6 +305,34 @@ mod tests {
         assert!(
             RedirectUri::parse_with_schemes("cursor://anysphere.cursor/cb", &["cursor"]).is_ok()
         );
+    }
+
+    // SEC-6, SEC-8
+    #[test]
+    fn a_query_that_already_answers_is_refused() {
+        for query in [
+            "code=x",
+            "a=b&state=",
+            "iss=https://as.example",
+            "error",
+            "%63ode=x",
+            "error_uri=x",
+        ] {
+            for base in [
+                "https://app.example/cb",
+                "http://127.0.0.1/cb",
+                "com.example.app:/cb",
+            ] {
+                assert_eq!(
+                    RedirectUri::parse(&format!("{base}?{query}")).unwrap_err(),
+                    RedirectUriError::ResponseParameter,
+                    "{query}"
+                );
+            }
+        }
+        for query in ["tenant=code", "codes=x", "Code=x", ""] {
+            uri(&format!("https://app.example/cb?{query}"));
+        }
     }
 
     // SEC-7

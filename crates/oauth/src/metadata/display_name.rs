@@ -15,7 +15,7 @@ impl DisplayName {
         let visible: String = text
             .chars()
             .map(|c| if c.is_whitespace() { ' ' } else { c })
-            .filter(|c| !is_hidden(*c))
+            .filter(|c| !is_hidden(*c) && !vouches(*c))
             .collect();
         let words = visible
             .split(' ')
@@ -45,9 +45,18 @@ pub fn is_hidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{13430}'..='\u{1343f}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
             | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
             | '\u{e000}'..='\u{f8ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
             | '\u{e0000}'..='\u{e0fff}' | '\u{f0000}'..='\u{10ffff}')
+}
+
+/// Whether a character looks like a mark of approval: check marks, locks, shields, seals. Nobody here has approved of a name.
+pub fn vouches(c: char) -> bool {
+    matches!(c,
+        '\u{ae}' | '\u{2122}' | '\u{2120}' | '\u{221a}' | '\u{2605}' | '\u{2606}' | '\u{2610}'..='\u{2612}' | '\u{2705}'
+        | '\u{2713}' | '\u{2714}' | '\u{2b50}' | '\u{10102}' | '\u{1f3c5}'..='\u{1f3c6}' | '\u{1f4af}' | '\u{1f50f}'..='\u{1f513}'
+        | '\u{1f396}' | '\u{1f5f8}' | '\u{1f5f9}' | '\u{1f6e1}' | '\u{1f947}' | '\u{1f197}')
 }
 
 #[cfg(test)]
@@ -76,6 +85,38 @@ mod tests {
             Some("\u{95a2}\u{6240}")
         );
         assert_eq!(clean("\u{200b}\u{2066} "), None);
+    }
+
+    // SEC-17
+    #[test]
+    fn format_characters_of_rare_scripts_go_too() {
+        for hidden in [
+            '\u{1d173}',
+            '\u{1d17a}',
+            '\u{1bca0}',
+            '\u{1bca3}',
+            '\u{13430}',
+        ] {
+            assert_eq!(clean(&format!("Cl{hidden}aude")).as_deref(), Some("Claude"));
+        }
+    }
+
+    // SEC-17, SEC-18
+    #[test]
+    fn nobody_gives_themselves_a_mark_of_approval() {
+        for mark in [
+            '\u{2713}',
+            '\u{2714}',
+            '\u{2705}',
+            '\u{2611}',
+            '\u{1f512}',
+            '\u{1f6e1}',
+            '\u{1f5f8}',
+        ] {
+            let name = clean(&format!("{mark} Example {mark}"));
+            assert_eq!(name.as_deref(), Some("Example"), "{mark}");
+        }
+        assert_eq!(clean("\u{2713}\u{fe0f}"), None);
     }
 
     // SEC-17
