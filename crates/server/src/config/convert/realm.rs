@@ -188,7 +188,7 @@ fn client(
     let secret = from
         .secret
         .as_ref()
-        .and_then(|source| read_secret(source, &format!("{path}.secret"), directory, problems));
+        .and_then(|source| client_secret(source, &format!("{path}.secret"), directory, problems));
     let authentication = match from.authentication {
         realm::Authentication::None => Authentication::none(),
         realm::Authentication::ClientSecretBasic | realm::Authentication::ClientSecretPost => {
@@ -296,6 +296,28 @@ fn user(
         name: from.name.clone(),
         email: email.map(|address| address.to_string()),
     })
+}
+
+/// The fewest bytes of a client's secret. Guesses are slowed down, but a secret of a few letters is found all the same.
+const SHORTEST_SECRET: usize = 8;
+
+/// Reads the secret of a client; one that is too short is noted (RFC 6749 §10.10).
+fn client_secret(
+    source: &secret::Source,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Secret<String>> {
+    let secret = read_secret(source, path, directory, problems)?;
+    if secret.expose().len() < SHORTEST_SECRET {
+        problems.note(
+            path,
+            format!("the secret of a client has at least {SHORTEST_SECRET} characters"),
+            "draw one at random: `openssl rand -base64 32`".to_owned(),
+        );
+        return None;
+    }
+    Some(secret)
 }
 
 /// Reads a secret; a failure is noted.
