@@ -1,5 +1,6 @@
 //! Which scopes and resources a request is granted, and how a later request may narrow them.
 
+use oauth::error::shown;
 use oauth::resource::Resource;
 use oauth::scope::{Scope, ScopeSet};
 
@@ -14,16 +15,16 @@ pub const OFFLINE_ACCESS: &str = "offline_access";
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// A scope that the realm does not know (`invalid_scope`).
-    #[error("the scope `{0}` is unknown")]
+    #[error("the scope `{}` is unknown", shown(.0.as_str()))]
     UnknownScope(Scope),
     /// A scope beyond what was granted (`invalid_scope`).
-    #[error("the scope `{0}` was not granted")]
+    #[error("the scope `{}` was not granted", shown(.0.as_str()))]
     ScopeNotGranted(Scope),
     /// A resource that the realm does not know (`invalid_target`, RFC 8707 §2).
-    #[error("the resource `{0}` is unknown")]
+    #[error("the resource `{}` is unknown", shown(.0.as_str()))]
     UnknownResource(Resource),
     /// A resource beyond what was granted (`invalid_target`, RFC 8707 §2.2).
-    #[error("the resource `{0}` was not granted")]
+    #[error("the resource `{}` was not granted", shown(.0.as_str()))]
     ResourceNotGranted(Resource),
     /// No resource was named, and the realm has several (`invalid_target`, SEC-38).
     #[error("`resource` is missing, and there is more than one to choose from")]

@@ -199,9 +199,15 @@ const fn replaced(c: char) -> char {
     }
 }
 
-/// At most 100 characters of a peer's text, for a description.
-pub(crate) fn excerpt(text: &str) -> String {
-    text.chars().take(100).collect()
+/// A value of a request, for a message: as it is if it is one plain word of at most 100 bytes. Anything else might carry
+/// something that nobody may read in a log or an answer, such as another parameter (SEC-71).
+pub fn shown(text: &str) -> &str {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/@+ ".contains(&byte);
+    if text.len() <= 100 && text.bytes().all(plain) {
+        text
+    } else {
+        "(not shown)"
+    }
 }
 
 /// An error body as somebody else sent it: nothing about it is certain.

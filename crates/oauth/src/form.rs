@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::error::{ErrorCode, OauthError};
+use crate::error::{ErrorCode, OauthError, shown};
 
 /// The most bytes of a body or query that are looked at.
 pub const MAX_BYTES: usize = 64 * 1024;
@@ -11,6 +11,34 @@ pub const MAX_PARAMETERS: usize = 100;
 
 /// RFC 8707 §2 and RFC 8693 §2.1 permit these to be repeated; nothing else may be (OAuth 2.1 §3.1).
 const REPEATABLE: [&str; 2] = ["resource", "audience"];
+
+/// What clients of an authorization server send. A `;` before one of these was meant to be a `&`.
+const PARAMETERS: [&str; 24] = [
+    "response_type",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "state",
+    "nonce",
+    "prompt",
+    "max_age",
+    "login_hint",
+    "resource",
+    "code_challenge",
+    "code_challenge_method",
+    "grant_type",
+    "code",
+    "code_verifier",
+    "refresh_token",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "token",
+    "token_type_hint",
+    "id_token_hint",
+    "username",
+    "password",
+];
 
 /// Why a form was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +55,12 @@ pub enum FormError {
     /// A name or value is not UTF-8.
     #[error("a name or value is not UTF-8")]
     NotUtf8,
+    /// A `;` stands where a `&` belongs. What follows it would be taken for a part of a value, and a secret there for
+    /// something that may be named (SEC-71).
+    #[error("the parameters are separated by `;`; hint: `&` separates them")]
+    Semicolon,
     /// A parameter occurs twice (OAuth 2.1 §3.1).
-    #[error("the parameter `{name}` occurs more than once")]
+    #[error("the parameter `{}` occurs more than once", shown(name))]
     Repeated {
         /// Its name.
         name: String,
@@ -39,6 +71,14 @@ impl From<FormError> for OauthError {
     fn from(error: FormError) -> Self {
         Self::new(ErrorCode::InvalidRequest, error.to_string())
     }
+}
+
+/// Whether a part goes on with `;name=`, unescaped. Whoever means a semicolon in a value escapes it.
+fn has_parameter_behind_semicolon(part: &[u8]) -> bool {
+    part.split(|byte| *byte == b';').skip(1).any(|piece| {
+        let name = piece.split(|byte| *byte == b'=').next().unwrap_or_default();
+        name.len() < piece.len() && PARAMETERS.iter().any(|known| known.as_bytes() == name)
+    })
 }
 
 /// The parameters of one request. A parameter without a value counts as absent (RFC 6749 §3.1).
@@ -67,6 +107,9 @@ impl Form {
         {
             if pairs.len() == MAX_PARAMETERS {
                 return Err(FormError::TooManyParameters);
+            }
+            if has_parameter_behind_semicolon(part) {
+                return Err(FormError::Semicolon);
             }
             let mut halves = part.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;

@@ -80,7 +80,7 @@ pub(crate) async fn authenticate(
     let client = match super::find(cx, &credentials.client_id, Purpose::Token).await {
         Ok(known) => known.client,
         Err(FindError::Refused(refusal)) => {
-            tracing::info!(client.id = %credentials.client_id, error = %refusal, "client refused");
+            tracing::info!(client.id = %credentials.client_id, error = %refusal, cause = refusal.cause().map(tracing::field::display), "client refused");
             return Err(OauthError::new(code_of(&refusal), refusal.to_string()).into());
         }
         Err(FindError::Internal(internal)) => return Err(internal.into()),

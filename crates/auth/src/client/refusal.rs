@@ -29,7 +29,7 @@ pub(crate) enum ClientRefusal {
     #[error("an administrator has refused the host of the client id")]
     HostRefused,
     /// The rules of addresses forbid the URL of the document or the address of its host.
-    #[error("the metadata document must not be fetched: {0}")]
+    #[error("the metadata document must not be fetched: {}", told(.0))]
     Destination(rules::Refusal),
     /// The host could not be reached.
     #[error("the metadata document could not be fetched: {0}")]
@@ -53,7 +53,10 @@ pub(crate) enum ClientRefusal {
     #[error(transparent)]
     Document(#[from] ClientMetadataError),
     /// A URL in the document leads where no URL of a stranger may lead.
-    #[error("`{member}` in the metadata document must not be used: {refusal}")]
+    #[error(
+        "`{member}` in the metadata document must not be used: {}",
+        told(refusal)
+    )]
     ContainedUrl {
         /// Which.
         member: &'static str,
@@ -63,6 +66,14 @@ pub(crate) enum ClientRefusal {
     /// The realm's policy does not admit the client; what can be known without the document is refused without a fetch.
     #[error(transparent)]
     Policy(#[from] client_policy::Refusal),
+}
+
+/// A refusal as strangers may know it: not which address a name has here, or what it belongs to (SEC-72).
+fn told(refusal: &rules::Refusal) -> String {
+    match refusal {
+        rules::Refusal::SpecialUse { .. } => "its host has no public address".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Why there was no answer.
@@ -156,6 +167,14 @@ const CIMD_SIZE: &str = "draft-ietf-oauth-client-id-metadata-document §6.6";
 const TRUST: &str = "MCP authorization, CIMD trust policies";
 
 impl ClientRefusal {
+    /// What the operator reads beside the refusal: the address that strangers are not told.
+    pub(crate) fn cause(&self) -> Option<&rules::Refusal> {
+        match self {
+            Self::Destination(cause) | Self::ContainedUrl { refusal: cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+
     /// The error code of OAuth that says the same (AS-16).
     pub(crate) fn code(&self) -> ErrorCode {
         match self {

@@ -83,7 +83,7 @@ impl PageRefusal {
         let texts = frame.texts;
         let (status, page) = match self {
             Self::Client { refusal, client_id } => {
-                tracing::info!(client.id = client_id, error = %refusal, "client refused");
+                tracing::info!(client.id = client_id, error = %refusal, cause = refusal.cause().map(tracing::field::display), "client refused");
                 let awaits = refusal == ClientRefusal::AwaitsApproval;
                 let page = RefusalPage {
                     frame,

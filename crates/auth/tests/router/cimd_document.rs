@@ -303,7 +303,7 @@ mod addresses {
             let world = strict().await;
             assert_refused_with_page(
                 &ask_as(&world, &format!("https://{host}/c")).await,
-                "is special-use",
+                "no public address",
             );
             assert_eq!(world.web.fetches(), 0, "{host}");
         }
@@ -315,7 +315,10 @@ mod addresses {
         for address in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "fd00::1"] {
             let world = strict().await;
             world.web.resolve("client.example", &[address]);
-            assert_refused_with_page(&ask(&world).await, "is special-use");
+            let page = ask(&world).await;
+            assert_refused_with_page(&page, "no public address");
+            // What a name means inside is nobody's business (SEC-72).
+            assert!(!page.text().contains(address), "{}", page.text());
             assert_eq!(world.web.fetches(), 0);
         }
     }
@@ -327,7 +330,7 @@ mod addresses {
         world
             .web
             .resolve("client.example", &["93.184.216.34", "10.0.0.1"]);
-        assert_refused_with_page(&ask(&world).await, "is special-use");
+        assert_refused_with_page(&ask(&world).await, "no public address");
     }
 
     // CI-15, SEC-35

@@ -223,14 +223,20 @@ async fn another_client_cannot_revoke_by_replaying() {
     assert!(!world.is_revoked(&first.text("access_token")));
 }
 
-// SEC-4
+// SEC-3, SEC-4
 #[tokio::test]
-async fn a_request_that_could_not_redeem_the_code_still_replays_it() {
+async fn a_used_code_that_somebody_found_ends_nothing_without_its_verifier() {
     let world = World::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
     let wrong = "a".repeat(43);
-    let replay = with(code.form("app"), &[("code_verifier", &wrong)]);
+    for verifier in [wrong.as_str(), ""] {
+        let found = with(code.form("app"), &[("code_verifier", verifier)]);
+        assert_refused(&world.token(&found).await, "invalid_grant");
+        assert!(!world.is_revoked(&first.text("access_token")));
+    }
+    // With the right one it is a replay, whatever else is wrong.
+    let replay = with(code.form("app"), &[("resource", "https://other.example/")]);
     assert_refused(&world.token(&replay).await, "invalid_grant");
     assert!(world.is_revoked(&first.text("access_token")));
 }
@@ -343,6 +349,38 @@ async fn a_repeated_parameter_is_refused() {
     let mut form = code.form("app");
     form.push(("code", "x"));
     assert_refused(&world.token(&form).await, "invalid_request");
+}
+
+// SEC-71, SEC-72
+#[tokio::test]
+async fn no_answer_repeats_what_stands_behind_a_semicolon() {
+    let world = World::new().await;
+    let code = world.code().await;
+    let media_type = [("content-type", "application/x-www-form-urlencoded")];
+    let live = code.form("app");
+    let joined = |separator: &str| {
+        live.iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect::<Vec<_>>()
+            .join(separator)
+    };
+    let hidden = joined("%3B");
+    for body in [
+        joined(";"),
+        format!("grant_type=authorization_code;{}", joined("&")),
+        format!("grant_type={hidden}&client_id=app"),
+        format!("grant_type=refresh_token&refresh_token=x&client_id=app&scope=mcp:tools;{hidden}"),
+        format!("{hidden}&{hidden}"),
+    ] {
+        let answer = world.send(Method::POST, "/token", &media_type, &body).await;
+        assert_eq!(answer.status, 400, "{body}: {answer:?}");
+        let told = answer.body.clone();
+        for (name, value) in &live {
+            let secret = value.len() > 12;
+            assert!(!secret || !told.contains(value), "`{name}` is in {told}");
+        }
+    }
+    assert_eq!(world.token(&code.form("app")).await.status, 200);
 }
 
 // SEC-10

@@ -189,7 +189,7 @@ fn code_challenge(form: &Form) -> Result<Option<CodeChallenge>, OauthError> {
             .map_err(|error: pkce::PkceError| invalid(error.to_string())),
         (Some(_), Some(other)) => Err(invalid(format!(
             "`code_challenge_method` is `{}`, but only `S256` is supported",
-            crate::error::excerpt(other)
+            crate::error::shown(other)
         ))),
     }
 }

@@ -65,7 +65,7 @@ impl TokenRequest {
     pub fn parse(form: &Form) -> Result<Self, OauthError> {
         let grant_type = form.require("grant_type")?;
         let grant_type = grant_type.parse().map_err(|UnsupportedGrantType| {
-            let named = crate::error::excerpt(grant_type);
+            let named = crate::error::shown(grant_type);
             OauthError::new(
                 ErrorCode::UnsupportedGrantType,
                 format!("the grant type `{named}` is not supported"),
