@@ -39,8 +39,7 @@ fn cookie_name(cx: &Cx) -> String {
 
 /// A user as the cookie knows them. The realm is in it, as a cookie of one realm can be renamed to that of another.
 fn named(cx: &Cx, username: &Username) -> TokenHash {
-    let realm = cx.realm.config.name.as_str();
-    TokenHash::of(format!("{}/{realm}/{}", realm.len(), username.as_str()))
+    TokenHash::of_all(&[cx.realm.config.name.as_str(), username.as_str()])
 }
 
 /// The browser of the request, if it has logged in before.
