@@ -200,6 +200,10 @@ impl From<SendError> for CallError {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Connect(ConnectError::TimedOut) => Self::TimedOut(Stage::Connect),
+            // Ours is full, not the target away.
+            SendError::Connect(ConnectError::NoPlace) => Self::Busy {
+                retry_after: Duration::from_secs(1),
+            },
             SendError::Connect(error) => Self::Unreachable(Arc::new(error)),
             SendError::TimedOut => Self::TimedOut(Stage::FirstByte),
             error @ SendError::Protocol(_) => Self::NoAnswer(Arc::new(error)),

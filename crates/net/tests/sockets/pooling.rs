@@ -9,8 +9,10 @@ use futures_util::{StreamExt as _, stream};
 use http::{Method, Request, Response};
 use http_body_util::BodyExt;
 use net::body::{Body, BoxError, DEFAULT_IDLE, read_bounded};
-use net::egress::connect::ConnectError;
+use net::edge::places::{PlaceLimits, Places};
+use net::egress::connect::{ConnectError, Connector, ExtraRoots};
 use net::egress::pool::{Pool, Repeatable, SendError, Settings, Upstream};
+use net::egress::resolve::SystemResolver;
 use net::egress::rules::{Refusal, Rules};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -461,4 +463,39 @@ async fn urls_of_one_origin_share_their_connections() {
     one.send(get("/")).await.unwrap();
     other.send(get("/")).await.unwrap();
     assert_eq!(origin.connections(), 1);
+}
+
+// SEC-86
+#[tokio::test]
+async fn one_server_leaves_places_for_connections_to_others() {
+    let slow = FakeHttp::start(|_| Reply::hang()).await.unwrap();
+    let other = FakeHttp::start(|_| Reply::json("{}")).await.unwrap();
+    let places = Places::new(PlaceLimits {
+        all: 2,
+        of_one: 1,
+        of_one_when_crowded: 1,
+    });
+    let resolver = Arc::new(SystemResolver::default());
+    let connector = Connector::new(resolver, ExtraRoots::default()).within(Arc::clone(&places));
+    let pool = Pool::new(Arc::new(connector), local_rules(), Settings::default());
+    let upstream = pool.upstream(&url(&slow.url("/"))).unwrap();
+    let hanging = {
+        let upstream = upstream.clone();
+        TaskTracker::new().spawn(async move { upstream.send(get("/")).await.map(drop) })
+    };
+    until(|| places.taken() == 1).await;
+    let refused = upstream.send(get("/")).await.unwrap_err();
+    assert!(
+        matches!(refused, SendError::Connect(ConnectError::NoPlace)),
+        "{refused:?}"
+    );
+    let answer = pool
+        .upstream(&url(&other.url("/")))
+        .unwrap()
+        .send(get("/"))
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    hanging.abort();
+    until(|| places.taken() == 1).await;
 }
