@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use http::{Request, Response, StatusCode, Version};
 use net::body::Body;
-use net::edge::hosts::{HostError, host_of};
+use net::edge::hosts::{HostError, host_of, plain};
 use net::edge::{Peer, Site};
 
 use crate::browsers;
@@ -70,15 +70,10 @@ impl Site for ByName {
 }
 
 fn refusal() -> Response<Body> {
-    let mut response = Response::new(Body::full(
+    plain(
+        StatusCode::MISDIRECTED_REQUEST,
         "this is not served under that name; hint: operators add it to `management.hosts`\n",
-    ));
-    *response.status_mut() = StatusCode::MISDIRECTED_REQUEST;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
+    )
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use net::body::Body;
+use net::edge::hosts::plain;
 use net::edge::{Peer, Site};
 
 /// What a service wants of a host.
@@ -83,21 +84,12 @@ impl Routes {
 
 impl Site for Routes {
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        match self.find(request.uri().path()) {
-            Some(site) => site.call(request, peer),
-            None => std::future::ready(nothing_here()).boxed(),
+        if let Some(site) = self.find(request.uri().path()) {
+            return site.call(request, peer);
         }
+        let answer = plain(StatusCode::NOT_FOUND, "Nothing is served here.\n");
+        std::future::ready(answer).boxed()
     }
-}
-
-fn nothing_here() -> Response<Body> {
-    let mut response = Response::new(Body::full("Nothing is served here.\n"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    response
 }
 
 #[cfg(test)]

@@ -172,9 +172,12 @@ pub(crate) async fn run(
         () = in_order => {}
         () = insisted(&mut signals) => {
             tracing::warn!("told once more: ending at once");
-            let left = running.foundation.shares.incoming.taken();
-            serving.cut.fetch_add(left, Ordering::Relaxed);
             running.generation.give_way(None).await;
+            // Connections without a request end by themselves; what is left is not waited for.
+            if tokio::time::timeout(ECHO, serving.end()).await.is_err() {
+                let left = running.foundation.shares.incoming.taken();
+                serving.cut.fetch_add(left.max(1), Ordering::Relaxed);
+            }
         }
     }
     if tokio::time::timeout(LAST_PATIENCE, serving_to_the_end.end())

@@ -171,7 +171,7 @@ impl Site for Hosts {
 }
 
 /// A short answer in plain text.
-pub(crate) fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+pub fn plain(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
     let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -115,6 +115,9 @@ impl Duration {
 impl fmt::Display for Duration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ms = self.0.as_millis();
+        if ms == 0 {
+            return f.write_str("0s");
+        }
         for (unit, size) in [
             ("d", 86_400_000),
             ("h", 3_600_000),
@@ -351,6 +354,7 @@ mod tests {
             ("14d", "14d"),
             ("1500ms", "1500ms"),
             ("24h", "1d"),
+            ("0ms", "0s"),
         ] {
             assert_eq!(Duration::parse(text).unwrap().to_string(), written);
         }

@@ -435,13 +435,13 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
         list_max_age: 0s",
     );
     insta::assert_snapshot!(plan(&text).err().unwrap_or_default(), @r"
-    f.yaml:12: gateways[0].targets[0].timeouts.connect: `0ms` is no time at all
+    f.yaml:12: gateways[0].targets[0].timeouts.connect: `0s` is no time at all
       hint: leave the key out for its default
-    f.yaml:12: gateways[0].targets[0].timeouts.total: `0ms` is no time at all
+    f.yaml:12: gateways[0].targets[0].timeouts.total: `0s` is no time at all
       hint: leave the key out for its default
     f.yaml:13: gateways[0].targets[0].limits.calls: a target that may have no calls is of no use
       hint: leave the key out for its default
-    f.yaml:14: gateways[0].targets[0].list_max_age: `0ms` is no time at all
+    f.yaml:14: gateways[0].targets[0].list_max_age: `0s` is no time at all
       hint: leave the key out for its default
     ");
 }

@@ -260,7 +260,7 @@ gateways:
     connections:
       least_body_rate: 1024
     shutdown:
-      lame_duck: 0ms
+      lame_duck: 0s
       drain: 25s
     data_directory: sekisho-data
     store:
