@@ -5,6 +5,7 @@ pub(crate) mod page;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -77,6 +78,7 @@ pub(crate) struct Catalog {
     /// Counts the different lists there were.
     revision: watch::Sender<u64>,
     building: Mutex<Definitions>,
+    started: AtomicBool,
 }
 
 /// What the snapshot was made of, to see whether anything changed.
@@ -122,13 +124,17 @@ impl Catalog {
             snapshot: ArcSwap::default(),
             revision: watch::Sender::new(0),
             building: Mutex::default(),
+            started: AtomicBool::new(false),
         };
         catalog.publish(&[]);
         catalog
     }
 
-    /// Keeps the snapshot current until `stop`.
+    /// Keeps the snapshot current until `stop`, if it is not kept so already.
     pub(crate) fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
+        if self.started.swap(true, Ordering::Relaxed) {
+            return;
+        }
         for target in &self.targets {
             let (catalog, stopped, mut changes) =
                 (Arc::clone(self), stop.clone(), target.changes());

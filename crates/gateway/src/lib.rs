@@ -205,7 +205,8 @@ impl Gateway {
         })
     }
 
-    /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. To be called once.
+    /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. Called again, when a
+    /// reload has carried it over, it makes the targets be asked for their tools anew.
     pub fn start(&self) {
         for issuer in self.cx.identification.issuers() {
             issuer.keep(&self.cx.tasks, &self.cx.stop_of_all);

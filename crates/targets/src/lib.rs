@@ -99,6 +99,13 @@ impl Target {
         }
     }
 
+    /// Makes the tools be asked for soon by whoever keeps the list current ([`Self::run`]).
+    pub fn list_anew(&self) {
+        match self {
+            Self::Mcp(target) => target.list_anew(),
+        }
+    }
+
     /// Keeps the list of tools current until `stop`, then says good-bye to the target when the
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {

@@ -203,3 +203,37 @@ async fn a_call_that_a_reload_overtakes_is_answered() {
     let (answer, ()) = tokio::join!(call, reload);
     assert_eq!(answer.status(), 200);
 }
+
+/// Nothing but the reload makes the list be asked for.
+#[tokio::test]
+async fn a_reload_asks_unchanged_targets_for_their_tools_anew() {
+    let mut script = Script::modern().with_tools(vec![tool("a")]);
+    script.list_changed = false;
+    let slow = |settings: &mut gateway::settings::Settings| {
+        for target in &mut settings.gateway.targets {
+            target.list_max_age = Duration::from_hours(1);
+        }
+    };
+    let mut world = world_with(script, slow).await;
+    assert_eq!(tools(&world).await, 1);
+    world.upstream.change(|script| script.tools.push(tool("b")));
+    let connections = world.upstream.connections();
+    for whole in [true, false] {
+        let expected = world.upstream.seen_of("tools/list").len() + 1;
+        if whole {
+            // As it is carried over when nothing of it changed.
+            world.gateway.start();
+        } else {
+            world.reload_with(slow).await;
+        }
+        let asked = world.upstream.until("it is asked", |fake| {
+            fake.seen_of("tools/list").len() == expected
+        });
+        asked.await.unwrap();
+    }
+    let seen = async { while tools(&world).await != 2 {} };
+    tokio::time::timeout(Duration::from_secs(10), seen)
+        .await
+        .unwrap();
+    assert!(world.upstream.connections() <= connections + 2);
+}

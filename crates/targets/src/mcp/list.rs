@@ -170,6 +170,11 @@ impl McpTarget {
         }
     }
 
+    /// The list may have changed.
+    pub(crate) fn list_anew(&self) {
+        self.poke.notify_one();
+    }
+
     /// Asks for the list, unless that was done within `age`, with or without success.
     pub(crate) async fn look_again(&self, age: Duration) {
         let known = self.listing();
