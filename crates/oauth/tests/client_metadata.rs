@@ -10,6 +10,7 @@ use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientIdUrl, PlainHttp};
 use oauth::error::{ErrorCode, OauthError};
 use oauth::grant_type::GrantType;
+use oauth::jose::alg::Alg;
 use oauth::metadata::client::{
     ApplicationType, ClientMetadata, ClientMetadataError, MAX_BYTES, MAX_REDIRECT_URIS, REQUIRED,
     Rules,
@@ -26,6 +27,7 @@ fn rules() -> Rules<'static> {
         required: &REQUIRED,
         private_schemes: &[],
         auth_methods: METHODS,
+        id_token_algs: &[Alg::Rs256, Alg::Es256],
         plain_http: PlainHttp::Refused,
     }
 }
@@ -260,18 +262,54 @@ fn redirect_uris_of_another_type_are_refused() {
 #[test]
 fn redirect_uris_that_are_all_unusable_are_refused() {
     assert_eq!(
-        refused(json!({ "redirect_uris": ["cursor://x"] })),
-        ClientMetadataError::NoRedirectUris
+        refused(json!({ "redirect_uris": ["cursor://x", "javascript:alert(1)"] })),
+        ClientMetadataError::RedirectUri {
+            position: 1,
+            error: RedirectUriError::SchemeWithoutDot
+        }
     );
+    assert_eq!(
+        refused(json!({ "redirect_uris": [null] })),
+        ClientMetadataError::WrongType {
+            member: "redirect_uris"
+        }
+    );
+}
+
+// CI-9, SEC-7
+#[test]
+fn an_unusable_redirect_uri_costs_itself_and_not_the_document() {
+    for (unusable, error) in [
+        ("cursor://x", RedirectUriError::SchemeWithoutDot),
+        ("javascript:alert(1)", RedirectUriError::DangerousScheme),
+        ("https://*.a.example/b", RedirectUriError::Wildcard),
+        ("http://a.example/b", RedirectUriError::PlainHttp),
+        ("https://a.example/b#c", RedirectUriError::Fragment),
+        ("/callback", RedirectUriError::NotAbsolute),
+    ] {
+        let metadata = with(json!({
+            "redirect_uris": ["https://a.example/1", unusable, "https://a.example/2"],
+            "post_logout_redirect_uris": [unusable, "https://a.example/bye"],
+        }))
+        .unwrap();
+        let kept: Vec<&str> = metadata
+            .redirect_uris
+            .iter()
+            .map(RedirectUri::as_str)
+            .collect();
+        assert_eq!(kept, ["https://a.example/1", "https://a.example/2"]);
+        assert_eq!(metadata.unusable_redirect_uris, [(2, error)]);
+        assert_eq!(metadata.post_logout_redirect_uris.len(), 1);
+    }
 }
 
 // CI-9, SEC-7
 #[test]
 fn a_javascript_redirect_is_refused() {
     assert_eq!(
-        refused(json!({ "redirect_uris": ["https://a/b", "javascript:alert(1)"] })),
+        refused(json!({ "redirect_uris": ["javascript:alert(1)"] })),
         ClientMetadataError::RedirectUri {
-            position: 2,
+            position: 1,
             error: RedirectUriError::DangerousScheme
         }
     );

@@ -559,11 +559,20 @@ mod content {
             "https://*.client.example/cb",
             "https://client.example/cb#f",
         ] {
-            refused_document(
-                json!({ "redirect_uris": [REDIRECT, uri] }),
-                "redirect URI number 2",
-            )
-            .await;
+            refused_document(json!({ "redirect_uris": [uri] }), "redirect URI number 1").await;
+        }
+    }
+
+    // One that can't be used is no reason to send everybody away.
+    #[tokio::test]
+    async fn a_redirect_uri_that_cannot_be_used_costs_that_one_and_not_the_document() {
+        for uri in [
+            "javascript:alert(1)",
+            "http://client.example/cb",
+            "https://*.client.example/cb",
+            "cursor://anysphere.cursor-mcp/oauth/callback",
+        ] {
+            accepted_document(json!({ "redirect_uris": [uri, REDIRECT] })).await;
         }
     }
 

@@ -13,6 +13,7 @@ use crate::auth_method::AuthMethod;
 use crate::client_id::{ClientIdUrl, PlainHttp};
 use crate::error::{ErrorCode, OauthError};
 use crate::grant_type::GrantType;
+use crate::jose::alg::Alg;
 use crate::jose::jwk::{JwkSet, JwkSetError};
 use crate::json_object::{ObjectError, parse_object};
 use crate::metadata::display_name::DisplayName;
@@ -37,6 +38,8 @@ pub struct Rules<'a> {
     pub private_schemes: &'a [&'a str],
     /// The authentication methods of the token endpoint.
     pub auth_methods: &'a [AuthMethod],
+    /// The algorithms with which the server signs ID tokens.
+    pub id_token_algs: &'a [Alg],
     /// Whether URLs in the document may be `http`.
     pub plain_http: PlainHttp,
 }
@@ -115,6 +118,12 @@ pub enum ClientMetadataError {
     /// No authentication method in common (CI-14).
     #[error("the client and this server have no authentication method in common")]
     NoCommonMethod,
+    /// `grant_types` without `authorization_code` (RFC 7591 §2).
+    #[error("the client and this server have no grant type in common; hint: `authorization_code`")]
+    NoCommonGrant,
+    /// `response_types` without `code` (RFC 7591 §2).
+    #[error("the client and this server have no response type in common; hint: `code`")]
+    NoCommonResponseType,
     /// `private_key_jwt` without keys (CI-14).
     #[error("`private_key_jwt` needs `jwks` or `jwks_uri`")]
     NoKeys,
@@ -144,8 +153,10 @@ pub enum ApplicationType {
 pub struct ClientMetadata {
     /// The name to show, cleaned.
     pub client_name: Option<DisplayName>,
-    /// Where answers may go.
+    /// Where answers may go: those that are usable, at least one.
     pub redirect_uris: Vec<RedirectUri>,
+    /// What is wrong with the others, by their position from 1. They can never be matched, and cost nothing else.
+    pub unusable_redirect_uris: Vec<(usize, RedirectUriError)>,
     /// Where the browser may go after logout.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
     /// Known grant types of the document; `authorization_code` when it names none.
@@ -156,6 +167,8 @@ pub struct ClientMetadata {
     pub application_type: ApplicationType,
     /// The methods this client may authenticate with here: never empty, never with a shared secret (CI-14).
     pub auth_methods: Vec<AuthMethod>,
+    /// How its ID tokens shall be signed (`id_token_signed_response_alg`), if the server can.
+    pub id_token_alg: Option<Alg>,
     /// Keys within the document.
     pub jwks: Option<JwkSet>,
     /// Where the keys are.
@@ -200,23 +213,46 @@ impl ClientMetadata {
             });
         }
         refuse_secrets(&document)?;
+        Self::read(&document, rules, auth_methods)
+    }
 
-        let client_name = match text(&document, "client_name")? {
+    /// Reads what a document and a registration have in common.
+    pub(super) fn read(
+        document: &Map<String, Value>,
+        rules: &Rules<'_>,
+        auth_methods: impl FnOnce(
+            &Map<String, Value>,
+            &Rules<'_>,
+            bool,
+        ) -> Result<Vec<AuthMethod>, ClientMetadataError>,
+    ) -> Result<Self, ClientMetadataError> {
+        use ClientMetadataError as Refused;
+
+        let client_name = match text(document, "client_name")? {
             None => None,
             Some(name) => Some(DisplayName::clean(name).ok_or(Refused::NameNotVisible)?),
         };
-        let redirect_uris = redirect_uris(&document, "redirect_uris", rules)?;
+        let (redirect_uris, unusable_redirect_uris) =
+            redirect_uris(document, "redirect_uris", rules)?;
         if redirect_uris.is_empty() {
-            return Err(Refused::NoRedirectUris);
+            return Err(match unusable_redirect_uris.first() {
+                Some((position, error)) => Refused::RedirectUri {
+                    position: *position,
+                    error: *error,
+                },
+                None => Refused::NoRedirectUris,
+            });
         }
+        let (post_logout_redirect_uris, _) =
+            self::redirect_uris(document, "post_logout_redirect_uris", rules)?;
         let local = |uri: &RedirectUri| uri.is_loopback() || uri.is_private_scheme();
-        let application_type = match text(&document, "application_type")? {
+        let application_type = match text(document, "application_type")? {
             // Named wrongly by real clients, so what the redirect URIs say comes first.
             _ if redirect_uris.iter().any(local) => ApplicationType::Native,
             Some("native") => ApplicationType::Native,
             _ => ApplicationType::Web,
         };
-        let jwks_uri = web_url(&document, "jwks_uri", rules)?;
+        let jwks_uri = web_url(document, "jwks_uri", rules)?;
         let jwks = match document.get("jwks") {
             None | Some(Value::Null) => None,
             Some(value) => Some(JwkSet::from_value(value).map_err(Refused::Jwks)?),
@@ -224,22 +260,24 @@ impl ClientMetadata {
         if jwks.is_some() && jwks_uri.is_some() {
             return Err(Refused::JwksTwice);
         }
-        let auth_methods = auth_methods(&document, rules, jwks.is_some() || jwks_uri.is_some())?;
+        let auth_methods = auth_methods(document, rules, jwks.is_some() || jwks_uri.is_some())?;
         Ok(Self {
             client_name,
             redirect_uris,
-            post_logout_redirect_uris: redirect_uris_or_none(&document, rules)?,
-            grant_types: grant_types(&document)?,
+            unusable_redirect_uris,
+            post_logout_redirect_uris,
+            grant_types: grant_types(document)?,
             // A scope outside the grammar can't be asked for anyway.
-            scope: text(&document, "scope")?.and_then(|scope| scope.parse().ok()),
+            scope: text(document, "scope")?.and_then(|scope| scope.parse().ok()),
             application_type,
             auth_methods,
+            id_token_alg: id_token_alg(document, rules),
             jwks,
             jwks_uri,
-            client_uri: web_url(&document, "client_uri", rules)?,
-            logo_uri: web_url(&document, "logo_uri", rules)?,
-            tos_uri: web_url(&document, "tos_uri", rules)?,
-            policy_uri: web_url(&document, "policy_uri", rules)?,
+            client_uri: web_url(document, "client_uri", rules)?,
+            logo_uri: web_url(document, "logo_uri", rules)?,
+            tos_uri: web_url(document, "tos_uri", rules)?,
+            policy_uri: web_url(document, "policy_uri", rules)?,
         })
     }
 
@@ -302,7 +340,7 @@ fn is_empty(value: Option<&Value>) -> bool {
     }
 }
 
-fn text<'a>(
+pub(super) fn text<'a>(
     document: &'a Map<String, Value>,
     member: &'static str,
 ) -> Result<Option<&'a str>, ClientMetadataError> {
@@ -313,7 +351,7 @@ fn text<'a>(
     }
 }
 
-fn texts<'a>(
+pub(super) fn texts<'a>(
     document: &'a Map<String, Value>,
     member: &'static str,
 ) -> Result<Option<Vec<&'a str>>, ClientMetadataError> {
@@ -330,7 +368,7 @@ fn texts<'a>(
     }
 }
 
-fn web_url(
+pub(super) fn web_url(
     document: &Map<String, Value>,
     member: &'static str,
     rules: &Rules<'_>,
@@ -350,37 +388,34 @@ fn web_url(
     url.map(Some).ok_or(ClientMetadataError::BadUrl { member })
 }
 
+/// The usable redirect URIs of a member, and why the others are not: one that can't be used must not spoil those that can.
 fn redirect_uris(
     document: &Map<String, Value>,
     member: &'static str,
     rules: &Rules<'_>,
-) -> Result<Vec<RedirectUri>, ClientMetadataError> {
+) -> Result<(Vec<RedirectUri>, Vec<(usize, RedirectUriError)>), ClientMetadataError> {
     let listed = texts(document, member)?.unwrap_or_default();
     if listed.len() > MAX_REDIRECT_URIS {
         return Err(ClientMetadataError::TooManyRedirectUris);
     }
-    let mut uris = Vec::with_capacity(listed.len());
-    for (position, text) in listed.into_iter().enumerate() {
+    let (mut usable, mut unusable) = (Vec::with_capacity(listed.len()), Vec::new());
+    for (position, text) in (1..).zip(listed) {
         match RedirectUri::parse_with_schemes(text, rules.private_schemes) {
-            Ok(uri) => uris.push(uri),
-            // One that this server doesn't allow must not spoil the others: it can never be matched.
-            Err(RedirectUriError::SchemeWithoutDot) => {}
-            Err(error) => {
-                return Err(ClientMetadataError::RedirectUri {
-                    position: position + 1,
-                    error,
-                });
-            }
+            Ok(uri) => usable.push(uri),
+            Err(error) => unusable.push((position, error)),
         }
     }
-    Ok(uris)
+    Ok((usable, unusable))
 }
 
-fn redirect_uris_or_none(
-    document: &Map<String, Value>,
-    rules: &Rules<'_>,
-) -> Result<Vec<RedirectUri>, ClientMetadataError> {
-    redirect_uris(document, "post_logout_redirect_uris", rules)
+/// What the client wants, as far as the server can; anything else leaves the choice to the server.
+fn id_token_alg(document: &Map<String, Value>, rules: &Rules<'_>) -> Option<Alg> {
+    let wanted = document.get("id_token_signed_response_alg")?.as_str()?;
+    rules
+        .id_token_algs
+        .iter()
+        .copied()
+        .find(|alg| alg.as_str() == wanted)
 }
 
 /// Unknown grant types are left out, not fatal (SEC-32).
@@ -463,7 +498,7 @@ fn refuse_secrets(document: &Map<String, Value>) -> Result<(), ClientMetadataErr
     Ok(())
 }
 
-fn contains_private_key(value: &Value) -> bool {
+pub(super) fn contains_private_key(value: &Value) -> bool {
     match value {
         Value::Array(items) => items.iter().any(contains_private_key),
         Value::Object(members) => {

@@ -2,5 +2,6 @@
 
 pub mod client;
 pub mod display_name;
+pub mod registration;
 pub mod resource;
 pub mod server;

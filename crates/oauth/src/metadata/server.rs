@@ -59,6 +59,9 @@ pub struct ServerMetadata {
     /// Client authentication at the revocation endpoint.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub revocation_endpoint_auth_methods_supported: Vec<String>,
+    /// Algorithms of client assertions there; required where `private_key_jwt` is among the methods (RFC 8414 §2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revocation_endpoint_auth_signing_alg_values_supported: Vec<String>,
     /// `S256`; clients refuse servers without it (AS-6).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub code_challenge_methods_supported: Vec<String>,

@@ -2,7 +2,9 @@
 
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientIdUrl, PlainHttp};
+use oauth::jose::alg::Alg;
 use oauth::metadata::client::{ClientMetadata, REQUIRED, Rules};
+use oauth::redirect_uri::RedirectUriError;
 
 use crate::config::document::Document;
 use crate::config::problem::Problems;
@@ -42,11 +44,24 @@ pub(crate) fn convert(
         required: &REQUIRED,
         private_schemes: &[],
         auth_methods: &[AuthMethod::None, AuthMethod::PrivateKeyJwt],
+        id_token_algs: Alg::ALL,
         plain_http: PlainHttp::Allowed,
     };
     let text = serde_json::Value::Object(content.clone()).to_string();
-    if let Err(error) = ClientMetadata::parse(text.as_bytes(), &id, &rules) {
-        problems.note(format!("{path}.document"), error.to_string(), None);
+    match ClientMetadata::parse(text.as_bytes(), &id, &rules) {
+        Err(error) => problems.note(format!("{path}.document"), error.to_string(), None),
+        // A stranger's is left out; the operator wants to know of their own. Another server may know other schemes.
+        Ok(metadata) => {
+            for (position, error) in &metadata.unusable_redirect_uris {
+                if *error != RedirectUriError::SchemeWithoutDot {
+                    problems.note(
+                        format!("{path}.document.redirect_uris[{}]", position - 1),
+                        error.to_string(),
+                        None,
+                    );
+                }
+            }
+        }
     }
     content
 }
