@@ -6,13 +6,14 @@ use http::{HeaderValue, StatusCode, header};
 use crate::answer;
 use crate::cx::Cx;
 use crate::headers;
+use crate::keys::Need;
 
 /// How long verifiers may keep the set. A new key is published far longer than this before it signs (SEC-43).
 const CACHE_CONTROL: &str = "public, max-age=300";
 
 /// `GET /jwks`
 pub(crate) async fn get_jwks(cx: Cx) -> Response {
-    let keys = match cx.keys().await {
+    let keys = match cx.keys(Need::All).await {
         Ok(keys) => keys,
         Err(internal) => return answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
     };

@@ -1,8 +1,9 @@
 //! The keys that realms sign with: made at first use, kept sealed in the store, published before and after they sign
 //! (SEC-42, SEC-43).
 //!
-//! Nothing runs in the background: whoever needs a key that was read too long ago reads the keys again and does what is
-//! due. A key that nobody needs may be late, but it is always published for long enough before it signs.
+//! Nothing runs in the background but the making of a first RSA key, which takes long: whoever needs a key that was read
+//! too long ago reads the keys again and does what is due. A key that nobody needs may be late, but it is always published
+//! for long enough before it signs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,18 +25,30 @@ use crate::failure::Internal;
 /// How old what was read may be: how soon this node learns what another one did.
 const MAX_AGE: Duration = Duration::from_mins(1);
 
+/// What one thing that is due may make due next: a key signs, and then another one need not any more.
+const MOST_ROUNDS: usize = 3;
+
 /// The keys of one realm, parsed once.
 #[derive(Debug)]
 pub(crate) struct RealmKeys {
-    active: SigningKey,
+    access: Arc<SigningKey>,
+    id: HashMap<SigningAlgorithm, Arc<SigningKey>>,
+    parsed: HashMap<String, Arc<SigningKey>>,
     published: JwkSet,
     algorithms: Vec<SigningAlgorithm>,
+    /// Whether there is a key of every algorithm that the realm wants.
+    complete: bool,
 }
 
 impl RealmKeys {
-    /// The key that signs.
-    pub(crate) const fn active(&self) -> &SigningKey {
-        &self.active
+    /// The key that signs access tokens.
+    pub(crate) fn for_access_tokens(&self) -> &SigningKey {
+        &self.access
+    }
+
+    /// The key that signs the ID tokens of a client that wants this algorithm.
+    pub(crate) fn for_id_tokens(&self, algorithm: SigningAlgorithm) -> &SigningKey {
+        self.id.get(&algorithm).unwrap_or(&self.access)
     }
 
     /// What verifiers may meet: the keys that will sign, sign and did sign.
@@ -43,10 +56,19 @@ impl RealmKeys {
         &self.published
     }
 
-    /// The algorithms of the published keys, that of the signing one first: while a realm changes its own, there are two.
+    /// The algorithms of the published keys: while a realm changes its own, there are more than it wants.
     pub(crate) fn algorithms(&self) -> &[SigningAlgorithm] {
         &self.algorithms
     }
+}
+
+/// What keys are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// That of access tokens, and whatever others there are.
+    AccessTokens,
+    /// All that the realm wants: whoever asks first for a new realm waits for its RSA key.
+    All,
 }
 
 /// The keys of all realms that were asked for.
@@ -80,10 +102,10 @@ enum KeyError {
 
 impl Cx {
     /// The keys of the realm.
-    pub(crate) async fn keys(&self) -> Result<Arc<RealmKeys>, Internal> {
+    pub(crate) async fn keys(&self, need: Need) -> Result<Arc<RealmKeys>, Internal> {
         self.app
             .keys
-            .of(&self.app.store, &self.realm.config, self.now)
+            .of(&self.app.store, &self.realm.config, need, self.now)
             .await
     }
 }
@@ -94,9 +116,10 @@ impl Keys {
         &self,
         store: &Store,
         realm: &Realm,
+        need: Need,
         now: Timestamp,
     ) -> Result<Arc<RealmKeys>, Internal> {
-        let held = self.held(realm);
+        let held = self.held(realm, need);
         if let Some(fresh) = held.as_ref().filter(|held| held.is_fresh(now)) {
             return Ok(Arc::clone(&fresh.keys));
         }
@@ -105,11 +128,13 @@ impl Keys {
             (Err(_), Some(stale)) => return Ok(stale.keys),
             (Err(_), None) => self.flight.lock().await,
         };
-        let held = self.held(realm);
+        let held = self.held(realm, need);
         if let Some(fresh) = held.as_ref().filter(|held| held.is_fresh(now)) {
             return Ok(Arc::clone(&fresh.keys));
         }
-        match (read(store, realm, now).await, held) {
+        let before = self.held.load().get(&realm.name).cloned();
+        let before = before.as_ref().map(|held| &*held.keys);
+        match (read(store, realm, need, before, now).await, held) {
             (Ok(keys), _) => Ok(self.hold(realm, Arc::new(keys), now)),
             (Err(error), Some(stale)) => {
                 error.log();
@@ -119,8 +144,20 @@ impl Keys {
         }
     }
 
-    fn held(&self, realm: &Realm) -> Option<Held> {
-        self.held.load().get(&realm.name).cloned()
+    /// What there is, if it is enough.
+    fn held(&self, realm: &Realm, need: Need) -> Option<Held> {
+        let held = self.held.load().get(&realm.name).cloned()?;
+        let algorithms = realm.algorithms();
+        let wanted = match need {
+            Need::AccessTokens => true,
+            Need::All => {
+                held.keys.complete
+                    && algorithms
+                        .iter()
+                        .all(|algorithm| held.keys.algorithms.contains(algorithm))
+            }
+        };
+        wanted.then_some(held)
     }
 
     fn hold(&self, realm: &Realm, keys: Arc<RealmKeys>, read_at: Timestamp) -> Arc<RealmKeys> {
@@ -144,22 +181,45 @@ impl Held {
 }
 
 /// Does what is due, and reads what there is.
-async fn read(store: &Store, realm: &Realm, now: Timestamp) -> Result<RealmKeys, Internal> {
+async fn read(
+    store: &Store,
+    realm: &Realm,
+    need: Need,
+    before: Option<&RealmKeys>,
+    now: Timestamp,
+) -> Result<RealmKeys, Internal> {
+    let wanted = realm.algorithms();
+    for _ in 0..MOST_ROUNDS {
+        let stored = store::key::list(store, &realm.name)
+            .await
+            .map_err(Internal::new)?;
+        let mut due = signing_key::due(&stored, &wanted, &rotation(realm), now);
+        let all = due.len();
+        if need == Need::AccessTokens {
+            due.retain(|step| !takes_long(step, realm));
+        }
+        if due.is_empty() {
+            return parse(realm, &stored, before, all == 0);
+        }
+        for step in due {
+            perform(store, realm, step, now).await?;
+        }
+        // Read again: another node may have been quicker, and then its key is everybody's.
+    }
     let stored = store::key::list(store, &realm.name)
         .await
         .map_err(Internal::new)?;
-    let due = signing_key::due(&stored, realm.signing_algorithm, &rotation(realm), now);
-    if due.is_empty() {
-        return parse(realm, &stored);
+    parse(realm, &stored, before, need == Need::All)
+}
+
+/// Whether nobody who only needs an access token should wait for it.
+fn takes_long(step: &Due, realm: &Realm) -> bool {
+    match step {
+        Due::CreateActive(algorithm) | Due::CreatePending(algorithm) => {
+            *algorithm == SigningAlgorithm::Rs256 && *algorithm != realm.signing_algorithm
+        }
+        Due::Switch { .. } | Due::Retire(_) | Due::Purge(_) => false,
     }
-    for step in due {
-        perform(store, realm, step, now).await?;
-    }
-    // Read again: another node may have been quicker, and then its key is everybody's.
-    let stored = store::key::list(store, &realm.name)
-        .await
-        .map_err(Internal::new)?;
-    parse(realm, &stored)
 }
 
 /// A retired key stays published for as long as the longest token that it signed.
@@ -173,8 +233,12 @@ fn rotation(realm: &Realm) -> Rotation {
 
 async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Result<(), Internal> {
     match step {
-        Due::CreateActive => create(store, realm, KeyState::Active { since: now }).await,
-        Due::CreatePending => create(store, realm, KeyState::Pending { since: now }).await,
+        Due::CreateActive(algorithm) => {
+            create(store, realm, algorithm, KeyState::Active { since: now }).await
+        }
+        Due::CreatePending(algorithm) => {
+            create(store, realm, algorithm, KeyState::Pending { since: now }).await
+        }
         Due::Switch { to, from } => {
             if store::key::switch(store, &to, &from, now)
                 .await
@@ -184,6 +248,12 @@ async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Res
             }
             Ok(())
         }
+        Due::Retire(kid) => {
+            tracing::info!(realm = %realm.name, kid, "signing key of an algorithm that is not wanted any more retires");
+            store::key::retire(store, &kid, now)
+                .await
+                .map_err(Internal::new)
+        }
         Due::Purge(kid) => {
             tracing::info!(realm = %realm.name, kid, "signing key deleted");
             store::key::delete(store, &kid).await.map_err(Internal::new)
@@ -191,8 +261,12 @@ async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Res
     }
 }
 
-async fn create(store: &Store, realm: &Realm, state: KeyState) -> Result<(), Internal> {
-    let algorithm = realm.signing_algorithm;
+async fn create(
+    store: &Store,
+    realm: &Realm,
+    algorithm: SigningAlgorithm,
+    state: KeyState,
+) -> Result<(), Internal> {
     // Making an RSA key takes long enough to hold up everybody else on this thread.
     let key = tokio::task::spawn_blocking(move || SigningKey::generate(alg(algorithm)))
         .await
@@ -215,21 +289,43 @@ async fn create(store: &Store, realm: &Realm, state: KeyState) -> Result<(), Int
     Ok(())
 }
 
-fn parse(realm: &Realm, stored: &[signing_key::SigningKey]) -> Result<RealmKeys, Internal> {
-    let none_active = || Internal::new(KeyError::NoneActive(realm.name.clone()));
-    let current = signing_key::current(stored, realm.signing_algorithm).ok_or_else(none_active)?;
-    let mut algorithms = vec![current.algorithm];
+/// The keys of these rows. What was parsed before is not parsed again: checking an RSA key takes its time.
+fn parse(
+    realm: &Realm,
+    stored: &[signing_key::SigningKey],
+    before: Option<&RealmKeys>,
+    complete: bool,
+) -> Result<RealmKeys, Internal> {
+    let mut algorithms = Vec::new();
     let mut published = Vec::new();
+    let mut parsed = HashMap::new();
     for row in stored {
-        published.push(parse_one(row)?.public().clone());
+        let key = match before.and_then(|before| before.parsed.get(&row.kid)) {
+            Some(key) => Arc::clone(key),
+            None => Arc::new(parse_one(row)?),
+        };
+        published.push(key.public().clone());
+        parsed.insert(row.kid.clone(), key);
         if !algorithms.contains(&row.algorithm) {
             algorithms.push(row.algorithm);
         }
     }
+    let current = |algorithm| {
+        let row = signing_key::current(stored, algorithm)?;
+        parsed.get(&row.kid).cloned()
+    };
+    let id = realm
+        .algorithms()
+        .into_iter()
+        .filter_map(|algorithm| Some((algorithm, current(algorithm)?)));
     Ok(RealmKeys {
-        active: parse_one(current)?,
+        access: current(realm.signing_algorithm)
+            .ok_or_else(|| Internal::new(KeyError::NoneActive(realm.name.clone())))?,
+        id: id.collect(),
         published: JwkSet::new(published),
+        parsed,
         algorithms,
+        complete,
     })
 }
 
@@ -243,7 +339,8 @@ fn parse_one(row: &signing_key::SigningKey) -> Result<SigningKey, Internal> {
     SigningKey::from_pkcs8(alg(row.algorithm), row.private.expose()).map_err(unusable)
 }
 
-const fn alg(algorithm: SigningAlgorithm) -> Alg {
+/// The algorithm by its name in JOSE.
+pub(crate) const fn alg(algorithm: SigningAlgorithm) -> Alg {
     match algorithm {
         SigningAlgorithm::Es256 => Alg::Es256,
         SigningAlgorithm::Rs256 => Alg::Rs256,

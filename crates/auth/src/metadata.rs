@@ -3,7 +3,8 @@
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
 use model::client_policy::Mode;
-use model::realm::Realm;
+use model::realm::{Realm, SigningAlgorithm};
+use model::registration;
 use oauth::auth_method::AuthMethod;
 use oauth::grant_type::GrantType;
 use oauth::metadata::server::ServerMetadata;
@@ -13,7 +14,7 @@ use oauth::response_mode::{ResponseMode, ResponseType};
 use crate::answer;
 use crate::cx::Cx;
 use crate::headers;
-use crate::keys::RealmKeys;
+use crate::keys::{Need, RealmKeys};
 
 /// Algorithms with which clients may sign their assertions.
 const ASSERTION_ALGORITHMS: [&str; 10] = [
@@ -22,7 +23,7 @@ const ASSERTION_ALGORITHMS: [&str; 10] = [
 
 /// `GET /.well-known/oauth-authorization-server` and `GET /.well-known/openid-configuration`, under all their names.
 pub(crate) async fn get_metadata(cx: Cx) -> Response {
-    let keys = match cx.keys().await {
+    let keys = match cx.keys(Need::AccessTokens).await {
         Ok(keys) => keys,
         Err(internal) => return answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise),
     };
@@ -51,6 +52,8 @@ pub(crate) fn of(realm: &Realm, keys: &RealmKeys) -> ServerMetadata {
         authorization_endpoint: Some(issuer.join("/authorize")),
         token_endpoint: Some(issuer.join("/token")),
         jwks_uri: Some(issuer.join("/jwks")),
+        registration_endpoint: (realm.registration.mode != registration::Mode::Off)
+            .then(|| issuer.join("/register")),
         userinfo_endpoint: Some(issuer.join("/userinfo")),
         revocation_endpoint: Some(issuer.join("/revoke")),
         end_session_endpoint: Some(issuer.join("/logout")),
@@ -64,13 +67,12 @@ pub(crate) fn of(realm: &Realm, keys: &RealmKeys) -> ServerMetadata {
             .map(str::to_owned)
             .to_vec(),
         revocation_endpoint_auth_methods_supported: methods,
+        revocation_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS
+            .map(str::to_owned)
+            .to_vec(),
         code_challenge_methods_supported: vec![pkce::METHOD.to_owned()],
         subject_types_supported: vec!["public".to_owned()],
-        id_token_signing_alg_values_supported: keys
-            .algorithms()
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
+        id_token_signing_alg_values_supported: id_token_algorithms(keys),
         claims_supported: [
             "iss",
             "sub",
@@ -102,6 +104,17 @@ pub(crate) fn of(realm: &Realm, keys: &RealmKeys) -> ServerMetadata {
             .collect(),
         ..ServerMetadata::default()
     }
+}
+
+/// RS256 first, with which ID tokens are signed unless a client says otherwise (OpenID Connect Discovery §3); then all with
+/// which they may be signed at the moment.
+fn id_token_algorithms(keys: &RealmKeys) -> Vec<String> {
+    let default = SigningAlgorithm::default_of_id_tokens();
+    let others = keys.algorithms().iter().copied();
+    std::iter::once(default)
+        .chain(others.filter(|algorithm| *algorithm != default))
+        .map(|algorithm| algorithm.to_string())
+        .collect()
 }
 
 /// `openid` and the realm's own scopes. `offline_access` is accepted but not advertised: refresh tokens come with the

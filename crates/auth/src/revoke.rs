@@ -14,6 +14,7 @@ use crate::answer::{self, Refusal, Tried};
 use crate::client::{authenticate, credentials};
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::keys::Need;
 use crate::request_body;
 use crate::token;
 
@@ -69,7 +70,7 @@ async fn refresh_token(cx: &Cx, client: &Client, presented: &str) -> Result<(), 
 }
 
 async fn access_token(cx: &Cx, client: &Client, unverified_jwt: &str) -> Result<(), Internal> {
-    let keys = cx.keys().await?;
+    let keys = cx.keys(Need::AccessTokens).await?;
     let Ok(claims) =
         access_token::verify_signature(unverified_jwt, &keys, cx.realm.config.issuer.as_str())
     else {

@@ -100,90 +100,106 @@ impl Default for Rotation {
     }
 }
 
+/// For this long after its first key a realm is new: no cache holds a key set of it that lacks what is made now.
+const FOUNDING: Duration = Duration::from_mins(5);
+
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Due {
-    /// Make a key that signs at once: none does, of any algorithm, so no cache can know another.
-    CreateActive,
-    /// Make a key that is published only.
-    CreatePending,
+    /// Make a key of this algorithm that signs at once: the realm is new, so no cache can know another key set.
+    CreateActive(SigningAlgorithm),
+    /// Make a key of this algorithm that is published only.
+    CreatePending(SigningAlgorithm),
     /// Let this one sign, and retire these.
     Switch {
         /// The new key.
         to: String,
-        /// The keys that signed until now.
+        /// The keys of its algorithm that signed until now.
         from: Vec<String>,
     },
+    /// Retire this one: its algorithm is not wanted any more, and every one that is wanted signs.
+    Retire(String),
     /// Delete this one.
     Purge(String),
 }
 
-/// The key that signs for a realm that wants this algorithm: one of another algorithm as long as there is no other, so
-/// that a realm that changes its own signs with what verifiers know until they know the new one.
+/// The key that signs where this algorithm is wanted: one of another algorithm as long as there is no other, so that a realm
+/// that changes its own signs with what verifiers know until they know the new one.
 pub fn current(keys: &[SigningKey], algorithm: SigningAlgorithm) -> Option<&SigningKey> {
-    keys.iter()
-        .filter(|key| key.state.is_active())
-        .max_by_key(|key| (key.algorithm == algorithm, key.state.since()))
+    let active = || keys.iter().filter(|key| key.state.is_active());
+    active()
+        .filter(|key| key.algorithm == algorithm)
+        .max_by_key(|key| key.state.since())
+        .or_else(|| active().min_by_key(|key| key.state.since()))
 }
 
-/// What is due for the keys of one realm, which wants this algorithm, in the order in which to do it.
+/// What is due for the keys of one realm, which wants these algorithms, in the order in which to do it.
 pub fn due(
     keys: &[SigningKey],
-    algorithm: SigningAlgorithm,
+    wanted: &[SigningAlgorithm],
     rotation: &Rotation,
     now: Timestamp,
 ) -> Vec<Due> {
     let mut due = Vec::new();
-    let pending = keys
-        .iter()
-        .filter(|key| key.algorithm == algorithm)
-        .filter(|key| matches!(key.state, KeyState::Pending { .. }))
-        .min_by_key(|key| key.state.since());
-    match (current(keys, algorithm), pending) {
-        (None, None) => due.push(Due::CreateActive),
-        (None, Some(next)) => due.push(Due::Switch {
-            to: next.kid.clone(),
-            from: Vec::new(),
-        }),
-        (Some(current), Some(next)) => {
-            let was_published = now >= next.state.since() + rotation.publish_ahead;
-            if was_published && now >= end_of(current, algorithm, rotation) {
-                let from = keys
-                    .iter()
-                    .filter(|key| key.state.is_active())
-                    .map(|key| key.kid.clone())
-                    .collect();
-                due.push(Due::Switch {
-                    to: next.kid.clone(),
-                    from,
-                });
-            }
-        }
-        (Some(current), None) => {
-            if now + rotation.publish_ahead >= end_of(current, algorithm, rotation) {
-                due.push(Due::CreatePending);
-            }
-        }
+    for algorithm in wanted {
+        due.extend(due_of_algorithm(keys, *algorithm, rotation, now));
     }
-    // Of every algorithm, as a realm may have changed its own.
+    let signs = |algorithm: &SigningAlgorithm| {
+        keys.iter()
+            .any(|key| key.algorithm == *algorithm && key.state.is_active())
+    };
+    let all_sign = wanted.iter().all(signs);
     for key in keys {
-        if let KeyState::Retired { since } = key.state
-            && now >= since + rotation.keep
-        {
-            due.push(Due::Purge(key.kid.clone()));
+        match key.state {
+            KeyState::Active { .. } if all_sign && !wanted.contains(&key.algorithm) => {
+                due.push(Due::Retire(key.kid.clone()));
+            }
+            KeyState::Retired { since } if now >= since + rotation.keep => {
+                due.push(Due::Purge(key.kid.clone()));
+            }
+            KeyState::Pending { .. } | KeyState::Active { .. } | KeyState::Retired { .. } => {}
         }
     }
     due
 }
 
-/// When a key that signs should have a successor: one of an algorithm that is not wanted any more, as soon as can be.
-fn end_of(current: &SigningKey, algorithm: SigningAlgorithm, rotation: &Rotation) -> Timestamp {
-    let since = current.state.since();
-    if current.algorithm == algorithm {
-        since + rotation.period
-    } else {
-        since
+fn due_of_algorithm(
+    keys: &[SigningKey],
+    algorithm: SigningAlgorithm,
+    rotation: &Rotation,
+    now: Timestamp,
+) -> Option<Due> {
+    let own = || keys.iter().filter(|key| key.algorithm == algorithm);
+    let active = own()
+        .filter(|key| key.state.is_active())
+        .max_by_key(|key| key.state.since());
+    let pending = own()
+        .filter(|key| matches!(key.state, KeyState::Pending { .. }))
+        .min_by_key(|key| key.state.since());
+    match (active, pending) {
+        (None, None) if is_new(keys, now) => Some(Due::CreateActive(algorithm)),
+        (None, None) => Some(Due::CreatePending(algorithm)),
+        (Some(active), None) => {
+            let end = active.state.since() + rotation.period;
+            (now + rotation.publish_ahead >= end).then_some(Due::CreatePending(algorithm))
+        }
+        (active, Some(next)) => {
+            let was_published = now >= next.state.since() + rotation.publish_ahead;
+            let nobody_signs = !keys.iter().any(|key| key.state.is_active());
+            let ended = active.is_none_or(|active| now >= active.state.since() + rotation.period);
+            let from = own().filter(|key| key.state.is_active());
+            (nobody_signs || (was_published && ended)).then(|| Due::Switch {
+                to: next.kid.clone(),
+                from: from.map(|key| key.kid.clone()).collect(),
+            })
+        }
     }
+}
+
+/// Whether nothing but the first keys was ever made, and that just now.
+fn is_new(keys: &[SigningKey], now: Timestamp) -> bool {
+    keys.iter()
+        .all(|key| key.state.is_active() && now < key.state.since() + FOUNDING)
 }
 
 #[cfg(test)]
@@ -204,18 +220,67 @@ mod tests {
     }
 
     fn plan(keys: &[SigningKey], days: u32) -> Vec<Due> {
-        due(
-            keys,
-            SigningAlgorithm::Es256,
-            &Rotation::default(),
-            START + DAY * days,
-        )
+        plan_for(&[SigningAlgorithm::Es256], keys, days)
     }
+
+    fn plan_for(wanted: &[SigningAlgorithm], keys: &[SigningKey], days: u32) -> Vec<Due> {
+        due(keys, wanted, &Rotation::default(), START + DAY * days)
+    }
+
+    fn rsa(kid: &str, state: KeyState) -> SigningKey {
+        SigningKey {
+            algorithm: SigningAlgorithm::Rs256,
+            ..key(kid, state)
+        }
+    }
+
+    const BOTH: &[SigningAlgorithm] = &[SigningAlgorithm::Es256, SigningAlgorithm::Rs256];
 
     // SEC-43
     #[test]
-    fn the_first_key_signs_at_once() {
-        assert_eq!(plan(&[], 0), [Due::CreateActive]);
+    fn the_first_key_of_each_algorithm_signs_at_once() {
+        let both = [
+            Due::CreateActive(SigningAlgorithm::Es256),
+            Due::CreateActive(SigningAlgorithm::Rs256),
+        ];
+        assert_eq!(plan_for(BOTH, &[], 0), both);
+        let first = key("1", KeyState::Active { since: START });
+        let second = [Due::CreateActive(SigningAlgorithm::Rs256)];
+        assert_eq!(plan_for(BOTH, std::slice::from_ref(&first), 0), second);
+        let all = [first, rsa("2", KeyState::Active { since: START })];
+        assert_eq!(plan_for(BOTH, &all, 0), []);
+        assert_eq!(plan_for(BOTH, &all, 89).len(), 2);
+    }
+
+    // SEC-43: what caches hold of a realm that is not new lacks the key of another algorithm.
+    #[test]
+    fn a_second_algorithm_of_an_old_realm_is_published_before_it_signs() {
+        let mut keys = vec![key("1", KeyState::Active { since: START })];
+        assert_eq!(
+            plan_for(BOTH, &keys, 1),
+            [Due::CreatePending(SigningAlgorithm::Rs256)]
+        );
+        keys.push(rsa("2", KeyState::Pending { since: START + DAY }));
+        assert_eq!(plan_for(BOTH, &keys, 1), []);
+        let signing =
+            |keys: &[SigningKey]| current(keys, SigningAlgorithm::Rs256).map(|key| key.kid.clone());
+        assert_eq!(signing(&keys).as_deref(), Some("1"));
+        assert_eq!(
+            plan_for(BOTH, &keys, 2),
+            [Due::Switch {
+                to: "2".to_owned(),
+                from: Vec::new()
+            }]
+        );
+        keys.pop();
+        keys.push(rsa(
+            "2",
+            KeyState::Active {
+                since: START + DAY * 2,
+            },
+        ));
+        assert_eq!(plan_for(BOTH, &keys, 2), []);
+        assert_eq!(signing(&keys).as_deref(), Some("2"));
     }
 
     // SEC-43
@@ -225,7 +290,7 @@ mod tests {
         assert_eq!(plan(std::slice::from_ref(&active), 88), []);
         assert_eq!(
             plan(std::slice::from_ref(&active), 89),
-            [Due::CreatePending]
+            [Due::CreatePending(SigningAlgorithm::Es256)]
         );
         let pending = key(
             "2",
@@ -271,60 +336,56 @@ mod tests {
         assert_eq!(plan(&keys, 1), [Due::Purge("1".to_owned())]);
     }
 
-    /// What is due once the realm wants RS256.
-    fn plan_for_rs256(keys: &[SigningKey], days: u32) -> Vec<Due> {
-        let now = START + DAY * days;
-        due(keys, SigningAlgorithm::Rs256, &Rotation::default(), now)
-    }
-
     // SEC-43
     #[test]
     fn a_key_of_another_algorithm_is_published_before_it_signs() {
+        let wanted = &[SigningAlgorithm::Rs256];
         let old = key("1", KeyState::Active { since: START });
         assert_eq!(
-            plan_for_rs256(std::slice::from_ref(&old), 0),
-            [Due::CreatePending]
+            plan_for(wanted, std::slice::from_ref(&old), 1),
+            [Due::CreatePending(SigningAlgorithm::Rs256)]
         );
-        let new = SigningKey {
-            algorithm: SigningAlgorithm::Rs256,
-            ..key("2", KeyState::Pending { since: START })
-        };
-        let both = [old, new];
-        assert_eq!(plan_for_rs256(&both, 0), []);
+        let pending = KeyState::Pending { since: START + DAY };
+        let mut both = [old, rsa("2", pending)];
+        assert_eq!(plan_for(wanted, &both, 1), []);
         assert_eq!(
-            plan_for_rs256(&both, 1),
+            plan_for(wanted, &both, 2),
             [Due::Switch {
                 to: "2".to_owned(),
-                from: vec!["1".to_owned()]
+                from: Vec::new()
             }]
         );
-        let signing = current(&both, SigningAlgorithm::Rs256);
-        assert_eq!(signing.map(|key| key.kid.as_str()), Some("1"));
+        let signing =
+            |keys: &[SigningKey]| current(keys, SigningAlgorithm::Rs256).map(|key| key.kid.clone());
+        assert_eq!(signing(&both).as_deref(), Some("1"));
+        let active = KeyState::Active {
+            since: START + DAY * 2,
+        };
+        both = [both[0].clone(), rsa("2", active)];
+        assert_eq!(signing(&both).as_deref(), Some("2"));
+        assert_eq!(plan_for(wanted, &both, 2), [Due::Retire("1".to_owned())]);
     }
 
-    // SEC-43
+    // SEC-43: a key is lost rather than that nothing signs.
     #[test]
-    fn a_switch_retires_the_active_keys_of_every_algorithm() {
+    fn what_is_not_wanted_signs_until_all_that_is_wanted_does() {
         let keys = [
             key("1", KeyState::Active { since: START }),
-            SigningKey {
-                algorithm: SigningAlgorithm::Rs256,
-                ..key("2", KeyState::Active { since: START })
-            },
-            SigningKey {
-                algorithm: SigningAlgorithm::Rs256,
-                ..key("3", KeyState::Pending { since: START })
-            },
+            rsa("2", KeyState::Active { since: START }),
         ];
-        let signing = current(&keys, SigningAlgorithm::Rs256);
-        assert_eq!(signing.map(|key| key.kid.as_str()), Some("2"));
+        let wanted = &[SigningAlgorithm::EdDsa, SigningAlgorithm::Rs256];
         assert_eq!(
-            plan_for_rs256(&keys, 90),
-            [Due::Switch {
-                to: "3".to_owned(),
-                from: vec!["1".to_owned(), "2".to_owned()]
-            }]
+            plan_for(wanted, &keys, 1),
+            [Due::CreatePending(SigningAlgorithm::EdDsa)]
         );
+        let signing = current(&keys, SigningAlgorithm::EdDsa);
+        assert_eq!(signing.map(|key| key.kid.as_str()), Some("1"));
+        let pending = [rsa("3", KeyState::Pending { since: START })];
+        let switch = Due::Switch {
+            to: "3".to_owned(),
+            from: Vec::new(),
+        };
+        assert_eq!(plan_for(&[SigningAlgorithm::Rs256], &pending, 0), [switch]);
     }
 
     /// Every event in every state.

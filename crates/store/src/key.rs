@@ -117,6 +117,25 @@ pub async fn switch(
     }
 }
 
+/// Retires a key that has no successor, unless another node was quicker.
+pub async fn retire(store: &Store, kid: &str, now: Timestamp) -> Result<(), Error> {
+    store
+        .backend()
+        .write((kid.to_owned(), now), |(kid, now), connection| {
+            Box::pin(async move {
+                sqlx::query(query::KEY_SET_STATE)
+                    .bind(kid.clone())
+                    .bind("active")
+                    .bind("retired")
+                    .bind(now.millis())
+                    .execute(connection)
+                    .await?;
+                Ok(())
+            })
+        })
+        .await
+}
+
 /// Deletes a key: purged, or revoked in an emergency.
 pub async fn delete(store: &Store, kid: &str) -> Result<(), Error> {
     store

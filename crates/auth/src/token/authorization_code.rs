@@ -70,6 +70,7 @@ pub(super) async fn redeem(
             family: &family,
             scope: &scope,
             resources: &resources,
+            id_token: family.id_token,
             nonce: grant.nonce.as_deref(),
             refresh_token: family.may_refresh.then(|| {
                 family

@@ -12,6 +12,7 @@ use oauth::scope::ScopeSet;
 use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::keys::Need;
 use crate::token;
 
 /// `typ` of access tokens (RFC 9068 §2.1).
@@ -28,6 +29,8 @@ pub(super) struct Order<'a> {
     pub(super) scope: &'a ScopeSet,
     /// Where it may do it.
     pub(super) resources: &'a [Resource],
+    /// Whether an ID token is among them.
+    pub(super) id_token: bool,
     /// For the ID token; only the first has it.
     pub(super) nonce: Option<&'a str>,
     /// The refresh token that comes with it.
@@ -46,7 +49,13 @@ pub(super) async fn user(cx: &Cx, id: Id<User>) -> Result<User, Refusal> {
 /// Makes and signs.
 pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, Internal> {
     let realm = &cx.realm.config;
-    let keys = cx.keys().await?;
+    let keys = cx
+        .keys(if order.id_token {
+            Need::All
+        } else {
+            Need::AccessTokens
+        })
+        .await?;
     let subject = Subject {
         realm,
         user: order.user,
@@ -58,13 +67,13 @@ pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, 
     let token_id = claims::token_id(order.family.id, &cx.random()?);
     let access_token = claims::access_token(&subject, order.resources, &token_id, cx.now);
     let access_token = keys
-        .active()
+        .for_access_tokens()
         .sign_jwt(ACCESS_TOKEN, &access_token)
         .map_err(Internal::new)?;
-    let id_token = if order.family.id_token {
+    let id_token = if order.id_token {
         let id_token = claims::id_token(&subject, order.nonce, cx.now);
         Some(
-            keys.active()
+            keys.for_id_tokens(order.client.id_token_algorithm)
                 .sign_jwt(ID_TOKEN, &id_token)
                 .map_err(Internal::new)?,
         )

@@ -37,13 +37,26 @@ async fn only_public_halves_are_published() {
     let answer = world.get("/jwks", &[]).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let keys = answer.json();
-    let members: Vec<_> = keys["keys"][0]
-        .as_object()
+    let mut members: Vec<Vec<_>> = keys["keys"]
+        .as_array()
         .unwrap()
-        .keys()
-        .map(String::as_str)
+        .iter()
+        .map(|key| {
+            key.as_object()
+                .unwrap()
+                .keys()
+                .map(String::as_str)
+                .collect()
+        })
         .collect();
-    assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x", "y"]);
+    members.sort();
+    assert_eq!(
+        members,
+        [
+            vec!["alg", "crv", "kid", "kty", "use", "x", "y"],
+            vec!["alg", "e", "kid", "kty", "n", "use"],
+        ]
+    );
 }
 
 #[tokio::test]
@@ -65,6 +78,15 @@ async fn every_algorithm_signs_tokens_that_verify() {
     }
 }
 
+/// The keys of this algorithm.
+fn kids(keys: &JwkSet, alg: Alg) -> Vec<String> {
+    keys.keys()
+        .iter()
+        .filter(|key| key.alg() == Some(alg))
+        .filter_map(|key| key.kid().map(str::to_owned))
+        .collect()
+}
+
 // SEC-43
 #[tokio::test]
 async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
@@ -73,14 +95,9 @@ async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
     let day = Duration::from_hours(24);
 
     world.clock.advance(day * 89);
-    let keys = published(&world).await;
-    assert_eq!(keys.keys().len(), 2, "the next key is published");
-    let new = keys
-        .keys()
-        .iter()
-        .find_map(|key| key.kid().filter(|kid| *kid != old))
-        .unwrap()
-        .to_owned();
+    let keys = kids(&published(&world).await, Alg::Es256);
+    assert_eq!(keys.len(), 2, "the next key is published");
+    let new = keys.iter().find(|kid| **kid != old).unwrap().clone();
     assert_eq!(signing_kid(&world).await, old);
 
     world.clock.advance(day);
@@ -101,30 +118,73 @@ async fn a_key_of_another_algorithm_is_published_long_before_it_signs_and_the_ol
     let old = signing_kid(&world).await;
     let day = Duration::from_hours(24);
 
-    world.reload(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256);
-    world.advance(60);
+    world.reload(|realm| realm.signing_algorithm = SigningAlgorithm::EdDsa);
+    world.clock.advance(day);
     assert_eq!(signing_kid(&world).await, old);
-    let keys = published(&world).await;
-    let new = keys
-        .keys()
-        .iter()
-        .find(|key| key.alg() == Some(Alg::Rs256))
-        .and_then(|key| key.kid())
-        .expect("the next key is published")
-        .to_owned();
-    assert_eq!(id_token_algorithms(&world).await, ["ES256", "RS256"]);
+    let new = kids(&published(&world).await, Alg::EdDsa);
+    let [new] = new.as_slice() else {
+        panic!("the next key is published: {new:?}")
+    };
+    assert_eq!(
+        id_token_algorithms(&world).await,
+        ["RS256", "ES256", "EdDSA"]
+    );
 
     world.clock.advance(day);
-    assert_eq!(signing_kid(&world).await, new);
+    assert_eq!(signing_kid(&world).await, *new);
     assert!(
         published(&world).await.contains(&old),
         "tokens of the old key still verify"
     );
-    assert_eq!(id_token_algorithms(&world).await, ["RS256", "ES256"]);
 
     world.clock.advance(day);
     assert!(!published(&world).await.contains(&old));
-    assert_eq!(id_token_algorithms(&world).await, ["RS256"]);
+    assert_eq!(id_token_algorithms(&world).await, ["RS256", "EdDSA"]);
+}
+
+async fn id_token_algorithm(world: &World, client_id: &str) -> String {
+    let code = world.code_for(client_id).await;
+    let answer = world.token(&code.form(client_id)).await;
+    let token = answer.text("id_token");
+    let unverified = UnverifiedJws::parse(&token).unwrap();
+    let keys = published(world).await;
+    assert!(unverified.verify(&keys, AlgSet::ALL).is_ok());
+    unverified.header().alg.clone()
+}
+
+// OpenID Connect Discovery §3, Registration §2: RS256 unless the client says otherwise.
+#[tokio::test]
+async fn id_tokens_are_signed_as_the_client_wants_and_access_tokens_as_the_realm_does() {
+    let world = World::with(|realm| {
+        for client in &mut realm.clients {
+            if client.client_id.as_str() == "other" {
+                client.id_token_algorithm = SigningAlgorithm::Es256;
+            }
+        }
+    })
+    .await;
+    assert_eq!(id_token_algorithms(&world).await, ["RS256", "ES256"]);
+    assert_eq!(id_token_algorithm(&world, "app").await, "RS256");
+    assert_eq!(id_token_algorithm(&world, "other").await, "ES256");
+    let token = world.tokens().await.text("access_token");
+    assert_eq!(UnverifiedJws::parse(&token).unwrap().header().alg, "ES256");
+}
+
+// SEC-43: caches hold a key set without it.
+#[tokio::test]
+async fn a_realm_from_before_signs_id_tokens_with_what_it_has_until_the_new_key_is_known() {
+    let world = World::new().await;
+    let day = Duration::from_hours(24);
+    let [rsa] = kids(&published(&world).await, Alg::Rs256)
+        .try_into()
+        .unwrap();
+    store::key::delete(&world.store, &rsa).await.unwrap();
+
+    world.clock.advance(day);
+    assert_eq!(id_token_algorithm(&world, "app").await, "ES256");
+    assert_eq!(kids(&published(&world).await, Alg::Rs256).len(), 1);
+    world.clock.advance(day);
+    assert_eq!(id_token_algorithm(&world, "app").await, "RS256");
 }
 
 // SEC-43

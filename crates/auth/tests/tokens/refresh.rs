@@ -218,6 +218,20 @@ async fn a_scope_narrows_and_never_widens() {
     );
 }
 
+// OpenID Connect Core §12.2: a signature that nobody asked for costs everybody time.
+#[tokio::test]
+async fn an_id_token_comes_with_a_refresh_only_where_it_is_asked_for() {
+    let world = World::new().await;
+    let token = world.tokens().await.text("refresh_token");
+    let plain = refresh(&world, &token).await;
+    assert_eq!(plain.json()["id_token"], Value::Null);
+    let form = refresh_form("app", &token);
+    let asked = world
+        .token(&with(form, &[("scope", "openid profile")]))
+        .await;
+    assert_eq!(claims(&asked.text("id_token")).audience(), ["app"]);
+}
+
 // SEC-38
 #[tokio::test]
 async fn scopes_that_the_operator_removed_are_left_out() {
@@ -299,7 +313,8 @@ async fn even_a_busy_grant_ends() {
 async fn a_refresh_renews_the_id_token_without_the_nonce() {
     let world = World::new().await;
     let token = world.tokens().await.text("refresh_token");
-    let id_token = claims(&refresh(&world, &token).await.text("id_token"));
+    let form = with(refresh_form("app", &token), &[("scope", "openid")]);
+    let id_token = claims(&world.token(&form).await.text("id_token"));
     assert_eq!(
         (id_token.audience(), id_token.get("nonce")),
         (["app".to_owned()].as_slice(), None::<&Value>)

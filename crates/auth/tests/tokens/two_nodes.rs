@@ -16,6 +16,8 @@ async fn nodes_that_start_together_sign_with_one_key() {
     let (first, second) = World::two_nodes().await;
     let (a, b) = tokio::join!(first.server.prepare(), second.server.prepare());
     a.and(b).unwrap();
+    let (a, b) = tokio::join!(first.server.prepare_rest(), second.server.prepare_rest());
+    a.and(b).unwrap();
     let (a, b) = (published_of(&first).await, published_of(&second).await);
     assert_eq!(a, b);
     assert_eq!(
@@ -23,7 +25,8 @@ async fn nodes_that_start_together_sign_with_one_key() {
             .as_array()
             .unwrap()
             .len(),
-        1
+        2,
+        "one of each algorithm"
     );
 }
 

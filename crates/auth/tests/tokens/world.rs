@@ -1,7 +1,7 @@
 //! A realm with some clients and a user, a clock that stands still, and short ways to ask for things.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use auth::password_pool::PasswordPool;
@@ -14,9 +14,10 @@ use model::client::{Authentication, Client, KeySource, Provenance};
 use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};
 use model::id::Id;
-use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind};
+use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::secret::{Secret, TokenHash};
 use model::session::Session;
+use model::signing_key::KeyState;
 use model::user::User;
 use net::body::{self, Body};
 use net::edge::{Peer, Site as _};
@@ -147,6 +148,7 @@ fn client(id: &str, authentication: Authentication) -> Client {
         authentication,
         redirect_uris: vec![REDIRECT.parse().unwrap()],
         post_logout_redirect_uris: vec!["http://127.0.0.1:6274/bye".parse().unwrap()],
+        id_token_algorithm: SigningAlgorithm::Rs256,
         may_refresh: true,
         skip_consent: false,
     }
@@ -190,6 +192,24 @@ fn realm(signer: &SigningKey) -> Realm {
             .any(|scope| scope.claims.contains(&Mapper::Profile))
     );
     realm
+}
+
+/// An RSA key takes long to make, so all worlds of a process begin with the same one.
+static RSA_KEY: OnceLock<(String, Vec<u8>)> = OnceLock::new();
+
+async fn with_an_rsa_key(store: &Store) {
+    let (kid, private) = RSA_KEY.get_or_init(|| {
+        let key = SigningKey::generate(Alg::Rs256).unwrap();
+        (key.kid().to_owned(), key.to_pkcs8().unwrap().to_vec())
+    });
+    let row = model::signing_key::SigningKey {
+        kid: kid.clone(),
+        realm: "mcp-demo".parse().unwrap(),
+        algorithm: SigningAlgorithm::Rs256,
+        private: Secret::new(private.clone()),
+        state: KeyState::Active { since: START },
+    };
+    store::key::insert(store, &row).await.unwrap();
 }
 
 /// A server of this realm over this store. What the operator configured may be on this machine.
@@ -244,6 +264,7 @@ impl World {
         user.name = Some("Alice".to_owned());
         user.email = Some("alice@example.org".to_owned());
         store::user::insert(&store, &user).await.unwrap();
+        with_an_rsa_key(&store).await;
         let server = node(&store, &clock, realm);
         server.prepare().await.unwrap();
         Self {
