@@ -34,7 +34,7 @@ pub enum Refusal {
 /// What a request is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Granted {
-    /// `openid` first, then the realm's default scopes, then what else was asked for, in its order.
+    /// `openid` first if it was asked for, then the realm's default scopes, then what else was asked for, in its order.
     pub scope: ScopeSet,
     /// Whether `openid` was among what was requested: only then is there an ID token.
     pub openid_requested: bool,
@@ -57,8 +57,8 @@ pub fn grant_scopes(
         &defaults
     };
     let mut scope = ScopeSet::new();
-    if let Ok(openid) = OPENID.parse() {
-        scope.insert(openid);
+    for openid in requested.iter().filter(|scope| scope.as_str() == OPENID) {
+        scope.insert(openid.clone());
     }
     for default in realm
         .scopes
@@ -202,27 +202,18 @@ mod tests {
         Ok((granted.scope.to_string(), granted.openid_requested))
     }
 
-    // AS-31
+    // AS-31, OpenID Connect Core §3.1.2.1
     #[test]
-    fn default_scopes_are_added_and_openid_comes_first() {
-        let all = "openid profile email mcp:tools".to_owned();
-        assert_eq!(
-            granted(&realm(), "openid mcp:tools"),
-            Ok((all.clone(), true))
-        );
-        assert_eq!(
-            granted(&realm(), "mcp:tools openid"),
-            Ok((all.clone(), true))
-        );
-        assert_eq!(granted(&realm(), "mcp:tools"), Ok((all.clone(), false)));
-        assert_eq!(
-            granted(&realm(), "mcp:tools offline_access"),
-            Ok((all, false))
-        );
-        assert_eq!(
-            granted(&realm(), "profile"),
-            Ok(("openid profile email".to_owned(), false))
-        );
+    fn default_scopes_are_added_and_openid_only_where_it_was_asked_for() {
+        for (asked, scope, openid) in [
+            ("openid mcp:tools", "openid profile email mcp:tools", true),
+            ("mcp:tools openid", "openid profile email mcp:tools", true),
+            ("mcp:tools", "profile email mcp:tools", false),
+            ("mcp:tools offline_access", "profile email mcp:tools", false),
+            ("profile", "profile email", false),
+        ] {
+            assert_eq!(granted(&realm(), asked), Ok((scope.to_owned(), openid)));
+        }
     }
 
     #[test]
@@ -230,7 +221,7 @@ mod tests {
         let realm = realm();
         let resources = resolve_resources(&realm, &[]).unwrap();
         let granted = grant_scopes(&realm, None, &resources).unwrap();
-        assert_eq!(granted.scope.to_string(), "openid profile email mcp:tools");
+        assert_eq!(granted.scope.to_string(), "profile email mcp:tools");
         assert!(!granted.openid_requested);
         assert_eq!(
             grant_scopes(&realm, Some(&ScopeSet::new()), &resources),

@@ -130,7 +130,7 @@ fn nonce(request: &AuthorizationRequest, _: &Loaded<'_>) -> Result<(), OauthErro
 #[cfg(test)]
 mod tests {
     use model::client::{Authentication, Provenance};
-    use model::realm::{ClientScope, ResourceServer, ScopeKind};
+    use model::realm::{ClientScope, ResourceServer, ScopeKind, SigningAlgorithm};
     use model::secret::Secret;
     use oauth::form::Form;
 
@@ -165,6 +165,7 @@ mod tests {
             authentication,
             redirect_uris: Vec::new(),
             post_logout_redirect_uris: Vec::new(),
+            id_token_algorithm: SigningAlgorithm::Rs256,
             may_refresh: true,
             skip_consent: false,
         }
@@ -245,14 +246,11 @@ mod tests {
         let realm = realm(&["https://gw.example/mcp"]);
         let public = client(Authentication::none());
         let asked = |scope| outcome(&realm, &public, &request(&[("scope", scope)]));
-        assert_eq!(
-            asked("mcp:tools").unwrap(),
-            "openid profile email mcp:tools"
-        );
-        assert_eq!(asked("").unwrap(), "openid profile email mcp:tools");
+        assert_eq!(asked("mcp:tools").unwrap(), "profile email mcp:tools");
+        assert_eq!(asked("").unwrap(), "profile email mcp:tools");
         assert_eq!(
             asked("mcp:tools offline_access").unwrap(),
-            "openid profile email mcp:tools"
+            "profile email mcp:tools"
         );
         assert_eq!(asked("mcp:fail"), Err(ErrorCode::InvalidScope));
     }

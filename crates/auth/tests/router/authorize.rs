@@ -327,18 +327,6 @@ mod by_redirect {
         error_of(&get(&world, changes).await, ISSUER)
     }
 
-    #[tokio::test]
-    async fn a_state_that_does_not_fit_is_refused() {
-        let world = World::new().await;
-        let long = "s".repeat(3500);
-        let page = get(&world, &[("state", &long)]).await;
-        assert_eq!(error_of(&page, ISSUER), "invalid_request");
-        assert_eq!(
-            page.redirect_parameter("state").as_deref(),
-            Some(long.as_str())
-        );
-    }
-
     // AS-7, SEC-8, SEC-11
     #[tokio::test]
     async fn every_refusal_is_a_303_with_one_issuer() {

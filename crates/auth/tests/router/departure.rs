@@ -71,10 +71,20 @@ async fn an_error_leaves_for_a_place_that_nobody_trusts_only_by_a_link() {
 
 // AS-23
 #[tokio::test]
-async fn a_state_that_does_not_fit_does_not_get_around_the_page() {
+async fn a_request_that_does_not_fit_into_cookies_does_not_get_around_the_page() {
     let world = world().await;
-    let long = "s".repeat(3500);
-    let page = get(&world, &mut world.browser(), ELSEWHERE, ("state", &long)).await;
+    let id = format!("https://client.example/{}", "p".repeat(1_990));
+    let mut document = document(&id);
+    document["redirect_uris"] = json!([ELSEWHERE]);
+    world.web.publish(&document);
+    let long = "s".repeat(4_000);
+    let url = world.authorize(&[
+        ("client_id", &id),
+        ("redirect_uri", ELSEWHERE),
+        ("state", &long),
+    ]);
+    let page = world.browser().get(&url).await.unwrap();
+    assert!(page.text().contains("too long"), "{}", page.text());
     assert_eq!(
         parameter(&offered(&page), "state").as_deref(),
         Some(long.as_str())

@@ -50,7 +50,7 @@ async fn default_scopes_are_added_and_no_id_token_without_openid() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(grant.scope.to_string(), "openid profile email mcp:tools");
+    assert_eq!(grant.scope.to_string(), "profile email mcp:tools");
     assert!(!grant.id_token);
 }
 
@@ -68,8 +68,40 @@ async fn a_request_without_scope_and_resource_gets_the_defaults() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(grant.scope.to_string(), "openid profile email mcp:tools");
+    assert_eq!(grant.scope.to_string(), "profile email mcp:tools");
     assert_eq!(grant.resources, [RESOURCE.parse().unwrap()]);
+}
+
+// What some clients carry through a login: the flow takes more than one cookie.
+#[tokio::test]
+async fn a_state_of_three_kilobytes_and_more_comes_back_after_a_login() {
+    let world = World::new().await;
+    for length in [10, 3_000, 4_096] {
+        let state: String = (0_u32..)
+            .map(|n| char::from_digit(n % 36, 36).unwrap())
+            .take(length)
+            .collect();
+        let mut browser = world.browser();
+        let answer = world.log_in(&mut browser, &[("state", &state)]).await;
+        assert_eq!(
+            answer.redirect_parameter("state").as_deref(),
+            Some(&*state),
+            "{length}"
+        );
+        assert!(answer.redirect_parameter("code").is_some(), "{length}");
+        let left = browser.cookies();
+        assert!(
+            left.iter().all(|cookie| !cookie.name.contains("flow")),
+            "{left:?}"
+        );
+    }
+    let endless = "x".repeat(4_097);
+    let page = world
+        .browser()
+        .get(&world.authorize(&[("state", &endless)]))
+        .await
+        .unwrap();
+    assert_eq!(page.status, 400);
 }
 
 #[tokio::test]
