@@ -1,8 +1,9 @@
 //! Makes sure that a request comes from the client it names (OAuth 2.1 §2.4, RFC 7523 §3, CI-14).
 
 use http::HeaderMap;
-use model::client::{Client, KeySource};
+use model::client::{Client, KeySource, Provenance};
 use model::clock::Timestamp;
+use model::registration;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
 use oauth::error::{ErrorCode, OauthError};
@@ -25,8 +26,9 @@ const ASSERTION_TYPES: AcceptedTypes<'static> = AcceptedTypes {
     named: &[PLAIN, "client-authentication+jwt", "oauth-client-auth+jwt"],
     absent: AbsentType::Accepted,
 };
-/// How far ahead the `exp` of an assertion may lie, in seconds (SEC-52).
-const MAX_AHEAD: i64 = 300;
+/// How far ahead the `exp` of an assertion may lie, in seconds: what libraries set by default is at most this. Its `jti` is
+/// remembered for as long, so that it works only once however long it lives (SEC-52).
+const MAX_AHEAD: i64 = 3600;
 /// How much clocks may differ, in seconds.
 const LEEWAY: i64 = 30;
 /// The longest `jti`, in bytes.
@@ -48,7 +50,7 @@ pub(crate) enum AssertionRefusal {
     #[error("`aud` must be the issuer or the token endpoint of this server, and nothing else")]
     OtherAudience,
     /// It lives too long.
-    #[error("`exp` lies more than five minutes ahead")]
+    #[error("`exp` lies more than an hour ahead")]
     TooLong,
     /// `jti` is absurdly long.
     #[error("`jti` is longer than {MAX_JTI} bytes")]
@@ -77,7 +79,13 @@ pub(crate) async fn authenticate(
     form: &Form,
 ) -> Result<Client, Refusal> {
     let credentials = credentials::read(headers, form)?;
-    let client = match super::find(cx, &credentials.client_id, Purpose::Token).await {
+    let mut found = super::find(cx, &credentials.client_id, Purpose::Token).await;
+    if let (Err(FindError::Refused(ClientRefusal::Unknown)), Some(otherwise)) =
+        (&found, &credentials.otherwise)
+    {
+        found = super::find(cx, otherwise, Purpose::Token).await;
+    }
+    let client = match found {
         Ok(known) => known.client,
         Err(FindError::Refused(refusal)) => {
             tracing::info!(client.id = %credentials.client_id, error = %refusal, cause = refusal.cause().map(tracing::field::display), "client refused");
@@ -91,18 +99,30 @@ pub(crate) async fn authenticate(
     }
     match &credentials.presented {
         Presented::Nothing => {}
-        Presented::Basic(secret) | Presented::Post(secret) => {
+        Presented::Basic(secret) => {
+            if !secret.matches(|secret| client.authentication.secret_matches(secret)) {
+                return Err(wrong_secret());
+            }
+        }
+        Presented::Post(secret) => {
             if !client.authentication.secret_matches(secret.expose()) {
-                return Err(OauthError::new(
-                    ErrorCode::InvalidClient,
-                    "the client secret is wrong",
-                )
-                .into());
+                return Err(wrong_secret());
             }
         }
         Presented::Assertion(assertion) => check_assertion(cx, &client, assertion.expose()).await?,
     }
+    if let Provenance::Registered { expires_at, .. } = client.provenance
+        && registration::needs_touch(expires_at, cx.now)
+    {
+        store::registration::touch(&cx.app.store, &client.client_id, cx.now)
+            .await
+            .map_err(Internal::new)?;
+    }
     Ok(client)
+}
+
+fn wrong_secret() -> Refusal {
+    OauthError::new(ErrorCode::InvalidClient, "the client secret is wrong").into()
 }
 
 /// A document that cannot be had at the moment says nothing about the client: it shall try again, and keep its tokens.
@@ -331,10 +351,12 @@ mod tests {
 
     // SEC-52
     #[test]
-    fn an_assertion_lives_at_most_five_minutes() {
-        assert!(decided(json!({ "exp": NOW + 300 })).is_ok());
+    fn an_assertion_lives_at_most_an_hour() {
+        for ahead in [60, 300, 3600] {
+            assert!(decided(json!({ "exp": NOW + ahead })).is_ok(), "{ahead}");
+        }
         assert_eq!(
-            decided(json!({ "exp": NOW + 3600 })),
+            decided(json!({ "exp": NOW + 3600 + LEEWAY + 1 })),
             Err(AssertionRefusal::TooLong)
         );
         assert_eq!(

@@ -18,11 +18,31 @@ pub(crate) enum Presented {
     /// Only a `client_id`: a public client.
     Nothing,
     /// A secret in the `Authorization` header.
-    Basic(Secret<String>),
+    Basic(BasicSecret),
     /// A secret in the body.
     Post(Secret<String>),
     /// A signed assertion.
     Assertion(Secret<String>),
+}
+
+/// A secret in the two ways in which clients write it: form-encoded, as RFC 6749 §2.3.1 wants it, and as it is. The client
+/// has whichever of them is right; guessing gains no more than one guess by the other.
+#[derive(Debug)]
+pub(crate) struct BasicSecret {
+    decoded: Option<Secret<String>>,
+    written: Secret<String>,
+}
+
+impl BasicSecret {
+    /// Whether one of its readings is right.
+    pub(crate) fn matches(&self, is_right: impl Fn(&str) -> bool) -> bool {
+        let decoded = self
+            .decoded
+            .as_ref()
+            .is_some_and(|secret| is_right(secret.expose()));
+        let written = is_right(self.written.expose());
+        decoded || written
+    }
 }
 
 /// Who claims to send the request, and by what.
@@ -30,6 +50,8 @@ pub(crate) enum Presented {
 pub(crate) struct Credentials {
     /// Who.
     pub(crate) client_id: ClientId,
+    /// Who else may be meant, if nobody is known by that name: an id in `Authorization` that was not form-encoded.
+    pub(crate) otherwise: Option<ClientId>,
     /// By what.
     pub(crate) presented: Presented,
 }
@@ -60,12 +82,19 @@ pub(crate) fn read(headers: &HeaderMap, form: &Form) -> Result<Credentials, Oaut
         return Err(invalid("the client is authenticated in more than one way"));
     }
 
-    let (client_id, presented) = if let Some((client_id, secret)) = basic {
-        let presented = if secret.expose().is_empty() {
+    let mut otherwise = None;
+    let (client_id, presented) = if let Some(basic) = basic {
+        let presented = if basic.secret.written.expose().is_empty() {
             Presented::Nothing
         } else {
-            Presented::Basic(secret)
+            Presented::Basic(basic.secret)
         };
+        let (client_id, other) = match (basic.other_id, &named) {
+            (Some(other), Some(named)) if other == *named => (other, None),
+            (other, None) => (basic.client_id, other),
+            (_, Some(_)) => (basic.client_id, None),
+        };
+        otherwise = other;
         (Some(client_id), presented)
     } else if let Some(assertion) = assertion {
         if form.get("client_assertion_type") != Some(JWT_BEARER) {
@@ -94,12 +123,21 @@ pub(crate) fn read(headers: &HeaderMap, form: &Form) -> Result<Credentials, Oaut
     };
     Ok(Credentials {
         client_id,
+        otherwise,
         presented,
     })
 }
 
-/// `Authorization: Basic`, whose two halves are form-encoded (RFC 6749 §2.3.1).
-fn basic(headers: &HeaderMap) -> Result<Option<(ClientId, Secret<String>)>, OauthError> {
+/// What `Authorization: Basic` says.
+struct Basic {
+    client_id: ClientId,
+    /// The id as it is written, if that is another one.
+    other_id: Option<ClientId>,
+    secret: BasicSecret,
+}
+
+/// `Authorization: Basic`, whose two halves are form-encoded (RFC 6749 §2.3.1); many clients send them as they are.
+fn basic(headers: &HeaderMap) -> Result<Option<Basic>, OauthError> {
     let refused =
         |description: &'static str| OauthError::new(ErrorCode::InvalidClient, description);
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
@@ -131,13 +169,27 @@ fn basic(headers: &HeaderMap) -> Result<Option<(ClientId, Secret<String>)>, Oaut
             "the `Authorization` header has no colon after the client id",
         ));
     };
-    let malformed = |_| refused("client id and secret in `Authorization` are not form-encoded");
-    let client_id = form::decode(id).map_err(malformed)?;
-    let secret = Secret::new(form::decode(secret).map_err(malformed)?);
-    let client_id = client_id
-        .parse()
-        .map_err(|_| refused("the client id in `Authorization` is malformed"))?;
-    Ok(Some((client_id, secret)))
+    let malformed = |_| refused("client id and secret in `Authorization` are not UTF-8");
+    let written_id = std::str::from_utf8(id).map_err(malformed)?;
+    let written = std::str::from_utf8(secret).map_err(malformed)?;
+    let secret = BasicSecret {
+        decoded: form::decode(secret).ok().map(Secret::new),
+        written: Secret::new(written.to_owned()),
+    };
+    let decoded_id: Option<ClientId> = form::decode(id).ok().and_then(|id| id.parse().ok());
+    let written_id: Option<ClientId> = written_id.parse().ok();
+    let (client_id, other_id) = match (decoded_id, written_id) {
+        (Some(decoded), Some(written)) if decoded != written => (decoded, Some(written)),
+        (Some(only), _) | (None, Some(only)) => (only, None),
+        (None, None) => {
+            return Err(refused("the client id in `Authorization` is malformed"));
+        }
+    };
+    Ok(Some(Basic {
+        client_id,
+        other_id,
+        secret,
+    }))
 }
 
 /// Whom an assertion claims to speak of (RFC 7523 §3).
@@ -198,7 +250,28 @@ mod tests {
         let read =
             read_parts(&basic_header("https%3A%2F%2Fc.example%2Fm", "a%25b+c"), &[]).unwrap();
         assert_eq!(read.client_id.as_str(), "https://c.example/m");
-        assert!(matches!(&read.presented, Presented::Basic(secret) if secret.expose() == "a%b c"));
+        assert!(fits(&read, "a%b c"));
+    }
+
+    fn fits(read: &Credentials, secret: &str) -> bool {
+        matches!(&read.presented, Presented::Basic(presented) if presented.matches(|reading| reading == secret))
+    }
+
+    // Many clients send both halves as they are.
+    #[test]
+    fn basic_credentials_that_were_not_encoded_are_read_as_they_are() {
+        for secret in ["a+b/c=", "100%", "%zz", "a:b", "s3cret +%"] {
+            let read = read_parts(&basic_header("c", secret), &[]).unwrap();
+            assert!(fits(&read, secret), "{secret}");
+            assert!(!fits(&read, "another"), "{secret}");
+        }
+        let read = read_parts(&basic_header("my+app", "x"), &[]).unwrap();
+        assert_eq!(read.client_id.as_str(), "my app");
+        assert_eq!(read.otherwise.unwrap().as_str(), "my+app");
+        let named = [("client_id", "my+app")];
+        let read = read_parts(&basic_header("my+app", "x"), &named).unwrap();
+        assert_eq!(read.client_id.as_str(), "my+app");
+        assert_eq!(read.otherwise, None);
     }
 
     #[test]
@@ -222,8 +295,9 @@ mod tests {
             "Basic !",
             "Basic YWJj",
             "Bearer abc",
-            "Basic JTo=",
-            &basic_header("%zz", "x"),
+            // 0xff before the colon, and behind it.
+            "Basic /zp4",
+            "Basic eDr/",
             &basic_header("", "x"),
         ] {
             assert_eq!(

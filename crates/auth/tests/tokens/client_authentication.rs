@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use model::client::KeySource;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use model::client::{Authentication, KeySource};
 use model::client_policy::CimdPolicy;
+use model::secret::Secret;
+use oauth::auth_method::AuthMethod;
 use oauth::jose::alg::Alg;
 use oauth::jose::signing::SigningKey;
 use serde_json::{Value, json};
@@ -58,6 +62,45 @@ async fn a_secret_in_the_body_is_accepted() {
             .status,
         200
     );
+}
+
+// Many clients encode neither half.
+#[tokio::test]
+async fn a_secret_in_the_header_may_be_written_as_it_is() {
+    let secret = "p%Qr+/=&";
+    let world = World::with(|realm| {
+        for client in &mut realm.clients {
+            if client.client_id.as_str() == "keeper" {
+                client.authentication = Authentication::secret(&Secret::new(secret.to_owned()));
+            }
+        }
+    })
+    .await;
+    let plain = format!("Basic {}", STANDARD.encode(format!("keeper:{secret}")));
+    for header in [basic("keeper", secret), plain] {
+        let answer = redeem(&world, "keeper", &[("authorization", &header)], &[]).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    for wrong in ["p%Qr /=&", "p%Qr+/=", "p%25Qr+/=&x"] {
+        let header = format!("Basic {}", STANDARD.encode(format!("keeper:{wrong}")));
+        assert_refused(&redeem(&world, "keeper", &[("authorization", &header)], &[]).await);
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_use_the_one_way_that_the_operator_insists_on() {
+    let world = World::with(|realm| {
+        for client in &mut realm.clients {
+            if client.client_id.as_str() == "keeper" {
+                client.authentication.methods = vec![AuthMethod::ClientSecretBasic];
+            }
+        }
+    })
+    .await;
+    let header = basic("keeper", SECRET);
+    let answer = redeem(&world, "keeper", &[("authorization", &header)], &[]).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_refused(&redeem(&world, "keeper", &[], &[("client_secret", SECRET)]).await);
 }
 
 // RFC 6749 §5.2
@@ -191,7 +234,7 @@ async fn assertions_that_break_a_rule_are_refused() {
             &json!({ "aud": [ISSUER, "https://other.example"] }),
         ),
         assertion(&world.signer, &json!({ "iss": "app" })),
-        assertion(&world.signer, &json!({ "exp": now + 3600 })),
+        assertion(&world.signer, &json!({ "exp": now + 3700 })),
         assertion(&world.signer, &json!({ "exp": now - 60 })),
         assertion(&world.signer, &json!({ "jti": "" })),
     ] {
