@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
+use model::client::Provenance;
 use model::consent::Missing;
 use model::interaction::{ConsentReason, Event, Stage, Step};
 use model::secret::TokenHash;
@@ -47,7 +48,7 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
         asker: asker(cx, &visit.known).await?,
         returns_to: returns_to(&visit.interaction.redirect_uri),
         only_this_device: visit.interaction.redirect_uri.is_loopback()
-            && visit.known.client.document().is_some(),
+            && visit.known.client.provenance != Provenance::Configured,
         resources: visit
             .interaction
             .resources
@@ -55,6 +56,10 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
             .map(ToString::to_string)
             .collect(),
         scopes: scope_lines(cx, &visit.interaction.scope, frame.texts),
+        each_time: visit
+            .known
+            .client
+            .anybody_can_pose(&visit.interaction.redirect_uri),
         changed: reason == ConsentReason::Missing(Missing::Document),
         user: user.username.to_string(),
         action: cx.realm.path("/consent"),

@@ -14,6 +14,7 @@ pub(crate) mod session;
 
 use axum::response::Response;
 use http::{HeaderMap, Uri};
+use model::client::Provenance;
 use model::consent::Consent;
 use model::interaction::{Facts, Interaction, Step, next_step};
 use model::session::Session;
@@ -62,6 +63,10 @@ impl Visit {
             consents: &self.consents,
             document_hash: self.known.client.document_hash(),
             skip_consent: self.known.client.skip_consent,
+            anybody_can_pose: self
+                .known
+                .client
+                .anybody_can_pose(&self.interaction.redirect_uri),
         };
         next_step(
             &self.interaction,
@@ -268,13 +273,14 @@ pub(crate) fn asker(known: &KnownClient) -> Asker {
         .name
         .clone()
         .unwrap_or_else(|| client.client_id.to_string());
-    match client.document() {
-        Some(url) => Asker::Verified {
+    match &client.provenance {
+        Provenance::Document { url, .. } => Asker::Verified {
             host: url.host().to_owned(),
             claimed_name: name,
             protected: url.url().scheme() == "https",
             first_seen: false,
         },
-        None => Asker::Registered { name },
+        Provenance::Registered { .. } => Asker::Unvouched { claimed_name: name },
+        Provenance::Configured => Asker::Registered { name },
     }
 }

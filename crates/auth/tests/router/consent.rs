@@ -1,5 +1,7 @@
 //! Consent: what the page says, and what a decision counts for.
 
+use model::client::Authentication;
+use model::secret::Secret;
 use testkit::browser::{Browser, Page};
 
 use crate::world::{
@@ -204,7 +206,7 @@ async fn more_scopes_or_another_resource_are_asked_for_again() {
     .await;
     code_of(
         &browser
-            .get(&world.authorize(&[("scope", "openid")]))
+            .get(&world.authorize(&[("scope", "profile")]))
             .await
             .unwrap(),
         ISSUER,
@@ -340,4 +342,68 @@ async fn the_answer_after_a_decision_is_a_303() {
     // The flow is over: the same form again leads nowhere.
     let again = browser.submit_once(&page, &[], "allow").await.unwrap();
     assert_eq!(again.status, 400);
+}
+
+/// A public client of the configuration that listens on the user's machine.
+async fn world_with_a_native_client() -> World {
+    let mut realm = realm();
+    realm
+        .clients
+        .push(registered("native", "http://localhost/callback"));
+    World::with(realm).await
+}
+
+// SEC-88, RFC 8252 §8.6: any program on the machine can listen on some port, and knows the id.
+#[tokio::test]
+async fn a_program_on_another_port_gets_no_code_without_a_question() {
+    let document_id = "https://client.example/oauth/client.json";
+    for (id, path) in [("native", "callback"), (document_id, "oauth/callback")] {
+        let world = world_with_a_native_client().await;
+        world.web.publish(&document(document_id));
+        let mut browser = world.browser();
+        let honest = format!("http://localhost:6274/{path}");
+        let changes = [("client_id", id), ("redirect_uri", &*honest)];
+        code_of(&world.log_in(&mut browser, &changes).await, ISSUER);
+
+        for port in [31337, 6274] {
+            let other = format!("http://localhost:{port}/{path}");
+            let silent = [
+                ("client_id", id),
+                ("redirect_uri", &*other),
+                ("prompt", "none"),
+            ];
+            let page = browser.get(&world.authorize(&silent)).await.unwrap();
+            assert_eq!(error_of(&page, ISSUER), "consent_required", "{id} {port}");
+            let page = consent_page(&world, &mut browser, &silent[..2]).await;
+            assert!(page.text().contains("You are asked each time"), "{id}");
+            assert!(page.text().contains("localhost"), "{id}");
+        }
+        let page = consent_page(&world, &mut browser, &changes).await;
+        code_of(&browser.submit(&page, &[], "allow").await.unwrap(), ISSUER);
+    }
+}
+
+// SEC-88: who owns the address, or proves itself at the token endpoint, is who was agreed to.
+#[tokio::test]
+async fn a_client_that_can_be_told_from_others_is_remembered() {
+    let mut realm = realm();
+    let mut keeper = registered("keeper", "http://localhost/callback");
+    keeper.authentication = Authentication::secret(&Secret::new("s".to_owned()));
+    realm.clients.push(keeper);
+    let world = World::with(realm).await;
+    let local = [
+        ("client_id", "keeper"),
+        ("redirect_uri", "http://localhost:1/callback"),
+    ];
+    for changes in [&local[..], &[]] {
+        let mut browser = world.browser();
+        code_of(&world.log_in(&mut browser, changes).await, ISSUER);
+        let silent: Vec<_> = changes
+            .iter()
+            .copied()
+            .chain([("prompt", "none")])
+            .collect();
+        let page = browser.get(&world.authorize(&silent)).await.unwrap();
+        code_of(&page, ISSUER);
+    }
 }

@@ -9,6 +9,7 @@ use crate::world::{ISSUER, World, assert_refused_with_page, code_of, document};
 
 const ID: &str = "https://client.example/oauth/client.json";
 const REDIRECT: &str = "http://localhost:6274/oauth/callback";
+const SITE: &str = "https://client.example/cb";
 
 async fn flow(world: &World, browser: &mut Browser, document: &Value, redirect: &str) -> String {
     let id = document["client_id"].as_str().unwrap();
@@ -165,6 +166,13 @@ async fn a_document_without_the_grant_type_gets_no_refresh_tokens() {
     );
 }
 
+/// A client whose answers go to its own site: nobody else can pose as it, so that it is remembered.
+fn on_a_site() -> Value {
+    let mut document = document(ID);
+    document["redirect_uris"] = json!([SITE]);
+    document
+}
+
 // SEC-19, CI-20
 #[tokio::test]
 async fn a_changed_document_asks_for_consent_again() {
@@ -174,7 +182,7 @@ async fn a_changed_document_asks_for_consent_again() {
             document["client_name"] = "Another Name".into();
         }),
         ("redirect URIs", |document| {
-            document["redirect_uris"] = json!([REDIRECT, "https://client.example/cb"]);
+            document["redirect_uris"] = json!([SITE, "https://client.example/other"]);
         }),
         ("keys", |document| {
             document["token_endpoint_auth_method"] = "private_key_jwt".into();
@@ -187,9 +195,9 @@ async fn a_changed_document_asks_for_consent_again() {
     for (what, change) in changes {
         let world = World::new().await;
         let mut browser = world.browser();
-        let mut changing = document(ID);
-        flow(&world, &mut browser, &changing, REDIRECT).await;
-        let url = world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]);
+        let mut changing = on_a_site();
+        flow(&world, &mut browser, &changing, SITE).await;
+        let url = world.authorize(&[("client_id", ID), ("redirect_uri", SITE)]);
         code_of(&browser.get(&url).await.unwrap(), ISSUER);
         change(&mut changing);
         world.web.publish(&changing);
@@ -212,15 +220,15 @@ async fn a_changed_document_asks_for_consent_again() {
 async fn a_change_that_matters_to_nobody_does_not_ask_again() {
     let world = World::new().await;
     let mut browser = world.browser();
-    let mut changing = document(ID);
-    flow(&world, &mut browser, &changing, REDIRECT).await;
+    let mut changing = on_a_site();
+    flow(&world, &mut browser, &changing, SITE).await;
     changing["tos_uri"] = "https://client.example/tos".into();
     changing["x_version"] = 2.into();
     world.web.publish(&changing);
     world.reload(world.realm.clone());
     code_of(
         &browser
-            .get(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
+            .get(&world.authorize(&[("client_id", ID), ("redirect_uri", SITE)]))
             .await
             .unwrap(),
         ISSUER,

@@ -129,6 +129,8 @@ pub struct Facts<'a> {
     pub document_hash: Option<TokenHash>,
     /// Whether users are not asked about this client.
     pub skip_consent: bool,
+    /// Whether any program on the user's machine can pose as this client (SEC-88).
+    pub anybody_can_pose: bool,
 }
 
 /// Why the user must log in.
@@ -151,6 +153,8 @@ pub enum ConsentReason {
     Missing(Missing),
     /// The client insists (`prompt=consent`).
     Prompt,
+    /// Nobody can tell whether it is the client that was agreed to (RFC 8252 §8.6, SEC-88).
+    Unproven,
 }
 
 /// What comes next.
@@ -201,6 +205,9 @@ pub fn next_step(
         return Step::Done;
     }
     match interaction.ask(facts.document_hash).missing(facts.consents) {
+        // Agreements of the past speak of a client, and this may be another program that took its name.
+        None if facts.anybody_can_pose && prompt.none => Step::ConsentRequired,
+        None if facts.anybody_can_pose => Step::Consent(ConsentReason::Unproven),
         None => Step::Done,
         Some(_) if prompt.none => Step::ConsentRequired,
         Some(missing) => Step::Consent(ConsentReason::Missing(missing)),

@@ -47,6 +47,7 @@ fn step(interaction: &Interaction, session: Option<&Session>, consents: &[Consen
         consents,
         document_hash: document(),
         skip_consent: false,
+        anybody_can_pose: false,
     };
     next_step(
         interaction,
@@ -217,6 +218,7 @@ fn an_operators_own_client_need_not_ask() {
         consents: &[],
         document_hash: None,
         skip_consent: true,
+        anybody_can_pose: true,
     };
     let now = START + Duration::from_secs(5);
     assert_eq!(
@@ -233,6 +235,33 @@ fn an_operators_own_client_need_not_ask() {
     );
 }
 
+// SEC-88, RFC 8252 §8.6
+#[test]
+fn a_client_that_anybody_can_pose_as_is_asked_about_each_time() {
+    let session = session(START);
+    let now = START + Duration::from_secs(5);
+    let consents = agreed();
+    let facts = Facts {
+        session: Some(&session),
+        consents: &consents,
+        document_hash: document(),
+        skip_consent: false,
+        anybody_can_pose: true,
+    };
+    let next =
+        |interaction: &Interaction| next_step(interaction, &facts, &Lifetimes::default(), now);
+    assert_eq!(next(&interaction()), Step::Consent(ConsentReason::Unproven));
+    let silent = Interaction {
+        prompt: "none".parse().unwrap(),
+        ..interaction()
+    };
+    assert_eq!(next(&silent), Step::ConsentRequired);
+    let after_login = interaction().after(Event::LoggedIn(session.id));
+    assert_eq!(next(&after_login), Step::Consent(ConsentReason::Unproven));
+    let agreed_now = after_login.after(Event::Consented(session.id, document()));
+    assert_eq!(next(&agreed_now), Step::Done);
+}
+
 #[test]
 fn an_interaction_ends() {
     let session = session(START);
@@ -241,6 +270,7 @@ fn an_interaction_ends() {
         consents: &agreed(),
         document_hash: document(),
         skip_consent: false,
+        anybody_can_pose: false,
     };
     let lifetimes = Lifetimes {
         session_idle: Duration::from_hours(24),
