@@ -67,7 +67,7 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
         Refusal::Internal(internal) => (internal.told(), RETRY_OUTAGE),
     };
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let mut response = no_store(headers::json(status, error.body()));
+    let mut response = self::error(status, &error);
     if status == StatusCode::SERVICE_UNAVAILABLE {
         let after = HeaderValue::from_static(retry_after);
         response.headers_mut().insert(header::RETRY_AFTER, after);
@@ -79,6 +79,11 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
         );
     }
     response
+}
+
+/// An error body with a status of its own.
+pub(crate) fn error(status: StatusCode, error: &OauthError) -> Response {
+    no_store(headers::json(status, error.body()))
 }
 
 /// What a 503 asks for, in seconds, after a fetch that failed: as long as that is remembered.

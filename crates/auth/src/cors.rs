@@ -1,4 +1,5 @@
-//! Cross-origin access for browsers' scripts: on metadata, keys, token, revocation and userinfo, and nowhere else.
+//! Cross-origin access for browsers' scripts: on metadata, keys, token, revocation,
+//! registration and userinfo, and nowhere else.
 //!
 //! No credentials are ever allowed, so `*` is safe: these endpoints read no cookie (SEC-74). The pages and the
 //! authorization endpoint are not under this layer.
@@ -24,7 +25,7 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
         let headers = response.headers_mut();
         headers.insert(
             header::ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, POST, OPTIONS"),
+            HeaderValue::from_static("GET, POST, PUT, DELETE, OPTIONS"),
         );
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, allowed);
         headers.insert(

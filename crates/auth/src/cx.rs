@@ -79,7 +79,7 @@ impl App {
         let [_, strangers] = &self.connectors;
         let served = realms.into_iter().map(|realm| {
             let documents = cimd::Documents::new(
-                &realm.cimd,
+                &realm,
                 Arc::clone(strangers),
                 Arc::clone(&self.budgets),
                 Arc::clone(&self.wall),

@@ -24,6 +24,7 @@ use crate::headers::{self, FormAction};
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::forgery;
 use crate::interaction::session::{self, Browser};
+use crate::keys::Need;
 use crate::pages::{self, CarriedField, LoggedOutPage, LogoutPage};
 use crate::request_body;
 
@@ -106,7 +107,7 @@ async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
     let hint = match form.get("id_token_hint") {
         Some(hint) => read_hint(
             hint,
-            cx.keys().await?.published(),
+            cx.keys(Need::AccessTokens).await?.published(),
             cx.realm.config.issuer.as_str(),
         ),
         None => None,
@@ -136,10 +137,10 @@ async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
             let client_id = client_id.as_ref().ok_or_else(|| {
                 invalid("`post_logout_redirect_uri` needs `id_token_hint` or `client_id`")
             })?;
-            if hint.is_some() || cx.realm.config.client(client_id).is_some() {
+            if hint.is_some() || client::is_configured(cx, client_id) {
                 Some(registered(cx, client_id, text).await?)
-            } else if client_id.looks_like_url() {
-                // Anybody can publish a document that registers any address. Nothing is fetched for it here.
+            } else if client::may_be_a_strangers(client_id) {
+                // Anybody can publish a document, or register, with any address. Nothing is looked up for it here.
                 None
             } else {
                 return Err(PageRefusal::client(

@@ -4,9 +4,10 @@
 //!
 //! - [`router`] lists every URL; [`AuthServer`] finds the realm by host and path and hands it over ([`realm`], [`cx`]);
 //! - `metadata`, `jwks`, `cors`: what clients read first;
-//! - `authorize`: from an authorization request to its first page or its refusal; `client`: who is asking, registered or
-//!   known by a metadata document;
+//! - `authorize`: from an authorization request to its first page or its refusal; `client`: who is asking, known by the
+//!   configuration, by a metadata document or by a registration;
 //! - `interaction`: login, consent and what comes next; `pages`, `texts`, `stylesheet`, `headers`: what people see;
+//! - `register`: how clients make themselves known;
 //! - `token`, `revoke`, `userinfo`, `end_session`: what clients and users do afterwards.
 //!
 //! To add one more endpoint: its file, its line in [`router`], its member in `metadata`, its file in `tests/`. To add
@@ -14,7 +15,7 @@
 //! authorization requests: a line in `authorize::rules::RULES`.
 //!
 //! Invariants: nothing is sent to a client without a `VerifiedRedirect`; nothing is stored for a client that nobody has
-//! consented to; no page loads anything from elsewhere or needs a script.
+//! consented to, but a bounded number of registrations for an hour; no page loads anything from elsewhere or needs a script.
 
 mod cx;
 mod failure;
@@ -25,6 +26,7 @@ mod cors;
 mod jwks;
 mod keys;
 mod metadata;
+mod origin;
 
 mod authorize;
 mod client;
@@ -44,7 +46,9 @@ mod texts;
 
 mod access_token;
 mod answer;
+mod bearer;
 mod end_session;
+mod register;
 mod revoke;
 mod token;
 mod userinfo;
@@ -60,7 +64,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Response, StatusCode, Uri};
 use model::clock::Clock;
-use model::realm::Realm;
+use model::realm::{Realm, RealmName};
 use net::body::Body;
 use net::edge::hosts::host_of;
 use net::edge::{Peer, Site};
@@ -74,8 +78,11 @@ use crate::cx::{App, Cx};
 pub use crate::declared_users::DeclaredUsers;
 pub use crate::failure::Internal;
 use crate::interaction::error_page::PageRefusal;
+use crate::keys::Need;
 pub use crate::metrics::Metrics;
+pub use crate::origin::{AtOrigin, PATHS as ORIGIN_PATHS};
 use crate::password_pool::PasswordPool;
+use crate::realm::ServedRealm;
 
 /// What is configured about the authorization server.
 #[derive(Debug, Clone)]
@@ -139,6 +146,13 @@ fn router() -> Router {
         .route("/jwks", get(jwks::get_jwks))
         .route("/token", post(token::post_token))
         .route("/revoke", post(revoke::post_revoke))
+        .route("/register", post(register::post_register))
+        .route(
+            "/register/{client_id}",
+            get(register::manage::get_registration)
+                .put(register::manage::put_registration)
+                .delete(register::manage::delete_registration),
+        )
         .route(
             "/userinfo",
             get(userinfo::get_userinfo).post(userinfo::get_userinfo),
@@ -187,13 +201,23 @@ impl AuthServer {
         }
     }
 
-    /// Makes the signing keys of all realms, or reads them. Without it, the first request that needs a key does so.
+    /// Makes the keys for the access tokens of all realms, or reads them. Without it, the first request that needs a key
+    /// does so.
     pub async fn prepare(&self) -> Result<(), Internal> {
+        self.prepare_keys(Need::AccessTokens).await
+    }
+
+    /// Makes the other keys, which can take a second, so that no request has to wait for them.
+    pub async fn prepare_rest(&self) -> Result<(), Internal> {
+        self.prepare_keys(Need::All).await
+    }
+
+    async fn prepare_keys(&self, need: Need) -> Result<(), Internal> {
         let now = self.app.clock.now();
         for realm in self.app.realms().iter() {
             self.app
                 .keys
-                .of(&self.app.store, &realm.config, now)
+                .of(&self.app.store, &realm.config, need, now)
                 .await?;
         }
         Ok(())
@@ -223,13 +247,21 @@ impl AuthServer {
         }
     }
 
+    /// A realm under [`ORIGIN_PATHS`] of an origin that is not its own.
+    pub fn at_origin(&self, realm: RealmName) -> AtOrigin {
+        AtOrigin {
+            server: self.clone(),
+            realm,
+        }
+    }
+
     async fn answer(
         &self,
         request: http::Request<Body>,
         peer: Peer,
         realm: Option<&str>,
     ) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let located = if let Some(name) = realm {
             self.app.realms().find_in(name, &parts.uri)
         } else {
@@ -242,8 +274,22 @@ impl AuthServer {
         let Some(located) = located else {
             return headers::bare(StatusCode::NOT_FOUND, "not found\n").map(Body::new);
         };
-        let cx = Cx::new(Arc::clone(&self.app), located.realm, peer, &parts.headers);
-        parts.uri = located.target;
+        let request = http::Request::from_parts(parts, body);
+        self.answer_in(located.realm, located.target, request, peer)
+            .await
+    }
+
+    /// Answers for a realm; the target is the path and query within it.
+    async fn answer_in(
+        &self,
+        realm: Arc<ServedRealm>,
+        target: Uri,
+        request: http::Request<Body>,
+        peer: Peer,
+    ) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let cx = Cx::new(Arc::clone(&self.app), realm, peer, &parts.headers);
+        parts.uri = target;
         parts.extensions.insert(cx);
         let request = Request::from_parts(parts, axum::body::Body::new(body));
         match self.router.clone().oneshot(request).await {

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub(crate) logins_delayed: Counter,
     /// Consents given.
     pub(crate) consents: Counter,
+    /// Clients that registered themselves.
+    pub(crate) registrations: Counter,
     /// Codes redeemed.
     pub(crate) codes_redeemed: Counter,
     /// Refreshes that gave tokens.
@@ -53,6 +55,11 @@ impl Metrics {
             self.logins_delayed.clone(),
         );
         registry.register("consents", "Consents given", self.consents.clone());
+        registry.register(
+            "registrations",
+            "Clients that registered themselves",
+            self.registrations.clone(),
+        );
         registry.register(
             "codes_redeemed",
             "Authorization codes redeemed",

@@ -45,6 +45,11 @@ pub(crate) enum Asker {
         /// Whether nobody has consented to anything of this client yet.
         first_seen: bool,
     },
+    /// A client that registered itself: nobody vouches for the name.
+    Unvouched {
+        /// What it calls itself.
+        claimed_name: String,
+    },
     /// A client that the administrator registered, under the name that the administrator gave.
     Registered {
         /// That name.
@@ -157,6 +162,8 @@ pub(crate) struct ConsentPage {
     pub(crate) only_this_device: bool,
     pub(crate) resources: Vec<String>,
     pub(crate) scopes: Vec<ScopeLine>,
+    /// Whether the user is asked each time, because any program could pose as this client (SEC-88).
+    pub(crate) each_time: bool,
     /// Whether the user has consented before to what the client then was (SEC-19).
     pub(crate) changed: bool,
     pub(crate) user: String,
@@ -302,6 +309,9 @@ mod tests {
             Asker::Registered {
                 name: "Inventory".to_owned(),
             },
+            Asker::Unvouched {
+                claimed_name: "<b>OpenCode</b>".to_owned(),
+            },
         ]
     }
 
@@ -344,6 +354,9 @@ mod tests {
             ReturnsTo::Application {
                 scheme: "com.example.app".to_owned(),
             },
+            ReturnsTo::ThisDevice {
+                host: "localhost:19876".to_owned(),
+            },
         ];
         askers()
             .into_iter()
@@ -351,6 +364,7 @@ mod tests {
             .map(|(asker, returns_to)| ConsentPage {
                 frame: frame.clone(),
                 only_this_device: matches!(returns_to, ReturnsTo::ThisDevice { .. }),
+                each_time: matches!(returns_to, ReturnsTo::ThisDevice { .. }),
                 changed: matches!(returns_to, ReturnsTo::Application { .. }),
                 asker,
                 returns_to,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use http::Uri;
-use model::realm::Realm;
+use model::realm::{Realm, RealmName};
 use url::Host;
 
 use crate::client::cimd;
@@ -142,6 +142,14 @@ impl Realms {
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedRealm> {
         self.0.iter().map(|realm| &**realm)
+    }
+
+    /// The realm of this name.
+    pub(crate) fn by_name(&self, name: &RealmName) -> Option<Arc<ServedRealm>> {
+        self.0
+            .iter()
+            .find(|realm| realm.config.name == *name)
+            .map(Arc::clone)
     }
 
     /// The realm that a request is for. Several realms may share a host; among those whose paths fit, the port

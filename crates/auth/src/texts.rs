@@ -88,6 +88,7 @@ pub(crate) struct Texts {
     pub(crate) claimed: &'static str,
     pub(crate) first_seen: &'static str,
     pub(crate) registered_here: &'static str,
+    pub(crate) nobody_vouches: &'static str,
     pub(crate) client_changed: &'static str,
     pub(crate) returns_to: &'static str,
     pub(crate) this_device: &'static str,
@@ -102,6 +103,7 @@ pub(crate) struct Texts {
     pub(crate) allow_button: &'static str,
     pub(crate) deny_button: &'static str,
     pub(crate) consent_remembered: &'static str,
+    pub(crate) consent_each_time: &'static str,
 
     pub(crate) departure_title: &'static str,
     pub(crate) departure_leads_to: &'static str,
@@ -182,6 +184,7 @@ static ENGLISH: Texts = Texts {
     calls_itself: "Calls itself",
     claimed: "not verified",
     first_seen: "First time here: nobody on this server has allowed this application before.",
+    nobody_vouches: "Nobody vouches for this name: the application has registered itself here.",
     registered_here: "Registered by the administrator of this server.",
     client_changed: "You allowed this application before, but its description has changed since. Please look at it again.",
     returns_to: "Your browser will be sent to",
@@ -197,6 +200,7 @@ static ENGLISH: Texts = Texts {
     switch_user: "Use another account",
     allow_button: "Allow",
     deny_button: "Do not allow",
+    consent_each_time: "You are asked each time, because any program on your device could claim to be this application.",
     consent_remembered: "Your decision to allow is remembered until the application asks for more or changes its description.",
 
     departure_title: "Leave this server?",
@@ -268,6 +272,7 @@ static JAPANESE: Texts = Texts {
     calls_itself: "自称",
     claimed: "未確認",
     first_seen: "初めてのアプリケーション: このサーバーではまだ誰も許可していません。",
+    nobody_vouches: "この名前は誰も保証していません。アプリケーションが自ら登録したものです。",
     registered_here: "このサーバーの管理者が登録したアプリケーションです。",
     client_changed: "以前に許可したアプリケーションですが、その後、登録情報が変更されました。内容をもう一度ご確認ください。",
     returns_to: "許可後のブラウザーの移動先",
@@ -283,6 +288,7 @@ static JAPANESE: Texts = Texts {
     switch_user: "別のアカウントを使う",
     allow_button: "許可する",
     deny_button: "許可しない",
+    consent_each_time: "お使いの端末上のどのプログラムでもこのアプリケーションを名乗れるため、毎回確認します。",
     consent_remembered: "許可した内容は記憶されます。アプリケーションが追加の権限を求めたとき、または登録情報が変わったときは、再度確認します。",
 
     departure_title: "このサーバーから移動しますか？",

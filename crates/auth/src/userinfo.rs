@@ -1,7 +1,7 @@
 //! The user information (OpenID Connect Core §5.3): claims about the user, for whoever holds a token with `openid`.
 
 use axum::response::Response;
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use model::claims;
 use model::scope_grant::OPENID;
 use oauth::challenge::Challenge;
@@ -10,8 +10,10 @@ use oauth::scope::ScopeSet;
 
 use crate::access_token;
 use crate::answer;
+use crate::bearer;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::keys::Need;
 
 /// Why there is no user information (RFC 6750 §3).
 #[derive(Debug)]
@@ -64,8 +66,8 @@ fn challenged(status: StatusCode, challenge: &Challenge) -> Response {
 
 async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
     let realm = &cx.realm.config;
-    let unverified_jwt = bearer(headers)?;
-    let keys = cx.keys().await?;
+    let unverified_jwt = bearer::token(headers).ok_or(Refused::NoToken)?;
+    let keys = cx.keys(Need::AccessTokens).await?;
     let token = access_token::verify_signature(unverified_jwt, &keys, realm.issuer.as_str())
         .map_err(|_| Refused::Token("the token is not an access token of this server"))?;
     access_token::check_dates(&token, cx.now)
@@ -93,19 +95,4 @@ async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
         .filter_map(|scope| scope.parse().ok())
         .collect();
     Ok(claims::user_info(realm, &user, &scope))
-}
-
-/// Only in the header: tokens in queries and bodies are not looked for (RFC 6750 §2.1, RS-9).
-fn bearer(headers: &HeaderMap) -> Result<&str, Refused> {
-    let value = headers.get(header::AUTHORIZATION).ok_or(Refused::NoToken)?;
-    let (scheme, token) = value
-        .to_str()
-        .ok()
-        .and_then(|value| value.split_once(' '))
-        .ok_or(Refused::NoToken)?;
-    if scheme.eq_ignore_ascii_case("bearer") {
-        Ok(token.trim())
-    } else {
-        Err(Refused::NoToken)
-    }
 }

@@ -1,10 +1,12 @@
-//! A client: configured beforehand, or known by its metadata document.
+//! A client: configured beforehand, known by its metadata document, or registered by itself.
 
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientId, ClientIdUrl};
 use oauth::redirect_uri::RedirectUri;
 use url::Url;
 
+use crate::clock::Timestamp;
+use crate::realm::SigningAlgorithm;
 use crate::secret::{Secret, TokenHash};
 
 /// Where a client comes from (SEC-30).
@@ -18,6 +20,13 @@ pub enum Provenance {
         url: ClientIdUrl,
         /// Hash over what a user consented to: name, redirect URIs, keys, logo. A change asks again (SEC-19, CI-20).
         hash: TokenHash,
+    },
+    /// It registered itself (RFC 7591).
+    Registered {
+        /// Hash over what a user consented to, as with documents (SEC-19).
+        hash: TokenHash,
+        /// Until when the registration is kept if nobody uses it.
+        expires_at: Timestamp,
     },
 }
 
@@ -82,13 +91,7 @@ impl Authentication {
     /// Whether this is its secret; takes the same time for every wrong one.
     pub fn secret_matches(&self, presented: &str) -> bool {
         let presented = TokenHash::of(presented);
-        self.secret.is_some_and(|stored| {
-            aws_lc_rs::constant_time::verify_slices_are_equal(
-                stored.as_bytes(),
-                presented.as_bytes(),
-            )
-            .is_ok()
-        })
+        self.secret.is_some_and(|stored| stored.is(&presented))
     }
 }
 
@@ -107,6 +110,8 @@ pub struct Client {
     pub redirect_uris: Vec<RedirectUri>,
     /// Where browsers may go after a logout.
     pub post_logout_redirect_uris: Vec<RedirectUri>,
+    /// What its ID tokens are signed with.
+    pub id_token_algorithm: SigningAlgorithm,
     /// Whether it gets refresh tokens: the grant type is among its own.
     pub may_refresh: bool,
     /// Whether users are not asked; only for configured clients of the operator's own.
@@ -131,17 +136,24 @@ impl Client {
     /// The document that it is known by.
     pub const fn document(&self) -> Option<&ClientIdUrl> {
         match &self.provenance {
-            Provenance::Configured => None,
+            Provenance::Configured | Provenance::Registered { .. } => None,
             Provenance::Document { url, .. } => Some(url),
         }
     }
 
-    /// The hash of its document (SEC-19); none for configured clients, whose change is the operator's act.
+    /// The hash of what it says of itself (SEC-19); none for configured clients, whose change is the operator's act.
     pub const fn document_hash(&self) -> Option<TokenHash> {
         match &self.provenance {
             Provenance::Configured => None,
-            Provenance::Document { hash, .. } => Some(*hash),
+            Provenance::Document { hash, .. } | Provenance::Registered { hash, .. } => Some(*hash),
         }
+    }
+
+    /// Whether any program on the user's machine can pose as this client when the answer goes there: it proves itself
+    /// neither by a credential nor by owning the address (RFC 8252 §8.6, SEC-88).
+    pub fn anybody_can_pose(&self, redirect: &RedirectUri) -> bool {
+        !self.authentication.is_confidential()
+            && (redirect.is_loopback() || redirect.is_private_scheme())
     }
 
     /// Whether answers only ever go to the user's own machine (SEC-18, AS-25).
@@ -169,6 +181,7 @@ mod tests {
             authentication,
             redirect_uris: vec!["http://127.0.0.1/cb".parse().unwrap()],
             post_logout_redirect_uris: Vec::new(),
+            id_token_algorithm: SigningAlgorithm::default_of_id_tokens(),
             may_refresh: true,
             skip_consent: false,
         }
@@ -200,6 +213,23 @@ mod tests {
         assert!(!client.may_redirect_to(&"http://127.0.0.1:53177/other".parse().unwrap()));
         assert!(!client.may_redirect_to(&"http://localhost/cb".parse().unwrap()));
         assert!(client.is_loopback_only());
+    }
+
+    // SEC-88
+    #[test]
+    fn anybody_can_pose_as_a_client_without_proof_on_the_users_machine() {
+        let public = client(Authentication::none());
+        let confidential = client(Authentication::secret(&Secret::new("s".to_owned())));
+        for (uri, public_poses) in [
+            ("http://127.0.0.1:6274/cb", true),
+            ("https://localhost/cb", true),
+            ("com.example.app:/cb", true),
+            ("https://app.example/cb", false),
+        ] {
+            let uri = uri.parse().unwrap();
+            assert_eq!(public.anybody_can_pose(&uri), public_poses, "{uri}");
+            assert!(!confidential.anybody_can_pose(&uri), "{uri}");
+        }
     }
 
     // SEC-1

@@ -27,6 +27,7 @@ pub mod client;
 pub mod client_policy;
 pub mod gateway;
 pub mod realm;
+pub mod registration;
 pub mod target;
 
 pub mod claims;

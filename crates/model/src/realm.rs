@@ -13,6 +13,7 @@ use oauth::scope::{Scope, ScopeSet};
 use crate::claims;
 use crate::client::Client;
 use crate::client_policy::CimdPolicy;
+use crate::registration::RegistrationPolicy;
 
 /// The longest name of a realm.
 pub const MAX_NAME: usize = 64;
@@ -74,6 +75,11 @@ pub enum SigningAlgorithm {
 impl SigningAlgorithm {
     /// All of them.
     pub const ALL: &'static [Self] = &[Self::Es256, Self::Rs256, Self::EdDsa];
+
+    /// What ID tokens are signed with unless the client says otherwise (OpenID Connect Registration §2).
+    pub const fn default_of_id_tokens() -> Self {
+        Self::Rs256
+    }
 
     /// The name in the JOSE registry.
     pub const fn as_str(self) -> &'static str {
@@ -240,7 +246,7 @@ pub struct Realm {
     pub issuer: Issuer,
     /// The host whose root belongs to this realm, with the port unless it is the default; then the issuer is an origin.
     pub bound_host: Option<String>,
-    /// What it signs with.
+    /// What it signs access tokens with.
     pub signing_algorithm: SigningAlgorithm,
     /// How long things live.
     pub lifetimes: Lifetimes,
@@ -254,6 +260,8 @@ pub struct Realm {
     pub cimd: CimdPolicy,
     /// What a logout ends.
     pub logout_ends: LogoutEnds,
+    /// Which clients may register themselves.
+    pub registration: RegistrationPolicy,
     /// Lets configured confidential clients omit PKCE. Never for others.
     pub danger_pkce_optional: bool,
 }
@@ -284,8 +292,18 @@ impl Realm {
             clients: Vec::new(),
             cimd: CimdPolicy::default(),
             logout_ends: LogoutEnds::default(),
+            registration: RegistrationPolicy::default(),
             danger_pkce_optional: false,
         }
+    }
+
+    /// All that it signs with: access tokens first, then ID tokens, of which clients may choose.
+    pub fn algorithms(&self) -> Vec<SigningAlgorithm> {
+        let mut all = vec![self.signing_algorithm];
+        if self.signing_algorithm != SigningAlgorithm::default_of_id_tokens() {
+            all.push(SigningAlgorithm::default_of_id_tokens());
+        }
+        all
     }
 
     /// The configured client with this id.

@@ -78,6 +78,11 @@ impl TokenHash {
         Self(bytes)
     }
 
+    /// Whether it is the same; takes the same time wherever two differ.
+    pub fn is(&self, other: &Self) -> bool {
+        verify_slices_are_equal(&self.0, &other.0).is_ok()
+    }
+
     /// The 32 bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0

@@ -183,7 +183,9 @@ realms:
       - {{ username: bob, password: {{ danger_literal: bob }}, name: Bob Example, email: bob@example.com }}
     cimd:
       mode: open   # anybody's client; the user decides on the consent page
-{cimd}
+{cimd}    registration:
+      mode: open   # clients on this machine that have no metadata document register themselves
+      private_schemes: [cursor]
 # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
 documents:
   - url: {document}
@@ -192,9 +194,15 @@ documents:
       grant_types: [authorization_code, refresh_token]
       response_types: [code]
       token_endpoint_auth_method: none
-      redirect_uris:
+      redirect_uris:   # where Inspector, mcp-remote, fastmcp, Claude Code, mcp-use and opencode listen; the port is free
         - http://localhost:6274/oauth/callback
         - http://127.0.0.1:6274/oauth/callback
+        - http://localhost/callback
+        - http://127.0.0.1/callback
+        - http://localhost/mcp/oauth/callback
+        - http://127.0.0.1/mcp/oauth/callback
+        - http://localhost/
+        - http://127.0.0.1/
 
 gateways:
   - name: demo

@@ -64,6 +64,11 @@ impl Routes {
         }
     }
 
+    /// Whether anybody answers for a path.
+    pub(crate) fn answers(&self, path: &str) -> bool {
+        self.find(path).is_some()
+    }
+
     /// The service for a path.
     fn find(&self, path: &str) -> Option<&Arc<dyn Site>> {
         if let Some(site) = self.exact.get(path) {

@@ -27,6 +27,9 @@ const STATEMENTS: &[(&str, Duration)] = &[
     (query::CLEAN_COUNTERS, Duration::ZERO),
     (query::CLEAN_ASSERTIONS, Duration::ZERO),
     (query::CLEAN_APPROVALS, WAIT),
+    // Before the registrations that they belong to.
+    (query::CLEAN_REGISTERED_CONSENTS, Duration::ZERO),
+    (query::CLEAN_REGISTRATIONS, Duration::ZERO),
 ];
 
 /// Deletes what has expired; how many rows there were.

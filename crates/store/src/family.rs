@@ -150,6 +150,7 @@ pub async fn revoke(
 pub(crate) enum Which {
     Session(Id<Session>),
     Client(Id<User>, ClientId),
+    OfClient(ClientId),
     User(Id<User>),
 }
 
@@ -169,6 +170,9 @@ pub(crate) async fn revoke_within(
             .bind(now.millis()),
         Which::Client(user, client_id) => sqlx::query(query::FAMILY_REVOKE_CLIENT)
             .bind(user.to_string())
+            .bind(client_id.to_string())
+            .bind(now.millis()),
+        Which::OfClient(client_id) => sqlx::query(query::FAMILY_REVOKE_OF_CLIENT)
             .bind(client_id.to_string())
             .bind(now.millis()),
     };

@@ -6,7 +6,7 @@
 //! - `backend` (all that differs between the databases: connections, the writer), `migrate`, `query` (every statement),
 //!   `row` (from rows to values);
 //! - one module per noun, with functions that take the [`Store`]: [`user`], [`standing`], [`key`], [`grant`], [`family`],
-//!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`];
+//!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`], [`registration`];
 //! - [`health`]: whether the database does its work, and what its clock says;
 //! - [`cleanup`] of what has expired, and `testing` (feature `testing`).
 //!
@@ -34,6 +34,7 @@ pub mod counter;
 pub mod family;
 pub mod grant;
 pub mod key;
+pub mod registration;
 pub mod revocation;
 pub mod session;
 pub mod standing;

@@ -46,6 +46,7 @@ queries! {
     CODE_DELETE_BY_USER = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL";
     CODE_DELETE_BY_CLIENT = "DELETE FROM code_grant WHERE account_id = $1 AND client_id = $2 AND redeemed_at IS NULL";
     CODE_DELETE_BY_SESSION = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL AND detail LIKE $2";
+    CODE_DELETE_OF_CLIENT = "DELETE FROM code_grant WHERE client_id = $1 AND redeemed_at IS NULL";
     CODE_TAKE = "UPDATE code_grant SET redeemed_at = $2, family_id = $3
         WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2 RETURNING client_id";
 
@@ -60,6 +61,7 @@ queries! {
     FAMILY_REVOKE_SESSION = "UPDATE family SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL RETURNING id";
     FAMILY_REVOKE_CLIENT = "UPDATE family SET revoked_at = $3
         WHERE account_id = $1 AND client_id = $2 AND revoked_at IS NULL RETURNING id";
+    FAMILY_REVOKE_OF_CLIENT = "UPDATE family SET revoked_at = $2 WHERE client_id = $1 AND revoked_at IS NULL RETURNING id";
     FAMILY_REVOKE_USER = "UPDATE family SET revoked_at = $2 WHERE account_id = $1 AND revoked_at IS NULL RETURNING id";
 
     SESSION_INSERT = "INSERT INTO login_session (token_hash, id, realm, account_id, auth_time, created_at, last_seen_at, expires_at)
@@ -85,6 +87,7 @@ queries! {
     CONSENT_ONE = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2 AND redirect_origin = $3 AND resource = $4";
     CONSENT_DELETE = "DELETE FROM consent WHERE account_id = $1 AND client_id = $2";
     CONSENT_DELETE_USER = "DELETE FROM consent WHERE account_id = $1";
+    CONSENT_DELETE_CLIENT = "DELETE FROM consent WHERE client_id = $1";
     CONSENT_KNOWS_CLIENT = "SELECT client_id FROM consent WHERE client_id = $1 LIMIT 1";
 
     REVOCATION_NUMBER = "UPDATE revocation_head SET seq = seq + 1 WHERE id = 1 RETURNING seq";
@@ -119,6 +122,21 @@ queries! {
         ON CONFLICT (realm, host) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at";
     APPROVAL_LIST = "SELECT * FROM host_approval WHERE realm = $1 ORDER BY requested_at DESC, host";
 
+    REGISTRATION_COUNT = "SELECT COUNT(*) AS n, COALESCE(MIN(expires_at), 0) AS first FROM registered_client
+        WHERE realm = $1 AND source = $2 AND used_at IS NULL AND expires_at > $3";
+    REGISTRATION_MAKE_ROOM = "DELETE FROM registered_client WHERE client_id IN
+        (SELECT client_id FROM registered_client WHERE realm = $1 AND used_at IS NULL
+            ORDER BY created_at DESC, client_id LIMIT 1000000 OFFSET $2)";
+    REGISTRATION_INSERT = "INSERT INTO registered_client
+            (client_id, realm, metadata, secret_hash, token_hash, source, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    REGISTRATION_LOAD = "SELECT * FROM registered_client WHERE realm = $1 AND client_id = $2 AND expires_at > $3";
+    REGISTRATION_REPLACE = "UPDATE registered_client SET metadata = $2, secret_hash = $3 WHERE client_id = $1";
+    REGISTRATION_USED = "UPDATE registered_client SET used_at = $2, expires_at = $3 WHERE client_id = $1";
+    REGISTRATION_TOUCH = "UPDATE registered_client SET used_at = $2, expires_at = $3
+        WHERE client_id = $1 AND used_at IS NOT NULL";
+    REGISTRATION_DELETE = "DELETE FROM registered_client WHERE client_id = $1 RETURNING used_at";
+
     CLEAN_CODES = "DELETE FROM code_grant WHERE code_hash IN (SELECT code_hash FROM code_grant WHERE expires_at < $1 LIMIT $2)";
     CLEAN_FAMILIES = "DELETE FROM family WHERE id IN
         (SELECT id FROM family WHERE idle_expires_at < $1 OR absolute_expires_at < $1 LIMIT $2)";
@@ -128,6 +146,11 @@ queries! {
     CLEAN_COUNTERS = "DELETE FROM counter WHERE name IN (SELECT name FROM counter WHERE expires_at < $1 LIMIT $2)";
     CLEAN_APPROVALS = "DELETE FROM host_approval WHERE verdict = 'pending' AND (realm, host) IN
         (SELECT realm, host FROM host_approval WHERE verdict = 'pending' AND requested_at < $1 LIMIT $2)";
+    CLEAN_REGISTERED_CONSENTS = "DELETE FROM consent WHERE client_id IN
+        (SELECT agreed.client_id FROM consent AS agreed JOIN registered_client ON registered_client.client_id = agreed.client_id
+            WHERE registered_client.expires_at < $1 LIMIT $2)";
+    CLEAN_REGISTRATIONS = "DELETE FROM registered_client WHERE client_id IN
+        (SELECT client_id FROM registered_client WHERE expires_at < $1 LIMIT $2)";
     CLEAN_ASSERTIONS = "DELETE FROM used_assertion WHERE hash IN (SELECT hash FROM used_assertion WHERE expires_at < $1 LIMIT $2)";
 }
 

@@ -95,6 +95,7 @@ fn has_other_loopback_name(client: &Client, requested: &RedirectUri) -> bool {
 #[cfg(test)]
 mod tests {
     use model::client::{Authentication, Provenance};
+    use model::realm::SigningAlgorithm;
 
     use super::*;
 
@@ -106,6 +107,7 @@ mod tests {
             authentication: Authentication::none(),
             redirect_uris: uris.iter().map(|uri| uri.parse().unwrap()).collect(),
             post_logout_redirect_uris: Vec::new(),
+            id_token_algorithm: SigningAlgorithm::Rs256,
             may_refresh: true,
             skip_consent: false,
         }

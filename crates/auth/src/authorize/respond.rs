@@ -1,7 +1,9 @@
 //! The two answers a client can get: a code, or an error. Both demand a verified redirect, both carry `iss` (AS-7, SEC-8).
 
 use axum::response::Response;
+use model::client::Provenance;
 use model::grant::{Grant, Stage};
+use model::registration;
 use model::secret::{self, TokenHash};
 use model::session::Session;
 use oauth::error::OauthError;
@@ -34,6 +36,11 @@ pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<R
         expires_at: cx.now + cx.realm.config.lifetimes.code,
         stage: Stage::Issued,
     };
+    if let Provenance::Registered { expires_at, .. } = visit.known.client.provenance
+        && registration::needs_touch(expires_at, cx.now)
+    {
+        store::registration::logged_in(&cx.app.store, &grant.client_id, cx.now).await?;
+    }
     store::grant::insert(&cx.app.store, TokenHash::of(code.expose()), &grant).await?;
     cx.app.metrics.codes.inc();
     tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy::{self, Admission, CimdPolicy};
+use model::realm::Realm;
 use model::secret::TokenHash;
 use net::egress::budget::Budgets;
 use net::egress::client::{self as egress, Fetched};
@@ -19,6 +20,7 @@ use net::egress::rules::{self, Rules};
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientIdUrl, PlainHttp};
 use oauth::grant_type::GrantType;
+use oauth::jose::alg::Alg;
 use oauth::metadata::client::{self as metadata, ClientMetadata, ClientMetadataError};
 use oauth::redirect_uri::RedirectUri;
 use store::approval::{self, Verdict};
@@ -26,7 +28,7 @@ use store::counter::{self, CounterName};
 use url::Url;
 
 use crate::client::refusal::{ClientRefusal, DocumentFault};
-use crate::client::{FindError, Purpose};
+use crate::client::{FindError, Purpose, registered};
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::source;
@@ -51,6 +53,7 @@ struct Reading {
     /// For URLs that are never fetched: any port will do.
     link_rules: Rules,
     policy: CimdPolicy,
+    id_token_algs: Vec<Alg>,
 }
 
 /// A document and the identity that it claims, which is compared with each request's client id (CI-3, CI-7).
@@ -64,13 +67,14 @@ pub(crate) struct ClientDocument {
 }
 
 impl Documents {
-    /// An empty cache under this policy. `budgets` are shared by all realms.
+    /// An empty cache under the policy of this realm. `budgets` are shared by all realms.
     pub(crate) fn new(
-        policy: &CimdPolicy,
+        realm: &Realm,
         connector: Arc<Connector>,
         budgets: Arc<Budgets>,
         wall: WallClock,
     ) -> Self {
+        let policy = &realm.cimd;
         let link_rules = Rules {
             allow_networks: policy.danger_allow_networks.clone(),
             allow_http: policy.allow_http,
@@ -92,6 +96,7 @@ impl Documents {
                 fetch_rules,
                 link_rules,
                 policy: policy.clone(),
+                id_token_algs: registered::id_token_algorithms(realm),
             }),
         }
     }
@@ -107,12 +112,24 @@ impl Documents {
             ExtraRoots::default(),
         ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
+        let realm = Realm::new(
+            "test".parse().unwrap(),
+            "https://as.example".parse().unwrap(),
+        );
         Self::new(
-            &CimdPolicy::default(),
+            &realm,
             connector,
             budgets,
             Arc::new(|| std::time::UNIX_EPOCH),
         )
+    }
+
+    /// Refuses URLs in what a client says of itself that lead where no URL of a stranger may lead (CI-15).
+    pub(crate) fn check_contained_urls(
+        &self,
+        metadata: &ClientMetadata,
+    ) -> Result<(), ClientRefusal> {
+        Ok(self.reading.check_contained_urls(metadata)?)
     }
 
     async fn get(
@@ -159,10 +176,22 @@ impl Reading {
                 required: &required,
                 private_schemes: &[],
                 auth_methods: &AUTH_METHODS,
+                id_token_algs: &self.id_token_algs,
                 plain_http: self.policy.plain_http(),
             },
         )?;
-        for (member, url) in contained_urls(&metadata) {
+        for (position, error) in &metadata.unusable_redirect_uris {
+            tracing::info!(client.id = %client_id.as_str(), position, %error, "redirect URI of a document left out");
+        }
+        self.check_contained_urls(&metadata)?;
+        Ok(ClientDocument {
+            client_id,
+            metadata,
+        })
+    }
+
+    fn check_contained_urls(&self, metadata: &ClientMetadata) -> Result<(), DocumentFault> {
+        for (member, url) in contained_urls(metadata) {
             let rules = match member {
                 "jwks_uri" => &self.fetch_rules,
                 _ => &self.link_rules,
@@ -170,10 +199,7 @@ impl Reading {
             check_contained(rules, url)
                 .map_err(|refusal| DocumentFault::ContainedUrl { member, refusal })?;
         }
-        Ok(ClientDocument {
-            client_id,
-            metadata,
-        })
+        Ok(())
     }
 }
 
@@ -326,6 +352,7 @@ fn client_of(document: &ClientDocument) -> Client {
         },
         redirect_uris: metadata.redirect_uris.clone(),
         post_logout_redirect_uris: metadata.post_logout_redirect_uris.clone(),
+        id_token_algorithm: super::id_token_algorithm(metadata),
         may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),
         skip_consent: false,
     }

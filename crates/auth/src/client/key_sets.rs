@@ -106,7 +106,9 @@ impl KeySets {
     ) -> (&Documents<JwkSet, JwkSetError>, Option<IpAddr>) {
         match client.provenance {
             Provenance::Configured => (&self.operators, None),
-            Provenance::Document { .. } => (&self.strangers, Some(source)),
+            Provenance::Document { .. } | Provenance::Registered { .. } => {
+                (&self.strangers, Some(source))
+            }
         }
     }
 }

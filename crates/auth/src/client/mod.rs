@@ -1,14 +1,19 @@
-//! Who a client id stands for: a client registered beforehand, or one known by its metadata document.
+//! Who a client id stands for: a client of the configuration, one that registered itself, or one known by its metadata
+//! document.
 
 pub(crate) mod authenticate;
 pub(crate) mod cimd;
 pub(crate) mod credentials;
 pub(crate) mod key_sets;
 pub(crate) mod refusal;
+pub(crate) mod registered;
 
 use model::client::Client;
 use model::client_policy::Admission;
+use model::realm::SigningAlgorithm;
+use model::registration;
 use oauth::client_id::{ClientId, ClientIdUrl};
+use oauth::metadata::client::ClientMetadata;
 use oauth::redirect_uri::RedirectUri;
 
 use crate::client::refusal::ClientRefusal;
@@ -18,7 +23,7 @@ use crate::cx::Cx;
 #[derive(Debug, Clone)]
 pub(crate) struct KnownClient {
     pub(crate) client: Client,
-    /// Whether its host is trusted by the configuration or by an administrator; always so for registered clients.
+    /// Whether the operator knows it, or its host is trusted by the configuration or by an administrator.
     pub(crate) trusted: bool,
 }
 
@@ -33,7 +38,8 @@ pub(crate) enum Purpose<'a> {
     Token,
 }
 
-/// Finds a client. A registered one comes first, so that no document can stand in for it (SEC-30).
+/// Finds a client, in the three places where clients come from. One of the configuration comes first, so that no document
+/// or registration can stand in for it (SEC-30).
 pub(crate) async fn find(
     cx: &Cx,
     id: &ClientId,
@@ -43,6 +49,12 @@ pub(crate) async fn find(
         return Ok(KnownClient {
             client: client.clone(),
             trusted: true,
+        });
+    }
+    if registration::may_be_registered(id) {
+        return Ok(KnownClient {
+            client: registered::load(cx, id).await?,
+            trusted: false,
         });
     }
     if !id.looks_like_url() {
@@ -56,6 +68,24 @@ pub(crate) async fn find(
         client,
         trusted: admission != Admission::Unknown,
     })
+}
+
+/// Whether the operator knows a client of this id. What others say of theirs is looked up where it matters.
+pub(crate) fn is_configured(cx: &Cx, id: &ClientId) -> bool {
+    cx.realm.config.client(id).is_some()
+}
+
+/// Whether an id can be that of a client that nobody vouches for: by document or by registration.
+pub(crate) fn may_be_a_strangers(id: &ClientId) -> bool {
+    id.looks_like_url() || registration::may_be_registered(id)
+}
+
+/// What the ID tokens of a client that describes itself are signed with.
+pub(crate) fn id_token_algorithm(metadata: &ClientMetadata) -> SigningAlgorithm {
+    metadata
+        .id_token_alg
+        .and_then(|alg| alg.as_str().parse().ok())
+        .unwrap_or(SigningAlgorithm::default_of_id_tokens())
 }
 
 /// Why a client was not found.

@@ -19,6 +19,9 @@ pub(crate) enum ClientRefusal {
     /// Neither registered nor the URL of a document.
     #[error("client is not registered here, and its id is not the URL of a metadata document")]
     Unknown,
+    /// It registered itself, and the registration is not there any more.
+    #[error("the registration of the client has expired or was deleted")]
+    NotRegistered,
     /// The client id breaks a rule for URLs; nothing was fetched.
     #[error(transparent)]
     Url(#[from] ClientIdUrlError),
@@ -115,19 +118,24 @@ pub(crate) enum DocumentFault {
     },
 }
 
+impl From<DocumentFault> for ClientRefusal {
+    fn from(fault: DocumentFault) -> Self {
+        match fault {
+            DocumentFault::MediaType => Self::MediaType,
+            DocumentFault::Metadata(fault) => Self::Document(fault),
+            DocumentFault::ContainedUrl { member, refusal } => {
+                Self::ContainedUrl { member, refusal }
+            }
+        }
+    }
+}
+
 impl From<DocumentError<DocumentFault>> for ClientRefusal {
     fn from(error: DocumentError<DocumentFault>) -> Self {
         match error {
             DocumentError::Fetch(error) => Self::from(&*error),
             DocumentError::Status(status) => Self::Status(status),
-            DocumentError::Invalid(fault) => match &*fault {
-                DocumentFault::MediaType => Self::MediaType,
-                DocumentFault::Metadata(fault) => Self::Document(fault.clone()),
-                DocumentFault::ContainedUrl { member, refusal } => Self::ContainedUrl {
-                    member,
-                    refusal: refusal.clone(),
-                },
-            },
+            DocumentError::Invalid(fault) => DocumentFault::clone(&fault).into(),
             DocumentError::Budget(refusal) => Self::Budget(refusal),
         }
     }
@@ -191,6 +199,7 @@ impl ClientRefusal {
     pub(crate) fn section(&self) -> &'static str {
         match self {
             Self::Unknown => "RFC 6749 §2.2 and draft-ietf-oauth-client-id-metadata-document §3",
+            Self::NotRegistered => "RFC 7591 §3.2.1",
             Self::Url(_) => CIMD_ID,
             Self::AwaitsApproval | Self::HostRefused | Self::Policy(_) => TRUST,
             Self::Destination(_) | Self::ContainedUrl { .. } => CIMD_SSRF,
@@ -224,6 +233,9 @@ impl ClientRefusal {
         match self {
             Self::Unknown => {
                 "use the https URL of a client metadata document as client_id, or have the client registered by the administrator"
+            }
+            Self::NotRegistered => {
+                "let the client register again; a registration is forgotten when nobody logs in within an hour, and when nobody uses it for 90 days"
             }
             Self::Url(ClientIdUrlError::PlainHttp | ClientIdUrlError::Scheme) => {
                 "serve the document under an https URL and use exactly that URL as client_id"
@@ -316,6 +328,8 @@ fn document_hint(fault: &ClientMetadataError) -> &'static str {
         ClientMetadataError::MethodNotListed | ClientMetadataError::NoCommonMethod => {
             "list `none` or `private_key_jwt` in token_endpoint_auth_methods_supported"
         }
+        ClientMetadataError::NoCommonGrant => "list `authorization_code` in grant_types",
+        ClientMetadataError::NoCommonResponseType => "list `code` in response_types",
         ClientMetadataError::NoKeys => "add jwks or jwks_uri, or use `none`",
     }
 }
@@ -353,6 +367,7 @@ mod tests {
     fn every_kind_of_refusal_has_its_section_and_hint() {
         let refusals = [
             ClientRefusal::Unknown,
+            ClientRefusal::NotRegistered,
             ClientRefusal::Url(ClientIdUrlError::NoPath),
             ClientRefusal::AwaitsApproval,
             ClientRefusal::HostRefused,

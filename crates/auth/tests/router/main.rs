@@ -33,4 +33,8 @@ mod logout;
 #[cfg(test)]
 mod metadata;
 #[cfg(test)]
+mod origin;
+#[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod registration;

@@ -15,7 +15,7 @@ use model::client::{Authentication, Client, Provenance};
 use model::clock::{Clock as _, SystemClock, TestClock, Timestamp};
 use model::id::Id;
 use model::password::PasswordHash;
-use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind};
+use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::user::User;
 use net::edge::local_ca::LocalCa;
 use net::edge::tls::{Certificates, Tls};
@@ -225,6 +225,7 @@ pub(crate) fn registered(id: &str, callback: &str) -> Client {
         authentication: Authentication::none(),
         redirect_uris: vec![callback.parse().unwrap()],
         post_logout_redirect_uris: Vec::new(),
+        id_token_algorithm: SigningAlgorithm::Rs256,
         may_refresh: true,
         skip_consent: false,
     }
@@ -306,6 +307,11 @@ impl World {
     /// Serves another configuration of the realm, as after a reload. Documents are fetched anew.
     pub(crate) fn reload(&self, realm: Realm) {
         self.server.replace_realms(vec![realm]);
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// A browser without cookies.

@@ -10,8 +10,9 @@ use crate::config::cimd::Mode;
 use crate::config::gateway::{Authorizer, Gateway};
 use crate::config::listener::Listener;
 use crate::config::problem::{Problems, suggest};
-use crate::config::realm::{self, Authentication, Realm};
-use crate::config::scalar::Duration;
+use crate::config::realm::{self, Authentication, Realm, SigningAlgorithm};
+use crate::config::registration::{self, Registration};
+use crate::config::scalar::{Duration, WebUrl};
 use crate::config::{Config, Loaded};
 use crate::routes::Claim;
 
@@ -251,6 +252,11 @@ pub(super) fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>
             }
         }
     }
+    check_registration(
+        &realm.registration,
+        &format!("{path}.registration"),
+        problems,
+    );
     for (index, client) in realm.clients.iter().enumerate() {
         let at = format!("{path}.clients[{index}]");
         let wants_secret = matches!(
@@ -267,6 +273,23 @@ pub(super) fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>
                 at.clone(),
                 message,
                 "client_secret_basic and client_secret_post have a secret, others don't".to_owned(),
+            );
+        }
+        if client.only_this_authentication && !wants_secret {
+            problems.note(
+                format!("{at}.only_this_authentication"),
+                "there is no other way for this client anyway",
+                "it is for client_secret_basic and client_secret_post".to_owned(),
+            );
+        }
+        if let Some(algorithm) = client.id_token_signed_response_alg
+            && algorithm != SigningAlgorithm::RS256
+            && algorithm != realm.signing_algorithm
+        {
+            problems.note(
+                format!("{at}.id_token_signed_response_alg"),
+                "the realm has no key of this algorithm",
+                "use RS256, or the `signing_algorithm` of the realm".to_owned(),
             );
         }
         let wants_keys = client.authentication == Authentication::PrivateKeyJwt;
@@ -361,6 +384,36 @@ fn check_lifetimes(lifetimes: &realm::Lifetimes, path: &str, problems: &mut Prob
     }
 }
 
+fn check_registration(registration: &Registration, path: &str, problems: &mut Problems<'_>) {
+    let tokens = format!("{path}.initial_access_tokens");
+    let has_tokens = !registration.initial_access_tokens.is_empty();
+    if registration.mode == registration::Mode::Token && !has_tokens {
+        problems.note(
+            tokens,
+            "`initial_access_tokens` is missing",
+            "name at least one, or set the mode to `open` or `off`".to_owned(),
+        );
+    } else if registration.mode != registration::Mode::Token && has_tokens {
+        problems.note(
+            tokens,
+            "nobody is asked for these",
+            "set `mode: token`".to_owned(),
+        );
+    }
+    for (name, bound) in [
+        ("unused_per_address", registration.unused_per_address),
+        ("unused", registration.unused),
+    ] {
+        if bound == 0 {
+            problems.note(
+                format!("{path}.{name}"),
+                "nobody could register",
+                "set `mode: off` if that is meant".to_owned(),
+            );
+        }
+    }
+}
+
 fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
     no_duplicates(
         "realms",
@@ -424,6 +477,18 @@ fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>)
     }
 }
 
+/// Whether a discovery document is that of this realm.
+pub(crate) fn issues(realm: &Realm, discovery: &WebUrl) -> bool {
+    let inserted = realm.url.0.path().trim_end_matches('/');
+    discovery
+        .plain()
+        .strip_prefix(realm.url.plain())
+        .is_some_and(|rest| rest.starts_with("/.well-known/"))
+        || (realm.url.0.origin() == discovery.0.origin()
+            && !inserted.is_empty()
+            && discovery.0.path().ends_with(inserted))
+}
+
 /// Whether a realm of this very configuration can make the tokens that a gateway wants.
 fn check_own_realm(
     config: &Config,
@@ -431,18 +496,8 @@ fn check_own_realm(
     (authorizer, at): (&Authorizer, &str),
     problems: &mut Problems<'_>,
 ) {
-    let discovery = authorizer.discovery_url.plain();
-    let issues = |realm: &&Realm| {
-        let issuer = realm.url.plain();
-        let inserted = realm.url.0.path().trim_end_matches('/');
-        discovery
-            .strip_prefix(issuer)
-            .is_some_and(|rest| rest.starts_with("/.well-known/"))
-            || (realm.url.0.origin() == authorizer.discovery_url.0.origin()
-                && !inserted.is_empty()
-                && authorizer.discovery_url.0.path().ends_with(inserted))
-    };
-    let Some(realm) = config.realms.iter().find(issues) else {
+    let discovery = &authorizer.discovery_url;
+    let Some(realm) = config.realms.iter().find(|realm| issues(realm, discovery)) else {
         return;
     };
     let name = &realm.name.0;

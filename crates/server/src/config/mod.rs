@@ -26,6 +26,7 @@ pub(crate) mod node;
 pub(crate) mod problem;
 pub(crate) mod proxy;
 pub(crate) mod realm;
+pub(crate) mod registration;
 pub(crate) mod scalar;
 pub(crate) mod secret;
 pub(crate) mod shutdown;

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::cimd::Cimd;
+use crate::config::registration::Registration;
 use crate::config::scalar::{Duration, Name, WebUrl};
 use crate::config::secret::Source;
 
@@ -18,7 +19,8 @@ pub(crate) struct Realm {
     pub(crate) display_name: Option<String>,
     /// The issuer. Either `https://host/realms/NAME`, or an origin without a path that then belongs to this realm alone.
     pub(crate) url: WebUrl,
-    /// The algorithm of new signing keys.
+    /// The algorithm that access tokens are signed with. After a change the new key is published at once and signs 24 hours
+    /// later, so that everybody knows it by then. ID tokens are signed with RS256 unless the client says otherwise.
     #[serde(default)]
     pub(crate) signing_algorithm: SigningAlgorithm,
     /// How long things live.
@@ -49,6 +51,9 @@ pub(crate) struct Realm {
     /// Clients that identify themselves by the URL of a metadata document.
     #[serde(default)]
     pub(crate) cimd: Cimd,
+    /// Clients that register themselves.
+    #[serde(default)]
+    pub(crate) registration: Registration,
     /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) danger_pkce_optional: bool,
@@ -219,16 +224,24 @@ pub(crate) struct Client {
     /// Where a browser may be sent after a logout. Written and compared like `redirect_uris`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) post_logout_redirect_uris: Vec<String>,
-    /// How the client proves who it is at the token endpoint.
+    /// How the client proves who it is at the token endpoint. One with a secret may use the header or the form, whichever of
+    /// them is written here.
     #[serde(default)]
     pub(crate) authentication: Authentication,
+    /// Insist on the header, or on the form, as `authentication` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) only_this_authentication: bool,
     /// The secret, for `client_secret_basic` and `client_secret_post`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<Source>,
     /// The public keys as a JSON Web Key Set, for `private_key_jwt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) jwks: Option<serde_json::Map<String, serde_json::Value>>,
-    /// Don't ask the user for consent: only for clients of the operator's own.
+    /// What its ID tokens are signed with: RS256, or the `signing_algorithm` of the realm. Default: RS256.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id_token_signed_response_alg: Option<SigningAlgorithm>,
+    /// Don't ask the user for consent: only for clients of the operator's own. If one without authentication gets its answers
+    /// on the user's machine, any program there can then pose as it, and nobody is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip_consent: bool,
 }
@@ -244,6 +257,6 @@ pub(crate) enum Authentication {
     ClientSecretBasic,
     /// The secret in the form.
     ClientSecretPost,
-    /// A JWT signed with its private key.
+    /// A JWT signed with its private key, which expires within an hour.
     PrivateKeyJwt,
 }

@@ -20,7 +20,9 @@ use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
 
+use crate::config::crosscheck::issues;
 use crate::config::gateway::Gateway;
+use crate::config::realm::Realm;
 use crate::config::scalar::WebUrl;
 use crate::config::{Config, Loaded, binding};
 use crate::demo::mcp_server::DemoMcpServer;
@@ -122,6 +124,7 @@ impl Generation {
                 &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>),
             );
         }
+        let mut authorization = None;
         if !plan.realms.is_empty() {
             let parts = auth::Parts {
                 store: foundation.store.clone(),
@@ -143,10 +146,17 @@ impl Generation {
                 .prepare()
                 .await
                 .context("the signing keys can't be had")?;
+            let rest = server.clone();
+            foundation.tasks.spawn(async move {
+                if let Err(error) = rest.prepare_rest().await {
+                    tracing::error!(%error, "the keys for ID tokens are made when they are needed");
+                }
+            });
             for realm in &loaded.config.realms {
                 let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
                 services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
             }
+            authorization = Some(server);
         }
         let documents = Client::new(
             Arc::clone(&outgoing.connectors.operators),
@@ -204,6 +214,16 @@ impl Generation {
                 &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>),
             );
         }
+        // Last, so that it takes nothing from anybody.
+        for (url, realm) in origins_with_one_realm(&loaded.config) {
+            let name = realm.name.0.parse().ok();
+            if let (Some(server), Some(name)) = (&authorization, name) {
+                let site: Arc<dyn Site> = Arc::new(server.at_origin(name));
+                for path in auth::ORIGIN_PATHS {
+                    services.offer_if_nobody_answers(url, path, &site);
+                }
+            }
+        }
         for serving in &gateways {
             serving.gateway.start();
         }
@@ -233,6 +253,35 @@ impl Generation {
             serving.gateway.give_way(next).await;
         }
     }
+}
+
+/// The origins of gateways that all have one and the same authorization server, if that is a realm of ours: there its
+/// metadata is found by clients that look for it at the origin of the MCP server (MCP 2025-03-26).
+fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
+    let realm_of = |gateway: &Gateway| {
+        let discovery = &gateway.authorizer.discovery_url;
+        config.realms.iter().find(|realm| issues(realm, discovery))
+    };
+    let mut origins: Vec<(&WebUrl, Option<&Realm>)> = Vec::new();
+    for gateway in &config.gateways {
+        let realm = realm_of(gateway);
+        let known = origins
+            .iter_mut()
+            .find(|(url, _)| url.0.origin() == gateway.url.0.origin());
+        match known {
+            None => origins.push((&gateway.url, realm)),
+            Some((_, first)) => {
+                let name = |realm: &Realm| realm.name.0.clone();
+                if first.map(name) != realm.map(name) {
+                    *first = None;
+                }
+            }
+        }
+    }
+    origins
+        .into_iter()
+        .filter_map(|(url, realm)| Some((url, realm?)))
+        .collect()
 }
 
 /// Asks the store's memory whether a token was revoked.
@@ -277,6 +326,23 @@ impl<'c> Services<'c> {
             }
         }
         free
+    }
+
+    /// Puts a service on a path that would be answered by nobody else.
+    fn offer_if_nobody_answers(&mut self, url: &WebUrl, path: &str, site: &Arc<dyn Site>) {
+        let config: &'c Config = self.config;
+        for listener in &config.listeners {
+            let Some(reach) = binding::reach(config, listener, url) else {
+                continue;
+            };
+            for view in binding::views(listener, reach) {
+                let place = (view, listener.name.0.as_str(), url.host().to_owned());
+                let routes = self.hosts.entry(place).or_default();
+                if !routes.answers(path) {
+                    routes.claim(&Claim::Exact(path.to_owned()), Arc::clone(site));
+                }
+            }
+        }
     }
 
     fn table(self) -> Table {

@@ -8,7 +8,8 @@ use model::mail::MailAddress;
 use model::realm::{
     ClientScope, Lifetimes, LogoutEnds, Realm, ResourceServer, ScopeKind, SigningAlgorithm,
 };
-use model::secret::Secret;
+use model::registration::RegistrationPolicy;
+use model::secret::{Secret, TokenHash};
 use model::user::Username;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
@@ -18,7 +19,10 @@ use oauth::scope::{Scope, ScopeSet};
 
 use crate::config::convert::{parse, parse_all};
 use crate::config::problem::Problems;
-use crate::config::{cimd, realm, scalar, secret};
+use crate::config::{cimd, realm, registration, scalar, secret};
+
+/// The shortest initial access token.
+const SHORTEST_TOKEN: usize = 16;
 
 /// A user that the configuration declares.
 #[derive(Clone, Debug)]
@@ -76,11 +80,7 @@ pub(crate) fn convert(
         })
         .collect();
     let mut realm = Realm::new(name?, issuer?);
-    realm.signing_algorithm = match from.signing_algorithm {
-        realm::SigningAlgorithm::ES256 => SigningAlgorithm::Es256,
-        realm::SigningAlgorithm::RS256 => SigningAlgorithm::Rs256,
-        realm::SigningAlgorithm::EdDSA => SigningAlgorithm::EdDsa,
-    };
+    realm.signing_algorithm = signing_algorithm(from.signing_algorithm);
     realm.display_name.clone_from(&from.display_name);
     realm.lifetimes = lifetimes(&from.lifetimes);
     realm.scopes = scopes;
@@ -91,8 +91,22 @@ pub(crate) fn convert(
         realm::LogoutEnds::Session => LogoutEnds::Session,
         realm::LogoutEnds::SessionAndTokens => LogoutEnds::SessionAndTokens,
     };
+    realm.registration = registration_policy(
+        &from.registration,
+        &format!("{path}.registration"),
+        directory,
+        problems,
+    );
     realm.danger_pkce_optional = from.danger_pkce_optional;
     Some((realm, users))
+}
+
+const fn signing_algorithm(from: realm::SigningAlgorithm) -> SigningAlgorithm {
+    match from {
+        realm::SigningAlgorithm::ES256 => SigningAlgorithm::Es256,
+        realm::SigningAlgorithm::RS256 => SigningAlgorithm::Rs256,
+        realm::SigningAlgorithm::EdDSA => SigningAlgorithm::EdDsa,
+    }
 }
 
 fn lifetimes(from: &realm::Lifetimes) -> Lifetimes {
@@ -197,7 +211,9 @@ fn client(
                 realm::Authentication::ClientSecretPost => AuthMethod::ClientSecretPost,
                 _ => AuthMethod::ClientSecretBasic,
             };
-            authentication.methods = vec![method];
+            if from.only_this_authentication {
+                authentication.methods = vec![method];
+            }
             authentication
         }
         realm::Authentication::PrivateKeyJwt => {
@@ -219,6 +235,9 @@ fn client(
         authentication,
         redirect_uris,
         post_logout_redirect_uris,
+        id_token_algorithm: from
+            .id_token_signed_response_alg
+            .map_or(SigningAlgorithm::default_of_id_tokens(), signing_algorithm),
         may_refresh: true,
         skip_consent: from.skip_consent,
     })
@@ -336,15 +355,78 @@ pub(super) fn read_secret(
     }
 }
 
-fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> CimdPolicy {
-    let mut trusted_domains: Vec<DomainPattern> = Vec::new();
-    for (index, scalar::HostPattern(pattern)) in from.trusted_domains.iter().enumerate() {
-        trusted_domains.extend(parse::<DomainPattern>(
-            pattern,
-            &format!("{path}.trusted_domains[{index}]"),
-            problems,
-        ));
+fn domains(
+    patterns: &[scalar::HostPattern],
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Vec<DomainPattern> {
+    let mut domains = Vec::new();
+    for (index, scalar::HostPattern(pattern)) in patterns.iter().enumerate() {
+        domains.extend(parse(pattern, &format!("{path}[{index}]"), problems));
     }
+    domains
+}
+
+fn registration_policy(
+    from: &registration::Registration,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> RegistrationPolicy {
+    let mut tokens = Vec::new();
+    for (index, source) in from.initial_access_tokens.iter().enumerate() {
+        let at = format!("{path}.initial_access_tokens[{index}]");
+        let Some(token) = read_secret(source, &at, directory, problems) else {
+            continue;
+        };
+        if token.expose().len() < SHORTEST_TOKEN {
+            problems.note(
+                at,
+                format!("the token has fewer than {SHORTEST_TOKEN} characters"),
+                "anybody may guess at it: use `openssl rand -base64 32`".to_owned(),
+            );
+        }
+        tokens.push(TokenHash::of(token.expose()));
+    }
+    let mut private_schemes = Vec::new();
+    for (index, scheme) in from.private_schemes.iter().enumerate() {
+        let probe = format!("{scheme}:/callback");
+        let is_scheme = RedirectUri::parse_with_schemes(&probe, &[scheme.as_str()])
+            .is_ok_and(|uri| uri.is_private_scheme() && uri.display_host() == scheme);
+        if is_scheme {
+            private_schemes.push(scheme.clone());
+        } else {
+            problems.note(
+                format!("{path}.private_schemes[{index}]"),
+                format!("`{scheme}` is not the scheme of an application"),
+                "write it in lower case and without `://`, as `cursor`".to_owned(),
+            );
+        }
+    }
+    RegistrationPolicy {
+        mode: match from.mode {
+            registration::Mode::Off => model::registration::Mode::Off,
+            registration::Mode::Token => model::registration::Mode::Token,
+            registration::Mode::Open => model::registration::Mode::Open,
+        },
+        trusted_domains: domains(
+            &from.trusted_domains,
+            &format!("{path}.trusted_domains"),
+            problems,
+        ),
+        private_schemes,
+        initial_access_tokens: tokens,
+        unused_per_address: from.unused_per_address,
+        unused: from.unused,
+    }
+}
+
+fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> CimdPolicy {
+    let trusted_domains = domains(
+        &from.trusted_domains,
+        &format!("{path}.trusted_domains"),
+        problems,
+    );
     CimdPolicy {
         mode: match from.mode {
             cimd::Mode::Off => Mode::Off,
@@ -367,5 +449,122 @@ fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> Ci
             min: from.cache.min.0,
             max: from.cache.max.0,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use model::registration;
+
+    use super::*;
+    use crate::config::Loaded;
+    use crate::wire::plan::Plan;
+
+    const HEAD: &str = "\
+listeners: [ { name: main, address: '127.0.0.1:8480' } ]
+store: { url: 'sqlite::memory:' }
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+";
+
+    fn planned(rest: &str) -> Result<Realm, String> {
+        let text = format!("{HEAD}{rest}");
+        let loaded = Loaded::parse(&text, "f.yaml", PathBuf::new()).unwrap();
+        let plan = Plan::new(loaded).map_err(|invalid| invalid.to_string())?;
+        let (realm, _) = plan.realms.into_iter().next().unwrap();
+        Ok(realm)
+    }
+
+    fn methods(keys: &str) -> Vec<AuthMethod> {
+        let client = format!(
+            "    clients: [ {{ client_id: c, redirect_uris: [ 'http://localhost/cb' ], secret: {{ danger_literal: a-long-enough-secret-of-a-client }}, {keys} }} ]\n"
+        );
+        let realm = planned(&client).unwrap();
+        let client = realm.clients.into_iter().next().unwrap();
+        client.authentication.methods
+    }
+
+    #[test]
+    fn a_secret_may_be_sent_either_way_unless_the_operator_insists() {
+        let either = [AuthMethod::ClientSecretBasic, AuthMethod::ClientSecretPost];
+        assert_eq!(methods("authentication: client_secret_basic"), either);
+        assert_eq!(methods("authentication: client_secret_post"), either);
+        let insisting = "authentication: client_secret_post, only_this_authentication: true";
+        assert_eq!(methods(insisting), [AuthMethod::ClientSecretPost]);
+    }
+
+    // SEC-33
+    #[test]
+    fn clients_register_themselves_only_where_the_operator_says_so() {
+        let realm = planned("").unwrap();
+        assert_eq!(realm.registration.mode, registration::Mode::Off);
+        let open = planned(
+            "    registration: { mode: open, trusted_domains: [ '*.a.example' ], private_schemes: [ cursor ] }\n",
+        );
+        let policy = open.unwrap().registration;
+        assert_eq!(policy.mode, registration::Mode::Open);
+        assert_eq!(policy.private_schemes, ["cursor"]);
+        assert!(policy.admits(&"https://b.a.example/cb".parse().unwrap()));
+        let token = planned(
+            "    registration: { mode: token, initial_access_tokens: [ { danger_literal: sixteen-letters-or-more } ] }\n",
+        );
+        let policy = token.unwrap().registration;
+        assert!(policy.knows_token("sixteen-letters-or-more") && !policy.knows_token(""));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        for (keys, message) in [
+            (
+                "registration: { mode: token }",
+                "`initial_access_tokens` is missing",
+            ),
+            (
+                "registration: { mode: open, initial_access_tokens: [ { danger_literal: sixteen-letters-or-more } ] }",
+                "nobody is asked for these",
+            ),
+            (
+                "registration: { mode: token, initial_access_tokens: [ { danger_literal: short } ] }",
+                "fewer than 16 characters",
+            ),
+            (
+                "registration: { private_schemes: [ 'https' ] }",
+                "not the scheme of an application",
+            ),
+            (
+                "registration: { private_schemes: [ 'javascript' ] }",
+                "not the scheme of an application",
+            ),
+            ("registration: { unused: 0 }", "nobody could register"),
+            (
+                "clients: [ { client_id: c, redirect_uris: [ 'http://localhost/cb' ], only_this_authentication: true } ]",
+                "no other way for this client",
+            ),
+            (
+                "clients: [ { client_id: c, redirect_uris: [ 'http://localhost/cb' ], id_token_signed_response_alg: EdDSA } ]",
+                "no key of this algorithm",
+            ),
+        ] {
+            let problems = planned(&format!("    {keys}\n")).unwrap_err();
+            assert!(problems.contains(message), "{keys}: {problems}");
+        }
+    }
+
+    #[test]
+    fn a_client_says_what_its_id_tokens_are_signed_with() {
+        let client = "clients: [ { client_id: c, redirect_uris: [ 'http://localhost/cb' ]";
+        for (keys, expected) in [
+            ("", SigningAlgorithm::Rs256),
+            (
+                ", id_token_signed_response_alg: ES256",
+                SigningAlgorithm::Es256,
+            ),
+        ] {
+            let realm = planned(&format!("    {client}{keys} }} ]\n")).unwrap();
+            assert_eq!(realm.clients[0].id_token_algorithm, expected);
+        }
     }
 }

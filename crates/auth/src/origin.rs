@@ -1,0 +1,55 @@
+//! A realm at an origin that is not its own: that of a gateway whose only authorization server it is.
+//!
+//! Clients of the revision 2025-03-26 of MCP look for the authorization server at the origin of the MCP server, and if
+//! there is no metadata, they try `/authorize`, `/token` and `/register` there. The issuer stays that of the realm; and
+//! browsers are sent on to it, because the cookies are there.
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use http::{Request, Response, Uri};
+use model::realm::RealmName;
+use net::body::Body;
+use net::edge::{Peer, Site};
+
+use crate::AuthServer;
+use crate::headers;
+
+/// The paths at that origin.
+pub const PATHS: [&str; 5] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+    AUTHORIZE,
+    "/token",
+    "/register",
+];
+const AUTHORIZE: &str = "/authorize";
+
+/// A realm under [`PATHS`] of another origin.
+#[derive(Debug, Clone)]
+pub struct AtOrigin {
+    pub(crate) server: AuthServer,
+    pub(crate) realm: RealmName,
+}
+
+impl AtOrigin {
+    async fn answer(&self, request: Request<Body>, peer: Peer) -> Response<Body> {
+        let Some(realm) = self.server.app.realms().by_name(&self.realm) else {
+            return headers::bare(http::StatusCode::NOT_FOUND, "not found\n").map(Body::new);
+        };
+        let target = request
+            .uri()
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str);
+        if request.uri().path() == AUTHORIZE {
+            return headers::see_other(&realm.config.issuer.join(target)).map(Body::new);
+        }
+        let target: Uri = target.parse().unwrap_or_default();
+        self.server.answer_in(realm, target, request, peer).await
+    }
+}
+
+impl Site for AtOrigin {
+    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        self.answer(request, peer.clone()).boxed()
+    }
+}
