@@ -15,8 +15,8 @@ use crate::secret::TokenHash;
 pub const FIRST_USE: Duration = Duration::from_hours(1);
 /// How long a registration is kept after its last use.
 pub const KEEP: Duration = Duration::from_hours(90 * 24);
-/// A use is written down when the last one that was is this old.
-const TOUCH: Duration = Duration::from_hours(24);
+/// A use is written down when there is less than this left: once a day.
+const LEFT: Duration = Duration::from_hours(89 * 24);
 
 /// What ids of registered clients begin with; they never look like the URL of a document (SEC-30).
 const PREFIX: &str = "dcr-";
@@ -126,7 +126,7 @@ pub fn may_be_registered(id: &ClientId) -> bool {
 
 /// Whether a use now is worth writing down, for a registration that ends then unless it is used.
 pub fn needs_touch(expires_at: Timestamp, now: Timestamp) -> bool {
-    expires_at < now + (KEEP - TOUCH)
+    expires_at < now + LEFT
 }
 
 #[cfg(test)]
@@ -178,7 +178,7 @@ mod tests {
         assert!(!needs_touch(now + KEEP, now));
         assert!(needs_touch(
             now + KEEP,
-            now + TOUCH + Duration::from_secs(1)
+            now + Duration::from_hours(24) + Duration::from_secs(1)
         ));
     }
 }

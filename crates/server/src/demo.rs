@@ -186,6 +186,7 @@ realms:
 {cimd}    registration:
       mode: open   # clients on this machine that have no metadata document register themselves
       private_schemes: [cursor]
+
 # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
 documents:
   - url: {document}

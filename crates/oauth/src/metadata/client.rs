@@ -388,12 +388,15 @@ pub(super) fn web_url(
     url.map(Some).ok_or(ClientMetadataError::BadUrl { member })
 }
 
+/// Why redirect URIs can't be used, each with its position from 1.
+type Unusable = Vec<(usize, RedirectUriError)>;
+
 /// The usable redirect URIs of a member, and why the others are not: one that can't be used must not spoil those that can.
 fn redirect_uris(
     document: &Map<String, Value>,
     member: &'static str,
     rules: &Rules<'_>,
-) -> Result<(Vec<RedirectUri>, Vec<(usize, RedirectUriError)>), ClientMetadataError> {
+) -> Result<(Vec<RedirectUri>, Unusable), ClientMetadataError> {
     let listed = texts(document, member)?.unwrap_or_default();
     if listed.len() > MAX_REDIRECT_URIS {
         return Err(ClientMetadataError::TooManyRedirectUris);

@@ -255,20 +255,14 @@ impl Generation {
     }
 }
 
-/// The origins of gateways that all have one and the same authorization server, if that is a realm of ours: there its
-/// metadata is found by clients that look for it at the origin of the MCP server (MCP 2025-03-26).
+/// The origins of gateways that all have one and the same realm of ours among their authorization servers, and no other of
+/// ours: there its metadata is found by clients that look for it at the origin of the MCP server (MCP 2025-03-26).
 fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
-    let realm_of = |gateway: &Gateway| {
-        let discovery = &gateway.authorizer.discovery_url;
-        config.realms.iter().find(|realm| issues(realm, discovery))
-    };
     let mut origins: Vec<(&WebUrl, Option<&Realm>)> = Vec::new();
     for gateway in &config.gateways {
-        let realm = realm_of(gateway);
-        let known = origins
-            .iter_mut()
-            .find(|(url, _)| url.0.origin() == gateway.url.0.origin());
-        match known {
+        let realm = only_realm_of(config, gateway);
+        let origin = gateway.url.0.origin();
+        match origins.iter_mut().find(|(url, _)| url.0.origin() == origin) {
             None => origins.push((&gateway.url, realm)),
             Some((_, first)) => {
                 let name = |realm: &Realm| realm.name.0.clone();
@@ -282,6 +276,18 @@ fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
         .into_iter()
         .filter_map(|(url, realm)| Some((url, realm?)))
         .collect()
+}
+
+/// The realm of ours whose tokens a gateway accepts, if that is one.
+fn only_realm_of<'c>(config: &'c Config, gateway: &Gateway) -> Option<&'c Realm> {
+    let authorizers = gateway.authorizer.at("");
+    let mut ours = config.realms.iter().filter(|realm| {
+        authorizers
+            .iter()
+            .any(|(_, authorizer)| issues(realm, &authorizer.discovery_url))
+    });
+    let first = ours.next()?;
+    ours.next().is_none().then_some(first)
 }
 
 /// Asks the store's memory whether a token was revoked.

@@ -307,6 +307,10 @@ gateways:
         cache:
           min: 1m
           max: 1d
+      registration:
+        mode: "off"
+        unused_per_address: 50
+        unused: 1000
     gateways:
     - name: demo
       url: http://127.0.0.1:8480/mcp
@@ -378,6 +382,9 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
           allow_http: true   # a real deployment insists on https
           danger_any_port: true
           danger_allow_networks: [ 127.0.0.0/8, "::1/128" ]   # documents are fetched from this machine
+        registration:
+          mode: open   # clients on this machine that have no metadata document register themselves
+          private_schemes: [cursor]
 
     # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
     documents:
@@ -387,9 +394,15 @@ fn the_configuration_of_the_demonstration_is_shown_and_valid() {
           grant_types: [authorization_code, refresh_token]
           response_types: [code]
           token_endpoint_auth_method: none
-          redirect_uris:
+          redirect_uris:   # where Inspector, mcp-remote, fastmcp, Claude Code, mcp-use and opencode listen; the port is free
             - http://localhost:6274/oauth/callback
             - http://127.0.0.1:6274/oauth/callback
+            - http://localhost/callback
+            - http://127.0.0.1/callback
+            - http://localhost/mcp/oauth/callback
+            - http://127.0.0.1/mcp/oauth/callback
+            - http://localhost/
+            - http://127.0.0.1/
 
     gateways:
       - name: demo
@@ -478,6 +491,9 @@ fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
           mode: open   # anybody's client; the user decides on the consent page
           ports: [ 443, 8443 ]
           danger_allow_networks: [ 127.0.0.0/8, "::1/128" ]   # documents are fetched from this machine
+        registration:
+          mode: open   # clients on this machine that have no metadata document register themselves
+          private_schemes: [cursor]
 
     # The metadata document of the client. Its URL is the `client_id`; nobody registers it anywhere.
     documents:
@@ -487,9 +503,15 @@ fn the_configuration_of_the_demonstration_with_tls_is_shown_and_valid() {
           grant_types: [authorization_code, refresh_token]
           response_types: [code]
           token_endpoint_auth_method: none
-          redirect_uris:
+          redirect_uris:   # where Inspector, mcp-remote, fastmcp, Claude Code, mcp-use and opencode listen; the port is free
             - http://localhost:6274/oauth/callback
             - http://127.0.0.1:6274/oauth/callback
+            - http://localhost/callback
+            - http://127.0.0.1/callback
+            - http://localhost/mcp/oauth/callback
+            - http://127.0.0.1/mcp/oauth/callback
+            - http://localhost/
+            - http://127.0.0.1/
 
     gateways:
       - name: demo

@@ -253,10 +253,7 @@ async fn a_user_who_is_declared_by_a_reload_can_log_in() {
     let mut person = Person::alice(&served.program);
     person.username = "carol".to_owned();
     person.password = "carols-password".to_owned();
-    assert_eq!(
-        person.log_in().await.scope,
-        "openid profile email mcp:tools"
-    );
+    assert_eq!(person.log_in().await.scope, "profile email mcp:tools");
 }
 
 // SEC-90

@@ -17,7 +17,7 @@ async fn a_client_that_nobody_registered_logs_alice_in_and_calls_the_tools() {
     let claims = claims(&tokens.access);
     assert_eq!(claims["iss"], demo.place("issuer"));
     assert_eq!(claims["client_id"], demo.place("client_metadata_document"));
-    assert_eq!(claims["scope"], "openid profile email mcp:tools");
+    assert_eq!(claims["scope"], "profile email mcp:tools");
     assert!(
         claims["aud"]
             .as_array()
@@ -130,7 +130,7 @@ async fn a_code_gives_tokens_only_once() {
 
 // CL-6, CI-22
 #[tokio::test]
-async fn the_client_metadata_document_is_served_as_in_the_article() {
+async fn the_client_metadata_document_is_that_of_the_article_for_more_programs() {
     let demo = Program::demo(&[]);
     let url = demo.place("client_metadata_document");
     let page = demo.browser().get(&url).await.unwrap();
@@ -141,9 +141,68 @@ async fn the_client_metadata_document_is_served_as_in_the_article() {
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
         "token_endpoint_auth_method": "none",
-        "redirect_uris": ["http://localhost:6274/oauth/callback", "http://127.0.0.1:6274/oauth/callback"],
+        "redirect_uris": [
+            "http://localhost:6274/oauth/callback", "http://127.0.0.1:6274/oauth/callback",
+            "http://localhost/callback", "http://127.0.0.1/callback",
+            "http://localhost/mcp/oauth/callback", "http://127.0.0.1/mcp/oauth/callback",
+            "http://localhost/", "http://127.0.0.1/",
+        ],
     });
     assert_eq!(page.json().unwrap(), expected);
+}
+
+// fastmcp, Claude Code, mcpc, mcp-use and opencode listen elsewhere than Inspector, each time on another port.
+#[tokio::test]
+async fn programs_that_listen_on_other_paths_and_ports_log_in_with_that_document() {
+    let demo = Program::demo(&[]);
+    for redirect_uri in [
+        "http://localhost:36359/callback",
+        "http://127.0.0.1:19876/mcp/oauth/callback",
+        "http://127.0.0.1:53211/",
+    ] {
+        let mut alice = Person::alice(&demo);
+        redirect_uri.clone_into(&mut alice.redirect_uri);
+        assert_eq!(alice.log_in().await.scope, "profile email mcp:tools");
+    }
+}
+
+// AS-3, AS-4: with nothing but the URL, and no document of its own.
+#[tokio::test]
+async fn a_client_that_registers_itself_logs_alice_in_and_calls_the_tools() {
+    let demo = Program::demo(&[]);
+    let mut alice = Person::alice(&demo);
+    let endpoint = demo.place("mcp_endpoint");
+    let origin = endpoint.strip_suffix("/mcp").unwrap();
+    let at_origin = format!("{origin}/.well-known/oauth-authorization-server");
+    let metadata = alice.browser.get(&at_origin).await.unwrap().json().unwrap();
+    assert_eq!(metadata, alice.discover().await);
+    let own = metadata["registration_endpoint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for registration_endpoint in [own, format!("{origin}/register")] {
+        let body = json!({
+            "client_name": "A Program", "redirect_uris": ["http://localhost:7777/cb"],
+            "grant_types": ["authorization_code", "refresh_token"], "token_endpoint_auth_method": "none",
+        });
+        let request = http::Request::post(&registration_endpoint)
+            .header("content-type", "application/json")
+            .body(body.to_string().into())
+            .unwrap();
+        let page = alice.browser.send(request).await.unwrap();
+        assert_eq!(page.status, StatusCode::CREATED, "{}", page.text());
+        let client = page.json().unwrap();
+        client["client_id"]
+            .as_str()
+            .unwrap()
+            .clone_into(&mut alice.client_id);
+        "http://localhost:7778/cb".clone_into(&mut alice.redirect_uri);
+        let tokens = alice.log_in().await;
+        assert_eq!(claims(&tokens.access)["client_id"], client["client_id"]);
+        let (tool, sum) = ("my-mcp-server___add_numbers", json!({"a": 2, "b": 3}));
+        let answer = alice.call(Some(&tokens.access), tool, sum).await;
+        assert_eq!(result(&answer)["result"]["content"][0]["text"], "5");
+    }
 }
 
 #[tokio::test]

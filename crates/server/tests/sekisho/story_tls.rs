@@ -79,7 +79,7 @@ async fn another_domain_can_be_chosen() {
     assert!(demo.place("issuer").starts_with("https://auth.mcp.test:"));
     let mut alice = Person::alice(&demo);
     let tokens = alice.log_in().await;
-    assert_eq!(tokens.scope, "openid profile email mcp:tools");
+    assert_eq!(tokens.scope, "profile email mcp:tools");
 }
 
 #[tokio::test]
