@@ -130,7 +130,12 @@ pub fn current(keys: &[SigningKey], algorithm: SigningAlgorithm) -> Option<&Sign
     active()
         .filter(|key| key.algorithm == algorithm)
         .max_by_key(|key| key.state.since())
-        .or_else(|| active().min_by_key(|key| key.state.since()))
+        .or_else(|| active().min_by_key(|key| (is_for_id_tokens(key), key.state.since())))
+}
+
+/// Whether a key can have been made for ID tokens alone: then access tokens have been signed by another one until now.
+fn is_for_id_tokens(key: &SigningKey) -> bool {
+    key.algorithm == SigningAlgorithm::default_of_id_tokens()
 }
 
 /// What is due for the keys of one realm, which wants these algorithms, in the order in which to do it.
@@ -378,8 +383,10 @@ mod tests {
             plan_for(wanted, &keys, 1),
             [Due::CreatePending(SigningAlgorithm::EdDsa)]
         );
-        let signing = current(&keys, SigningAlgorithm::EdDsa);
-        assert_eq!(signing.map(|key| key.kid.as_str()), Some("1"));
+        for keys in [keys.clone(), [keys[1].clone(), keys[0].clone()]] {
+            let signing = current(&keys, SigningAlgorithm::EdDsa);
+            assert_eq!(signing.map(|key| key.kid.as_str()), Some("1"));
+        }
         let pending = [rsa("3", KeyState::Pending { since: START })];
         let switch = Due::Switch {
             to: "3".to_owned(),
