@@ -317,7 +317,7 @@ mod tests {
         assert!(pool.turn_in_time().await.is_ok());
     }
 
-    // The tasks of the runtime, name resolution among them, have other threads.
+    // SEC-89: what blocks in the runtime, name resolution among it, has other threads.
     #[test]
     fn blocked_threads_of_the_runtime_hold_no_password_up() {
         let runtime = tokio::runtime::Builder::new_current_thread()
