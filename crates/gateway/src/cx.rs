@@ -9,7 +9,6 @@ use tokio_util::task::TaskTracker;
 
 use crate::behind::Behind;
 use crate::caller::Identification;
-use crate::caller::challenge::Challenges;
 use crate::catalog::Catalog;
 use crate::detach::Background;
 use crate::flights::Flights;
@@ -19,18 +18,18 @@ use crate::origin::Origins;
 use crate::quota::Quotas;
 use crate::session::Sessions;
 use crate::settings::Limits;
+use crate::spelling::Spelling;
 
 /// One gateway, as its requests see it. Nothing in it changes except behind snapshots and short locks.
 #[derive(Debug)]
 pub(crate) struct Cx {
     pub(crate) name: Arc<str>,
-    /// The endpoint's URL as clients know it, spelled as in the metadata.
-    pub(crate) resource: String,
+    /// The endpoint's URL as clients know it, without a slash at its end and with one.
+    pub(crate) spellings: [Spelling; 2],
     /// Scopes that a token of the first issuer needs.
     pub(crate) scopes: Vec<String>,
     pub(crate) origins: Origins,
     pub(crate) identification: Identification,
-    pub(crate) challenges: Challenges,
     pub(crate) policies: Policies,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) sessions: Sessions,

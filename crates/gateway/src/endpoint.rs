@@ -32,9 +32,16 @@ use crate::quota::{Burden, Counted, Held, TooMuch};
 use crate::refusal::{Refusal, Refused};
 use crate::relay;
 use crate::session::Session;
+use crate::spelling::Spelling;
 
 /// Answers one request to the endpoint's path.
-pub(crate) async fn answer(cx: &Arc<Cx>, parts: Parts, body: Body, peer: &Peer) -> Response<Body> {
+pub(crate) async fn answer(
+    cx: &Arc<Cx>,
+    spelling: &Spelling,
+    parts: Parts,
+    body: Body,
+    peer: &Peer,
+) -> Response<Body> {
     let origin = cx.origins.check(&parts.headers);
     let mut remarks = Remarks::default();
     remarks.add("gateway", Arc::clone(&cx.name));
@@ -45,7 +52,7 @@ pub(crate) async fn answer(cx: &Arc<Cx>, parts: Parts, body: Body, peer: &Peer) 
             Ok(response) => response,
             Err(refused) => {
                 remarks.add("refused", refused.refusal.name().into());
-                refuse(cx, &refused, peer)
+                refuse(cx, spelling, &refused, peer)
             }
         }
     };
@@ -54,7 +61,7 @@ pub(crate) async fn answer(cx: &Arc<Cx>, parts: Parts, body: Body, peer: &Peer) 
     response
 }
 
-fn refuse(cx: &Cx, refused: &Refused, peer: &Peer) -> Response<Body> {
+fn refuse(cx: &Cx, spelling: &Spelling, refused: &Refused, peer: &Peer) -> Response<Body> {
     let Refused { refusal, id, era } = refused;
     tracing::info!(
         gateway = %cx.name, peer = %peer.address, reason = refusal.name(), detail = %refusal.detail(),
@@ -66,7 +73,7 @@ fn refuse(cx: &Cx, refused: &Refused, peer: &Peer) -> Response<Body> {
             reason: refusal.name(),
         })
         .inc();
-    refusal.respond(id.as_ref(), *era, &cx.challenges)
+    refusal.respond(id.as_ref(), *era, &spelling.challenges)
 }
 
 async fn serve(
@@ -106,7 +113,7 @@ async fn serve(
             post.answer(body, remarks).await
         }
         Verb::GET => Ok(get(cx, &caller, &parts.headers, now)?),
-        Verb::DELETE => Ok(delete(cx, &caller, &parts.headers, now)?),
+        Verb::DELETE => Ok(delete(cx, &caller, &parts.headers, now).await?),
         _ => Err(Refusal::MethodNotAllowed.into()),
     }
 }
@@ -200,7 +207,7 @@ fn get(
 }
 
 /// Ends a session (TL-3).
-fn delete(
+async fn delete(
     cx: &Cx,
     caller: &Caller,
     headers: &HeaderMap,
@@ -210,7 +217,10 @@ fn delete(
         return Err(Refusal::MethodNotAllowed);
     }
     let session = session(cx, caller, headers, now)?.ok_or(Refusal::MethodNotAllowed)?;
-    cx.sessions.end(&session, now);
+    let place = caller.usage(&cx.quotas).ended_session(now);
+    place.map_err(Refusal::TooMuch)?;
+    let ended = cx.sessions.end(&session, now).await;
+    ended.map_err(Refusal::SessionGoesOn)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
     Ok(response)

@@ -12,6 +12,7 @@
 //! | `origin`, `cors`, `media` | what browsers and media types ask for |
 //! | `issuers` | who makes the tokens: asked once for all gateways |
 //! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
+//! | `spelling` | the endpoint's URL with and without a slash at its end |
 //! | `session`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `method` | one file per method |
@@ -44,6 +45,7 @@ mod refusal;
 mod relay;
 pub mod session;
 pub mod settings;
+mod spelling;
 
 use std::sync::Arc;
 
@@ -53,14 +55,13 @@ use http::{Request, Response, StatusCode};
 use model::target::TargetKind;
 use net::body::Body;
 use net::edge::{Peer, Site};
-use oauth::discovery::{PROTECTED_RESOURCE, resource_metadata_url};
+use oauth::discovery::PROTECTED_RESOURCE;
 use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::mcp::{Freshness, Timeouts};
 
 use self::behind::Behind;
-use self::caller::challenge::Challenges;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
 use self::catalog::Catalog;
@@ -70,8 +71,9 @@ use self::handover::{Admission, Handover, Successor};
 use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
-use self::session::Sessions;
+use self::session::{Revocation, Sessions};
 use self::settings::{Parts, Settings, SettingsError};
+use self::spelling::Spelling;
 
 /// One gateway: a site that answers its endpoint and its metadata, and 404 elsewhere.
 #[derive(Clone, Debug)]
@@ -84,7 +86,8 @@ pub struct Gateway {
 #[derive(Debug)]
 struct Paths {
     endpoint: Box<str>,
-    metadata: Box<str>,
+    /// Whether the operator spelled it with a slash at its end.
+    has_slash: bool,
 }
 
 impl Gateway {
@@ -114,7 +117,11 @@ impl Gateway {
             first_message,
         } = settings;
         let admission = Admission::of(&gateway);
-        let authorizers = authorizers(gateway.authorizers, &parts.issuers)?;
+        let scopes = gateway.authorizers.first();
+        let scopes = scopes.map(|first| asked_for(&first.allowed_scopes));
+        let scopes = scopes.unwrap_or_default();
+        let spellings = spelling::both(&gateway.url, &scopes);
+        let authorizers = authorizers(gateway.authorizers, &parts.issuers, &spellings)?;
         let policy = gateway
             .resource_policy
             .as_deref()
@@ -149,27 +156,22 @@ impl Gateway {
             mcp::raw::quote(&name),
             env!("CARGO_PKG_VERSION")
         );
-        let scopes = authorizers
-            .first()
-            .map(|first| first.scopes.clone())
-            .unwrap_or_default();
         let paths = Paths {
             endpoint: gateway.url.path().trim_end_matches('/').into(),
-            metadata: format!(
-                "{PROTECTED_RESOURCE}{}",
-                gateway.url.path().trim_end_matches('/')
-            )
-            .into(),
+            has_slash: gateway.url.path().len() > 1 && gateway.url.path().ends_with('/'),
         };
         let cx = Cx {
-            resource: spelled(&gateway.url),
+            spellings,
             scopes: scopes
                 .iter()
                 .map(|scope| scope.as_str().to_owned())
                 .collect(),
             origins: Origins::new(&gateway.url, &gateway.allowed_origins),
-            identification: Identification::new(authorizers, parts.revoked, limits.verified_tokens),
-            challenges: Challenges::new(resource_metadata_url(&gateway.url), scopes),
+            identification: Identification::new(
+                authorizers,
+                Arc::clone(&parts.revoked),
+                limits.verified_tokens,
+            ),
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalog: Arc::new(Catalog::new(
                 &name,
@@ -183,6 +185,10 @@ impl Gateway {
                 &name,
                 session_lifetime,
                 Arc::clone(&parts.memory),
+                Revocation {
+                    revoked: parts.revoked,
+                    revoke: parts.revoke,
+                },
             ),
             behind,
             admission,
@@ -255,17 +261,6 @@ impl Gateway {
     pub fn name(&self) -> &str {
         &self.cx.name
     }
-
-    /// The path of the endpoint, without a slash at its end.
-    pub fn endpoint_path(&self) -> &str {
-        &self.paths.endpoint
-    }
-
-    /// The path of its metadata (RFC 9728 §3.1). It answers at [`PROTECTED_RESOURCE`], the root form, as well (RS-2);
-    /// of several gateways at one origin only one can have that.
-    pub fn metadata_path(&self) -> &str {
-        &self.paths.metadata
-    }
 }
 
 impl Site for Gateway {
@@ -273,11 +268,20 @@ impl Site for Gateway {
         let peer = peer.clone();
         async move {
             let (parts, body) = request.into_parts();
-            let path = parts.uri.path().trim_end_matches('/');
-            if path == &*self.paths.endpoint {
-                endpoint::answer(&self.cx, parts, body, &peer).await
-            } else if path == &*self.paths.metadata || path == PROTECTED_RESOURCE {
-                metadata::answer(&self.cx, &parts.method, &parts.headers).await
+            let path = parts.uri.path();
+            let [plain, slashed] = &self.cx.spellings;
+            let asked_for = if path == PROTECTED_RESOURCE {
+                Some(if self.paths.has_slash { slashed } else { plain })
+            } else {
+                [plain, slashed]
+                    .into_iter()
+                    .find(|one| *one.metadata == *path)
+            };
+            if path.trim_end_matches('/') == &*self.paths.endpoint {
+                let spelling = if path.ends_with('/') { slashed } else { plain };
+                endpoint::answer(&self.cx, spelling, parts, body, &peer).await
+            } else if let Some(spelling) = asked_for {
+                metadata::answer(&self.cx, spelling, &parts.method, &parts.headers).await
             } else {
                 let mut response = Response::new(Body::empty());
                 *response.status_mut() = StatusCode::NOT_FOUND;
@@ -288,20 +292,20 @@ impl Site for Gateway {
     }
 }
 
-/// The URL as clients write it: an origin without the slash that URL libraries add (mcp.md §8-4).
-fn spelled(url: &url::Url) -> String {
-    let text = url.as_str();
-    if url.path() == "/" && url.query().is_none() {
-        text.trim_end_matches('/').to_owned()
-    } else {
-        text.to_owned()
-    }
+/// A token that is good for a longer time is not ours to ask for (RS-15).
+fn asked_for(allowed: &ScopeSet) -> ScopeSet {
+    let scopes = allowed.iter();
+    scopes
+        .filter(|scope| scope.as_str() != "offline_access")
+        .cloned()
+        .collect()
 }
 
 /// The issuers that a gateway trusts, and what it demands of the tokens of each.
 fn authorizers(
     configured: Vec<model::gateway::Authorizer>,
     issuers: &Issuers,
+    spellings: &[Spelling; 2],
 ) -> Result<Vec<Authorizer>, SettingsError> {
     let mut all: Vec<Authorizer> = Vec::with_capacity(configured.len());
     for one in configured {
@@ -314,19 +318,16 @@ fn authorizers(
         let audience = if one.danger_any_audience {
             Audience::Any
         } else if !one.allowed_audiences.is_empty() {
-            Audience::OneOf(one.allowed_audiences)
+            Audience::OneOf(spelling::with_other_spellings(
+                one.allowed_audiences,
+                spellings,
+            ))
         } else if !one.allowed_clients.is_empty() {
             Audience::Unnamed
         } else {
             return Err(SettingsError::NoAudience);
         };
-        // A token that is good for a longer time is not ours to ask for (RS-15).
-        let scopes: ScopeSet = one
-            .allowed_scopes
-            .iter()
-            .filter(|scope| scope.as_str() != "offline_access")
-            .cloned()
-            .collect();
+        let scopes = asked_for(&one.allowed_scopes);
         let texts = |scopes: &ScopeSet| {
             scopes
                 .iter()

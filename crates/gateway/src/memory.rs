@@ -88,9 +88,9 @@ impl OpenStream {
         self.over.cancelled().await;
     }
 
-    /// Whether the session's time has come.
-    pub(crate) fn has_expired(&self, now: Timestamp) -> bool {
-        self.session.expires_at <= now
+    /// The session that it belongs to.
+    pub(crate) const fn session(&self) -> &Session {
+        &self.session
     }
 }
 

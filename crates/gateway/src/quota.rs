@@ -8,9 +8,11 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use model::clock::Timestamp;
 use model::gateway::CallerLimits;
 use net::body::{Body, BoxError};
 use parking_lot::Mutex;
@@ -27,6 +29,9 @@ pub(crate) enum TooMuch {
     /// Of one caller's streams.
     #[error("this caller has as many streams open as it may have")]
     Streams,
+    /// Of one caller's sessions that it ended within an hour: each is remembered everywhere until it would have expired.
+    #[error("this caller has ended as many sessions within an hour as it may")]
+    EndedSessions,
     /// Of one caller's messages in memory.
     #[error("what this caller has sent, or has not read yet, is as much as may wait")]
     Bytes,
@@ -39,7 +44,7 @@ impl TooMuch {
     /// Whether the caller itself is to blame.
     pub(crate) const fn is_of_the_caller(self) -> bool {
         match self {
-            Self::Calls | Self::Streams | Self::Bytes => true,
+            Self::Calls | Self::Streams | Self::EndedSessions | Self::Bytes => true,
             Self::BytesOfAll => false,
         }
     }
@@ -49,6 +54,7 @@ impl TooMuch {
         match self {
             Self::Calls => "too_many_calls",
             Self::Streams => "too_many_streams",
+            Self::EndedSessions => "too_many_ended_sessions",
             Self::Bytes => "too_many_bytes",
             Self::BytesOfAll => "too_many_bytes_of_all",
         }
@@ -79,7 +85,19 @@ pub(crate) struct Usage {
     streams: AtomicUsize,
     bytes: AtomicUsize,
     bytes_of_all: Arc<AtomicUsize>,
+    ended_sessions: Mutex<Ended>,
 }
+
+/// How many sessions ended within the hour that began then.
+#[derive(Debug)]
+struct Ended {
+    since: Timestamp,
+    count: usize,
+}
+
+/// How many sessions one caller may end within an hour. Some clients have one for each call.
+const ENDED_SESSIONS: usize = 2000;
+const AN_HOUR: Duration = Duration::from_hours(1);
 
 impl Quotas {
     pub(crate) fn new(limits: CallerLimits) -> Self {
@@ -107,6 +125,10 @@ impl Quotas {
             streams: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             bytes_of_all: Arc::clone(&self.bytes_of_all),
+            ended_sessions: Mutex::new(Ended {
+                since: Timestamp::from_seconds(0),
+                count: 0,
+            }),
         });
         callers.usages.insert(*fingerprint, Arc::downgrade(&usage));
         usage
@@ -142,6 +164,22 @@ impl Usage {
     /// A place for a stream that stays open.
     pub(crate) fn stream(self: &Arc<Self>) -> Result<Place, TooMuch> {
         self.place(Kind::Stream)
+    }
+
+    /// Counts a session that is ended.
+    pub(crate) fn ended_session(&self, now: Timestamp) -> Result<(), TooMuch> {
+        let mut ended = self.ended_sessions.lock();
+        if now < ended.since || now >= ended.since + AN_HOUR {
+            *ended = Ended {
+                since: now,
+                count: 0,
+            };
+        }
+        if ended.count >= ENDED_SESSIONS {
+            return Err(TooMuch::EndedSessions);
+        }
+        ended.count += 1;
+        Ok(())
     }
 
     fn place(self: &Arc<Self>, kind: Kind) -> Result<Place, TooMuch> {
@@ -358,6 +396,18 @@ mod tests {
         assert_eq!(counted(), 90_000);
         drop(tail);
         assert_eq!(counted(), 0);
+    }
+
+    // SEC-79
+    #[test]
+    fn a_caller_ends_so_many_sessions_within_an_hour() {
+        let alice = Quotas::new(LIMITS).of(&[1; 32]);
+        let now = Timestamp::from_seconds(1_000_000);
+        for _ in 0..ENDED_SESSIONS {
+            alice.ended_session(now).unwrap();
+        }
+        assert_eq!(alice.ended_session(now), Err(TooMuch::EndedSessions));
+        assert_eq!(alice.ended_session(now + AN_HOUR), Ok(()));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use mcp::id::OwnedId;
 use mcp::jsonrpc::{self, Malformed};
 use mcp::meta::InvalidMeta;
 use mcp::param_header::AmbiguousArgument;
-use net::body::Body;
+use net::body::{Body, BoxError};
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
 use targets::error::{CallError, with_causes};
@@ -74,6 +74,8 @@ pub(crate) enum Refusal {
     },
     /// A session that is unknown, over, or somebody else's (TL-3, TL-10).
     UnknownSession,
+    /// The end of a session could not be noted for other nodes.
+    SessionGoesOn(BoxError),
     /// The caller, or all of them, have too much under way (SEC-79).
     TooMuch(TooMuch),
     /// A method that is not served in this era (TM-10).
@@ -256,6 +258,11 @@ impl Refusal {
                 Code::SESSION_NOT_FOUND,
                 "Session not found: there is no such session; hint: send `initialize` again",
             ),
+            Self::SessionGoesOn(_) => Wire::new(
+                S::SERVICE_UNAVAILABLE,
+                Code::BUSY,
+                "the session can't be ended everywhere at the moment",
+            ),
             Self::TooMuch(what) => {
                 let status = if what.is_of_the_caller() {
                     S::TOO_MANY_REQUESTS
@@ -317,7 +324,7 @@ impl Refusal {
                     HeaderValue::from_static("POST, GET, DELETE, OPTIONS"),
                 );
             }
-            Self::NoKeys(_) => {
+            Self::NoKeys(_) | Self::SessionGoesOn(_) => {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             Self::TooMuch(_) => {
@@ -375,6 +382,7 @@ impl Refusal {
             Self::HeaderMismatch(_) => "header_mismatch",
             Self::UnsupportedVersion { .. } => "unsupported_version",
             Self::UnknownSession => "unknown_session",
+            Self::SessionGoesOn(_) => "session_goes_on",
             Self::TooMuch(what) => what.name(),
             Self::MethodNotFound { .. } => "method_not_found",
             Self::InvalidParams(_) => "invalid_params",
@@ -397,6 +405,7 @@ impl Refusal {
             Self::Meta(reason) => reason.to_string(),
             Self::HeaderMismatch(reason) => reason.to_string(),
             Self::Target(error) => with_causes(error),
+            Self::SessionGoesOn(error) => with_causes(&**error),
             _ => self.wire(Era::Session).message,
         }
     }

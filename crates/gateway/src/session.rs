@@ -11,7 +11,10 @@ use model::clock::Timestamp;
 use model::secret::Secret;
 
 use crate::caller::Caller;
+use net::body::BoxError;
+
 use crate::memory::{Memory, OpenStream};
+use crate::settings::{Revoke, Revoked};
 
 /// The first byte of a sealed session, so that its form can change.
 const FORM: u8 = 1;
@@ -44,6 +47,33 @@ pub(crate) struct Sessions {
     gateway: Box<str>,
     lifetime: std::time::Duration,
     memory: Arc<Memory>,
+    revocation: Revocation,
+}
+
+/// Sessions that ended, as all nodes know them.
+pub(crate) struct Revocation {
+    pub(crate) revoked: Revoked,
+    pub(crate) revoke: Revoke,
+}
+
+/// What a session is revoked under: a name that no token has for its id. Looked up with each request, so nothing is allocated.
+struct Name([u8; Self::PREFIX.len() + 22]);
+
+impl Name {
+    const PREFIX: &[u8; 8] = b"session:";
+
+    fn of(id: &[u8; 16]) -> Self {
+        let mut name = [0; Self::PREFIX.len() + 22];
+        let (prefix, encoded) = name.split_at_mut(Self::PREFIX.len());
+        prefix.copy_from_slice(Self::PREFIX);
+        // 16 bytes are 22 letters.
+        let _ = URL_SAFE_NO_PAD.encode_slice(id, encoded);
+        Self(name)
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// A session that was recognized as the caller's own.
@@ -69,6 +99,7 @@ impl Sessions {
         gateway: &str,
         lifetime: std::time::Duration,
         memory: Arc<Memory>,
+        revocation: Revocation,
     ) -> Self {
         let keys = keys
             .iter()
@@ -78,6 +109,7 @@ impl Sessions {
             gateway: gateway.into(),
             lifetime,
             memory,
+            revocation,
         }
     }
 
@@ -121,13 +153,21 @@ impl Sessions {
                 .ok()?;
             read(plain, &caller.fingerprint)
         })?;
-        let over = session.expires_at <= now || self.memory.has_ended(&session.id);
-        (!over).then_some(session)
+        (!self.is_over(&session, now)).then_some(session)
     }
 
-    /// Ends a session for good, and its stream with it.
-    pub(crate) fn end(&self, session: &Session, now: Timestamp) {
+    /// Whether its time has come, or somebody ended it, here or at another node.
+    pub(crate) fn is_over(&self, session: &Session, now: Timestamp) -> bool {
+        session.expires_at <= now
+            || self.memory.has_ended(&session.id)
+            || (self.revocation.revoked)(Name::of(&session.id).as_str())
+    }
+
+    /// Ends a session for good, and its stream with it: on this node at once, and everywhere when this returns well.
+    pub(crate) async fn end(&self, session: &Session, now: Timestamp) -> Result<(), BoxError> {
         self.memory.end(session, now);
+        let name = Name::of(&session.id).as_str().to_owned();
+        (self.revocation.revoke)(name, session.expires_at).await
     }
 
     /// Opens the standalone stream of a session. A session has one: the one before it ends (TL-7).
@@ -178,7 +218,11 @@ mod tests {
             .iter()
             .map(|byte| SessionKey::new([*byte; 32]))
             .collect();
-        Sessions::new(&keys, gateway, HOUR, Arc::default())
+        let revocation = Revocation {
+            revoked: Arc::new(|_| false),
+            revoke: Arc::new(|_, _| Box::pin(async { Ok(()) })),
+        };
+        Sessions::new(&keys, gateway, HOUR, Arc::default(), revocation)
     }
 
     fn begun(sessions: &Sessions, subject: &str) -> String {
@@ -230,15 +274,24 @@ mod tests {
         );
     }
 
-    // TL-3
     #[test]
-    fn sessions_that_ended_or_expired_are_unknown() {
+    fn a_session_is_revoked_under_a_name_of_its_own() {
+        assert_eq!(
+            Name::of(&[0xff; 16]).as_str(),
+            "session:_____________________w"
+        );
+        assert_ne!(Name::of(&[1; 16]).as_str(), Name::of(&[2; 16]).as_str());
+    }
+
+    // TL-3
+    #[tokio::test]
+    async fn sessions_that_ended_or_expired_are_unknown() {
         let sessions = sessions(&[1], "demo");
         let id = begun(&sessions, "alice");
         let found = |now| sessions.find(id.as_bytes(), &caller("alice"), now);
         assert!(found(NOW + HOUR).is_none());
         let session = found(NOW).unwrap();
-        sessions.end(&session, NOW);
+        sessions.end(&session, NOW).await.unwrap();
         assert!(found(NOW).is_none());
     }
 

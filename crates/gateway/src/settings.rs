@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::clock::Clock;
+use futures_util::future::BoxFuture;
+use model::clock::{Clock, Timestamp};
 use model::gateway::Gateway as Configured;
+use net::body::BoxError;
 use net::egress::pool::Pool;
 use targets::mcp::Limits as TargetLimits;
 use tokio_util::sync::CancellationToken;
@@ -74,6 +76,10 @@ impl Default for Limits {
 /// from memory.
 pub type Revoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// Revokes an id until then, on every node and over a restart; it answers when this node knows.
+pub type Revoke =
+    Arc<dyn Fn(String, Timestamp) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+
 /// What the process lends a gateway.
 #[derive(Clone)]
 pub struct Parts {
@@ -89,6 +95,8 @@ pub struct Parts {
     pub memory: Arc<Memory>,
     /// Asks for revoked tokens.
     pub revoked: Revoked,
+    /// Ends sessions for good.
+    pub revoke: Revoke,
     /// Background work, so that a shutdown can wait for it.
     pub tasks: TaskTracker,
     /// Ends background work and long streams, of this gateway and of whatever it is handed on to.

@@ -9,16 +9,22 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cors;
 use crate::cx::Cx;
+use crate::spelling::Spelling;
 
 /// How long the document waits for issuers that have not said yet how they spell their names.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The document, at both of its URLs.
-pub(crate) async fn answer(cx: &Cx, method: &Method, headers: &http::HeaderMap) -> Response<Body> {
+/// The document, at all of its URLs.
+pub(crate) async fn answer(
+    cx: &Cx,
+    spelling: &Spelling,
+    method: &Method,
+    headers: &http::HeaderMap,
+) -> Response<Body> {
     let mut response = if cors::is_preflight(method, headers) {
         cors::preflight(headers)
     } else if matches!(*method, Method::GET | Method::HEAD) {
-        document(cx).await
+        document(cx, spelling).await
     } else {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
@@ -32,7 +38,7 @@ pub(crate) async fn answer(cx: &Cx, method: &Method, headers: &http::HeaderMap) 
     response
 }
 
-async fn document(cx: &Cx) -> Response<Body> {
+async fn document(cx: &Cx, spelling: &Spelling) -> Response<Body> {
     let (mut issuers, mut cache) = (Vec::new(), "max-age=300");
     let deadline = Instant::now() + PATIENCE;
     for issuer in cx.identification.issuers() {
@@ -45,7 +51,7 @@ async fn document(cx: &Cx) -> Response<Body> {
         }
     }
     let metadata = ResourceMetadata {
-        resource: cx.resource.clone(),
+        resource: spelling.resource.clone(),
         authorization_servers: issuers,
         scopes_supported: cx.scopes.clone(),
         bearer_methods_supported: vec!["header".to_owned()],

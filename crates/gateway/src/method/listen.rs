@@ -21,7 +21,7 @@ use crate::memory::OpenStream;
 use crate::quota::Place;
 use crate::refusal::Refusal;
 use crate::relay;
-use crate::session::Session;
+use crate::session::{Session, Sessions};
 
 /// `subscriptions/listen`: acknowledged first, then only what was asked for.
 pub(crate) fn subscribe(
@@ -108,10 +108,10 @@ impl Of {
         }
     }
 
-    fn has_expired(&self, now: Timestamp) -> bool {
+    fn is_over(&self, sessions: &Sessions, now: Timestamp) -> bool {
         match self {
             Self::Request(_) => false,
-            Self::Session(stream) => stream.has_expired(now),
+            Self::Session(stream) => sessions.is_over(stream.session(), now),
         }
     }
 }
@@ -220,7 +220,7 @@ impl Listening {
                 // A stream does not outlive the token it was opened with, nor its session.
                 let now = self.cx.clock.now();
                 let good = self.cx.identification.still_good(&self.caller, now);
-                if good && !self.subscription.of.has_expired(now) {
+                if good && !self.subscription.of.is_over(&self.cx.sessions, now) {
                     Some(Bytes::from_static(sse::KEEP_ALIVE))
                 } else {
                     self.end()

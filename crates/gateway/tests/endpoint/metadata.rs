@@ -129,3 +129,44 @@ async fn browsers_may_ask_first() {
         "mcp-protocol-version"
     );
 }
+
+// RS-1, RS-2
+#[tokio::test]
+async fn who_was_told_a_slash_at_the_end_finds_the_resource_spelled_so() {
+    let spelled = "http://127.0.0.1:8480/mcp/";
+    let world = world_with(Script::dual(), |settings| {
+        for authorizer in &mut settings.gateway.authorizers {
+            authorizer.allowed_audiences = vec!["http://127.0.0.1:8480/mcp".to_owned()];
+        }
+    })
+    .await;
+    for (endpoint, resource) in [("/mcp", "http://127.0.0.1:8480/mcp"), ("/mcp/", spelled)] {
+        let refused = world
+            .stranger()
+            .send(Method::POST, endpoint, &[], "{}")
+            .await;
+        let path = format!("/.well-known/oauth-protected-resource{endpoint}");
+        let leads_to = format!("resource_metadata=\"http://127.0.0.1:8480{path}\"");
+        let challenge = refused.header("www-authenticate").to_owned();
+        assert!(challenge.ends_with(&leads_to), "{challenge}");
+        let document = world.stranger().send(Method::GET, &path, &[], "").await;
+        assert_eq!(document.json().await["resource"], resource);
+        // The issuer puts into the token what the client asked for.
+        let token = world
+            .idp
+            .token(&world.claims_with("aud", json!(resource)))
+            .unwrap();
+        let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
+        let answer = world
+            .holder(token)
+            .send(Method::POST, endpoint, &[], body)
+            .await;
+        assert_eq!(answer.status, 200, "{resource}");
+    }
+    let root = "/.well-known/oauth-protected-resource";
+    let document = world.stranger().send(Method::GET, root, &[], "").await;
+    assert_eq!(
+        document.json().await["resource"],
+        "http://127.0.0.1:8480/mcp"
+    );
+}

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::json;
 use testkit::fake_mcp::Script;
 
-use crate::world::{LEGACY, MODERN, world, world_with};
+use crate::world::{LEGACY, MODERN, World, world, world_with};
 
 // TL-3
 #[tokio::test]
@@ -169,6 +169,41 @@ async fn a_session_that_ended_stays_ended_after_a_reload_and_others_go_on() {
     let of = |id: &String| world.alice().with("mcp-session-id", id.clone());
     assert_eq!(of(&ended).legacy("ping", json!({})).await.status, 404);
     assert_eq!(of(&open).legacy("ping", json!({})).await.status, 200);
+}
+
+// TL-3
+#[tokio::test]
+async fn a_session_that_ended_stays_ended_at_other_nodes_and_after_a_restart() {
+    let mut world = world_with(Script::dual(), |settings| {
+        settings.limits.keep_alive = Duration::from_millis(20);
+    })
+    .await;
+    let [ended, open] = [
+        world.alice().initialize().await,
+        world.alice().initialize().await,
+    ];
+    let send = async |world: &World, id: &String, method: Method| {
+        let alice = world.alice().with("mcp-session-id", id.clone());
+        let alice = alice.with("accept", "text/event-stream");
+        alice.send(method, "/mcp", &[], "").await
+    };
+    let ping = async |world: &World, id: &String| {
+        let alice = world.alice().with("mcp-session-id", id.clone());
+        alice.legacy("ping", json!({})).await.status.as_u16()
+    };
+    // A stream of the session that is open at the other node.
+    let stream = send(&world, &ended, Method::GET).await.stream();
+    let here = world.gateway.clone();
+    world.gateway = world.another_node();
+    let delete = send(&world, &ended, Method::DELETE).await;
+    assert_eq!(delete.status, 204);
+    end_of(stream).await;
+    world.gateway = here;
+    assert_eq!(ping(&world, &ended).await, 404);
+    assert_eq!(ping(&world, &open).await, 200);
+    world.gateway = world.another_node();
+    assert_eq!(ping(&world, &ended).await, 404);
+    assert_eq!(ping(&world, &open).await, 200);
 }
 
 // TL-4

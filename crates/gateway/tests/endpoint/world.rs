@@ -163,6 +163,13 @@ pub(crate) fn parts(
         pool: Pool::new(connector, rules, pool::Settings::default()),
         session_keys: vec![SessionKey::new([7; 32])],
         memory: Arc::default(),
+        revoke: {
+            let list = Arc::clone(revoked);
+            Arc::new(move |id, _| {
+                list.lock().push(id);
+                Box::pin(async { Ok(()) })
+            })
+        },
         revoked: Arc::new(move |id: &str| {
             let family = id.split('.').next().unwrap_or_default();
             list.lock()
@@ -205,6 +212,19 @@ impl World {
         };
         self.gateway = Gateway::new(settings, parts).unwrap();
         self.gateway.start();
+    }
+
+    /// The gateway at another node: it shares what is stored, and remembers nothing itself.
+    pub(crate) fn another_node(&self) -> Gateway {
+        let mut settings = settings(&self.idp, &[("my-mcp-server", self.upstream.url())]);
+        settings.limits.keep_alive = Duration::from_millis(20);
+        let parts = Parts {
+            memory: Arc::default(),
+            ..self.parts.clone()
+        };
+        let gateway = Gateway::new(settings, parts).unwrap();
+        gateway.start();
+        gateway
     }
 
     /// Puts a gateway into the place of the old one that is declared a little differently.

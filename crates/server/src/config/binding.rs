@@ -63,14 +63,18 @@ pub(crate) fn realm_claims(url: &WebUrl) -> Vec<Claim> {
     }
 }
 
-/// What a gateway wants: its endpoint, with and without a slash, and its metadata (RFC 9728 §3.1).
+/// What a gateway wants: its endpoint, with and without a slash, and the metadata of each (RFC 9728 §3.1).
 pub(crate) fn gateway_claims(url: &WebUrl) -> Vec<Claim> {
     let endpoint = url.0.path().trim_end_matches('/');
-    vec![
+    let mut claims = vec![
         Claim::Exact(endpoint.to_owned()),
         Claim::Exact(format!("{endpoint}/")),
         Claim::Exact(format!("{PROTECTED_RESOURCE}{endpoint}")),
-    ]
+    ];
+    if !endpoint.is_empty() {
+        claims.push(Claim::Exact(format!("{PROTECTED_RESOURCE}{endpoint}/")));
+    }
+    claims
 }
 
 /// What a proxy wants: all that nobody else has, or everything below its path.

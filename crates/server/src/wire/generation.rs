@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use auth::AuthServer;
 use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
-use gateway::settings::{Revoked, Settings};
+use gateway::settings::{Revoke, Revoked, Settings};
 use net::edge::Site;
 use net::edge::hosts::{Reach, Table};
 use net::edge::proxy::Proxy;
@@ -169,6 +169,7 @@ impl Generation {
             session_keys: vec![SessionKey::new(foundation.session_key)],
             memory: Arc::clone(&foundation.memory),
             revoked: revoked(&foundation.store),
+            revoke: revoke(&foundation.store),
             tasks: foundation.tasks.clone(),
             stop: foundation.stopped(),
             metrics: Arc::clone(&foundation.gateway),
@@ -294,6 +295,18 @@ fn only_realm_of<'c>(config: &'c Config, gateway: &Gateway) -> Option<&'c Realm>
 fn revoked(store: &Store) -> Revoked {
     let store = store.clone();
     Arc::new(move |jti| store.revocations().is_revoked(jti))
+}
+
+/// Writes into the store's log of revocations.
+fn revoke(store: &Store) -> Revoke {
+    let store = store.clone();
+    Arc::new(move |id, until| {
+        let store = store.clone();
+        Box::pin(async move {
+            store::revocation::revoke(&store, &id, until).await?;
+            Ok(())
+        })
+    })
 }
 
 /// Services on their way into the table.

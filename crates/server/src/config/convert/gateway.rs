@@ -28,11 +28,9 @@ pub(crate) fn convert(
         .filter_map(|(index, one)| target(one, &format!("{path}.targets[{index}]"), problems))
         .collect();
     for (index, origin) in from.allowed_origins.iter().enumerate() {
-        let fits = url::Url::parse(origin)
-            .is_ok_and(|url| url.has_host() && url.origin().ascii_serialization() == *origin);
-        if !fits {
+        if !is_origin(origin) {
             let hint =
-                "write scheme, host and port as a browser does: https://app.example.com".to_owned();
+                "write scheme, host and port as a browser does: https://app.example.com, chrome-extension://abcdefgh".to_owned();
             problems.note(
                 format!("{path}.allowed_origins[{index}]"),
                 format!("`{origin}` is not the origin of a web page"),
@@ -62,6 +60,25 @@ pub(crate) fn convert(
             bytes_of_all: from.caller_limits.bytes_of_all.get(),
         },
     })
+}
+
+/// Whether a text is an origin as browsers and web views send it. Those of extensions and web views have a scheme of their
+/// own, of which URL libraries know no origin.
+fn is_origin(text: &str) -> bool {
+    let Ok(url) = url::Url::parse(text) else {
+        return false;
+    };
+    if url.origin().is_tuple() {
+        return url.has_host() && url.origin().ascii_serialization() == *text;
+    }
+    let is_authority = |authority: &str| {
+        !authority.is_empty()
+            && authority
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+    };
+    text.split_once("://")
+        .is_some_and(|(scheme, authority)| scheme == url.scheme() && is_authority(authority))
 }
 
 fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_>) -> Authorizer {
@@ -185,6 +202,41 @@ fn check_resource_policy(policy: &serde_json::Value, path: &str, problems: &mut 
                 format!("{path}.{}", fault.path)
             };
             problems.note(at, fault.what.to_string(), None);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_origin;
+
+    // SEC-62
+    #[test]
+    fn origins_of_pages_extensions_and_web_views_are_origins() {
+        for origin in [
+            "https://app.example.com",
+            "http://localhost:6274",
+            "chrome-extension://abcdefghijklmnop",
+            "moz-extension://8f0c5d3e-1b2c-4d5e-8f90-123456789abc",
+            "vscode-webview://1a2b3c",
+            "tauri://localhost",
+            "app://obsidian.md",
+        ] {
+            assert!(is_origin(origin), "{origin}");
+        }
+        for text in [
+            "null",
+            "*",
+            "app.example.com",
+            "https://app.example.com/",
+            "https://APP.example.com",
+            "chrome-extension://abc/page.html",
+            "chrome-extension://",
+            "chrome-extension:abc",
+            "chrome-extension://a@b",
+            "file:///",
+        ] {
+            assert!(!is_origin(text), "{text}");
         }
     }
 }
