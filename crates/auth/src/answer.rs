@@ -2,8 +2,9 @@
 
 use axum::response::Response;
 use http::{HeaderValue, StatusCode, header};
+use model::rate::TooOften;
 use oauth::challenge::Challenge;
-use oauth::error::OauthError;
+use oauth::error::{ErrorCode, OauthError};
 use serde::Serialize;
 
 use crate::cx::Cx;
@@ -15,8 +16,16 @@ use crate::headers;
 pub(crate) enum Refusal {
     /// It is to blame.
     Oauth(OauthError),
+    /// Its network has guessed too often.
+    TooOften(TooOften),
     /// We are.
     Internal(Internal),
+}
+
+impl From<TooOften> for Refusal {
+    fn from(too_often: TooOften) -> Self {
+        Self::TooOften(too_often)
+    }
 }
 
 impl From<OauthError> for Refusal {
@@ -64,6 +73,7 @@ pub(crate) fn empty(status: StatusCode) -> Response {
 pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
     let (error, retry_after) = match refusal {
         Refusal::Oauth(error) => (error.clone(), RETRY_FETCH),
+        Refusal::TooOften(too_often) => return later(too_often),
         Refusal::Internal(internal) => (internal.told(), RETRY_OUTAGE),
     };
     let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::BAD_REQUEST);
@@ -78,6 +88,20 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
             &Challenge::new("Basic").with("realm", cx.realm.config.issuer.as_str()),
         );
     }
+    response
+}
+
+/// 429, and when to come back. The error is one that clients wait out: none of them is to forget its tokens for it.
+fn later(too_often: &TooOften) -> Response {
+    let seconds = too_often.retry_after.as_secs() + 1;
+    let told = OauthError::new(
+        ErrorCode::TemporarilyUnavailable,
+        "too many wrong client secrets came from this network; hint: wait as long as `Retry-After` says",
+    );
+    let mut response = error(StatusCode::TOO_MANY_REQUESTS, &told);
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     response
 }
 

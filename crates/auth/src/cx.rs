@@ -15,6 +15,7 @@ use net::egress::documents::WallClock;
 use net::egress::rules::Rules;
 
 use crate::client::cimd;
+use crate::client::guesses::Guesses;
 use crate::client::key_sets::KeySets;
 use crate::declared_users::DeclaredUsers;
 use crate::failure::Internal;
@@ -37,6 +38,8 @@ pub(crate) struct App {
     pub(crate) declared_users: DeclaredUsers,
     /// Logins of one address, one after the other.
     pub(crate) logins: Queues,
+    /// Wrong secrets of clients, lately.
+    pub(crate) guesses: Guesses,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keys,
     budgets: Arc<Budgets>,
@@ -63,6 +66,7 @@ impl App {
             passwords: parts.passwords,
             declared_users: parts.declared_users,
             logins: Queues::default(),
+            guesses: Guesses::default(),
             metrics: parts.metrics,
             keys: Keys::default(),
             operators_rules: settings.operators_rules,

@@ -14,8 +14,8 @@ pub struct Limit {
     pub period: Duration,
 }
 
-/// The fill level of a token bucket, kept as the moment at which it will be full again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The fill level of a token bucket, kept as the moment at which it will be full again: the emptier, the greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bucket {
     full_at: Timestamp,
 }

@@ -99,16 +99,12 @@ pub(crate) async fn authenticate(
     }
     match &credentials.presented {
         Presented::Nothing => {}
-        Presented::Basic(secret) => {
-            if !secret.matches(|secret| client.authentication.secret_matches(secret)) {
-                return Err(wrong_secret());
-            }
-        }
-        Presented::Post(secret) => {
-            if !client.authentication.secret_matches(secret.expose()) {
-                return Err(wrong_secret());
-            }
-        }
+        Presented::Basic(secret) => check_secret(cx, &client, || {
+            secret.matches(|secret| client.authentication.secret_matches(secret))
+        })?,
+        Presented::Post(secret) => check_secret(cx, &client, || {
+            client.authentication.secret_matches(secret.expose())
+        })?,
         Presented::Assertion(assertion) => check_assertion(cx, &client, assertion.expose()).await?,
     }
     if let Provenance::Registered { expires_at, .. } = client.provenance
@@ -121,8 +117,13 @@ pub(crate) async fn authenticate(
     Ok(client)
 }
 
-fn wrong_secret() -> Refusal {
-    OauthError::new(ErrorCode::InvalidClient, "the client secret is wrong").into()
+/// Guessing is slow (SEC-53).
+fn check_secret(cx: &Cx, client: &Client, is_right: impl FnOnce() -> bool) -> Result<(), Refusal> {
+    let guesses = &cx.app.guesses;
+    if guesses.check(&client.client_id, cx.peer.address, cx.now, is_right)? {
+        return Ok(());
+    }
+    Err(OauthError::new(ErrorCode::InvalidClient, "the client secret is wrong").into())
 }
 
 /// A document that cannot be had at the moment says nothing about the client: it shall try again, and keep its tokens.

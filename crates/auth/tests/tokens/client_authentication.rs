@@ -53,6 +53,39 @@ async fn a_secret_in_the_header_is_accepted() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
+// SEC-53
+#[tokio::test]
+async fn guessing_the_secret_of_a_client_is_slowed_down() {
+    let world = World::new().await;
+    let code = world.code_for("keeper").await;
+    let guess = with(code.form("keeper"), &[("client_secret", "a-wrong-secret")]);
+    for _ in 0..10 {
+        assert_refused(&world.token(&guess).await);
+    }
+    let right = with(code.form("keeper"), &[("client_secret", SECRET)]);
+    let header = basic("keeper", SECRET);
+    let by_header = [("authorization", header.as_str())];
+    for answer in [
+        world.token(&right).await,
+        world
+            .post(
+                "/token",
+                &by_header,
+                &with(code.form("keeper"), &[("client_id", "")]),
+            )
+            .await,
+        world.post("/revoke", &by_header, &[("token", "x")]).await,
+    ] {
+        assert_eq!(answer.error(), (429, "temporarily_unavailable".to_owned()));
+        assert_eq!(answer.header("retry-after"), "7");
+    }
+    // Other clients go on meanwhile, and so does this one after a while.
+    let other = world.code_for("app").await;
+    assert_eq!(world.token(&other.form("app")).await.status, 200);
+    world.advance(7);
+    assert_eq!(world.token(&right).await.status, 200);
+}
+
 #[tokio::test]
 async fn a_secret_in_the_body_is_accepted() {
     let world = World::new().await;
