@@ -35,3 +35,5 @@ mod story_verify_denials;
 mod story_verify_discovery;
 #[cfg(test)]
 mod story_verify_person;
+#[cfg(test)]
+mod terminal;
