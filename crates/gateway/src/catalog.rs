@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::page::{Page, Shown};
+use crate::TargetState;
 
 /// How long the first requests wait for targets that were not asked for their tools yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -205,6 +206,17 @@ impl Catalog {
             .find(|target| **target.name() == *prefix)?;
         let listing = target.listing();
         listing.failure.clone().filter(|_| listing.tools.is_none())
+    }
+
+    /// How it stands with each target.
+    pub(crate) fn states(&self) -> Vec<TargetState> {
+        self.targets
+            .iter()
+            .map(|target| TargetState {
+                name: Arc::clone(target.name()),
+                failure: target.listing().failure.clone(),
+            })
+            .collect()
     }
 
     /// Says when the list of tools changes.

@@ -59,6 +59,7 @@ use oauth::discovery::PROTECTED_RESOURCE;
 use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
+use targets::error::CallError;
 use targets::mcp::{Freshness, Timeouts};
 
 use self::behind::Behind;
@@ -80,6 +81,15 @@ use self::spelling::Spelling;
 pub struct Gateway {
     cx: Arc<Cx>,
     paths: Arc<Paths>,
+}
+
+/// How it stands with a target, for who asks whether the gateway can work.
+#[derive(Clone, Debug)]
+pub struct TargetState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Why its tools could not be listed when that was last tried.
+    pub failure: Option<CallError>,
 }
 
 /// The paths that a gateway answers.
@@ -160,6 +170,11 @@ impl Gateway {
             endpoint: gateway.url.path().trim_end_matches('/').into(),
             has_slash: gateway.url.path().len() > 1 && gateway.url.path().ends_with('/'),
         };
+        let target_names: Vec<_> = behind
+            .iter()
+            .map(|one| Arc::clone(one.target.name()))
+            .collect();
+        let name: Arc<str> = name.into();
         let cx = Cx {
             spellings,
             scopes: scopes
@@ -202,8 +217,9 @@ impl Gateway {
             tasks: parts.tasks,
             stop: parts.stop.child_token(),
             stop_of_all: parts.stop,
+            calls: parts.metrics.calls(&name, &target_names),
             metrics: parts.metrics,
-            name: name.into(),
+            name,
         };
         Ok(Self {
             cx: Arc::new(cx),
@@ -230,6 +246,11 @@ impl Gateway {
             .issuers()
             .map(|issuer| issuer.state())
             .collect()
+    }
+
+    /// How it stands with its targets: what a target that fails can't do is to be read here, too.
+    pub fn targets(&self) -> Vec<TargetState> {
+        self.cx.catalog.states()
     }
 
     /// Gives way to the gateway that takes its place, if one does. Streams go on there, and are told if the list of tools

@@ -1,15 +1,27 @@
-//! What a gateway counts.
+//! What gateways count. Whatever is counted for each request is found once, when a gateway is made: counting then takes
+//! neither a lock nor memory.
 
-use prometheus_client::encoding::EncodeLabelSet;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
+use targets::error::CallError;
+use targets::reply::{Outcome, Reply};
 
 /// Counters of all gateways of a process.
 #[derive(Debug, Default)]
 pub struct Metrics {
     pub(crate) requests: Family<RequestLabels, Counter>,
     pub(crate) refusals: Family<RefusalLabels, Counter>,
+    calls: Family<CallLabels, Counter>,
+    seconds: Family<TargetLabels, Latency>,
 }
 
 /// A served request.
@@ -25,6 +37,19 @@ pub(crate) struct RefusalLabels {
     pub(crate) reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    gateway: Arc<str>,
+    target: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TargetLabels {
+    gateway: Arc<str>,
+    target: Arc<str>,
+}
+
 impl Metrics {
     /// Makes the counters visible.
     pub fn register(&self, registry: &mut Registry) {
@@ -38,5 +63,245 @@ impl Metrics {
             "Requests refused, by reason",
             self.refusals.clone(),
         );
+        registry.register(
+            "gateway_calls",
+            "Calls to targets, by how they ended",
+            self.calls.clone(),
+        );
+        registry.register(
+            "gateway_call_seconds",
+            "Time until the answer of a target, or the first message of its stream",
+            self.seconds.clone(),
+        );
+    }
+
+    /// What is counted about the calls of a gateway.
+    pub(crate) fn calls<'t>(
+        &self,
+        gateway: &Arc<str>,
+        targets: impl IntoIterator<Item = &'t Arc<str>>,
+    ) -> Calls {
+        let of = |target: &Arc<str>| Target {
+            ends: End::ALL.map(|end| {
+                let labels = CallLabels {
+                    gateway: Arc::clone(gateway),
+                    target: Arc::clone(target),
+                    outcome: end.as_str(),
+                };
+                self.calls.get_or_create(&labels).clone()
+            }),
+            seconds: self
+                .seconds
+                .get_or_create(&TargetLabels {
+                    gateway: Arc::clone(gateway),
+                    target: Arc::clone(target),
+                })
+                .clone(),
+        };
+        Calls(
+            targets
+                .into_iter()
+                .map(|target| (Arc::clone(target), of(target)))
+                .collect(),
+        )
+    }
+}
+
+/// What is counted about the calls of one gateway, by target.
+#[derive(Debug)]
+pub(crate) struct Calls(HashMap<Arc<str>, Target>);
+
+#[derive(Debug)]
+struct Target {
+    ends: [Counter; End::ALL.len()],
+    seconds: Latency,
+}
+
+impl Calls {
+    /// Counts a call that ended after this long.
+    pub(crate) fn count(&self, target: &str, end: End, took: Duration) {
+        let Some(target) = self.0.get(target) else {
+            return;
+        };
+        if let Some(counter) = target.ends.get(end as usize) {
+            counter.inc();
+        }
+        target.seconds.observe(took);
+    }
+}
+
+/// How a call ended, as far as that is known when its answer begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With a result, or a stream that may lead to one.
+    Answered,
+    /// With a result of which the tool says that it failed.
+    ToolFailed,
+    /// With a JSON-RPC error.
+    Error,
+    /// There was no connection, or it broke.
+    Unreachable,
+    /// It took too long.
+    TimedOut,
+    /// With an HTTP status, or not at all because the target is spared.
+    Refused,
+    /// With something that is no answer.
+    Broken,
+    /// The caller took it back.
+    Cancelled,
+}
+
+/// A result of a tool that failed is short; a long one is not searched for what it says of itself.
+const SEARCHED: usize = 64 * 1024;
+
+impl End {
+    const ALL: [Self; 8] = [
+        Self::Answered,
+        Self::ToolFailed,
+        Self::Error,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Refused,
+        Self::Broken,
+        Self::Cancelled,
+    ];
+
+    /// How a reply looks.
+    pub(crate) fn of(reply: &Result<Reply, CallError>) -> Self {
+        match reply {
+            Ok(Reply::Stream(_)) => Self::Answered,
+            Ok(Reply::One(answer)) => match &answer.outcome {
+                Outcome::Error { .. } => Self::Error,
+                Outcome::Result(raw) if raw.bytes().len() <= SEARCHED => {
+                    let failed = raw.borrow().get("isError").and_then(mcp::raw::Raw::bool);
+                    if failed == Some(true) {
+                        Self::ToolFailed
+                    } else {
+                        Self::Answered
+                    }
+                }
+                Outcome::Result(_) => Self::Answered,
+            },
+            Err(error) => Self::of_failure(error),
+        }
+    }
+
+    fn of_failure(error: &CallError) -> Self {
+        match error {
+            CallError::Unreachable(_) | CallError::NoAnswer(_) | CallError::ClosedMidStream => {
+                Self::Unreachable
+            }
+            CallError::TimedOut(_) => Self::TimedOut,
+            CallError::Cancelled => Self::Cancelled,
+            CallError::TooLarge { .. }
+            | CallError::NoCommonVersion { .. }
+            | CallError::ProtocolViolation(_)
+            | CallError::ListTooLong(_) => Self::Broken,
+            // Its own refusals, and ours where it is spared.
+            _ => Self::Refused,
+        }
+    }
+
+    /// The word for logs and metrics.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::ToolFailed => "tool_failed",
+            Self::Error => "error",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Refused => "refused",
+            Self::Broken => "broken",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// The upper bounds of the buckets of a [`Latency`], in seconds.
+const BOUNDS: [f64; 13] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0,
+];
+
+/// A histogram of durations, counted without a lock.
+#[derive(Clone, Debug, Default)]
+pub struct Latency(Arc<Buckets>);
+
+#[derive(Debug, Default)]
+struct Buckets {
+    /// One for each bound, and one for what is beyond all.
+    counts: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+impl Latency {
+    /// Counts one.
+    pub fn observe(&self, took: Duration) {
+        let seconds = took.as_secs_f64();
+        let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
+        if let Some(count) = self.0.counts.get(bucket) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.0.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+}
+
+impl EncodeMetric for Latency {
+    fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+        let counts = self.0.counts.iter();
+        let buckets: Vec<(f64, u64)> = bounds
+            .zip(counts.map(|count| count.load(Ordering::Relaxed)))
+            .collect();
+        let count = buckets.iter().map(|(_, count)| count).sum();
+        let sum = Duration::from_micros(self.0.micros.load(Ordering::Relaxed)).as_secs_f64();
+        encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+    }
+
+    fn metric_type(&self) -> MetricType {
+        Self::TYPE
+    }
+}
+
+impl TypedMetric for Latency {
+    const TYPE: MetricType = MetricType::Histogram;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_are_counted_by_gateway_target_and_end_and_how_long_they_took() {
+        let metrics = Metrics::default();
+        let mut registry = Registry::with_prefix("sekisho");
+        metrics.register(&mut registry);
+        let targets: [Arc<str>; 2] = ["a".into(), "b".into()];
+        let calls = metrics.calls(&"g".into(), &targets);
+        calls.count("a", End::Answered, Duration::from_millis(3));
+        calls.count("a", End::Answered, Duration::from_secs(100));
+        calls.count("a", End::TimedOut, Duration::from_millis(1));
+        calls.count("nobody", End::Answered, Duration::ZERO);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        for line in [
+            r#"sekisho_gateway_calls_total{gateway="g",target="a",outcome="answered"} 2"#,
+            r#"sekisho_gateway_calls_total{gateway="g",target="a",outcome="timed_out"} 1"#,
+            r#"sekisho_gateway_calls_total{gateway="g",target="b",outcome="answered"} 0"#,
+            r#"sekisho_gateway_call_seconds_sum{gateway="g",target="a"} 100.004"#,
+            r#"sekisho_gateway_call_seconds_count{gateway="g",target="a"} 3"#,
+            r#"sekisho_gateway_call_seconds_bucket{le="0.001",gateway="g",target="a"} 1"#,
+            r#"sekisho_gateway_call_seconds_bucket{le="0.005",gateway="g",target="a"} 2"#,
+            r#"sekisho_gateway_call_seconds_bucket{le="+Inf",gateway="g",target="a"} 3"#,
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn each_end_is_counted_where_its_word_is() {
+        for (place, end) in End::ALL.into_iter().enumerate() {
+            assert_eq!(end as usize, place, "{}", end.as_str());
+        }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use gateway::metrics::Latency;
+use http::header::HeaderName;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use model::clock::Clock;
 use net::body::Body;
@@ -14,18 +16,20 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::browsers;
 use crate::telemetry::request_log::{Answered, RequestId, RequestLog, within};
 
+/// The header in which an answer says which request it is for; lines of the log about that name it, too.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// What is counted about requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     requests: Family<Labels, Counter>,
-    seconds: Histogram,
+    seconds: Latency,
     under_way: Gauge,
 }
 
@@ -40,9 +44,7 @@ impl Metrics {
     pub(crate) fn register(registry: &mut Registry) -> Self {
         let metrics = Self {
             requests: Family::default(),
-            seconds: Histogram::new([
-                0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-            ]),
+            seconds: Latency::default(),
             under_way: Gauge::default(),
         };
         registry.register(
@@ -128,6 +130,10 @@ impl Site for Access {
             browsers::tell(&mut response, tls);
             let remarks = response.extensions_mut().remove::<Remarks>();
             drop(under_way);
+            // Whoever asks the operator about a request names it by this.
+            if let Ok(id) = HeaderValue::from_maybe_shared(id.bytes()) {
+                response.headers_mut().insert(REQUEST_ID, id);
+            }
             let status = response.status().as_u16();
             let took = begun.elapsed();
             if let Some(asked) = asked {
@@ -153,7 +159,7 @@ impl Site for Access {
                 .requests
                 .get_or_create(&Labels { listener, status })
                 .inc();
-            watch.metrics.seconds.observe(took.as_secs_f64());
+            watch.metrics.seconds.observe(took);
             response
         }
         .boxed()

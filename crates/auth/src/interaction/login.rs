@@ -8,6 +8,8 @@ use model::password::{self, PasswordHash};
 use model::rate::TooOften;
 use model::secret::Secret;
 use model::user::{User, Username};
+use net::edge::remarks::Remarks;
+use oauth::client_id::ClientId;
 use oauth::error::ErrorCode;
 
 use crate::cx::Cx;
@@ -90,14 +92,20 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
     };
     let password = Secret::new(password.to_owned());
     drop(form);
-    match check(cx, headers, &username, password).await? {
+    let client = &visit.interaction.client_id;
+    match check(cx, headers, &username, password, client).await? {
         Ok(user) => {
             let begun = session::begin(cx, &user, browser).await?;
+            let client_id = client.clone();
             let mut visit = visit;
             visit.interaction = visit.interaction.after(Event::LoggedIn(begun.session.id));
             let visit = visit.with_session(cx, Some(begun.session.clone())).await?;
             let mut response = interaction::proceed(cx, headers, visit).await?;
             session::set_cookie(cx, &mut response, &begun);
+            let mut remarks = Remarks::default();
+            remarks.add("user", user.username.as_str().into());
+            remarks.add("client", client_id.as_str().into());
+            response.extensions_mut().insert(remarks);
             device::remember(cx, headers, &mut response, &username)?;
             Ok(response)
         }
@@ -112,6 +120,7 @@ async fn check(
     headers: &HeaderMap,
     username: &Username,
     password: Secret<String>,
+    client: &ClientId,
 ) -> Result<Result<User, LoginProblem>, Internal> {
     if !cx.app.declared_users.are_there() {
         return Ok(Err(LoginProblem::Starting));
@@ -120,7 +129,10 @@ async fn check(
         Ok(attempt) => attempt,
         Err(Held::Back(TooOften { retry_after })) => {
             cx.app.metrics.logins_delayed.inc();
-            tracing::warn!(peer = %cx.peer.address, "login delayed after too many failures");
+            tracing::warn!(
+                client.id = %client, peer = %cx.peer.address,
+                "login delayed after too many failures"
+            );
             return Ok(Err(LoginProblem::Wait { retry_after }));
         }
         Err(Held::Up) => return Ok(Err(LoginProblem::Busy)),
@@ -151,13 +163,21 @@ async fn check(
                 renew_hash(cx, &user, password).await?;
             }
             cx.app.metrics.logins.inc();
-            tracing::info!(user.id = %user.id, "user signed in");
+            tracing::info!(
+                user.id = %user.id, user.name = %user.username, client.id = %client, peer = %cx.peer.address,
+                "user signed in"
+            );
             Ok(Ok(user))
         }
         _ => {
             attempt.failed().await?;
             cx.app.metrics.logins_failed.inc();
-            tracing::info!(peer = %cx.peer.address, "login failed");
+            // Only of users that there are: some type their password in the other field.
+            let name = user.map(|user| user.username.to_string());
+            tracing::info!(
+                user.name = name.as_deref().unwrap_or("(unknown)"), client.id = %client, peer = %cx.peer.address,
+                "login failed"
+            );
             Ok(Err(LoginProblem::Wrong))
         }
     }

@@ -6,6 +6,7 @@ use model::id::Id;
 use model::refresh::{Family, Position};
 use model::scope_grant;
 use model::secret::{Secret, TokenHash};
+use net::edge::remarks::Remarks;
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::token::CodeRequest;
 use oauth::response::token::TokenResponse;
@@ -21,6 +22,7 @@ pub(super) async fn redeem(
     cx: &Cx,
     client: &Client,
     request: &CodeRequest,
+    remarks: &mut Remarks,
 ) -> Result<TokenResponse, Refusal> {
     let redirect_uri = request
         .redirect_uri
@@ -61,6 +63,7 @@ pub(super) async fn redeem(
         .map_err(beyond)?;
 
     let user = issue::user(cx, grant.user).await?;
+    remarks.add("user", user.username.as_str().into());
     let family = found_family(cx, client, &grant)?;
     let tokens = issue::tokens(
         cx,

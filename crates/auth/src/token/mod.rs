@@ -15,6 +15,7 @@ use model::grant;
 use model::id::Id;
 use model::refresh::{self, Family};
 use model::scope_grant;
+use net::edge::remarks::Remarks;
 use oauth::error::{ErrorCode, OauthError};
 use oauth::request::token::TokenRequest;
 use oauth::response::token::TokenResponse;
@@ -27,7 +28,8 @@ use crate::request_body;
 
 /// `POST /token`
 pub(crate) async fn post_token(cx: Cx, headers: HeaderMap, uri: Uri, body: Body) -> Response {
-    match exchange(&cx, &headers, &uri, body).await {
+    let mut remarks = Remarks::default();
+    let mut response = match exchange(&cx, &headers, &uri, body, &mut remarks).await {
         Ok(tokens) => answer::json(StatusCode::OK, &tokens),
         Err(refusal) => {
             cx.app.metrics.token_refusals.inc();
@@ -41,24 +43,31 @@ pub(crate) async fn post_token(cx: Cx, headers: HeaderMap, uri: Uri, body: Body)
             };
             answer::refuse(&cx, &refusal, tried)
         }
-    }
+    };
+    response.extensions_mut().insert(remarks);
+    response
 }
 
+/// What becomes known of who asks goes into `remarks`, for the log.
 async fn exchange(
     cx: &Cx,
     headers: &HeaderMap,
     uri: &Uri,
     body: Body,
+    remarks: &mut Remarks,
 ) -> Result<TokenResponse, Refusal> {
     refuse_query(uri)?;
     let form = request_body::read_form(headers, body).await?;
     let request = TokenRequest::parse(&form)?;
     let client = authenticate::authenticate(cx, headers, &form).await?;
+    remarks.add("client", client.client_id.as_str().into());
     match request {
         TokenRequest::AuthorizationCode(request) => {
-            authorization_code::redeem(cx, &client, &request).await
+            authorization_code::redeem(cx, &client, &request, remarks).await
         }
-        TokenRequest::RefreshToken(request) => refresh_token::refresh(cx, &client, &request).await,
+        TokenRequest::RefreshToken(request) => {
+            refresh_token::refresh(cx, &client, &request, remarks).await
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use model::client::Client;
 use model::refresh::{self, Rule};
 use model::scope_grant::{self, OPENID};
+use net::edge::remarks::Remarks;
 use oauth::error::{ErrorCode, OauthError};
 use oauth::request::token::RefreshRequest;
 use oauth::response::token::TokenResponse;
@@ -18,6 +19,7 @@ pub(super) async fn refresh(
     cx: &Cx,
     client: &Client,
     request: &RefreshRequest,
+    remarks: &mut Remarks,
 ) -> Result<TokenResponse, Refusal> {
     if !client.may_refresh {
         return Err(OauthError::new(
@@ -47,6 +49,7 @@ pub(super) async fn refresh(
             scope_grant::present_resources(realm, &family.resources, &request.resources)
                 .map_err(beyond)?;
         let user = issue::user(cx, family.user).await?;
+        remarks.add("user", user.username.as_str().into());
         narrowed = Some((scope, resources, user));
     }
 

@@ -139,6 +139,13 @@ impl Rules {
                     Audience::Unnamed => Err(ClaimsError::OtherAudience),
                 });
         if let Err(error) = checked {
+            if error == ClaimsError::OtherAudience {
+                tracing::info!(
+                    named = claims.audience().join(", "),
+                    allowed = ?self.audience,
+                    "a token is for another audience"
+                );
+            }
             return Verdict::Refused(error.into());
         }
         if !named_access && is_recognizably_another(claims) {
@@ -156,13 +163,19 @@ impl Rules {
         let client_allowed = self.clients.is_empty()
             || client.is_some_and(|client| self.clients.iter().any(|allowed| allowed == client));
         if !client_allowed {
+            tracing::info!(
+                client = client.unwrap_or_default(),
+                allowed = self.clients.join(", "),
+                "a token is of a client that is not allowed"
+            );
             return Verdict::ClientNotAllowed;
         }
-        if !self
+        let unmet = self
             .claims
             .iter()
-            .all(|rule| rule.is_met_by(claims.at(&rule.name)))
-        {
+            .find(|rule| !rule.is_met_by(claims.at(&rule.name)));
+        if let Some(rule) = unmet {
+            tracing::info!(claim = rule.name, expected = ?rule.rule, "a token lacks a claim");
             return Verdict::LacksClaim;
         }
         let scopes = claims.scopes();
@@ -171,6 +184,11 @@ impl Rules {
             .iter()
             .all(|needed| scopes.contains(&needed.as_str()))
         {
+            tracing::info!(
+                granted = scopes.join(" "),
+                needed = self.scopes.join(" "),
+                "a token lacks a scope"
+            );
             return Verdict::LacksScope;
         }
         Verdict::Accepted(Verified {

@@ -192,9 +192,20 @@ impl Identification {
         now: Timestamp,
     ) -> Result<(Arc<Caller>, By), Refusal> {
         let unverified = jwt::parse(token.0).map_err(Refusal::InvalidToken)?;
-        let (index, Authorizer { issuer, rules, .. }) = self
-            .named_by(unverified.unverified_claims())
-            .map_err(|error| Refusal::InvalidToken(error.into()))?;
+        let (index, Authorizer { issuer, rules, .. }) =
+            match self.named_by(unverified.unverified_claims()) {
+                Ok(named) => named,
+                Err(error) => {
+                    let named = unverified.unverified_claims().issuer();
+                    let trusted: Vec<_> = self.issuers().map(|issuer| issuer.name()).collect();
+                    tracing::info!(
+                        named = named.unwrap_or_default(),
+                        trusted = trusted.join(", "),
+                        "a token names another issuer"
+                    );
+                    return Err(Refusal::InvalidToken(error.into()));
+                }
+            };
         let trust = issuer.current().await.map_err(Refusal::NoKeys)?;
         let (verdict, epoch) = match rules.verify(&unverified, &trust, now) {
             // Perhaps the issuer has new keys. How often that is looked up has its budget (SEC-44).

@@ -15,6 +15,8 @@ use net::edge::remarks::Remarks;
 use policy::call::ToolCall;
 use policy::facts::CallerFacts;
 use targets::error::CallError;
+use targets::reply::Reply;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
@@ -22,6 +24,7 @@ use crate::cx::Cx;
 use crate::detach::{Detach, Legacy, Ticket};
 use crate::flights::{Flight, Key};
 use crate::media::Accepted;
+use crate::metrics::End;
 use crate::quota::Burden;
 use crate::refusal::Refusal;
 use crate::relay::{self, Client, LogLevel};
@@ -102,10 +105,12 @@ pub(crate) async fn handle(
         usage: Arc::clone(caller.usage(&cx.quotas)),
     };
     let target = tool.target.clone();
+    let begun = Instant::now();
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
             let reply = target.call(permitted, CancellationToken::new()).await;
+            note(cx, target.name(), &reply, begun, remarks);
             let reply = reply.map_err(Refusal::Target)?;
             let ticket = Ticket::Modern {
                 _burden: call.burden,
@@ -120,8 +125,10 @@ pub(crate) async fn handle(
                 burden: call.burden,
             };
             let cancelled = legacy.flight.cancelled().clone();
-            let calling = async move { target.call(permitted, cancelled).await };
+            let called = target.clone();
+            let calling = async move { called.call(permitted, cancelled).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
+            note(cx, target.name(), &reply, begun, remarks);
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
@@ -129,6 +136,22 @@ pub(crate) async fn handle(
             };
             relay::reply(cx, client, reply, Ticket::Legacy(legacy)).await
         }
+    }
+}
+
+/// Counts a call, and says in the log about a failure where it was and how.
+fn note(
+    cx: &Cx,
+    target: &Arc<str>,
+    reply: &Result<Reply, CallError>,
+    begun: Instant,
+    remarks: &mut Remarks,
+) {
+    let end = End::of(reply);
+    cx.calls.count(target, end, begun.elapsed());
+    if !matches!(end, End::Answered | End::Cancelled) {
+        remarks.add("target", Arc::clone(target));
+        remarks.add(Remarks::FAILURE, end.as_str().into());
     }
 }
 

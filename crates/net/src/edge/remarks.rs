@@ -10,6 +10,14 @@ use std::sync::Arc;
 pub struct Remarks(Vec<(&'static str, Arc<str>)>);
 
 impl Remarks {
+    /// The name under which a site says that a request failed although it was answered, and how.
+    pub const FAILURE: &'static str = "failure";
+
+    /// Whether a request failed although it was answered.
+    pub fn tell_of_failure(&self) -> bool {
+        self.0.iter().any(|(name, _)| *name == Self::FAILURE)
+    }
+
     /// Adds one. Names are the caller's: words without spaces, quotes and `=`.
     pub fn add(&mut self, name: &'static str, value: Arc<str>) {
         self.0.push((name, value));

@@ -36,6 +36,16 @@ impl fmt::Display for RequestId {
     }
 }
 
+impl RequestId {
+    /// Its text.
+    pub(crate) fn bytes(self) -> bytes::Bytes {
+        let mut text = String::with_capacity(29);
+        // Writing to a string does not fail.
+        let _ = write!(text, "{self}");
+        text.into()
+    }
+}
+
 tokio::task_local! {
     static CURRENT: RequestId;
 }
@@ -70,6 +80,17 @@ pub(crate) struct Answered<'a> {
     pub(crate) remarks: Option<&'a Remarks>,
 }
 
+impl Answered<'_> {
+    /// Whether it is our failure, or that of a target.
+    fn has_failed(&self) -> bool {
+        self.status >= 500 || self.remarks.is_some_and(Remarks::tell_of_failure)
+    }
+
+    fn level(&self) -> &'static str {
+        if self.has_failed() { "WARN" } else { "INFO" }
+    }
+}
+
 /// Writes lines about requests.
 #[derive(Clone)]
 pub(crate) struct RequestLog {
@@ -86,11 +107,12 @@ impl RequestLog {
     /// Writes one.
     pub(crate) fn write(&self, answered: &Answered<'_>) {
         let mut line = String::with_capacity(320);
+        let failed = answered.has_failed();
         match self.format {
             LogFormat::Text => text(&mut line, answered),
             LogFormat::Json => json(&mut line, answered),
         }
-        self.lines.push_harmless(line.as_bytes(), false);
+        self.lines.push_harmless(line.as_bytes(), failed);
     }
 
     /// Counts the lines of the whole log that nobody read in time.
@@ -101,7 +123,9 @@ impl RequestLog {
 
 fn text(line: &mut String, answered: &Answered<'_>) {
     moment::push(line, answered.at);
-    line.push_str("  INFO ");
+    line.push_str("  ");
+    line.push_str(answered.level());
+    line.push(' ');
     line.push_str(TARGET);
     line.push_str(": answered method=");
     line.push_str(answered.method);
@@ -128,7 +152,9 @@ fn text(line: &mut String, answered: &Answered<'_>) {
 fn json(line: &mut String, answered: &Answered<'_>) {
     line.push_str("{\"timestamp\":\"");
     moment::push(line, answered.at);
-    line.push_str("\",\"level\":\"INFO\",\"message\":\"answered\",\"method\":");
+    line.push_str("\",\"level\":\"");
+    line.push_str(answered.level());
+    line.push_str("\",\"message\":\"answered\",\"method\":");
     quoted(line, answered.method);
     line.push_str(",\"host\":");
     quoted(line, answered.host);
@@ -266,6 +292,36 @@ mod tests {
         assert_eq!(
             (&value["subject"], &value["tool"]),
             (&"a \"b\"".into(), &"add".into())
+        );
+    }
+
+    #[test]
+    fn a_request_that_failed_looks_like_it() {
+        let level = |status, failure: Option<&str>| {
+            let mut remarks = Remarks::default();
+            if let Some(failure) = failure {
+                remarks.add(Remarks::FAILURE, failure.into());
+            }
+            let answered = Answered {
+                status,
+                remarks: Some(&remarks),
+                ..answered("/mcp")
+            };
+            let (mut line, mut object) = (String::new(), String::new());
+            text(&mut line, &answered);
+            json(&mut object, &answered);
+            let object: serde_json::Value = serde_json::from_str(&object).unwrap();
+            let level = object["level"].as_str().unwrap().to_owned();
+            assert!(
+                line.contains(&format!("  {level} sekisho::access")),
+                "{line}"
+            );
+            level
+        };
+        assert_eq!([level(200, None), level(404, None)], ["INFO", "INFO"]);
+        assert_eq!(
+            [level(503, None), level(200, Some("timed_out"))],
+            ["WARN", "WARN"]
         );
     }
 
