@@ -3,7 +3,7 @@
 //! Map: `cli` is the command line and `commands` what each command does; `operation` is what
 //! an operator can have done, without a skin; `config` reads the configuration file; `demo`
 //! writes the one of the demonstration; `wire` is the only place where everything meets; `telemetry` is the log and the
-//! metrics; `documents` serves client metadata; `management` serves health and metrics, `by_name` only by names that are ours;
+//! metrics; `documents` serves client metadata; `management` serves health and metrics, `readiness` judges, `by_name` only by names that are ours;
 //! `routes` finds the service of a path, `access` writes and counts each answer, `browsers` adds what all answers say.
 //!
 //! To add a command: a variant in `cli`, a file in `commands`. To add a configuration key: see `config`.
@@ -19,6 +19,7 @@ mod documents;
 mod files;
 mod management;
 mod operation;
+mod readiness;
 mod routes;
 mod talk;
 mod telemetry;

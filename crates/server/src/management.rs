@@ -1,68 +1,64 @@
 //! The listener for operators: `/healthz`, `/readyz`, `/metrics`. It is on an address of its own, loopback by default (SEC-75).
+//!
+//! `/readyz` speaks of the whole, `/readyz/gateway` and `/readyz/auth` of one half; with `?verbose` they say all they know.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use net::body::Body;
 use net::edge::{Peer, Site};
 use prometheus_client::registry::Registry;
-use store::Store;
+
+use crate::readiness::{Half, Readiness};
 
 /// The site of the management listener.
 pub(crate) struct Management {
     registry: Registry,
-    store: Store,
-    ready: Arc<AtomicBool>,
+    readiness: Arc<Readiness>,
 }
 
 impl Management {
-    /// `ready` says whether new requests are welcome: not before everything listens, and not while draining.
-    pub(crate) fn new(registry: Registry, store: Store, ready: Arc<AtomicBool>) -> Self {
+    /// A listener's site.
+    pub(crate) fn new(registry: Registry, readiness: Arc<Readiness>) -> Self {
         Self {
             registry,
-            store,
-            ready,
+            readiness,
         }
     }
 
-    async fn answer(&self, method: &Method, path: &str) -> Response<Body> {
+    fn answer(&self, method: &Method, uri: &Uri) -> Response<Body> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return text(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "only GET is possible here\n".to_owned(),
             );
         }
-        match path {
+        match uri.path() {
             "/healthz" => text(StatusCode::OK, "ok\n".to_owned()),
-            "/readyz" => self.readiness().await,
+            "/readyz" => self.readiness(Half::Whole, uri),
+            "/readyz/gateway" => self.readiness(Half::Gateway, uri),
+            "/readyz/auth" => self.readiness(Half::Auth, uri),
             "/metrics" => self.metrics(),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "there are /healthz, /readyz and /metrics\n".to_owned(),
+                "there are /healthz, /readyz, /readyz/gateway, /readyz/auth and /metrics\n"
+                    .to_owned(),
             ),
         }
     }
 
-    async fn readiness(&self) -> Response<Body> {
-        if !self.ready.load(Ordering::Relaxed) {
-            return text(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "starting or ending\n".to_owned(),
-            );
-        }
-        match self.store.ping().await {
-            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
-            Err(error) => {
-                tracing::warn!(%error, "the database does not answer");
-                text(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the database does not answer\n".to_owned(),
-                )
-            }
-        }
+    fn readiness(&self, half: Half, uri: &Uri) -> Response<Body> {
+        let verdict = self.readiness.of(half);
+        let mut query = uri.query().unwrap_or_default().split('&');
+        let verbose = query.any(|part| matches!(part, "verbose" | "verbose=" | "verbose=true"));
+        let status = if verdict.ready {
+            StatusCode::OK
+        } else {
+            StatusCode::SERVICE_UNAVAILABLE
+        };
+        text(status, verdict.text(verbose))
     }
 
     fn metrics(&self) -> Response<Body> {
@@ -80,7 +76,7 @@ impl Management {
 
 impl Site for Management {
     fn call(&self, request: Request<Body>, _: &Peer) -> BoxFuture<'_, Response<Body>> {
-        async move { self.answer(request.method(), request.uri().path()).await }.boxed()
+        std::future::ready(self.answer(request.method(), request.uri())).boxed()
     }
 }
 

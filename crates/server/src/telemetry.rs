@@ -9,6 +9,7 @@ mod harmless;
 mod lines;
 pub(crate) mod moment;
 pub(crate) mod request_log;
+pub(crate) mod store_health;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;

@@ -39,6 +39,7 @@ use crate::config::{Invalid, Loaded};
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::files;
 use crate::management::Management;
+use crate::readiness::Served;
 use crate::telemetry::request_log::RequestLog;
 use crate::wire::foundation::Foundation;
 use crate::wire::generation::Generation;
@@ -83,11 +84,12 @@ pub(crate) async fn run(
     on_ready: impl FnOnce(&Addresses) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals can't be listened for")?;
-    let (mut foundation, registry) = Foundation::lay(&plan, log).await?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let (mut foundation, registry) = Foundation::lay(&plan, log, Arc::clone(&ready)).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
     let generation = Generation::start(&plan, &foundation, None).await?;
+    foundation.readiness.serves(served(&plan, &generation));
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
-    let ready = Arc::new(AtomicBool::new(false));
     let serving = Serving::default();
     // What is asked until the end: by operators, and by our own gateways.
     let serving_to_the_end = Serving::default();
@@ -105,7 +107,7 @@ pub(crate) async fn run(
     for listener in sockets.listeners {
         serving.serve(listener, Arc::clone(&access));
     }
-    let management = Management::new(registry, foundation.store.clone(), Arc::clone(&ready));
+    let management = Management::new(registry, Arc::clone(&foundation.readiness));
     let names = plan.loaded.config.management.hosts.clone();
     let management = ByName::new(Arc::new(management), addresses.management, names);
     serving_to_the_end.serve(sockets.management, Arc::new(management));
@@ -199,6 +201,15 @@ pub(crate) async fn run(
 #[error("requests under way on {connections} connections were cut; hint: see `shutdown.drain`")]
 pub(crate) struct CutShort {
     connections: usize,
+}
+
+/// What readiness is judged by while this configuration serves.
+fn served(plan: &Plan, generation: &Generation) -> Served {
+    Served {
+        realms: !plan.realms.is_empty(),
+        gateways: generation.gateways(),
+        needs: plan.loaded.config.management.ready_needs.clone(),
+    }
 }
 
 /// Waits for a signal that says once more to end. Some who send signals send each twice; that counts once.
@@ -381,6 +392,7 @@ impl Running {
             return Err(error);
         }
         self.hosts.replace(generation.table.clone());
+        self.foundation.readiness.serves(served(&plan, &generation));
         self.generation.give_way(Some(&generation)).await;
         self.generation = generation;
         self.plan = plan;

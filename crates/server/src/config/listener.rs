@@ -71,6 +71,19 @@ pub(crate) struct Management {
     /// Host names by which it may be called, besides `localhost`, loopback addresses and its own address: `sekisho.monitoring.svc`, `*.internal`. A web page can have its own name resolve to this address, so other names are refused. It can't be changed by a reload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) hosts: Vec<HostPattern>,
+    /// What must be there for `/readyz` to say so, besides the database of an authorization server: `gateway_keys`, the keys of every issuer; `targets`, every target. What is not decisive is told by `/readyz?verbose`. Default: nothing, as all nodes would be taken out of service at once when an issuer or a target is away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) ready_needs: Vec<Need>,
+}
+
+/// What `/readyz` can be made to depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Need {
+    /// The keys of every issuer that a gateway trusts.
+    GatewayKeys,
+    /// Every target of a gateway.
+    Targets,
 }
 
 impl Default for Management {
@@ -78,6 +91,7 @@ impl Default for Management {
         Self {
             address: default_address(),
             hosts: Vec::new(),
+            ready_needs: Vec::new(),
         }
     }
 }

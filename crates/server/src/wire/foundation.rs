@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
@@ -17,8 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Watch};
+use crate::readiness::Readiness;
 use crate::telemetry::connections::Connections;
 use crate::telemetry::request_log::RequestLog;
+use crate::telemetry::store_health::StoreHealth;
 use crate::wire::database::{self, Begin};
 use crate::wire::descriptors::{self, Shares};
 use crate::wire::listening::Keeper;
@@ -31,8 +34,10 @@ const CLEANUP: Duration = Duration::from_mins(10);
 
 /// What outlives a configuration.
 pub(crate) struct Foundation {
-    /// Tells the time.
+    /// Tells the time on which all nodes agree.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Tells the time of this machine.
+    local: Arc<dyn Clock>,
     /// Serve the connections of all listeners.
     pub(crate) workers: Arc<Workers>,
     /// How many connections each side may have.
@@ -47,6 +52,8 @@ pub(crate) struct Foundation {
     pub(crate) passwords: PasswordPool,
     /// Whether the users of the configuration can log in.
     pub(crate) declared_users: DeclaredUsers,
+    /// Whether requests are welcome.
+    pub(crate) readiness: Arc<Readiness>,
     /// Marks which declared secret a password was made of.
     declared_secrets: [u8; 32],
     /// What gateways remember of clients.
@@ -69,11 +76,18 @@ pub(crate) struct Foundation {
 
 impl Foundation {
     /// Opens everything, and makes what is made on first use.
-    pub(crate) async fn lay(plan: &Plan, log: RequestLog) -> anyhow::Result<(Self, Registry)> {
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    pub(crate) async fn lay(
+        plan: &Plan,
+        log: RequestLog,
+        ready: Arc<AtomicBool>,
+    ) -> anyhow::Result<(Self, Registry)> {
+        let local: Arc<dyn Clock> = Arc::new(SystemClock);
         let shares = Shares::of(descriptors::raise_limit(), &plan.loaded.config);
-        let certificates = Keeper::open(&plan.loaded, wall(&*clock)).await?;
+        let certificates = Keeper::open(&plan.loaded, wall(&*local)).await?;
         let (store, key) = database::open(&plan.storage, Begin::IfNew).await?;
+        // What its clock says must be known before it counts; whatever else is wrong is watched.
+        let _ = store::health::look(&store, &*local).await;
+        let clock = store::health::clock(&store, Arc::clone(&local));
         let mut registry = Registry::with_prefix("sekisho");
         registry.register(
             "log_lines_dropped",
@@ -81,6 +95,7 @@ impl Foundation {
             log.dropped(),
         );
         registry.register_collector(Box::new(Connections(shares.clone())));
+        registry.register_collector(Box::new(StoreHealth(store.clone())));
         let metrics = access::Metrics::register(&mut registry);
         let auth = auth::Metrics::default();
         auth.register(&mut registry);
@@ -89,20 +104,23 @@ impl Foundation {
         let mut random = [0; 4];
         aws_lc_rs::rand::fill(&mut random).context("the system gives no random bytes")?;
         let process = u32::from_le_bytes(random);
+        let declared_users = DeclaredUsers::default();
         let foundation = Self {
-            watch: Watch::new(metrics, log, Arc::clone(&clock), process),
+            watch: Watch::new(metrics, log, Arc::clone(&local), process),
             workers: Arc::new(workers(plan)?),
             shares,
             certificates,
-            store,
             session_key: sealing::derived(&key, "gateway sessions")?,
             passwords: PasswordPool::default(),
-            declared_users: DeclaredUsers::default(),
+            readiness: Arc::new(Readiness::new(ready, store.clone(), declared_users.clone())),
+            declared_users,
             declared_secrets: sealing::derived(&key, "declared secrets of users")?,
             memory: Arc::default(),
-            issuers: gateway::issuers::Known::new(&wall_clock(&clock)),
+            issuers: gateway::issuers::Known::new(&wall_clock(&local)),
             resolvers: Resolvers::default(),
+            store,
             clock,
+            local,
             auth,
             gateway,
             tasks: TaskTracker::new(),
@@ -113,6 +131,12 @@ impl Foundation {
 
     /// Starts what runs beside the requests.
     pub(crate) fn start(&self) {
+        store::health::watch(
+            &self.store,
+            Arc::clone(&self.local),
+            &self.tasks,
+            self.stop.clone(),
+        );
         store::revocation::tail(
             &self.store,
             Arc::clone(&self.clock),
@@ -135,7 +159,12 @@ impl Foundation {
                 match store::cleanup::run(&store, clock.now()).await {
                     Ok(0) => {}
                     Ok(rows) => tracing::debug!(rows, "what had expired was deleted"),
-                    Err(error) => tracing::error!(%error, "what has expired could not be deleted"),
+                    // That is said where the database is watched.
+                    Err(error) if error.is_outage() => {}
+                    Err(error) => tracing::error!(
+                        error = store::error::chain(&error),
+                        "what has expired could not be deleted"
+                    ),
                 }
             }
         });
@@ -181,9 +210,9 @@ impl Foundation {
         share.clamp(1, pool::Settings::default().max_idle)
     }
 
-    /// The wall time, for certificates and HTTP dates.
+    /// The wall time, for certificates.
     pub(crate) fn wall(&self) -> SystemTime {
-        wall(&*self.clock)
+        wall(&*self.local)
     }
 
     /// The certificate of the local CA.

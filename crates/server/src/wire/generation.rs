@@ -246,6 +246,12 @@ impl Generation {
         self.outgoing.pool.sweep();
     }
 
+    /// The gateways, for who asks how they fare.
+    pub(crate) fn gateways(&self) -> Vec<gateway::Gateway> {
+        let gateways = self.gateways.iter();
+        gateways.map(|serving| serving.gateway.clone()).collect()
+    }
+
     /// Ends what is not carried over into the next generation, which has taken over; with none, everything.
     pub(crate) async fn give_way(&self, next: Option<&Self>) {
         for serving in &self.gateways {

@@ -220,6 +220,55 @@ async fn the_management_listener_tells_health_readiness_and_metrics() {
     assert!(metrics.ends_with("# EOF\n"));
 }
 
+// SEC-90
+#[tokio::test]
+async fn readiness_is_told_by_half_and_with_all_that_is_known() {
+    let upstream = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let away = upstream.local_addr().unwrap().port();
+    drop(upstream);
+    let configuration = |needs: &str| {
+        format!(
+            "listeners: [ {{ name: main, address: \"127.0.0.1:{away}\" }} ]\n\
+             management: {{ address: \"127.0.0.1:0\", ready_needs: [ {needs} ] }}\n\
+             store: {{ url: \"sqlite::memory:\" }}\n\
+             egress: {{ allow_networks: [ 127.0.0.0/8 ] }}\n\
+             gateways:\n  - name: g\n    url: \"http://127.0.0.1:{away}/mcp\"\n    \
+             authorizer:\n      discovery_url: \"http://127.0.0.1:{away}/.well-known/openid-configuration\"\n      \
+             allowed_audiences: [ a ]\n    \
+             targets: [ {{ name: t, mcp: {{ url: \"http://127.0.0.1:{away}/t\" }} }} ]\n"
+        )
+    };
+    for (needs, expected) in [
+        ("", [200, 200, 200]),
+        ("gateway_keys, targets", [503, 503, 200]),
+    ] {
+        let served = Program::serve(Folder::new(), &configuration(needs));
+        let mut browser = served.browser();
+        // Nothing speaks MCP there, so that the target fails as soon as it was asked.
+        let verbose = served.management("/readyz/gateway?verbose");
+        let mut text = String::new();
+        while !text.contains("target `t`: ") {
+            text = browser.get(&verbose).await.unwrap().text();
+            tokio::task::yield_now().await;
+        }
+        assert!(
+            text.contains("] gateway `g`, keys of http://127.0.0.1:"),
+            "{text}"
+        );
+        assert!(!text.contains("store"), "{text}");
+        let mut statuses = [0; 3];
+        for (status, path) in
+            statuses
+                .iter_mut()
+                .zip(["/readyz", "/readyz/gateway", "/readyz/auth"])
+        {
+            let page = browser.get(&served.management(path)).await.unwrap();
+            *status = page.status.as_u16();
+        }
+        assert_eq!(statuses, expected, "{text}");
+    }
+}
+
 // SEC-75
 #[tokio::test]
 async fn what_is_for_operators_is_not_served_to_everybody() {
