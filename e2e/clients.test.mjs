@@ -39,7 +39,7 @@ for (const tls of [true, false]) {
           const token = claims(seen.tokens.access_token);
           assert.equal(token.iss, place.issuer);
           assert.ok(token.aud.includes('mcp-gateway-demo'), `aud is ${JSON.stringify(token.aud)}`);
-          assert.deepEqual(token.scope.split(' ').sort(), ['email', 'mcp:tools', 'openid', 'profile']);
+          assert.deepEqual(token.scope.split(' ').sort(), ['email', 'mcp:tools', 'profile']);
           assert.equal(token.client_id, place.client_metadata_document);
 
           // AS-19
