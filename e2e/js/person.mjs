@@ -1,5 +1,6 @@
 // A person with a browser, scripted: opens an authorization URL, logs in, agrees, and says where the browser was sent to.
 // Reads the pages' forms as they are, so it serves any authorization server whose pages work without JavaScript.
+import { setTimeout as pause } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 
 const PATIENCE = 15;
@@ -125,6 +126,18 @@ export function words(page) {
   return unescape(text).replace(/\s+/g, ' ').trim().slice(0, 600);
 }
 
+/** Goes to the client. Some open the browser before they listen, since people are slower than this one. */
+async function arrive(target) {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await fetch(target);
+    } catch (error) {
+      if (error.cause?.code !== 'ECONNREFUSED' || attempt === PATIENCE) throw error;
+      await pause(1000);
+    }
+  }
+}
+
 // As a program, for clients that open a browser: `node person.mjs URL` prints where the browser was sent to,
 // `node person.mjs URL --follow` goes there, too, as a browser would.
 if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) {
@@ -133,7 +146,7 @@ if (process.argv[1] && import.meta.url === pathToFileURL(process.argv[1]).href) 
   try {
     const target = await authorize(url, { redirectUri: new URL(url).searchParams.get('redirect_uri') });
     console.log(target.href);
-    if (follow === '--follow') await fetch(target);
+    if (follow === '--follow') await arrive(target);
   } catch (error) {
     console.error(error.message);
     process.exit(1);

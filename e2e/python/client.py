@@ -8,18 +8,17 @@ import json
 import os
 import socket
 import ssl
-import subprocess
-import sys
 import time
-from urllib.parse import parse_qs, parse_qsl, urlencode, urlparse
+from urllib.parse import parse_qsl, urlencode, urlparse
 
 import httpx2
 from mcp import Client
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
-from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
+from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthToken
 
-task = json.loads(sys.argv[1])
+from told import answer_in, authorize, innermost, metadata, task
+
 report: dict = {}
 
 
@@ -79,15 +78,8 @@ async def redirect(url: str) -> None:
         query = dict(parse_qsl(parts.query), scope=task["scope"])
         url = parts._replace(query=urlencode(query)).geturl()
     report["authorizationUrl"] = url
-    command = [task["node"], task["person"], url]
-    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=60)
-    if done.returncode != 0:
-        raise RuntimeError(done.stderr.strip())
-    report["callback"] = done.stdout.strip()
-    query = parse_qs(urlparse(done.stdout.strip()).query)
-    callback.update({name: values[0] for name, values in query.items()})
-    if "error" in callback:
-        raise RuntimeError(f"{callback['error']}: {callback.get('error_description', '')}")
+    report["callback"] = await authorize(url)
+    callback.update(answer_in(report["callback"]))
 
 
 async def come_back() -> AuthorizationCodeResult:
@@ -100,16 +92,9 @@ def text_of(result) -> object:
 
 
 async def main() -> None:
-    metadata = OAuthClientMetadata(
-        client_name="a client that nobody registered",
-        redirect_uris=[task["redirectUri"]],
-        grant_types=["authorization_code", "refresh_token"],
-        response_types=["code"],
-        token_endpoint_auth_method="none",
-    )
     provider = OAuthClientProvider(
         task["url"],
-        metadata,
+        metadata(),
         Storage(),
         redirect,
         come_back,
@@ -141,12 +126,6 @@ async def main() -> None:
                     "access": after.access_token != before.access_token,
                     "refresh": after.refresh_token != before.refresh_token,
                 }
-
-
-def innermost(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 if __name__ == "__main__":

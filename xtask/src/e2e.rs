@@ -36,6 +36,11 @@ const GROUPS: &[Group] = &[
         needs: &[Need::Mcp2],
     },
     Group {
+        name: "headless",
+        promise: "mcp-remote, opencode, `mcp` 1.x, openid-client 5 and 6, by DCR and by CIMD, until after expiry",
+        needs: &[Need::Mcp1],
+    },
+    Group {
         name: "inspector-cli",
         promise: "the newest MCP Inspector on the command line, with CIMD",
         needs: &[],
@@ -179,6 +184,7 @@ fn prepare(group: &Group) -> Result<Command> {
     command.env("SEKISHO_E2E_MODULES", &node);
     command.env("SEKISHO_E2E_ARTEFACTS", artefacts);
     command.env("NO_COLOR", "1");
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     for need in group.needs {
         match need {
             Need::Chromium => {
