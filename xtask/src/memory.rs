@@ -1,14 +1,14 @@
 //! What the release build holds in memory under thousands of logins, and whether it gives it back (SEC-53, SEC-79, SEC-91).
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
-use crate::bench::form::{between, filled};
-use crate::bench::http::{Answer, Connection, request};
+use crate::bench::http::Connection;
+use crate::bench::login::Login;
 use crate::bench::process::Process;
 use crate::shell;
 
@@ -60,7 +60,7 @@ fn measure(program: &Path) -> Result<()> {
     let started = shell::clock();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..2 * checks)
-            .map(|_| scope.spawn(|| login.many(&next)))
+            .map(|_| scope.spawn(|| many(&login, &next)))
             .collect();
         threads.into_iter().try_for_each(|thread| {
             thread
@@ -96,102 +96,37 @@ fn come_to_rest(program: &Process, most: f64) -> Result<f64> {
     }
 }
 
-/// How to log in at the demonstration.
-struct Login {
-    address: SocketAddr,
-    host: String,
-    origin: String,
-    /// The path of an authorization request.
-    authorize: String,
-    username: String,
-    password: String,
+/// Goes from address to address, as long as there are logins left.
+fn many(login: &Login, next: &AtomicU32) -> Result<()> {
+    loop {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        if number >= LOGINS / LOGINS_PER_ADDRESS {
+            return Ok(());
+        }
+        let [.., high, low] = number.to_be_bytes();
+        from(login, Ipv4Addr::new(127, 77, high, low), number)?;
+    }
 }
 
-impl Login {
-    fn at(places: &serde_json::Value) -> Result<Self> {
-        let place = |name: &str| -> Result<String> {
-            let place = places.get(name).and_then(serde_json::Value::as_str);
-            Ok(place
-                .with_context(|| format!("no `{name}` in the ready file"))?
-                .to_owned())
-        };
-        let issuer = place("issuer")?;
-        let host = between(&issuer, "http://", "/").context("no host in the issuer")?;
-        let path = issuer.split_once(host).context("no path in the issuer")?.1;
-        let query = oauth::form::encode([
-            ("response_type", "code"),
-            ("client_id", place("client_metadata_document")?.as_str()),
-            ("redirect_uri", "http://localhost:6274/oauth/callback"),
-            ("scope", place("scope")?.as_str()),
-            ("state", "s"),
-            // The example of RFC 7636 appendix B.
-            (
-                "code_challenge",
-                "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
-            ),
-            ("code_challenge_method", "S256"),
-        ]);
-        Ok(Self {
-            address: host.parse()?,
-            host: host.to_owned(),
-            origin: format!("http://{host}"),
-            authorize: format!("{path}/authorize?{query}"),
-            username: place("username")?,
-            password: place("password")?,
-        })
+/// All logins from one address: first the right ones, as a wrong one may cost the account a minute there.
+fn from(login: &Login, source: Ipv4Addr, number: u32) -> Result<()> {
+    let mut connection = Connection::open_from(source, login.address)?;
+    let form = login.begin(&mut connection)?;
+    let mut try_one = |username: &str, password: &str, expected: u16| {
+        let answer = form.send(&mut connection, username, password)?;
+        ensure!(
+            answer.status == expected,
+            "a login of `{username}` was answered {} instead of {expected}: {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        );
+        Ok(())
+    };
+    for _ in 0..RIGHT_PER_ADDRESS {
+        try_one(&login.username, &login.password, 303)?;
     }
-
-    /// Goes from address to address, as long as there are logins left.
-    fn many(&self, next: &AtomicU32) -> Result<()> {
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= LOGINS / LOGINS_PER_ADDRESS {
-                return Ok(());
-            }
-            let [.., high, low] = number.to_be_bytes();
-            self.from(Ipv4Addr::new(127, 77, high, low), number)?;
-        }
+    for unknown in RIGHT_PER_ADDRESS + 1..LOGINS_PER_ADDRESS {
+        try_one(&format!("unknown-{number}-{unknown}"), "guess", 403)?;
     }
-
-    /// All logins from one address: first the right ones, as a wrong one may cost the account a minute there.
-    fn from(&self, source: Ipv4Addr, number: u32) -> Result<()> {
-        let mut connection = Connection::open_from(source, self.address)?;
-        let begun = self.get(&mut connection, &self.authorize, "")?;
-        let cookie = begun.header("set-cookie").context("no cookie")?;
-        let cookie = cookie.split(';').next().unwrap_or_default().to_owned();
-        let location = begun.header("location").context("no redirect")?;
-        let path = location.strip_prefix(&self.origin).unwrap_or(location);
-        let page = self.get(&mut connection, path, &cookie)?;
-        let page = String::from_utf8_lossy(&page.body).into_owned();
-        let action = between(&page, "action=\"", "\"").context("no form")?;
-        let mut try_one = |username: &str, password: &str, expected: u16| {
-            let headers = [
-                ("Cookie", cookie.as_str()),
-                ("Origin", self.origin.as_str()),
-                ("Content-Type", "application/x-www-form-urlencoded"),
-            ];
-            let body = filled(&page, username, password)?;
-            let sent = request("POST", action, &self.host, &headers, &body);
-            let answer = connection.round_trip(&sent)?;
-            ensure!(
-                answer.status == expected,
-                "a login of `{username}` was answered {} instead of {expected}: {}",
-                answer.status,
-                String::from_utf8_lossy(&answer.body)
-            );
-            Ok(())
-        };
-        for _ in 0..RIGHT_PER_ADDRESS {
-            try_one(&self.username, &self.password, 303)?;
-        }
-        for unknown in RIGHT_PER_ADDRESS + 1..LOGINS_PER_ADDRESS {
-            try_one(&format!("unknown-{number}-{unknown}"), "guess", 403)?;
-        }
-        try_one(&self.username, "guess", 403)
-    }
-
-    fn get(&self, connection: &mut Connection, path: &str, cookie: &str) -> Result<Answer> {
-        let headers = [("Cookie", cookie)];
-        connection.round_trip(&request("GET", path, &self.host, &headers, ""))
-    }
+    try_one(&login.username, "guess", 403)
 }

@@ -1,5 +1,7 @@
 //! Long proofs, outside CI: what they are, how to run one, and `docs/PROOFS.md` with what came out.
 
+mod faults;
+
 use std::{fmt::Write as _, process::Command, time::Duration};
 
 use anyhow::{Result, bail};
@@ -27,6 +29,8 @@ enum Work {
     Deaths { rounds: u32 },
     /// The official clients against the demonstration, again and again.
     Clients { rounds: u32 },
+    /// What others ran into in production, done to the release build on purpose.
+    Faults,
 }
 
 const PROOFS: &[Proof] = &[
@@ -45,6 +49,12 @@ const PROOFS: &[Proof] = &[
         name: "clients",
         promise: "20 runs of the official clients in both eras, none of which fails once",
         work: Work::Clients { rounds: 20 },
+    },
+    Proof {
+        name: "faults",
+        promise: "a stalled log, a silent name server, an issuer that is away, too few files, a full disk and SIGTERM with open \
+                  streams stop nothing else, and pass",
+        work: Work::Faults,
     },
 ];
 
@@ -102,6 +112,7 @@ impl Work {
                     tally.failed += round.failed;
                 }
             }
+            Self::Faults => tally = faults::run()?,
         }
         Ok(tally)
     }

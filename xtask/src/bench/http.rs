@@ -61,7 +61,27 @@ impl Connection {
 
     /// Sends the bytes of a request and reads the answer.
     pub(crate) fn round_trip(&mut self, request: &[u8]) -> Result<Answer> {
-        self.stream.get_mut().write_all(request)?;
+        self.send(request)?;
+        let mut answer = self.head()?;
+        let length = answer.header("content-length").map(str::parse::<usize>);
+        if let Some(length) = length.transpose()? {
+            answer.body.resize(length, 0);
+            self.stream.read_exact(&mut answer.body)?;
+        } else if answer.header("transfer-encoding").is_some() {
+            self.chunks(&mut answer.body)?;
+        } else if !matches!(answer.status, 204 | 304) {
+            bail!("an answer of unknown length");
+        }
+        Ok(answer)
+    }
+
+    /// Sends the bytes of a request, whatever becomes of it.
+    pub(crate) fn send(&mut self, request: &[u8]) -> Result<()> {
+        Ok(self.stream.get_mut().write_all(request)?)
+    }
+
+    /// Reads the head of an answer, and no more.
+    pub(crate) fn head(&mut self) -> Result<Answer> {
         let status = self
             .next_line()?
             .split(' ')
@@ -78,24 +98,15 @@ impl Connection {
                 headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
             }
         }
-        let mut answer = Answer {
+        Ok(Answer {
             status,
             headers,
             body: Vec::new(),
-        };
-        let length = answer.header("content-length").map(str::parse::<usize>);
-        if let Some(length) = length.transpose()? {
-            answer.body.resize(length, 0);
-            self.stream.read_exact(&mut answer.body)?;
-        } else if answer.header("transfer-encoding").is_some() {
-            self.chunks(&mut answer.body)?;
-        } else if !matches!(status, 204 | 304) {
-            bail!("an answer of unknown length");
-        }
-        Ok(answer)
+        })
     }
 
-    fn chunks(&mut self, body: &mut Vec<u8>) -> Result<()> {
+    /// Reads the chunks of a body up to and with the last one.
+    pub(crate) fn chunks(&mut self, body: &mut Vec<u8>) -> Result<()> {
         loop {
             let size = usize::from_str_radix(self.next_line()?.trim(), 16)?;
             let start = body.len();

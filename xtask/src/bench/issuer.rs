@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -10,14 +12,15 @@ use oauth::jose::signing::SigningKey;
 use serde_json::json;
 
 /// The running issuer; its thread lives as long as the benchmark.
-pub(super) struct Issuer {
+pub(crate) struct Issuer {
     key: SigningKey,
     url: String,
+    away: Arc<AtomicBool>,
 }
 
 impl Issuer {
     /// Makes a key and serves the documents on a free port.
-    pub(super) fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let key = SigningKey::generate(Alg::Es256).context("making a key")?;
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
@@ -31,28 +34,43 @@ impl Issuer {
         })
         .to_string();
         let keys = json!({ "keys": [key.public().to_value()] }).to_string();
+        let away = Arc::new(AtomicBool::new(false));
+        let is_away = Arc::clone(&away);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                if is_away.load(Ordering::Relaxed) {
+                    continue;
+                }
                 // A client that goes away early is its own affair.
                 let _ = serve(stream, &discovery, &keys);
             }
         });
-        Ok(Self { key, url })
+        Ok(Self { key, url, away })
     }
 
-    pub(super) fn discovery_url(&self) -> String {
+    pub(crate) fn discovery_url(&self) -> String {
         format!("{}/.well-known/openid-configuration", self.url)
     }
 
+    /// From now on, whoever asks is hung up on; or is answered again.
+    pub(crate) fn is_away(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
     /// A token that the benchmark's gateway accepts for an hour.
+    pub(crate) fn token(&self) -> Result<String> {
+        self.token_of("bench")
+    }
+
+    /// The same for somebody.
     #[expect(
         clippy::disallowed_methods,
         reason = "a developer's tool reads the clock itself"
     )]
-    pub(super) fn token(&self) -> Result<String> {
+    pub(crate) fn token_of(&self, subject: &str) -> Result<String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let claims = json!({
-            "iss": self.url, "sub": "bench", "aud": ["bench"], "iat": now, "exp": now + 3600,
+            "iss": self.url, "sub": subject, "aud": ["bench"], "iat": now, "exp": now + 3600,
             "jti": "family.1", "client_id": "bench", "scope": "mcp:tools",
         });
         self.key.sign_jwt("at+jwt", &claims).context("signing")
@@ -81,7 +99,7 @@ fn serve(mut stream: TcpStream, discovery: &str, keys: &str) -> Result<()> {
 }
 
 /// Where a server is told to listen.
-pub(super) fn free_address() -> Result<SocketAddr> {
+pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(SocketAddr::from((
         [127, 0, 0, 1],
         crate::shell::free_port()?,

@@ -3,9 +3,10 @@
 mod authorization;
 pub(crate) mod form;
 pub(crate) mod http;
-mod issuer;
+pub(crate) mod issuer;
 mod load;
-mod path;
+pub(crate) mod login;
+pub(crate) mod path;
 pub(crate) mod process;
 mod report;
 

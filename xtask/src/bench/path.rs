@@ -228,9 +228,10 @@ fn medians(rows: &[(usize, Row)]) -> Vec<Row> {
 }
 
 /// What the answer to 2 + 3 contains.
-const EXPECTED: &[u8] = br#""text":"5""#;
+pub(crate) const EXPECTED: &[u8] = br#""text":"5""#;
 
-fn call(address: SocketAddr, authorization: &str, tool: &str) -> Vec<u8> {
+/// A call of a tool that adds 2 and 3.
+pub(crate) fn call(address: SocketAddr, authorization: &str, tool: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{{"a":2,"b":3}},"_meta":{{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{{}},"io.modelcontextprotocol/clientInfo":{{"name":"bench","version":"1"}}}}}}}}"#
     );
@@ -280,7 +281,8 @@ fn first_answer(folder: &Path) -> Result<Duration> {
     times.get(times.len() / 2).copied().context("no runs")
 }
 
-fn upstream(address: SocketAddr, management: SocketAddr) -> String {
+/// The configuration of the demonstration's MCP server alone.
+pub(crate) fn upstream(address: SocketAddr, management: SocketAddr) -> String {
     format!(
         "listeners: []\nmanagement: {{ address: \"{management}\" }}\nstore: {{ url: \"sqlite::memory:\" }}\n\
          demo_mcp_server: {{ address: \"{address}\" }}\n"

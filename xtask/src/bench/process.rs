@@ -2,10 +2,10 @@
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell::{clock, read};
 
@@ -20,10 +20,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
+        Self::start_with_log(command, Stdio::null())
+    }
+
+    /// Like [`Self::start`], with somewhere for its log. Of a pipe, nothing is ever read.
+    pub(crate) fn start_with_log(command: &mut Command, log: Stdio) -> Result<Self> {
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .with_context(|| format!("starting {command:?}"))?;
         Ok(Self { child })
@@ -31,6 +36,28 @@ impl Process {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends a signal by name, as `TERM`.
+    pub(crate) fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().to_string();
+        let status = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()?;
+        ensure!(status.success(), "SIG{name} could not be sent to {pid}");
+        Ok(())
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn await_end(&mut self) -> Result<ExitStatus> {
+        let started = clock();
+        while started.elapsed() < Duration::from_mins(1) {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        bail!("it does not end")
     }
 
     /// CPU seconds used so far by the program and its children.
@@ -114,6 +141,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // SIGTERM first, so that a master takes its workers along.
         let pid = self.child.id().to_string();
         let _ = Command::new("kill").arg(&pid).status();
