@@ -185,7 +185,7 @@ gateways:
     wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
     wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
-      hint: write scheme, host and port as a browser does: https://app.example.com
+      hint: write scheme, host and port as a browser does: https://app.example.com, chrome-extension://abcdefgh
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
     16 problems in the configuration
