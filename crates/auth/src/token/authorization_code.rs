@@ -99,7 +99,7 @@ pub(super) async fn redeem(
     }
     cx.app.metrics.codes_redeemed.inc();
     tracing::info!(
-        client.id = %client.client_id, user.id = %user.id, family.id = %family.id, %scope,
+        client.id = %client.client_id, user.id = %user.id, user.name = %user.username, family.id = %family.id, %scope,
         "redeemed a code"
     );
     Ok(tokens)
