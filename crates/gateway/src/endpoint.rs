@@ -97,7 +97,7 @@ async fn serve(
     let now = cx.clock.now();
     let caller = cx
         .identification
-        .identify(&parts.uri, &parts.headers, now)
+        .identify(&parts.uri, &parts.headers, peer, now)
         .await?;
     caller.remark(remarks);
     match parts.method {

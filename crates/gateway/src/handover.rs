@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::gateway::{Authorizer, Gateway as Configured};
+use model::gateway::{Authorization, Gateway as Configured};
 use tokio::sync::watch;
 use url::Url;
 
@@ -12,7 +12,7 @@ use crate::cx::Cx;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Admission {
     url: Url,
-    authorizers: Vec<Authorizer>,
+    authorization: Authorization,
     allowed_origins: Vec<String>,
     resource_policy: Option<String>,
 }
@@ -21,7 +21,7 @@ impl Admission {
     pub(crate) fn of(gateway: &Configured) -> Self {
         Self {
             url: gateway.url.clone(),
-            authorizers: gateway.authorizers.clone(),
+            authorization: gateway.authorization.clone(),
             allowed_origins: gateway.allowed_origins.clone(),
             resource_policy: gateway.resource_policy.clone(),
         }

@@ -52,6 +52,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
+use model::gateway::Authorization;
 use model::target::TargetKind;
 use net::body::Body;
 use net::edge::{Peer, Site};
@@ -127,11 +128,21 @@ impl Gateway {
             first_message,
         } = settings;
         let admission = Admission::of(&gateway);
-        let scopes = gateway.authorizers.first();
+        let scopes = match &gateway.authorization {
+            Authorization::Tokens(authorizers) => authorizers.first(),
+            Authorization::DangerNone => None,
+        };
         let scopes = scopes.map(|first| asked_for(&first.allowed_scopes));
         let scopes = scopes.unwrap_or_default();
         let spellings = spelling::both(&gateway.url, &scopes);
-        let authorizers = authorizers(gateway.authorizers, &parts.issuers, &spellings)?;
+        let identification = match gateway.authorization {
+            Authorization::Tokens(configured) => Identification::by_tokens(
+                authorizers(configured, &parts.issuers, &spellings)?,
+                Arc::clone(&parts.revoked),
+                limits.verified_tokens,
+            ),
+            Authorization::DangerNone => Identification::none(),
+        };
         let policy = gateway
             .resource_policy
             .as_deref()
@@ -182,11 +193,7 @@ impl Gateway {
                 .map(|scope| scope.as_str().to_owned())
                 .collect(),
             origins: Origins::new(&gateway.url, &gateway.allowed_origins),
-            identification: Identification::new(
-                authorizers,
-                Arc::clone(&parts.revoked),
-                limits.verified_tokens,
-            ),
+            identification,
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalog: Arc::new(Catalog::new(
                 &name,
@@ -301,7 +308,9 @@ impl Site for Gateway {
             if path.trim_end_matches('/') == &*self.paths.endpoint {
                 let spelling = if path.ends_with('/') { slashed } else { plain };
                 endpoint::answer(&self.cx, spelling, parts, body, &peer).await
-            } else if let Some(spelling) = asked_for {
+            } else if let Some(spelling) = asked_for
+                && self.cx.identification.asks_for_tokens()
+            {
                 metadata::answer(&self.cx, spelling, &parts.method, &parts.headers).await
             } else {
                 let mut response = Response::new(Body::empty());

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     ForeignOrigin,
     /// The resource policy, before anything is known of the caller.
     NotAdmitted(Denied),
+    /// Somebody from elsewhere, where no token is asked for.
+    NotOfThisMachine,
     /// No credentials at all (RS-10).
     NoToken,
     /// Credentials in the query (RS-9).
@@ -163,6 +165,11 @@ impl Refusal {
                 S::FORBIDDEN,
                 Code::DENIED,
                 "the resource policy of the gateway forbids it",
+            ),
+            Self::NotOfThisMachine => Wire::new(
+                S::FORBIDDEN,
+                Code::DENIED,
+                "this gateway asks for no token, and serves its own machine only",
             ),
             Self::NoToken => Wire::new(S::UNAUTHORIZED, TRANSPORT, "an access token is required"),
             Self::TokenInQuery => Wire::new(
@@ -362,6 +369,7 @@ impl Refusal {
         match self {
             Self::ForeignOrigin => "foreign_origin",
             Self::NotAdmitted(_) => "not_admitted",
+            Self::NotOfThisMachine => "not_of_this_machine",
             Self::NoToken => "no_token",
             Self::TokenInQuery => "token_in_query",
             Self::SeveralTokens => "several_tokens",

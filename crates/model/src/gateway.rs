@@ -117,6 +117,15 @@ pub struct Authorizer {
     pub danger_any_audience: bool,
 }
 
+/// Whom a gateway admits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Authorization {
+    /// Bearer tokens, issuer by issuer; a token is judged by the rules of the issuer that it names.
+    Tokens(Vec<Authorizer>),
+    /// Everybody on this machine, whatever token comes along. Whoever listens sees to it that nobody else gets here.
+    DangerNone,
+}
+
 /// How much one caller may have under way at once (SEC-79). A caller is a subject at a client of an issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CallerLimits {
@@ -149,8 +158,8 @@ pub struct Gateway {
     pub name: GatewayName,
     /// The endpoint as clients know it, and its resource identifier.
     pub url: Url,
-    /// Whom it admits, issuer by issuer; a token is judged by the rules of the issuer that it names.
-    pub authorizers: Vec<Authorizer>,
+    /// Whom it admits.
+    pub authorization: Authorization,
     /// How tools are named.
     pub tool_names: ToolNames,
     /// What stands behind it.

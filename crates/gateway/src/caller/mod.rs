@@ -1,4 +1,5 @@
-//! Who calls: from an `Authorization` header to a [`Caller`], through a cache of verified tokens.
+//! Who calls: from an `Authorization` header to a [`Caller`], through a cache of verified tokens; or, without authorization,
+//! everybody on this machine.
 //!
 //! The token itself never leaves this module: [`InboundToken`] is neither a header value nor printable, and what the
 //! rest of the gateway gets to know is a [`Caller`] (RS-8, SEC-36).
@@ -17,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri, header};
 use model::clock::Timestamp;
 use net::edge::remarks::Remarks;
+use net::edge::{Arrival, Peer};
 use oauth::jose::claims::{Claims, ClaimsError};
 use oauth::scope::ScopeSet;
 use policy::call::Principal;
@@ -28,7 +30,7 @@ use crate::quota::{Quotas, Usage};
 use crate::refusal::Refusal;
 use crate::settings::Revoked;
 
-/// Somebody whose token was accepted.
+/// Somebody whose token was accepted, or everybody where none is asked for.
 #[derive(Debug)]
 pub(crate) struct Caller {
     /// The same for every token of one subject at one client of one issuer.
@@ -58,6 +60,19 @@ impl Caller {
             expires_at: verified.expires_at,
             usage: OnceLock::new(),
         }
+    }
+
+    /// Everybody who calls a gateway without authorization. Which of the addresses of this machine they come from says
+    /// nothing about who they are, and a client may come from another one the next time. No token makes this caller: every
+    /// issuer has a name.
+    fn anybody() -> Self {
+        Self::new(jwt::Verified {
+            issuer: "".into(),
+            subject: "anonymous".into(),
+            client: None,
+            token_id: None,
+            expires_at: i64::MAX,
+        })
     }
 
     /// What this caller has under way, with this token and others.
@@ -100,7 +115,16 @@ pub(crate) struct Authorizer {
 
 /// Decides who calls.
 #[derive(Debug)]
-pub(crate) struct Identification {
+pub(crate) enum Identification {
+    /// By a token.
+    Tokens(Box<Tokens>),
+    /// Nobody is asked. Tokens that come along are not looked at, and go no further than any other (SEC-36).
+    None(Arc<Caller>),
+}
+
+/// Decides whose tokens are good.
+#[derive(Debug)]
+pub(crate) struct Tokens {
     /// No two of one issuer: a token is judged by the rules of the issuer that it names, and by no other's.
     authorizers: Vec<Authorizer>,
     verified: VerifiedTokens,
@@ -116,21 +140,69 @@ impl std::fmt::Debug for RevokedCheck {
 }
 
 impl Identification {
-    pub(crate) fn new(authorizers: Vec<Authorizer>, revoked: Revoked, capacity: usize) -> Self {
-        Self {
+    pub(crate) fn by_tokens(
+        authorizers: Vec<Authorizer>,
+        revoked: Revoked,
+        capacity: usize,
+    ) -> Self {
+        Self::Tokens(Box::new(Tokens {
             authorizers,
             verified: VerifiedTokens::new(capacity),
             revoked: RevokedCheck(revoked),
-        }
+        }))
+    }
+
+    /// For a gateway without authorization.
+    pub(crate) fn none() -> Self {
+        Self::None(Arc::new(Caller::anybody()))
+    }
+
+    pub(crate) fn asks_for_tokens(&self) -> bool {
+        matches!(self, Self::Tokens(_))
     }
 
     /// The issuers, in the order of the configuration.
     pub(crate) fn issuers(&self) -> impl Iterator<Item = &Arc<Issuer>> {
-        self.authorizers.iter().map(|authorizer| &authorizer.issuer)
+        let authorizers = match self {
+            Self::Tokens(tokens) => tokens.authorizers.as_slice(),
+            Self::None(_) => &[],
+        };
+        authorizers.iter().map(|authorizer| &authorizer.issuer)
     }
 
-    /// Who sent this request (RS-6, RS-7, RS-10).
+    /// Who sent this request.
     pub(crate) async fn identify(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: &Peer,
+        now: Timestamp,
+    ) -> Result<Arc<Caller>, Refusal> {
+        match self {
+            Self::Tokens(tokens) => tokens.identify(uri, headers, now).await,
+            Self::None(anybody) if is_of_this_machine(peer) => Ok(Arc::clone(anybody)),
+            Self::None(_) => Err(Refusal::NotOfThisMachine),
+        }
+    }
+
+    /// Whether a caller identified before would still be let in, as far as time and revocation go.
+    pub(crate) fn still_good(&self, caller: &Caller, now: Timestamp) -> bool {
+        match self {
+            Self::Tokens(tokens) => tokens.still_good(caller, now),
+            Self::None(_) => true,
+        }
+    }
+}
+
+/// Whether somebody connected from this very machine, and does not speak for others. What listens there is checked with
+/// the configuration; this holds whatever that was.
+fn is_of_this_machine(peer: &Peer) -> bool {
+    peer.arrival == Arrival::Direct && peer.address.to_canonical().is_loopback()
+}
+
+impl Tokens {
+    /// Who sent this request (RS-6, RS-7, RS-10).
+    async fn identify(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
@@ -158,8 +230,7 @@ impl Identification {
         Ok(caller)
     }
 
-    /// Whether a caller identified before would still be let in, as far as time and revocation go.
-    pub(crate) fn still_good(&self, caller: &Caller, now: Timestamp) -> bool {
+    fn still_good(&self, caller: &Caller, now: Timestamp) -> bool {
         let revoked = caller
             .token_id
             .as_deref()
@@ -197,7 +268,11 @@ impl Identification {
                 Ok(named) => named,
                 Err(error) => {
                     let named = unverified.unverified_claims().issuer();
-                    let trusted: Vec<_> = self.issuers().map(|issuer| issuer.name()).collect();
+                    let trusted: Vec<_> = self
+                        .authorizers
+                        .iter()
+                        .map(|one| one.issuer.name())
+                        .collect();
                     tracing::info!(
                         named = named.unwrap_or_default(),
                         trusted = trusted.join(", "),

@@ -24,7 +24,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::tokens::{invalid, let_in, refused};
 use crate::world::{
-    AUDIENCE, World, assemble, authorizer, known, parts, settings, trust, world, world_with,
+    AUDIENCE, World, assemble, authorizer, authorizers, known, parts, settings, trust, world,
+    world_with,
 };
 
 /// Issuers of which this much is known.
@@ -152,7 +153,7 @@ async fn a_token_is_judged_by_the_rules_of_the_issuer_that_it_names_and_no_other
     let mut other = trust(&second);
     other.allowed_audiences = vec!["second".to_owned()];
     other.allowed_scopes = "b:read b:write".parse().unwrap();
-    settings.gateway.authorizers.push(other);
+    authorizers(&mut settings).push(other);
     let world = assemble(upstream, first, settings, |_| {});
     let now = world.now();
     let of = |signer: &FakeIdp, claims: &Value| world.holder(signer.token(claims).unwrap());
@@ -217,7 +218,7 @@ async fn one_issuer_that_is_away_is_no_matter_to_the_other() {
     let away = FakeIdp::start().await.unwrap();
     away.break_down(true);
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorizers.insert(0, trust(&away));
+        authorizers(settings).insert(0, trust(&away));
     })
     .await;
     assert_eq!(refused(world.alice()).await, let_in());
@@ -436,14 +437,14 @@ async fn rules_that_admit_anybody_or_contradict_each_other_are_refused() {
         SettingsError::NoAudience
     ));
     assert!(matches!(
-        refused(|settings| settings.gateway.authorizers.clear()),
+        refused(|settings| authorizers(settings).clear()),
         SettingsError::NoIssuer
     ));
     assert!(matches!(
         refused(|settings| {
             let mut again = authorizer(settings).clone();
             again.allowed_audiences = vec!["another".to_owned()];
-            settings.gateway.authorizers.push(again);
+            authorizers(settings).push(again);
         }),
         SettingsError::IssuerTwice { .. }
     ));

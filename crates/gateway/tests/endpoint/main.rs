@@ -21,6 +21,8 @@ mod lists;
 #[cfg(test)]
 mod metadata;
 #[cfg(test)]
+mod no_authorization;
+#[cfg(test)]
 mod policies;
 #[cfg(test)]
 mod reloads;

@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::json;
 use testkit::fake_mcp::Script;
 
-use crate::world::{authorizer, world, world_with};
+use crate::world::{authorizer, authorizers, world, world_with};
 
 const ROOT: &str = "/.well-known/oauth-protected-resource";
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
@@ -135,7 +135,7 @@ async fn browsers_may_ask_first() {
 async fn who_was_told_a_slash_at_the_end_finds_the_resource_spelled_so() {
     let spelled = "http://127.0.0.1:8480/mcp/";
     let world = world_with(Script::dual(), |settings| {
-        for authorizer in &mut settings.gateway.authorizers {
+        for authorizer in authorizers(settings) {
             authorizer.allowed_audiences = vec!["http://127.0.0.1:8480/mcp".to_owned()];
         }
     })

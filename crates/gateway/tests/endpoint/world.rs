@@ -15,7 +15,7 @@ use gateway::settings::{Parts, Settings};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use model::clock::{Clock as _, TestClock, Timestamp};
-use model::gateway::{Authorizer, CallerLimits, Gateway as Configured, ToolNames};
+use model::gateway::{Authorization, Authorizer, CallerLimits, Gateway as Configured, ToolNames};
 use model::target::{Target, TargetKind};
 use net::body::Body;
 use net::edge::{Peer, Site as _};
@@ -75,7 +75,7 @@ pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
     Settings::new(Configured {
         name: "demo".parse().unwrap(),
         url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
-        authorizers: vec![trust(idp)],
+        authorization: Authorization::Tokens(vec![trust(idp)]),
         tool_names: ToolNames::Prefixed,
         targets: targets.collect(),
         allowed_origins: vec!["https://app.example".to_owned()],
@@ -98,9 +98,17 @@ pub(crate) fn trust(idp: &FakeIdp) -> Authorizer {
     }
 }
 
+/// The rules for the tokens of the issuers.
+pub(crate) fn authorizers(settings: &mut Settings) -> &mut Vec<Authorizer> {
+    match &mut settings.gateway.authorization {
+        Authorization::Tokens(authorizers) => authorizers,
+        Authorization::DangerNone => panic!("nobody is asked for a token"),
+    }
+}
+
 /// The rules for the tokens of the first issuer.
 pub(crate) fn authorizer(settings: &mut Settings) -> &mut Authorizer {
-    settings.gateway.authorizers.first_mut().unwrap()
+    authorizers(settings).first_mut().unwrap()
 }
 
 pub(crate) fn assemble(

@@ -9,6 +9,7 @@ use crate::config::binding::{self, Service};
 use crate::config::cimd::Mode;
 use crate::config::gateway::{Authorizer, Gateway};
 use crate::config::listener::Listener;
+use crate::config::no_authorization;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{self, Authentication, Realm, SigningAlgorithm};
 use crate::config::registration::{self, Registration};
@@ -27,7 +28,7 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     check_gateways(config, problems);
     for (index, gateway) in config.gateways.iter().enumerate() {
         let path = format!("gateways[{index}]");
-        for (at, authorizer) in gateway.authorizer.at(&path) {
+        for (at, authorizer) in gateway.authorizers(&path) {
             check_own_realm(config, (gateway, &path), (authorizer, &at), problems);
         }
     }
@@ -436,12 +437,13 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
             problems,
         );
         check_authorizers(gateway, &path, problems);
+        no_authorization::check(config, gateway, &path, problems);
     }
 }
 
 fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>) {
-    let all = gateway.authorizer.at(path);
-    if all.is_empty() {
+    let all = gateway.authorizers(path);
+    if all.is_empty() && gateway.authorizer.is_some() {
         let hint = "an entry is an issuer with its `discovery_url`".to_owned();
         problems.note(
             format!("{path}.authorizer"),

@@ -81,6 +81,7 @@ fn meaning(key: &str) -> Option<&'static str> {
         "danger_literal" => LITERAL,
         "danger_pkce_optional" => "authorization requests without PKCE are accepted",
         "danger_any_audience" => "tokens that were made for somebody else are accepted",
+        "danger_no_authorization" => "every program on this machine may call, without a token",
         "danger_any_port" => "client metadata is fetched from any port",
         "danger_allow_networks" => "strangers can make this program call these networks",
         "allow_http" => "client identifiers may be plain http",

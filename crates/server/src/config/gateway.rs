@@ -16,7 +16,11 @@ pub(crate) struct Gateway {
     /// The MCP endpoint. It is the identifier of the protected resource, too.
     pub(crate) url: WebUrl,
     /// Who may call: the issuer whose tokens are accepted, or a list of issuers, each with its own rules. Clients that have no token yet are sent to the first.
-    pub(crate) authorizer: Authorizers,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) authorizer: Option<Authorizers>,
+    /// In place of `authorizer`: every program on this machine may call, without a token. The URL must be one of this machine, and the listeners where it arrives must be bound to loopback addresses and have no `trusted_proxies`. Tokens that clients send all the same are not looked at and not passed on; web pages are held to `allowed_origins` as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) danger_no_authorization: bool,
     /// How tools are named.
     #[serde(default)]
     pub(crate) tool_names: ToolNames,
@@ -34,7 +38,17 @@ pub(crate) struct Gateway {
     pub(crate) caller_limits: CallerLimits,
 }
 
-/// How much one caller may have under way at once. A caller is a subject at a client of an issuer, with all its tokens. Who meets a limit is refused with `Retry-After`; honest clients do not meet the defaults.
+impl Gateway {
+    /// Its issuers, each with its path below that of the gateway.
+    pub(crate) fn authorizers(&self, path: &str) -> Vec<(String, &Authorizer)> {
+        self.authorizer
+            .as_ref()
+            .map(|authorizers| authorizers.at(path))
+            .unwrap_or_default()
+    }
+}
+
+/// How much one caller may have under way at once. A caller is a subject at a client of an issuer, with all its tokens; without authorization, all callers together are one. Who meets a limit is refused with `Retry-After`; honest clients do not meet the defaults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CallerLimits {
@@ -84,7 +98,7 @@ pub(crate) enum Authorizers {
 
 impl Authorizers {
     /// All of them, each with its path below that of the gateway.
-    pub(crate) fn at(&self, gateway: &str) -> Vec<(String, &Authorizer)> {
+    fn at(&self, gateway: &str) -> Vec<(String, &Authorizer)> {
         match self {
             Self::One(one) => vec![(format!("{gateway}.authorizer"), one)],
             Self::Several(several) => several

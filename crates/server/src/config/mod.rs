@@ -22,6 +22,7 @@ pub(crate) mod document;
 pub(crate) mod egress;
 pub(crate) mod gateway;
 pub(crate) mod listener;
+mod no_authorization;
 pub(crate) mod node;
 pub(crate) mod problem;
 pub(crate) mod proxy;

@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use model::gateway::Authorization;
 use oauth::jose::alg::{Alg, AlgSet};
 
 use super::*;
 use crate::wire::plan::Plan;
 
+mod no_authorization;
 mod start;
 
 fn problems(text: &str) -> String {
@@ -101,8 +103,6 @@ banana: 1
     f.yaml:18: realms[0].clients[0].client_id: expected text, found a number
       hint: put it in quotes: "7"
     f.yaml:18: realms[0].clients[0].secret: exactly one of `env`, `file`, `danger_literal` is expected
-    f.yaml:20: gateways[0]: `authorizer` is missing
-      hint: Who may call: the issuer whose tokens are accepted, or a list of issuers, each with its own rules
     f.yaml:22: gateways[0].authoriser: unknown key `authoriser`
       hint: did you mean `authorizer`?
     f.yaml:23: gateways[0].targets[0].mcp.url: `http://127.0.0.1:8481/mcp#x` is not an absolute http or https URL
@@ -234,7 +234,10 @@ gateways:
     );
     let good = plan(&good).unwrap();
     let gateway = &good.gateways[0];
-    let [first, second] = gateway.authorizers.as_slice() else {
+    let Authorization::Tokens(authorizers) = &gateway.authorization else {
+        panic!("{gateway:?}");
+    };
+    let [first, second] = authorizers.as_slice() else {
         panic!("{gateway:?}");
     };
     assert_eq!(

@@ -287,7 +287,7 @@ fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
 
 /// The realm of ours whose tokens a gateway accepts, if that is one.
 fn only_realm_of<'c>(config: &'c Config, gateway: &Gateway) -> Option<&'c Realm> {
-    let authorizers = gateway.authorizer.at("");
+    let authorizers = gateway.authorizers("");
     let mut ours = config.realms.iter().filter(|realm| {
         authorizers
             .iter()

@@ -44,7 +44,7 @@ fn called(config: &Config) -> Vec<(String, &WebUrl)> {
     let mut all = Vec::new();
     for (index, gateway) in config.gateways.iter().enumerate() {
         let gateway_at = format!("gateways[{index}]");
-        for (path, authorizer) in gateway.authorizer.at(&gateway_at) {
+        for (path, authorizer) in gateway.authorizers(&gateway_at) {
             all.push((format!("{path}.discovery_url"), &authorizer.discovery_url));
         }
         for (at, target) in gateway.targets.iter().enumerate() {

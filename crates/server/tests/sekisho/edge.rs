@@ -18,7 +18,7 @@ async fn connect(from: &str, to: SocketAddr) -> TcpStream {
 }
 
 /// Sends this and reads until the connection is closed.
-async fn exchange(from: &str, to: SocketAddr, request: &str) -> String {
+pub(crate) async fn exchange(from: &str, to: SocketAddr, request: &str) -> String {
     let mut stream = connect(from, to).await;
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

@@ -26,6 +26,8 @@ mod story_demo;
 #[cfg(test)]
 mod story_init;
 #[cfg(test)]
+mod story_no_authorization;
+#[cfg(test)]
 mod story_tls;
 #[cfg(test)]
 mod story_verify;

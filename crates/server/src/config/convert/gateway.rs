@@ -1,6 +1,8 @@
 //! `gateways` into `model::gateway`.
 
-use model::gateway::{Authorizer, CallerLimits, ClaimRule, CustomClaim, Gateway, ToolNames};
+use model::gateway::{
+    Authorization, Authorizer, CallerLimits, ClaimRule, CustomClaim, Gateway, ToolNames,
+};
 use model::target::{Guard, Target, TargetKind, Timeouts};
 use oauth::jose::alg::{Alg, AlgSet};
 
@@ -16,11 +18,15 @@ pub(crate) fn convert(
 ) -> Option<Gateway> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
     let authorizers = from
-        .authorizer
-        .at(path)
+        .authorizers(path)
         .into_iter()
         .map(|(path, one)| authorizer(one, &path, problems))
         .collect();
+    let authorization = if from.danger_no_authorization {
+        Authorization::DangerNone
+    } else {
+        Authorization::Tokens(authorizers)
+    };
     let targets = from
         .targets
         .iter()
@@ -45,7 +51,7 @@ pub(crate) fn convert(
     Some(Gateway {
         name: name?,
         url: from.url.0.clone(),
-        authorizers,
+        authorization,
         tool_names: match from.tool_names {
             gateway::ToolNames::Prefixed => ToolNames::Prefixed,
             gateway::ToolNames::Bare => ToolNames::Bare,
