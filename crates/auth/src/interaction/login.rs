@@ -122,7 +122,7 @@ async fn check(
     password: Secret<String>,
     client: &ClientId,
 ) -> Result<Result<User, LoginProblem>, Internal> {
-    if !cx.app.declared_users.are_there() {
+    if !cx.app.declared_users.wait().await {
         return Ok(Err(LoginProblem::Starting));
     }
     let attempt = match Attempt::begin(cx, headers, username).await? {

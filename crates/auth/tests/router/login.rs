@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use auth::DeclaredUsers;
 use testkit::browser::{Browser, Page};
 
 use crate::world::{CALLBACK, ISSUER, World, code_of, error_of, realm, realm_at};
@@ -102,7 +103,7 @@ async fn empty_fields_are_asked_for_again() {
 // SEC-53, SEC-54
 #[tokio::test]
 async fn before_the_declared_users_are_there_nobody_is_refused_and_nothing_counts() {
-    let world = World::starting(realm()).await;
+    let world = World::starting(realm(), DeclaredUsers::awaited(Duration::ZERO)).await;
     let mut browser = world.browser();
     for name in ["alice", "nobody"] {
         for _ in 0..60 {
@@ -115,6 +116,24 @@ async fn before_the_declared_users_are_there_nobody_is_refused_and_nothing_count
     world.add_user("alice", "alice").await;
     world.declared_users.arrived();
     let page = try_password(&world, &mut browser, "alice", "alice").await;
+    assert!(page.url.path().ends_with("/consent"), "{}", page.text());
+}
+
+// SEC-54
+#[tokio::test]
+async fn a_login_waits_until_the_declared_users_are_there() {
+    let world = World::starting(realm(), DeclaredUsers::default()).await;
+    world.add_user("alice", "alice").await;
+    let arriving = async {
+        // The login is under way by then, and waits.
+        for _ in 0..20 {
+            login_page(&world, &mut world.browser()).await;
+        }
+        world.declared_users.arrived();
+    };
+    let mut browser = world.browser();
+    let login = try_password(&world, &mut browser, "alice", "alice");
+    let (page, ()) = tokio::join!(login, arriving);
     assert!(page.url.path().ends_with("/consent"), "{}", page.text());
 }
 

@@ -251,18 +251,17 @@ impl World {
 
     /// The world with another realm, and the user `alice` with the password `alice`.
     pub(crate) async fn with(realm: Realm) -> Self {
-        let world = Self::starting(realm).await;
+        let world = Self::starting(realm, DeclaredUsers::default()).await;
         world.add_user("alice", "alice").await;
         world.declared_users.arrived();
         world
     }
 
     /// The world before the users that are declared have arrived.
-    pub(crate) async fn starting(realm: Realm) -> Self {
+    pub(crate) async fn starting(realm: Realm, declared_users: DeclaredUsers) -> Self {
         let store = store::testing::open().await;
         let clock = Arc::new(TestClock::at(START));
         let (web, connector) = Web::start().await;
-        let declared_users = DeclaredUsers::default();
         let parts = Parts {
             store: store.clone(),
             clock: Arc::clone(&clock) as Arc<_>,
