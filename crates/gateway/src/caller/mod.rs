@@ -10,6 +10,7 @@ pub(crate) mod jwt;
 pub(crate) mod keys;
 pub(crate) mod metadata;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -17,6 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri, header};
 use model::clock::Timestamp;
+use net::edge::forwarded::{Dialect, TrustedProxies};
 use net::edge::remarks::Remarks;
 use net::edge::{Arrival, Peer};
 use oauth::jose::claims::{Claims, ClaimsError};
@@ -119,7 +121,15 @@ pub(crate) enum Identification {
     /// By a token.
     Tokens(Box<Tokens>),
     /// Nobody is asked. Tokens that come along are not looked at, and go no further than any other (SEC-36).
-    None(Arc<Caller>),
+    None(Box<ThisMachine>),
+}
+
+/// Everybody on this machine.
+#[derive(Debug)]
+pub(crate) struct ThisMachine {
+    anybody: Arc<Caller>,
+    /// Proxies on this machine, in each way to say for whom they ask. They are believed where it is somebody else's request.
+    proxies: [TrustedProxies; 2],
 }
 
 /// Decides whose tokens are good.
@@ -154,7 +164,11 @@ impl Identification {
 
     /// For a gateway without authorization.
     pub(crate) fn none() -> Self {
-        Self::None(Arc::new(Caller::anybody()))
+        let proxies = [Dialect::XForwarded, Dialect::Forwarded].map(TrustedProxies::on_loopback);
+        Self::None(Box::new(ThisMachine {
+            anybody: Arc::new(Caller::anybody()),
+            proxies,
+        }))
     }
 
     pub(crate) fn asks_for_tokens(&self) -> bool {
@@ -180,7 +194,9 @@ impl Identification {
     ) -> Result<Arc<Caller>, Refusal> {
         match self {
             Self::Tokens(tokens) => tokens.identify(uri, headers, now).await,
-            Self::None(anybody) if is_of_this_machine(peer) => Ok(Arc::clone(anybody)),
+            Self::None(machine) if machine.is_home_of(peer, headers) => {
+                Ok(Arc::clone(&machine.anybody))
+            }
             Self::None(_) => Err(Refusal::NotOfThisMachine),
         }
     }
@@ -194,10 +210,18 @@ impl Identification {
     }
 }
 
-/// Whether somebody connected from this very machine, and does not speak for others. What listens there is checked with
-/// the configuration; this holds whatever that was.
-fn is_of_this_machine(peer: &Peer) -> bool {
-    peer.arrival == Arrival::Direct && peer.address.to_canonical().is_loopback()
+impl ThisMachine {
+    /// Whether somebody connected from this very machine, and does not speak for others: a tunnel to somewhere else is on
+    /// this machine, too. What listens is checked with the configuration; this holds whatever that was.
+    fn is_home_of(&self, peer: &Peer, headers: &HeaderMap) -> bool {
+        let is_here = |address: IpAddr| address.to_canonical().is_loopback();
+        peer.arrival == Arrival::Direct
+            && is_here(peer.address)
+            && self
+                .proxies
+                .iter()
+                .all(|proxies| is_here(proxies.told(peer.address, headers).address))
+    }
 }
 
 impl Tokens {

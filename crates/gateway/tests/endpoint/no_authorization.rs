@@ -88,6 +88,39 @@ async fn others_are_refused_whatever_they_show_and_however_they_come() {
     assert!(world.upstream.seen_of("tools/call").is_empty());
 }
 
+// SEC-58
+#[tokio::test]
+async fn who_comes_through_a_proxy_on_this_machine_is_from_elsewhere() {
+    let world = open(Script::dual()).await;
+    for (headers, status) in [
+        (&[("x-forwarded-for", "203.0.113.5")][..], 403),
+        (&[("x-forwarded-for", "127.0.0.1, 203.0.113.5")], 403),
+        (&[("x-forwarded-for", "203.0.113.5, 127.0.0.1")], 403),
+        (&[("forwarded", "for=\"[2001:db8::1]:4711\"")], 403),
+        (
+            // The proxy sets one of them, and its client made the other one up.
+            &[
+                ("x-forwarded-for", "127.0.0.1"),
+                ("forwarded", "for=203.0.113.5"),
+            ],
+            403,
+        ),
+        (&[("x-forwarded-for", "127.0.0.1")], 200),
+        (
+            &[("x-forwarded-for", "::1"), ("forwarded", "for=127.0.0.1")],
+            200,
+        ),
+    ] {
+        let mut caller = neighbour(world.stranger());
+        for (name, value) in headers {
+            caller = caller.with(name, *value);
+        }
+        let answer = caller.call(MODERN, "echo", json!({})).await;
+        assert_eq!(answer.status, status, "{headers:?}");
+    }
+    assert_eq!(world.upstream.seen_of("tools/call").len(), 2);
+}
+
 // SEC-62, TM-2
 #[tokio::test]
 async fn pages_of_foreign_origins_are_refused_from_this_machine_too() {

@@ -3,10 +3,10 @@
 //! Each proxy adds to the right what it saw itself, so the right end is believed as far as trusted proxies
 //! wrote it, and what stands to the left of that is whatever a client made up.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -44,6 +44,13 @@ impl TrustedProxies {
     /// Believes these networks and nobody else.
     pub const fn new(networks: Vec<IpNet>, dialect: Dialect) -> Self {
         Self { networks, dialect }
+    }
+
+    /// Believes whoever is on this machine.
+    pub fn on_loopback(dialect: Dialect) -> Self {
+        const V4: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8);
+        const V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128);
+        Self::new(vec![IpNet::V4(V4), IpNet::V6(V6)], dialect)
     }
 
     /// Whether this is the address of a trusted proxy.
