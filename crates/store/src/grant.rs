@@ -6,6 +6,7 @@ use model::id::Id;
 use model::refresh::Family;
 use model::secret::TokenHash;
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use crate::Store;
@@ -18,20 +19,42 @@ pub async fn insert(store: &Store, code: TokenHash, grant: &Grant) -> Result<(),
     store
         .backend()
         .write((code, grant.clone()), |(code, grant), connection| {
+            Box::pin(put(connection, *code, grant))
+        })
+        .await
+}
+
+/// Like [`insert`], if the login session of the grant has not ended since it was looked at. `false` if it has. The session
+/// is held until the code is there, so that whoever ends it comes before the code, and is seen, or after it, and ends it.
+pub async fn issue(store: &Store, code: TokenHash, grant: &Grant) -> Result<bool, Error> {
+    store
+        .backend()
+        .write((code, grant.clone()), |(code, grant), connection| {
             Box::pin(async move {
-                let query = sqlx::query(query::CODE_INSERT)
-                    .bind(code.as_bytes().to_vec())
-                    .bind(grant.realm.to_string())
-                    .bind(grant.client_id.to_string())
-                    .bind(grant.user.to_string())
-                    .bind(row::json(&Detail::new(grant)))
-                    .bind(grant.issued_at.millis())
-                    .bind(grant.expires_at.millis());
-                query.execute(connection).await?;
-                Ok(())
+                if let Some(session) = grant.session {
+                    let query = sqlx::query(query::SESSION_HOLD).bind(session.to_string());
+                    if query.execute(&mut *connection).await?.rows_affected() == 0 {
+                        return Ok(false);
+                    }
+                }
+                put(connection, *code, grant).await?;
+                Ok(true)
             })
         })
         .await
+}
+
+async fn put(connection: &mut AnyConnection, code: TokenHash, grant: &Grant) -> Result<(), Error> {
+    let query = sqlx::query(query::CODE_INSERT)
+        .bind(code.as_bytes().to_vec())
+        .bind(grant.realm.to_string())
+        .bind(grant.client_id.to_string())
+        .bind(grant.user.to_string())
+        .bind(row::json(&Detail::new(grant)))
+        .bind(grant.issued_at.millis())
+        .bind(grant.expires_at.millis());
+    query.execute(connection).await?;
+    Ok(())
 }
 
 /// The grant under the hash of a code, redeemed or not.

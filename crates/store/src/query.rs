@@ -23,6 +23,8 @@ queries! {
     USER_BY_NAME = "SELECT * FROM account WHERE realm = $1 AND username = $2";
     USER_BY_ID = "SELECT * FROM account WHERE id = $1";
     USER_SET_PASSWORD = "UPDATE account SET password = $2 WHERE id = $1";
+    USER_RENEW_PASSWORD = "UPDATE account SET password = $3 WHERE id = $1 AND password = $2";
+    USER_HOLD = "UPDATE account SET disabled = 0 WHERE id = $1 AND disabled = 0 AND password = $2";
     USER_DECLARED_PROOF = "SELECT declared_proof FROM account WHERE id = $1";
     USER_SET_DECLARED_PROOF = "UPDATE account SET declared_proof = $2 WHERE id = $1";
     USER_LIST = "SELECT * FROM account WHERE realm = $1 AND username > $2 ORDER BY username LIMIT $3";
@@ -66,6 +68,7 @@ queries! {
 
     SESSION_INSERT = "INSERT INTO login_session (token_hash, id, realm, account_id, auth_time, created_at, last_seen_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+    SESSION_HOLD = "UPDATE login_session SET last_seen_at = last_seen_at WHERE id = $1";
     SESSION_LOAD = "SELECT * FROM login_session WHERE token_hash = $1";
     SESSION_TOUCH = "UPDATE login_session SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND last_seen_at < $2";
     SESSION_DELETE = "DELETE FROM login_session WHERE token_hash = $1 RETURNING id";

@@ -2,11 +2,12 @@
 
 use model::clock::Timestamp;
 use model::id::Id;
+use model::password::PasswordHash;
 use model::realm::{Lifetimes, LogoutEnds, RealmName};
 use model::secret::TokenHash;
 use model::session::Session;
 use model::user::{User, Username};
-use sqlx::Row as _;
+use sqlx::{AnyConnection, Row as _};
 
 use crate::Store;
 use crate::error::Error;
@@ -26,22 +27,59 @@ pub async fn insert(
         .write(
             (token, session.clone(), expires_at),
             |(token, session, expires_at), connection| {
+                Box::pin(put(connection, *token, session, *expires_at))
+            },
+        )
+        .await
+}
+
+/// Stores a session that begins with a password, if that is still the one of its user, and the user may still log in:
+/// both may have changed while it was checked. `false` if so. The account is held until the session is there, so that a
+/// change comes before it, and is seen, or after it, and ends it.
+pub async fn begin(
+    store: &Store,
+    token: TokenHash,
+    session: &Session,
+    expires_at: Timestamp,
+    password: &PasswordHash,
+) -> Result<bool, Error> {
+    store
+        .backend()
+        .write(
+            (token, session.clone(), expires_at, password.clone()),
+            |(token, session, expires_at, password), connection| {
                 Box::pin(async move {
-                    let query = sqlx::query(query::SESSION_INSERT)
-                        .bind(token.as_bytes().to_vec())
-                        .bind(session.id.to_string())
-                        .bind(session.realm.to_string())
+                    let query = sqlx::query(query::USER_HOLD)
                         .bind(session.user.to_string())
-                        .bind(session.auth_time.millis())
-                        .bind(session.created_at.millis())
-                        .bind(session.last_seen_at.millis())
-                        .bind(expires_at.millis());
-                    query.execute(connection).await?;
-                    Ok(())
+                        .bind(password.as_str().to_owned());
+                    if query.execute(&mut *connection).await?.rows_affected() == 0 {
+                        return Ok(false);
+                    }
+                    put(connection, *token, session, *expires_at).await?;
+                    Ok(true)
                 })
             },
         )
         .await
+}
+
+async fn put(
+    connection: &mut AnyConnection,
+    token: TokenHash,
+    session: &Session,
+    expires_at: Timestamp,
+) -> Result<(), Error> {
+    let query = sqlx::query(query::SESSION_INSERT)
+        .bind(token.as_bytes().to_vec())
+        .bind(session.id.to_string())
+        .bind(session.realm.to_string())
+        .bind(session.user.to_string())
+        .bind(session.auth_time.millis())
+        .bind(session.created_at.millis())
+        .bind(session.last_seen_at.millis())
+        .bind(expires_at.millis());
+    query.execute(connection).await?;
+    Ok(())
 }
 
 /// The session of a cookie. Whether it still holds is for [`Session::check`] to say.

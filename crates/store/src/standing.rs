@@ -207,6 +207,58 @@ mod tests {
         }
     }
 
+    // SEC-46, SEC-55: a password that is being checked, and a page that is being answered.
+    #[tokio::test]
+    async fn what_was_under_way_begins_nothing_after_a_change() {
+        let [old, new, _] = sample::password_hashes();
+        let later = NOW + Duration::from_mins(30);
+        for what in [
+            Change::Password(new.clone()),
+            Change::Disabled,
+            Change::Deleted,
+        ] {
+            let store = testing::open().await;
+            let mut alice = User::new(
+                Id::from_bytes([9; 16]),
+                "demo".parse().unwrap(),
+                "alice".parse().unwrap(),
+                NOW,
+            );
+            alice.password = Some(old.clone());
+            user::insert(&store, &alice).await.unwrap();
+            let begin = async |n: u8, password: &PasswordHash| {
+                let begun =
+                    Session::begin(Id::from_bytes([n; 16]), alice.realm.clone(), alice.id, NOW);
+                session::begin(&store, TokenHash::of([n]), &begun, later, password)
+                    .await
+                    .unwrap()
+            };
+            let issue = async |code: &str, session: u8| {
+                let granted = model::grant::Grant {
+                    user: alice.id,
+                    session: Some(Id::from_bytes([session; 16])),
+                    ..sample::grant()
+                };
+                let hash = TokenHash::of(code);
+                let issued = grant::issue(&store, hash, &granted).await.unwrap();
+                let there = grant::load(&store, hash).await.unwrap().is_some();
+                assert_eq!(issued, there);
+                issued
+            };
+            assert!(begin(1, &old).await);
+            assert!(issue("before", 1).await);
+            change(&store, alice.id, what.clone(), &Lifetimes::default(), NOW)
+                .await
+                .unwrap();
+            assert!(!issue("after", 1).await, "{what:?}");
+            assert!(!begin(2, &old).await, "{what:?}");
+            let session = session::load(&store, TokenHash::of([2])).await.unwrap();
+            assert_eq!(session, None, "{what:?}");
+            let can_log_in = matches!(what, Change::Password(_));
+            assert_eq!(begin(3, &new).await, can_log_in, "{what:?}");
+        }
+    }
+
     #[tokio::test]
     async fn nobody_is_nobody() {
         let store = testing::open().await;

@@ -88,22 +88,28 @@ pub async fn by_id(store: &Store, id: Id<User>) -> Result<Option<User>, Error> {
         .await
 }
 
-/// Changes the password. `false` if there is no such user.
-pub async fn set_password(
+/// Puts another hash of the same password in the place of `before`. `false` if that is not the user's any more: a password
+/// that was changed meanwhile stays changed.
+pub async fn renew_password(
     store: &Store,
     id: Id<User>,
-    password: &PasswordHash,
+    before: &PasswordHash,
+    after: &PasswordHash,
 ) -> Result<bool, Error> {
     store
         .backend()
-        .write((id, password.clone()), |(id, password), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_SET_PASSWORD)
-                    .bind(id.to_string())
-                    .bind(password.as_str().to_owned());
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            })
-        })
+        .write(
+            (id, before.clone(), after.clone()),
+            |(id, before, after), connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::USER_RENEW_PASSWORD)
+                        .bind(id.to_string())
+                        .bind(before.as_str().to_owned())
+                        .bind(after.as_str().to_owned());
+                    Ok(query.execute(connection).await?.rows_affected() == 1)
+                })
+            },
+        )
         .await
 }
 
@@ -428,17 +434,35 @@ mod tests {
         let store = testing::open().await;
         let user = alice(1);
         insert(&store, &user).await.unwrap();
+        let [first, second, third] = testing::sample::password_hashes();
         assert!(
-            set_password(&store, user.id, &PasswordHash::dummy())
+            !renew_password(&store, user.id, &first, &second)
+                .await
+                .unwrap()
+        );
+        let user = User {
+            password: Some(first.clone()),
+            ..alice(2)
+        };
+        let user = User {
+            username: "bob".parse().unwrap(),
+            ..user
+        };
+        insert(&store, &user).await.unwrap();
+        assert!(
+            renew_password(&store, user.id, &first, &second)
+                .await
+                .unwrap()
+        );
+        // Whoever saw the first one comes too late.
+        assert!(
+            !renew_password(&store, user.id, &first, &third)
                 .await
                 .unwrap()
         );
         assert!(set_disabled(&store, user.id, true).await.unwrap());
         let stored = by_id(&store, user.id).await.unwrap().unwrap();
-        assert_eq!(
-            (stored.password, stored.disabled),
-            (Some(PasswordHash::dummy()), true)
-        );
+        assert_eq!((stored.password, stored.disabled), (Some(second), true));
         assert!(
             !set_disabled(&store, Id::from_bytes([9; 16]), true)
                 .await

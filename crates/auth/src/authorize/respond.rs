@@ -15,8 +15,12 @@ use crate::failure::Internal;
 use crate::headers;
 use crate::interaction::Visit;
 
-/// Issues a code: 256 random bits, of which only the hash is stored (SEC-3).
-pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<Response, Internal> {
+/// Issues a code: 256 random bits, of which only the hash is stored (SEC-3). None if the session has ended meanwhile (SEC-46).
+pub(crate) async fn grant(
+    cx: &Cx,
+    visit: &Visit,
+    session: &Session,
+) -> Result<Option<Response>, Internal> {
     let interaction = &visit.interaction;
     let code = secret::token(&cx.random()?);
     let grant = Grant {
@@ -41,10 +45,16 @@ pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<R
     {
         store::registration::logged_in(&cx.app.store, &grant.client_id, cx.now).await?;
     }
-    store::grant::insert(&cx.app.store, TokenHash::of(code.expose()), &grant).await?;
+    if !store::grant::issue(&cx.app.store, TokenHash::of(code.expose()), &grant).await? {
+        return Ok(None);
+    }
     cx.app.metrics.codes.inc();
     tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
-    Ok(send(cx, &visit.redirect, Outcome::Code(code.expose())))
+    Ok(Some(send(
+        cx,
+        &visit.redirect,
+        Outcome::Code(code.expose()),
+    )))
 }
 
 /// Tells the client that it gets nothing, and why.

@@ -95,7 +95,9 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
     let client = &visit.interaction.client_id;
     match check(cx, headers, &username, password, client).await? {
         Ok(user) => {
-            let begun = session::begin(cx, &user, browser).await?;
+            let Some(begun) = session::begin(cx, &user, browser).await? else {
+                return Ok(render(cx, &visit, typed, Some(LoginProblem::Wrong)));
+            };
             let client_id = client.clone();
             let mut visit = visit;
             visit.interaction = visit.interaction.after(Event::LoggedIn(begun.session.id));
@@ -157,10 +159,10 @@ async fn check(
         Err(error) => return Err(Internal::new(error)),
     };
     match user {
-        Some(user) if verified => {
+        Some(mut user) if verified => {
             attempt.succeeded().await?;
             if password::is_outdated(&hash) {
-                renew_hash(cx, &user, password).await?;
+                user.password = Some(renew_hash(cx, &user, password, hash).await?);
             }
             cx.app.metrics.logins.inc();
             tracing::info!(
@@ -183,14 +185,21 @@ async fn check(
     }
 }
 
-/// Hashes a password that is known to be right with today's parameters. When all workers are busy, another login will do.
-async fn renew_hash(cx: &Cx, user: &User, password: Secret<String>) -> Result<(), Internal> {
+/// Hashes a password that is known to be right with today's parameters, and gives the hash that is stored then. When all
+/// workers are busy, another login will do; what was changed meanwhile stays as it is.
+async fn renew_hash(
+    cx: &Cx,
+    user: &User,
+    password: Secret<String>,
+    before: PasswordHash,
+) -> Result<PasswordHash, Internal> {
     match cx.app.passwords.hash(password, cx.random()?).await {
-        Ok(hash) => {
-            store::user::set_password(&cx.app.store, user.id, &hash).await?;
-            Ok(())
+        Ok(after) => {
+            let store = &cx.app.store;
+            let renewed = store::user::renew_password(store, user.id, &before, &after).await?;
+            Ok(if renewed { after } else { before })
         }
-        Err(PoolError::Busy) => Ok(()),
+        Err(PoolError::Busy) => Ok(before),
         Err(error) => Err(Internal::new(error)),
     }
 }

@@ -214,11 +214,18 @@ pub(crate) async fn proceed(
             let Some(session) = &visit.session else {
                 return Err(PageRefusal::FlowLost);
             };
-            let mut response = match respond::grant(cx, &visit, session).await {
+            let granted = match respond::grant(cx, &visit, session).await {
                 Err(internal) if internal.is_outage() => {
                     return refuse_at_once(cx, headers, &visit, &internal.told()).await;
                 }
                 granted => granted?,
+            };
+            let Some(mut response) = granted else {
+                let error = OauthError::new(
+                    ErrorCode::LoginRequired,
+                    "the session of the user has ended meanwhile",
+                );
+                return refuse_at_once(cx, headers, &visit, &error).await;
             };
             flow::end(cx, &mut response, &visit.interaction);
             return Ok(response);

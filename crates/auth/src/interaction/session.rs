@@ -68,12 +68,16 @@ pub(crate) async fn of_browser(cx: &Cx, headers: &HeaderMap) -> Result<Option<Br
     }))
 }
 
-/// Begins a session under a new name, and ends the one that the browser had before (SEC-55).
+/// Begins a session under a new name, and ends the one that the browser had before (SEC-55). None if the user has got another
+/// password meanwhile, or may not log in any more.
 pub(crate) async fn begin(
     cx: &Cx,
     user: &User,
     before: Option<Browser>,
-) -> Result<Begun, Internal> {
+) -> Result<Option<Begun>, Internal> {
+    let Some(password) = &user.password else {
+        return Ok(None);
+    };
     let token = secret::token(&cx.random()?);
     let session = Session::begin(
         Id::new(cx.now, cx.random()?),
@@ -82,17 +86,21 @@ pub(crate) async fn begin(
         cx.now,
     );
     let expires_at = session.expires_at(&cx.realm.config.lifetimes);
-    store::session::insert(
+    let begun = store::session::begin(
         &cx.app.store,
         TokenHash::of(token.expose()),
         &session,
         expires_at,
+        password,
     )
     .await?;
+    if !begun {
+        return Ok(None);
+    }
     if let Some(before) = before {
         store::session::delete(&cx.app.store, before.hash).await?;
     }
-    Ok(Begun { session, token })
+    Ok(Some(Begun { session, token }))
 }
 
 /// Gives the browser the secret of its new session. The cookie ends with the browser; the session ends by its times.

@@ -324,9 +324,12 @@ mod tests {
         reconcile(&store, &declaring("old")).await.unwrap();
         let user = stored(&store).await;
         let other = hash(&Secret::new("other".to_owned())).unwrap();
-        store::user::set_password(&store, user.id, &other)
-            .await
-            .unwrap();
+        let before = user.password.unwrap();
+        assert!(
+            store::user::renew_password(&store, user.id, &before, &other)
+                .await
+                .unwrap()
+        );
         assert!(with_key(&store, &KEY, &declaring("old")).await.unwrap());
         let now = stored(&store).await.password.unwrap();
         let verified = PasswordPool::default()

@@ -5,6 +5,7 @@ use std::time::Duration;
 use model::clock::Timestamp;
 use model::grant::{Grant, Stage};
 use model::id::Id;
+use model::password::PasswordHash;
 use model::realm::Lifetimes;
 use model::refresh::{Family, Position};
 use model::secret::Secret;
@@ -12,6 +13,22 @@ use oauth::pkce::CodeVerifier;
 
 /// When samples are made.
 pub const NOW: Timestamp = Timestamp::from_seconds(1_000_000);
+
+/// Hashes of three passwords that nobody knows.
+///
+/// # Panics
+///
+/// Never.
+#[expect(clippy::unwrap_used, reason = "the texts are constants")]
+pub fn password_hashes() -> [PasswordHash; 3] {
+    ["A", "B", "C"].map(|first| {
+        let rest = "A".repeat(42);
+        PasswordHash::parse(&format!(
+            "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHRzYWx0${first}{rest}"
+        ))
+        .unwrap()
+    })
+}
 
 /// A grant of the client `client` in the realm `demo`, issued at [`NOW`] for a minute.
 ///
