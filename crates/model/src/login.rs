@@ -8,7 +8,8 @@
 //!
 //! The bound: an account can be guessed at from N addresses at most 100 + 6 N times in an hour, and 2,400 + 11 N times
 //! in a day, on the average. One address alone has one guess a minute. For IPv6 an address is a /64, of which the first
-//! 64 failures in a /48 weigh for themselves only. A stolen device cookie gives one guess a minute more.
+//! 64 failures in a /48 weigh for themselves only. A stolen device cookie gives one guess a minute more, until the
+//! password changes.
 
 use std::time::Duration;
 

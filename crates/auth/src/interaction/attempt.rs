@@ -10,6 +10,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use model::clock::Timestamp;
 use model::login::{self, Counted, Failures};
+use model::password::PasswordHash;
 use model::rate::TooOften;
 use model::user::Username;
 use store::Store;
@@ -70,14 +71,16 @@ struct Shown {
 }
 
 impl<'a> Attempt<'a> {
-    /// Begins an attempt, unless it comes too early. Unknown accounts are counted like known ones (SEC-54).
+    /// Begins an attempt, unless it comes too early. Unknown accounts are counted like known ones (SEC-54); `password` is that
+    /// of a known one.
     pub(crate) async fn begin(
         cx: &'a Cx,
         headers: &HeaderMap,
         username: &Username,
+        password: Option<&PasswordHash>,
     ) -> Result<Result<Self, Held>, Internal> {
         let store = &cx.app.store;
-        let counters = Counters::of(cx, headers, username);
+        let counters = Counters::of(cx, headers, username, password);
         // Who has to wait does not wait in the queue, too.
         let shown = counters.read(store, cx.app.clock.now()).await?;
         if let Err(too_often) = counters.admit(&shown, cx.app.clock.now()) {
@@ -180,11 +183,17 @@ impl<'a> Attempt<'a> {
 }
 
 impl Counters {
-    fn of(cx: &Cx, headers: &HeaderMap, username: &Username) -> Self {
+    fn of(
+        cx: &Cx,
+        headers: &HeaderMap,
+        username: &Username,
+        password: Option<&PasswordHash>,
+    ) -> Self {
         let (realm, account) = (cx.realm.config.name.as_str(), username.as_str());
         let address = source::name(cx.peer.address);
-        let device =
-            device::of_browser(cx, headers).and_then(|device| device.known_for(cx, username));
+        let device = device::of_browser(cx, headers)
+            .zip(password)
+            .and_then(|(device, password)| device.known_for(cx, username, password));
         Self {
             address: Counter {
                 name: CounterName::new("login-source", &[realm, &address]),

@@ -1,14 +1,16 @@
 //! The device cookie: a browser that has logged in before is not held up by what others do to its account, or at its
 //! address (SEC-87; OWASP, "device cookies").
 //!
-//! It is sealed, and says which users have logged in with it. It lets nobody in: all it is good for is a counter of
-//! failures of its own.
+//! It is sealed, and says which users have logged in with it, and with which password. It lets nobody in: all it is good
+//! for is a counter of failures of its own. Whoever knows a password can have any number of cookies: when it changes, none
+//! of them is good for anything any more.
 
 use axum::response::Response;
 use http::HeaderMap;
 use model::clock::Timestamp;
+use model::password::PasswordHash;
 use model::secret::TokenHash;
-use model::user::Username;
+use model::user::{User, Username};
 
 use crate::cx::Cx;
 use crate::failure::Internal;
@@ -38,8 +40,9 @@ fn cookie_name(cx: &Cx) -> String {
 }
 
 /// A user as the cookie knows them. The realm is in it, as a cookie of one realm can be renamed to that of another.
-fn named(cx: &Cx, username: &Username) -> TokenHash {
-    TokenHash::of_all(&[cx.realm.config.name.as_str(), username.as_str()])
+fn named(cx: &Cx, username: &Username, password: &PasswordHash) -> TokenHash {
+    let realm = cx.realm.config.name.as_str();
+    TokenHash::of_all(&[realm, username.as_str(), password.as_str()])
 }
 
 /// The browser of the request, if it has logged in before.
@@ -54,8 +57,11 @@ pub(crate) fn remember(
     cx: &Cx,
     headers: &HeaderMap,
     response: &mut Response,
-    username: &Username,
+    user: &User,
 ) -> Result<(), Internal> {
+    let Some(password) = &user.password else {
+        return Ok(());
+    };
     let device = match of_browser(cx, headers) {
         Some(device) => device,
         None => Device {
@@ -63,7 +69,9 @@ pub(crate) fn remember(
             users: Vec::new(),
         },
     };
-    let encoded = device.with(named(cx, username)).encode(cx.now);
+    let encoded = device
+        .with(named(cx, &user.username, password))
+        .encode(cx.now);
     let value = cx
         .app
         .store
@@ -77,10 +85,16 @@ pub(crate) fn remember(
 }
 
 impl Device {
-    /// What names it in a counter of failures of this user, if they have logged in with it.
-    pub(crate) fn known_for(&self, cx: &Cx, username: &Username) -> Option<String> {
+    /// What names it in a counter of failures of this user, if they have logged in with it, and with the password that they
+    /// have now.
+    pub(crate) fn known_for(
+        &self,
+        cx: &Cx,
+        username: &Username,
+        password: &PasswordHash,
+    ) -> Option<String> {
         self.users
-            .contains(&named(cx, username))
+            .contains(&named(cx, username, password))
             .then(|| TokenHash::of(self.id).to_string())
     }
 

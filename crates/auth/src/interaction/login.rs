@@ -108,7 +108,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             remarks.add("user", user.username.as_str().into());
             remarks.add("client", client_id.as_str().into());
             response.extensions_mut().insert(remarks);
-            device::remember(cx, headers, &mut response, &username)?;
+            device::remember(cx, headers, &mut response, &user)?;
             Ok(response)
         }
         Err(problem) => Ok(render(cx, &visit, typed, Some(problem))),
@@ -127,7 +127,11 @@ async fn check(
     if !cx.app.declared_users.wait().await {
         return Ok(Err(LoginProblem::Starting));
     }
-    let attempt = match Attempt::begin(cx, headers, username).await? {
+    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
+        .await?
+        .filter(|user| !user.disabled);
+    let hash = user.as_ref().and_then(|user| user.password.clone());
+    let attempt = match Attempt::begin(cx, headers, username, hash.as_ref()).await? {
         Ok(attempt) => attempt,
         Err(Held::Back(TooOften { retry_after })) => {
             cx.app.metrics.logins_delayed.inc();
@@ -139,10 +143,6 @@ async fn check(
         }
         Err(Held::Up) => return Ok(Err(LoginProblem::Busy)),
     };
-    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
-        .await?
-        .filter(|user| !user.disabled);
-    let hash = user.as_ref().and_then(|user| user.password.clone());
     let known = hash.is_some();
     let hash = hash.unwrap_or_else(PasswordHash::dummy);
     let verified = match cx

@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use model::clock::Clock as _;
 use net::edge::Site as _;
 use testkit::browser::{Browser, Cookie, Page};
 
 use crate::login::{login_page, try_password};
-use crate::world::{START, World, realm, realm_at};
+use crate::world::{START, World, hashed, realm, realm_at};
 
 fn address(n: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, n))
@@ -447,4 +448,34 @@ async fn a_success_forgives_the_failures_of_the_account() {
         let page = try_password(&world, &mut world.browser(), "alice", "alice").await;
         assert!(page.url.path().ends_with("/consent"));
     }
+}
+
+// SEC-53, SEC-87: whoever knew a password may have kept any number of cookies.
+#[tokio::test]
+async fn a_browser_is_not_known_any_more_when_the_password_has_changed() {
+    let world = World::new().await;
+    let user = world.add_user("bob", "bob").await;
+    let (mut known, mut guesser) = (world.browser(), world.browser());
+    assert_in(&try_password(&world, &mut known, "bob", "bob").await);
+    forget_session(&mut known);
+    for _ in 0..10 {
+        try_password(&world, &mut guesser, "bob", "guess").await;
+    }
+    let lifetimes = model::realm::Lifetimes::default();
+    let change = store::standing::Change::Password(hashed("bobby"));
+    let now = world.clock.now();
+    store::standing::change(&world.store, user.id, change, &lifetimes, now)
+        .await
+        .unwrap();
+    let page = try_password(&world, &mut known, "bob", "bobby").await;
+    assert_eq!(page.status, 429);
+    let mut elsewhere = world.browser().at(address(7));
+    assert_in(&try_password(&world, &mut elsewhere, "bob", "bobby").await);
+    // It is known again, by the new one.
+    forget_session(&mut elsewhere);
+    let mut neighbour = world.browser().at(address(7));
+    for _ in 0..10 {
+        try_password(&world, &mut neighbour, "bob", "guess").await;
+    }
+    assert_in(&try_password(&world, &mut elsewhere, "bob", "bobby").await);
 }

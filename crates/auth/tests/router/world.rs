@@ -117,7 +117,7 @@ async fn certificates() -> (String, Tls) {
 }
 
 /// Hashing is slow on purpose, so each password is hashed once.
-fn hashed(password: &str) -> PasswordHash {
+pub(crate) fn hashed(password: &str) -> PasswordHash {
     static HASHES: Mutex<BTreeMap<String, PasswordHash>> = Mutex::new(BTreeMap::new());
     let mut hashes = HASHES.lock();
     hashes
