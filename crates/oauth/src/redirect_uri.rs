@@ -103,9 +103,11 @@ const RESPONSE_PARAMETERS: [&str; 6] = [
     "error_uri",
 ];
 
-/// Whether a query already has a parameter of the response, in any spelling of its name.
+/// Whether a query already has a parameter of the response, in any spelling of its name. Some parsers separate at `;`, too.
 fn has_response_parameter(query: &str) -> bool {
-    url::form_urlencoded::parse(query.as_bytes())
+    query
+        .split(';')
+        .flat_map(|part| url::form_urlencoded::parse(part.as_bytes()))
         .any(|(name, _)| RESPONSE_PARAMETERS.contains(&name.as_ref()))
 }
 
@@ -317,6 +319,8 @@ mod tests {
             "error",
             "%63ode=x",
             "error_uri=x",
+            "a=b;code=x",
+            ";%73tate=x",
         ] {
             for base in [
                 "https://app.example/cb",
