@@ -48,7 +48,7 @@ pub struct RegistrationPolicy {
     pub initial_access_tokens: Vec<TokenHash>,
     /// How many registrations of one address may wait for their first login.
     pub unused_per_address: u32,
-    /// How many registrations may wait for their first login; the oldest make room.
+    /// How many registrations may wait for their first login; the oldest of the address that has most make room.
     pub unused: u32,
 }
 

@@ -128,8 +128,11 @@ queries! {
     REGISTRATION_COUNT = "SELECT COUNT(*) AS n, COALESCE(MIN(expires_at), 0) AS first FROM registered_client
         WHERE realm = $1 AND source = $2 AND used_at IS NULL AND expires_at > $3";
     REGISTRATION_MAKE_ROOM = "DELETE FROM registered_client WHERE client_id IN
-        (SELECT client_id FROM registered_client WHERE realm = $1 AND used_at IS NULL
-            ORDER BY created_at DESC, client_id LIMIT 1000000 OFFSET $2)";
+        (SELECT waiting.client_id FROM registered_client AS waiting JOIN
+            (SELECT source, COUNT(*) AS n FROM registered_client WHERE realm = $1 AND used_at IS NULL GROUP BY source) AS crowd
+            ON crowd.source = waiting.source
+            WHERE waiting.realm = $1 AND waiting.used_at IS NULL
+            ORDER BY crowd.n, waiting.created_at DESC, waiting.client_id LIMIT 1000000 OFFSET $2)";
     REGISTRATION_INSERT = "INSERT INTO registered_client
             (client_id, realm, metadata, secret_hash, token_hash, source, created_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";

@@ -20,7 +20,7 @@ use crate::row::Record;
 pub struct Bounds {
     /// Of one source; more are refused.
     pub per_source: u32,
-    /// Of a realm; the oldest make room for a new one.
+    /// Of a realm; the oldest of the source that has most make room for a new one.
     pub in_all: u32,
 }
 
@@ -354,6 +354,28 @@ mod tests {
             }
         }
         assert_eq!(kept, [1, 5, 6, 7, 8, 9]);
+    }
+
+    // SEC-33, SEC-87
+    #[tokio::test]
+    async fn who_registers_most_makes_room_and_not_who_came_first() {
+        let store = testing::open().await;
+        let sources = ["honest", "flood", "flood", "flood", "other", "another"];
+        let all: Vec<_> = (1..)
+            .zip(sources)
+            .map(|(number, source)| registered(number, source))
+            .collect();
+        for one in &all {
+            let inserted = insert(&store, one, BOUNDS).await;
+            assert_eq!(inserted.unwrap(), Inserted::Kept);
+        }
+        let mut kept = Vec::new();
+        for (number, one) in (1..).zip(&all) {
+            if is_kept(&store, one, sample::NOW).await {
+                kept.push(number);
+            }
+        }
+        assert_eq!(kept, [1, 3, 4, 5, 6]);
     }
 
     // SEC-33

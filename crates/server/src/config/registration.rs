@@ -25,7 +25,7 @@ pub(crate) struct Registration {
     pub(crate) private_schemes: Vec<String>,
     /// How many registrations of one IPv4 address or IPv6 /64 may wait for their first login. More are refused.
     pub(crate) unused_per_address: u32,
-    /// How many registrations may wait for their first login. The oldest make room for new ones.
+    /// How many registrations may wait for their first login. The oldest of the address that has most make room for new ones.
     pub(crate) unused: u32,
 }
 
