@@ -16,6 +16,9 @@ pub(crate) fn run(command: Config) -> anyhow::Result<()> {
             for danger in &plan.dangers {
                 talk::say(format_args!("warning: {}: {}", danger.path, danger.meaning));
             }
+            for warning in &plan.warnings {
+                talk::say(format_args!("warning: {warning}"));
+            }
             for listener in &plan.loaded.config.listeners {
                 if hosts(&plan.loaded.config, listener).is_empty() {
                     talk::say(format_args!(

@@ -81,6 +81,15 @@ pub(crate) fn configuration(plan: &Plan) {
             tracing::info!("disabled: {section}");
         }
     }
+    for warning in &plan.warnings {
+        tracing::warn!(
+            line = warning.line,
+            hint = warning.hint,
+            "{}: {}",
+            warning.path,
+            warning.message
+        );
+    }
     for danger in &plan.dangers {
         tracing::warn!(
             switch = danger.path,

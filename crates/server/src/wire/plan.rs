@@ -8,6 +8,7 @@ use crate::config::convert::storage::Storage;
 use crate::config::convert::{document, files, gateway, realm, storage};
 use crate::config::crosscheck::crosscheck;
 use crate::config::dangers::{Danger, dangers};
+use crate::config::problem::Problem;
 use crate::config::scalar::WebUrl;
 use crate::config::{Invalid, Loaded};
 use crate::wire::reach;
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) documents: Vec<(WebUrl, serde_json::Map<String, serde_json::Value>)>,
     /// The switches that weaken it.
     pub(crate) dangers: Vec<Danger>,
+    /// What is likely a mistake, but keeps nothing from starting.
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Plan {
@@ -35,7 +38,7 @@ impl Plan {
         let mut problems = loaded.problems();
         crosscheck(&loaded, &mut problems);
         files::check(&loaded, &mut problems);
-        reach::check(&loaded, &mut problems);
+        let warnings = reach::check(&loaded, &mut problems);
         let storage = storage::convert(&loaded, &mut problems);
         let mut realms = Vec::new();
         for (index, one) in loaded.config.realms.iter().enumerate() {
@@ -71,6 +74,7 @@ impl Plan {
                     gateways,
                     documents,
                     dangers,
+                    warnings,
                 })
             }
             _ => Err(Invalid {

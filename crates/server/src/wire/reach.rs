@@ -3,20 +3,29 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use net::egress::rules::{Destination, Refusal, Rules};
+use net::egress::rules::{Destination, Refusal, Rules, SpecialUse};
 
-use crate::config::problem::Problems;
+use crate::config::problem::{Problem, Problems};
 use crate::config::scalar::WebUrl;
 use crate::config::{Config, Loaded};
 use crate::wire::outgoing;
 
-/// Notes every URL that leads where nothing of this configuration may call.
-pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) {
+/// Notes every URL that leads where nothing of this configuration may call. What leads to this machine itself is returned as
+/// a warning: nobody else is reached by it, and a first try is rarely finished. Calls of it are refused all the same.
+pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) -> Vec<Problem> {
+    let mut warnings = loaded.problems();
     let rules = outgoing::operators_rules(loaded);
     for (path, url) in called(&loaded.config) {
         let Err(refusal) = look(&rules, &loaded.config, url) else {
             continue;
         };
+        let to_this_machine = matches!(
+            refusal,
+            Refusal::SpecialUse {
+                block: SpecialUse::Loopback,
+                ..
+            }
+        );
         let (message, hint) = match refusal {
             Refusal::SpecialUse { address, block } => (
                 match url.0.host() {
@@ -35,8 +44,13 @@ pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) {
                 "`egress` says what may be called".to_owned(),
             ),
         };
-        problems.note(path, message, hint);
+        if to_this_machine {
+            warnings.note(path, format!("{message}, and not called"), hint);
+        } else {
+            problems.note(path, message, hint);
+        }
     }
+    warnings.into_sorted()
 }
 
 /// Each URL that the program calls by itself, with its path in the configuration.
