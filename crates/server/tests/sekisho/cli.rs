@@ -180,15 +180,13 @@ gateways:
       hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
     wrong.yaml:18: gateways[0].authorizer.allowed_audiences: no token of realm `demo` is for any of these
       hint: its resources and the `audiences` of its scopes are 
-    wrong.yaml:18: gateways[0].authorizer.discovery_url: 127.0.0.1 is special-use (loopback)
-      hint: if that is meant, add `127.0.0.1/32` to `egress.allow_networks`
     wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
     wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
       hint: write scheme, host and port as a browser does: https://app.example.com, chrome-extension://abcdefgh
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
-    16 problems in the configuration
+    15 problems in the configuration
     "#);
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
