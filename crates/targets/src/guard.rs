@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use policy::call::Principal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
@@ -41,10 +43,30 @@ pub(crate) struct Guard {
     began: Instant,
     /// Failures since the last success.
     failures: AtomicU32,
+    /// Whose calls these were.
+    whose: Mutex<Whose>,
     /// Milliseconds since `began` until which no call is let through; 0 if all are.
     closed_until: AtomicU64,
     /// Whether connecting failed: then any connection proves the contrary.
     unreachable: AtomicBool,
+}
+
+/// Whose calls failed in a row. One caller may have failures of its own making, by arguments for instance upon which the
+/// target breaks: those say nothing about the calls of others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Whose {
+    Nobody,
+    One(Principal),
+    All,
+}
+
+/// Whose calls are not let through any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GivenUp {
+    /// Those of the one caller whose calls failed.
+    ForOne,
+    /// All.
+    ForAll,
 }
 
 /// A call that was let through; it has a place until this is dropped.
@@ -58,21 +80,29 @@ impl Guard {
             places: Arc::new(Semaphore::new(settings.calls.min(Semaphore::MAX_PERMITS))),
             began: Instant::now(),
             failures: AtomicU32::new(0),
+            whose: Mutex::new(Whose::Nobody),
             closed_until: AtomicU64::new(0),
             unreachable: AtomicBool::new(false),
         }
     }
 
     /// Lets a call through, or refuses it at once.
-    pub(crate) fn enter(&self) -> Result<Place, CallError> {
+    pub(crate) fn enter(&self, caller: &Principal) -> Result<Place, CallError> {
         let until = self.closed_until.load(Ordering::Relaxed);
-        if until != 0 {
+        if until != 0 && self.is_closed_for(caller) {
             self.enter_half_open(until)?;
         }
         let place = Arc::clone(&self.places).try_acquire_owned();
         place
             .map(Place)
             .map_err(|_| CallError::Busy { retry_after: BUSY })
+    }
+
+    fn is_closed_for(&self, caller: &Principal) -> bool {
+        match &*self.whose.lock() {
+            Whose::One(blamed) => blamed == caller,
+            Whose::Nobody | Whose::All => true,
+        }
     }
 
     /// After the pause one call at a time finds out whether the target is back.
@@ -91,21 +121,25 @@ impl Guard {
         Err(CallError::GivenUp { retry_after: left })
     }
 
-    /// Notes how a call ended. Says whether the target is not called any more from now on.
-    pub(crate) fn note<T>(&self, outcome: &Result<T, CallError>) -> bool {
+    /// Notes how a call ended. Says whose calls are not let through any more from now on.
+    pub(crate) fn note<T>(
+        &self,
+        caller: &Principal,
+        outcome: &Result<T, CallError>,
+    ) -> Option<GivenUp> {
         let outage = match outcome {
             Ok(_) => None,
             Err(CallError::Cancelled | CallError::Busy { .. } | CallError::GivenUp { .. }) => {
-                return false;
+                return None;
             }
             Err(error) => error.outage(),
         };
         match outage {
             None => {
                 self.reset();
-                false
+                None
             }
-            Some(outage) => self.fail(outage),
+            Some(outage) => self.fail(outage, caller),
         }
     }
 
@@ -122,23 +156,48 @@ impl Guard {
     }
 
     fn reset(&self) {
-        // Usually there is nothing to do, and nothing is written.
-        if self.failures.load(Ordering::Relaxed) != 0 {
+        // Usually there is nothing to do, and nothing is written. Both are asked: a failure that is noted at the same time
+        // counts first and closes afterwards.
+        if self.failures.load(Ordering::Relaxed) != 0
+            || self.closed_until.load(Ordering::Relaxed) != 0
+        {
+            *self.whose.lock() = Whose::Nobody;
             self.failures.store(0, Ordering::Relaxed);
             self.closed_until.store(0, Ordering::Relaxed);
             self.unreachable.store(false, Ordering::Relaxed);
         }
     }
 
-    fn fail(&self, outage: Outage) -> bool {
+    fn fail(&self, outage: Outage, caller: &Principal) -> Option<GivenUp> {
         let unreachable = outage == Outage::NoConnection;
         self.unreachable.store(unreachable, Ordering::Relaxed);
+        let (for_all, was_for_all) = self.blame(caller, unreachable);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if self.settings.failures == 0 || failures < self.settings.failures {
-            return false;
+            return None;
         }
         let until = after(self.now(), self.settings.pause);
-        self.closed_until.swap(until, Ordering::Relaxed) == 0
+        let was_closed = self.closed_until.swap(until, Ordering::Relaxed) != 0;
+        match (for_all, was_closed) {
+            (true, true) if was_for_all => None,
+            (true, _) => Some(GivenUp::ForAll),
+            (false, true) => None,
+            (false, false) => Some(GivenUp::ForOne),
+        }
+    }
+
+    /// Adds a caller to those whose calls failed. Whether that is to be held against the target, now and before.
+    fn blame(&self, caller: &Principal, unreachable: bool) -> (bool, bool) {
+        let mut whose = self.whose.lock();
+        let was_for_all = *whose == Whose::All;
+        match &*whose {
+            // That no connection comes about is nobody's doing.
+            _ if unreachable => *whose = Whose::All,
+            Whose::Nobody => *whose = Whose::One(caller.clone()),
+            Whose::One(blamed) if blamed != caller => *whose = Whose::All,
+            Whose::One(_) | Whose::All => {}
+        }
+        (*whose == Whose::All, was_for_all)
     }
 
     fn now(&self) -> u64 {
@@ -166,21 +225,57 @@ mod tests {
         })
     }
 
-    fn fails(guard: &Guard) -> bool {
-        guard.note(&Err::<(), _>(CallError::UpstreamHttp { status: 503 }))
+    fn alice() -> Principal {
+        Principal::new("alice")
     }
 
-    fn succeeds(guard: &Guard) -> bool {
-        guard.note(&Ok(()))
+    fn enter(guard: &Guard) -> Result<Place, CallError> {
+        guard.enter(&alice())
+    }
+
+    fn fails_for(guard: &Guard, caller: &str) -> Option<GivenUp> {
+        let failure = Err::<(), _>(CallError::UpstreamHttp { status: 503 });
+        guard.note(&Principal::new(caller), &failure)
+    }
+
+    fn fails(guard: &Guard) -> bool {
+        fails_for(guard, "alice").is_some()
+    }
+
+    fn succeeds(guard: &Guard) {
+        assert_eq!(guard.note(&alice(), &Ok(())), None);
+    }
+
+    // SEC-79
+    #[tokio::test(start_paused = true)]
+    async fn what_fails_for_one_caller_is_not_closed_to_others() {
+        let guard = guard(10, 3);
+        let bob = Principal::new("bob");
+        for _ in 0..2 {
+            assert_eq!(fails_for(&guard, "alice"), None);
+        }
+        assert_eq!(fails_for(&guard, "alice"), Some(GivenUp::ForOne));
+        for _ in 0..20 {
+            assert!(enter(&guard).is_err() && guard.enter(&bob).is_ok());
+            assert_eq!(fails_for(&guard, "alice"), None, "a call from before");
+        }
+        // It fails for somebody else, too.
+        assert_eq!(fails_for(&guard, "bob"), Some(GivenUp::ForAll));
+        assert_eq!(fails_for(&guard, "carol"), None, "it is closed already");
+        assert!(guard.enter(&bob).is_err() && guard.enter(&Principal::new("dora")).is_err());
+        tokio::time::advance(PAUSE).await;
+        assert!(guard.enter(&bob).is_ok());
+        guard.note(&bob, &Ok(()));
+        assert!(enter(&guard).is_ok() && guard.enter(&bob).is_ok());
     }
 
     #[tokio::test]
     async fn a_call_too_many_is_refused_at_once_until_another_ends() {
         let guard = guard(2, 0);
-        let (one, _other) = (guard.enter().unwrap(), guard.enter().unwrap());
-        assert!(matches!(guard.enter(), Err(CallError::Busy { .. })));
+        let (one, _other) = (enter(&guard).unwrap(), enter(&guard).unwrap());
+        assert!(matches!(enter(&guard), Err(CallError::Busy { .. })));
         drop(one);
-        assert!(guard.enter().is_ok());
+        assert!(enter(&guard).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
@@ -190,17 +285,17 @@ mod tests {
             !fails(&guard) && !fails(&guard) && fails(&guard),
             "the third"
         );
-        let refused = guard.enter().unwrap_err();
+        let refused = enter(&guard).unwrap_err();
         assert!(matches!(refused, CallError::GivenUp { retry_after } if retry_after == PAUSE));
         tokio::time::advance(PAUSE).await;
         // One finds out; the others wait for what it finds.
-        assert!(guard.enter().is_ok());
-        assert!(guard.enter().is_err());
+        assert!(enter(&guard).is_ok());
+        assert!(enter(&guard).is_err());
         assert!(!fails(&guard), "it was not called before");
         tokio::time::advance(PAUSE).await;
-        assert!(guard.enter().is_ok());
+        assert!(enter(&guard).is_ok());
         succeeds(&guard);
-        assert!(guard.enter().is_ok() && guard.enter().is_ok());
+        assert!(enter(&guard).is_ok() && enter(&guard).is_ok());
         assert!(!fails(&guard), "it begins from the start");
     }
 
@@ -210,30 +305,50 @@ mod tests {
         for _ in 0..5 {
             fails(&guard);
             succeeds(&guard);
-            assert!(!guard.note(&Err::<(), _>(CallError::Cancelled)));
+            let cancelled = Err::<(), _>(CallError::Cancelled);
+            assert_eq!(guard.note(&alice(), &cancelled), None);
         }
         for _ in 0..5 {
-            guard.note(&Err::<(), _>(CallError::UpstreamHttp { status: 404 }));
+            guard.note(
+                &alice(),
+                &Err::<(), _>(CallError::UpstreamHttp { status: 404 }),
+            );
         }
-        assert!(guard.enter().is_ok());
+        assert!(enter(&guard).is_ok());
         let never = self::guard(10, 0);
         for _ in 0..100 {
             fails(&never);
         }
-        assert!(never.enter().is_ok());
+        assert!(enter(&never).is_ok());
+    }
+
+    // SEC-90: what stays closed behind a success lets one call through per pause, and nothing tells it to open.
+    #[tokio::test(start_paused = true)]
+    async fn a_success_opens_what_a_failure_closes_at_the_same_moment() {
+        let guard = guard(10, 1);
+        // The failure has been counted, the success takes that back, and only then the failure closes.
+        guard.failures.fetch_add(1, Ordering::Relaxed);
+        succeeds(&guard);
+        let until = after(guard.now(), PAUSE);
+        guard.closed_until.store(until, Ordering::Relaxed);
+        assert!(enter(&guard).is_err());
+        tokio::time::advance(PAUSE).await;
+        assert!(enter(&guard).is_ok());
+        succeeds(&guard);
+        assert!(enter(&guard).is_ok() && enter(&guard).is_ok());
     }
 
     #[tokio::test]
     async fn a_connection_is_enough_where_none_could_be_had() {
         let guard = guard(10, 1);
         let timed_out = CallError::TimedOut(crate::error::Stage::Connect);
-        guard.note(&Err::<(), _>(timed_out));
-        assert!(guard.waits_for_connection() && guard.enter().is_err());
+        guard.note(&alice(), &Err::<(), _>(timed_out));
+        assert!(guard.waits_for_connection() && enter(&guard).is_err());
         guard.note_reachable();
-        assert!(guard.enter().is_ok());
+        assert!(enter(&guard).is_ok());
         fails(&guard);
         assert!(!guard.waits_for_connection());
         guard.note_reachable();
-        assert!(guard.enter().is_err(), "it answers, but not to calls");
+        assert!(enter(&guard).is_err(), "it answers, but not to calls");
     }
 }

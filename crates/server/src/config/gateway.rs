@@ -280,7 +280,8 @@ impl Default for TargetLimits {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CircuitBreaker {
-    /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. 0 means never.
+    /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. Where all of them
+    /// were those of one caller and there was a connection, only that caller is refused. 0 means never.
     pub(crate) failures: u32,
     /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
     /// connection could be had, it is called again as soon as there is one.

@@ -22,6 +22,7 @@ use super::stream::{InFlight, Messages, Origin};
 use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation, with_causes};
+use crate::guard::GivenUp;
 use crate::reply::{Answer, Outcome, Reply};
 
 /// How long a call may take, and who may stop it.
@@ -71,7 +72,7 @@ impl McpTarget {
         if call.get().target != self.settings.name {
             return Err(CallError::WrongTarget);
         }
-        let place = self.guard.enter()?;
+        let place = self.guard.enter(&call.get().principal)?;
         let call = call.into_inner();
         let deadline = Instant::now() + self.settings.timeouts.total;
         let bounds = Bounds {
@@ -86,8 +87,8 @@ impl McpTarget {
             () = cancel.cancelled() => Err(CallError::Cancelled),
             () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
         };
-        if self.guard.note(&reply) {
-            self.say_given_up(&reply);
+        if let Some(given_up) = self.guard.note(&call.principal, &reply) {
+            self.say_given_up(given_up, &reply);
         }
         if let Ok(Reply::Stream(messages)) = &mut reply {
             messages.hold(place);
@@ -95,14 +96,18 @@ impl McpTarget {
         reply
     }
 
-    /// The target is not called for a while. Where it can't be reached, listing finds out when it is back.
-    fn say_given_up(&self, reply: &Result<Reply, CallError>) {
+    /// The target is not called for a while, by one caller or by all. Where it can't be reached, listing finds out when it is back.
+    fn say_given_up(&self, given_up: GivenUp, reply: &Result<Reply, CallError>) {
         let name = &self.settings.name;
         let error = reply.as_ref().err().map(|error| with_causes(error));
         tracing::warn!(
             target.name = %name, error = error.unwrap_or_default(),
-            "target `{name}` failed {} times in a row and is not called for a while",
+            "target `{name}` failed {} times in a row{}",
             self.settings.guard.failures,
+            match given_up {
+                GivenUp::ForOne => " for one caller, who may not call it for a while",
+                GivenUp::ForAll => " and is not called for a while",
+            },
         );
         if self.guard.waits_for_connection() {
             self.poke.notify_one();

@@ -106,6 +106,24 @@ async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back
     }
 }
 
+// SEC-79
+#[tokio::test]
+async fn who_makes_a_target_fail_keeps_nobody_else_from_it() {
+    let bad = Act::unless("fine", Act::status(502, ""));
+    let world = world_with(Script::modern().on("tools/call", bad), |settings| {
+        settings.guard.failures = 3;
+        settings.guard.pause = Duration::from_hours(1);
+    })
+    .await;
+    for _ in 0..3 {
+        world.call("echo", r#"{"text":"bad"}"#).await.unwrap_err();
+    }
+    let error = world.call("echo", r#"{"text":"bad"}"#).await.unwrap_err();
+    assert!(matches!(error, CallError::GivenUp { .. }), "{error:?}");
+    let bob = world.call_as("bob", "echo", r#"{"text":"fine"}"#).await;
+    bob.unwrap();
+}
+
 // SEC-90
 #[tokio::test]
 async fn a_target_that_was_down_for_long_is_listed_within_two_seconds_of_its_return() {
