@@ -84,6 +84,11 @@ impl McpTarget {
                 return Ok(Arc::clone(tools));
             }
         }
+        self.list_now(&current).await
+    }
+
+    /// Asks for the list and publishes it in place of the `current` one. One at a time: whoever calls this has the turn.
+    async fn list_now(&self, current: &Arc<Listing>) -> Result<Arc<ToolList>, CallError> {
         let listed = self.list().await.map(Arc::new);
         match &listed {
             Err(error) if error.outage().is_some() => {}
@@ -101,15 +106,15 @@ impl McpTarget {
                 at: Some(Instant::now()),
             },
         };
-        self.log_turn(&current, &next);
+        self.log_turn(current, &next);
         let next = Arc::new(next);
         let size = |listing: &Listing| listing.tools.as_ref().map_or(0, |tools| tools.bytes);
         let comparing = {
-            let (current, next) = (Arc::clone(&current), Arc::clone(&next));
+            let (current, next) = (Arc::clone(current), Arc::clone(&next));
             move || !is_same(&current, &next)
         };
         // Nobody else publishes meanwhile.
-        let differs = apart::run(size(&current).min(size(&next)), comparing).await;
+        let differs = apart::run(size(current).min(size(&next)), comparing).await;
         self.listing.send_if_modified(|listing| {
             *listing = next;
             differs
@@ -175,12 +180,27 @@ impl McpTarget {
         self.poke.notify_one();
     }
 
-    /// Asks for the list, unless that was done within `age`, with or without success.
-    pub(crate) async fn look_again(&self, age: Duration) {
+    /// Asks for the list, unless that was done within `age`, with or without success. What was begun is brought to its end
+    /// although its caller may hang up: or else who hangs up again and again makes the server list again and again.
+    pub(crate) async fn look_again(self: &Arc<Self>, age: Duration) {
         let known = self.listing();
-        if known.at.is_none_or(|at| at.elapsed() >= age) {
+        if known.at.is_some_and(|at| at.elapsed() < age) {
+            return;
+        }
+        let turn = Arc::clone(&self.listing_now).lock_owned().await;
+        if !Arc::ptr_eq(&self.listing(), &known) {
+            return;
+        }
+        let target = Arc::clone(self);
+        let looking = self.looks.spawn(async move {
             // What became of it shows in the listing.
-            let _ = self.refresh_since(&known).await;
+            let _ = target.list_now(&known).await;
+            drop(turn);
+        });
+        if let Err(ended) = looking.await
+            && let Ok(panic) = ended.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
         }
     }
 

@@ -178,7 +178,9 @@ pub struct McpTarget {
     sessions: Sessions,
     listing: channel::Sender<Arc<Listing>>,
     /// One listing at a time.
-    listing_now: tokio::sync::Mutex<()>,
+    listing_now: Arc<tokio::sync::Mutex<()>>,
+    /// Listings whose callers may have hung up. The end does not wait for them.
+    looks: TaskTracker,
     /// The list may have changed.
     poke: Arc<Notify>,
     /// Change notifications are being received.
@@ -245,7 +247,8 @@ impl McpTarget {
             agreement: Agreements::default(),
             sessions: Sessions::default(),
             listing: channel::Sender::new(Arc::default()),
-            listing_now: tokio::sync::Mutex::default(),
+            listing_now: Arc::default(),
+            looks: TaskTracker::new(),
             poke: Arc::default(),
             watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),

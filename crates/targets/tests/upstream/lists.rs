@@ -165,6 +165,25 @@ async fn many_who_ask_at_once_cause_one_request() {
     assert_eq!(world.fake.seen_of("tools/list").len(), 1);
 }
 
+// SEC-79
+#[tokio::test]
+async fn who_hangs_up_does_not_make_the_server_list_again() {
+    let world =
+        world(Script::modern().on("tools/list", Act::Slow(Duration::from_millis(300)))).await;
+    for _ in 0..3 {
+        let mut looking = Box::pin(world.target.look_again(Duration::from_secs(1)));
+        tokio::select! {
+            () = &mut looking => panic!("nothing was listed yet"),
+            asked = world.fake.until("asked", |fake| !fake.seen_of("tools/list").is_empty()) => {
+                asked.unwrap();
+            }
+        }
+    }
+    world.target.look_again(Duration::from_secs(1)).await;
+    assert_eq!(world.fake.seen_of("tools/list").len(), 1);
+    assert_eq!(world.listed().len(), 5);
+}
+
 #[tokio::test]
 async fn a_stale_list_beats_none() {
     let mut script = Script::modern();
