@@ -4,8 +4,8 @@ pub(crate) mod name;
 pub(crate) mod page;
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use targets::Target;
 use targets::apart;
 use targets::error::CallError;
+use targets::mcp::list::ToolList;
 use targets::mcp::page::ListedTool;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -78,11 +79,19 @@ pub(crate) struct Catalog {
     snapshot: ArcSwap<Snapshot>,
     /// Counts the different lists there were.
     revision: watch::Sender<u64>,
-    building: Mutex<Definitions>,
+    building: Mutex<Building>,
     started: AtomicBool,
 }
 
-/// What the snapshot was made of, to see whether anything changed.
+/// What the snapshot was made of.
+#[derive(Debug, Default)]
+struct Building {
+    definitions: Definitions,
+    /// The lists of the targets that have one.
+    lists: Vec<Weak<ToolList>>,
+}
+
+/// The same, to see whether anything changed.
 #[derive(Debug, Default, PartialEq)]
 struct Definitions {
     shown: Vec<Definition>,
@@ -226,28 +235,35 @@ impl Catalog {
 
     /// Whether it shows other tools than another catalog, or shows them otherwise; and of which revision it was said.
     pub(crate) fn differs_from(&self, other: &Self) -> (bool, u64) {
-        let theirs = other.building.lock().shown.clone();
+        let theirs = other.building.lock().definitions.shown.clone();
         // Nothing is published meanwhile.
         let ours = self.building.lock();
-        (ours.shown != theirs, *self.revision.borrow())
+        (ours.definitions.shown != theirs, *self.revision.borrow())
     }
 
     /// Makes a new snapshot of what the targets list now, apart from the threads that serve if there is much of it.
     pub(crate) async fn rebuild(self: &Arc<Self>) {
-        let listings = self.targets.iter().map(Target::listing);
-        let sizes = listings.filter_map(|listing| Some(listing.tools.as_ref()?.bytes));
+        let lists: Vec<_> = self.listed().map(|(_, list)| list).collect();
+        // Whoever asks for what is not there comes here each time.
+        if are_these(&self.building.lock().lists, &lists) {
+            return;
+        }
+        let size = lists.iter().map(|list| list.bytes).sum();
         let catalog = Arc::clone(self);
-        apart::run(sizes.sum(), move || catalog.rebuild_here()).await;
+        apart::run(size, move || catalog.rebuild_here()).await;
+    }
+
+    /// The targets that have a list, with it.
+    fn listed(&self) -> impl Iterator<Item = (&Target, Arc<ToolList>)> {
+        self.targets
+            .iter()
+            .filter_map(|target| Some((target, target.listing().tools.clone()?)))
     }
 
     /// A target without a list takes no other down with it, and one that fails keeps its last list.
     fn rebuild_here(&self) {
         let mut building = self.building.lock();
-        let listings: Vec<_> = self
-            .targets
-            .iter()
-            .filter_map(|target| Some((target, target.listing().tools.clone()?)))
-            .collect();
+        let listings: Vec<_> = self.listed().collect();
         let mut tools: Vec<(Arc<Entry>, Shown)> = Vec::new();
         let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
         let mut hidden: Vec<Hidden> = Vec::new();
@@ -281,14 +297,16 @@ impl Catalog {
             shown: definitions.collect(),
             hidden,
         };
-        if *building == definitions {
+        let lists = listings.iter().map(|(_, list)| Arc::downgrade(list));
+        building.lists = lists.collect();
+        if building.definitions == definitions {
             return;
         }
-        if building.hidden != definitions.hidden {
+        if building.definitions.hidden != definitions.hidden {
             self.say_hidden(&definitions.hidden);
         }
-        let changed = building.shown != definitions.shown;
-        *building = definitions;
+        let changed = building.definitions.shown != definitions.shown;
+        building.definitions = definitions;
         if changed {
             self.publish(&tools);
             self.revision.send_modify(|revision| *revision += 1);
@@ -303,7 +321,7 @@ impl Catalog {
         } in hidden.iter().take(SAID)
         {
             tracing::error!(
-                gateway = %self.gateway, tool = %name, target = %target, owner = %owner,
+                gateway = %self.gateway, tool = %name, target.name = %target, owner = %owner,
                 "tool `{name}` of target `{target}` is hidden: target `{owner}` has one of that name; \
                  hint: `tool_names: prefixed`",
             );
@@ -340,5 +358,36 @@ impl Catalog {
             pages: page::build(&definitions, self.page_size, hint, &self.server_info),
         };
         self.snapshot.store(Arc::new(snapshot));
+    }
+}
+
+/// Whether these are the very things that are remembered.
+fn are_these<T>(remembered: &[Weak<T>], these: &[Arc<T>]) -> bool {
+    // The place of what is remembered is not given to another, even when it is gone.
+    let remembered = remembered.iter().map(Weak::as_ptr);
+    remembered.eq(these.iter().map(Arc::as_ptr))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // SEC-82: who asks for tools that do not exist makes nobody put the list together anew.
+    #[test]
+    fn lists_are_put_together_anew_only_where_one_is_another() {
+        let (one, other) = (Arc::new("a"), Arc::new("a"));
+        let remembered = [&one, &other].map(Arc::downgrade);
+        assert!(are_these(
+            &remembered,
+            &[Arc::clone(&one), Arc::clone(&other)]
+        ));
+        assert!(are_these::<&str>(&[], &[]));
+        assert!(!are_these(
+            &remembered,
+            &[Arc::clone(&other), Arc::clone(&one)]
+        ));
+        assert!(!are_these(&remembered, &[Arc::clone(&one)]));
+        drop(other);
+        assert!(!are_these(&remembered, &[one, Arc::new("a")]));
     }
 }
