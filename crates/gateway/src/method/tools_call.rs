@@ -150,7 +150,8 @@ fn note(
     let end = End::of(reply);
     cx.calls.count(target, end, begun.elapsed());
     if !matches!(end, End::Answered | End::Cancelled) {
-        remarks.add("target", Arc::clone(target));
+        // Not `target`: in a log of JSON that is the module that speaks.
+        remarks.add("target.name", Arc::clone(target));
         remarks.add(Remarks::FAILURE, end.as_str().into());
     }
 }

@@ -100,9 +100,10 @@ impl Lines {
         }
     }
 
-    /// Takes one line that is harmless and has no line break.
-    pub(super) fn push_harmless(&self, line: &[u8], urgent: bool) {
-        self.gather(line, urgent);
+    /// Takes the line about a request, which is harmless and has no line break. However the request ended, it waits for
+    /// others and leaves the reserve alone: whoever can make requests fail can make many of these.
+    pub(super) fn push_about_request(&self, line: &[u8]) {
+        self.gather(line, false);
     }
 
     fn gather(&self, line: &[u8], urgent: bool) {
@@ -319,6 +320,24 @@ mod tests {
         let text = reader.has_read("an error finds room");
         let read = text.lines().filter(|line| *line == long).count();
         assert_eq!(read + usize::try_from(dropped).unwrap(), taken + 500);
+        drop(guard);
+    }
+
+    // SEC-83
+    #[test]
+    fn lines_about_requests_leave_room_for_warnings() {
+        let reader = Reader::stalled();
+        let (lines, guard) = Lines::start_into(reader.clone(), Duration::from_mins(1)).unwrap();
+        lines.push(b"the first", true);
+        reader.is_waited_for();
+        let long = "x".repeat(999);
+        while lines.dropped().get() == 0 {
+            lines.push_about_request(long.as_bytes());
+        }
+        lines.push(b"a warning finds room", true);
+        assert_eq!(lines.dropped().get(), 1);
+        reader.reads_on();
+        reader.has_read("a warning finds room");
         drop(guard);
     }
 

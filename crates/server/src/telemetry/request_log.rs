@@ -107,12 +107,11 @@ impl RequestLog {
     /// Writes one.
     pub(crate) fn write(&self, answered: &Answered<'_>) {
         let mut line = String::with_capacity(320);
-        let failed = answered.has_failed();
         match self.format {
             LogFormat::Text => text(&mut line, answered),
             LogFormat::Json => json(&mut line, answered),
         }
-        self.lines.push_harmless(line.as_bytes(), failed);
+        self.lines.push_about_request(line.as_bytes());
     }
 
     /// Counts the lines of the whole log that nobody read in time.
@@ -293,6 +292,31 @@ mod tests {
             (&value["subject"], &value["tool"]),
             (&"a \"b\"".into(), &"add".into())
         );
+    }
+
+    // What a parser does with a member that is there twice is anybody's guess.
+    #[test]
+    fn a_json_line_has_each_member_once() {
+        let mut remarks = Remarks::default();
+        for name in ["gateway", "target.name", Remarks::FAILURE] {
+            remarks.add(name, "x".into());
+        }
+        let mut line = String::new();
+        json(
+            &mut line,
+            &Answered {
+                remarks: Some(&remarks),
+                ..answered("/mcp")
+            },
+        );
+        let names = line.split(",\"").filter_map(|member| {
+            let (name, _) = member.trim_start_matches("{\"").split_once("\":")?;
+            Some(name)
+        });
+        let names: Vec<&str> = names.collect();
+        let once: std::collections::BTreeSet<&str> = names.iter().copied().collect();
+        assert!(names.contains(&"target") && names.contains(&"target.name"));
+        assert_eq!(names.len(), once.len(), "{names:?}");
     }
 
     #[test]
