@@ -15,7 +15,7 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 /// Which headers the proxies set. What they don't set comes from anybody.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Dialect {
-    /// `X-Forwarded-For`, `-Host` and `-Proto`; `Forwarded` only where there is no `X-Forwarded-For`.
+    /// `X-Forwarded-For`, `-Host` and `-Proto`; `Forwarded` only where there is none of them.
     #[default]
     XForwarded,
     /// `Forwarded` (RFC 7239) and nothing else.
@@ -66,9 +66,13 @@ impl TrustedProxies {
     ///
     /// Where an element is not an address, whoever reported it is taken for the client.
     pub fn told(&self, connected: IpAddr, headers: &HeaderMap) -> Told {
-        let standard = headers.contains_key(header::FORWARDED);
+        let speaks_standard = || {
+            let of_the_other = [X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO];
+            headers.contains_key(header::FORWARDED)
+                && !of_the_other.iter().any(|name| headers.contains_key(name))
+        };
         match self.dialect {
-            Dialect::XForwarded if !standard || headers.contains_key(X_FORWARDED_FOR) => {
+            Dialect::XForwarded if !speaks_standard() => {
                 self.told_by_x_forwarded(connected, headers)
             }
             Dialect::XForwarded | Dialect::Forwarded => self.told_by_forwarded(connected, headers),
@@ -388,5 +392,19 @@ mod tests {
             all_of(&told(Dialect::Forwarded, "10.0.0.1", &both)),
             ("198.51.100.1".to_owned(), "std.example", Some(true))
         );
+        // A proxy that tells the scheme and nothing else lets a client's header through.
+        for (name, value) in [
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "x.example"),
+        ] {
+            let lines = [
+                ("forwarded", "for=198.51.100.1;host=std.example;proto=https"),
+                (name, value),
+            ];
+            let told = told(Dialect::XForwarded, "10.0.0.1", &lines);
+            let (address, host, https) = all_of(&told);
+            assert_eq!(address, "10.0.0.1");
+            assert!(host != "std.example" && https != Some(true), "{name}");
+        }
     }
 }

@@ -36,7 +36,7 @@ pub(crate) struct Listener {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ForwardedBy {
-    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`; `Forwarded` only where there is no `X-Forwarded-For`.
+    /// `X-Forwarded-For`, `X-Forwarded-Host` and `X-Forwarded-Proto`; `Forwarded` only where there is none of them.
     #[default]
     XForwarded,
     /// `Forwarded` (RFC 7239) and nothing else.
