@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
 use crate::edge::forwarded::TrustedProxies;
+use crate::edge::hosts::ToldHost;
 use crate::edge::hosts::plain;
 use crate::edge::leftover::Leftover;
 use crate::edge::pace::{Arriving, Source};
@@ -254,17 +255,6 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Makes the host that a trusted proxy was asked for the host of the request.
-fn ask_for<B>(request: &mut Request<B>, host: HeaderValue) {
-    let path = request.uri().path_and_query().cloned();
-    if request.uri().authority().is_some()
-        && let Some(path) = path
-    {
-        *request.uri_mut() = path.into();
-    }
-    request.headers_mut().insert(header::HOST, host);
-}
-
 /// Calls the site; its panic becomes a 500 without a body (SEC-72).
 async fn call(connection: &Connection, mut request: Request<Body>) -> Response<Body> {
     let Shared {
@@ -283,7 +273,7 @@ async fn call(connection: &Connection, mut request: Request<Body>) -> Response<B
                 ..connection.peer.clone()
             };
             if let Some(host) = told.host {
-                ask_for(&mut request, host);
+                request.extensions_mut().insert(ToldHost(host));
             }
             site.call(request, &peer).await
         } else {

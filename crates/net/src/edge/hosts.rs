@@ -102,12 +102,37 @@ impl Table {
         self.listeners.entry(listener.into()).or_default().any = Some(site);
     }
 
+    /// Whether something is served at this host for trusted proxies and what they say.
+    fn serves_proxies(&self, listener: &str, host: &str) -> bool {
+        let names = self.listeners.get(listener);
+        names
+            .and_then(|names| names.exact.get(host))
+            .is_some_and(|sites| sites.https.is_some() || sites.http.is_some())
+    }
+
     /// The site of a host, which is a name in lower case or an address without brackets.
     pub fn find(&self, listener: &str, host: &str, arrival: Arrival) -> Option<&Arc<dyn Site>> {
         let names = self.listeners.get(listener)?;
         let named = names.exact.get(host).and_then(|sites| sites.find(arrival));
         named.or(names.any.as_ref())
     }
+}
+
+/// The host that a trusted proxy says it was asked for, in an extension of the request. It counts only where the request's
+/// own host is none that proxies are served for here: proxies pass on what a client says in `X-Forwarded-Host`, and a client
+/// must not leave its host by that (SEC-84).
+#[derive(Clone, Debug)]
+pub(crate) struct ToldHost(pub(crate) HeaderValue);
+
+/// Makes the host that a trusted proxy was asked for the host of the request.
+fn ask_for<B>(request: &mut Request<B>, host: HeaderValue) {
+    let path = request.uri().path_and_query().cloned();
+    if request.uri().authority().is_some()
+        && let Some(path) = path
+    {
+        *request.uri_mut() = path.into();
+    }
+    request.headers_mut().insert(header::HOST, host);
 }
 
 /// A site that hands requests to other sites by host (SEC-62).
@@ -136,7 +161,13 @@ impl Hosts {
 }
 
 impl Site for Hosts {
-    fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+    fn call(&self, mut request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
+        let table = self.table.load();
+        if let Some(ToldHost(told)) = request.extensions_mut().remove()
+            && !host_of(&request).is_ok_and(|host| table.serves_proxies(&peer.listener, &host))
+        {
+            ask_for(&mut request, told);
+        }
         let host = match host_of(&request) {
             Ok(host) => host,
             Err(error) => {
@@ -148,11 +179,10 @@ impl Site for Hosts {
             let text = "Bad request: the path has dot segments (RFC 3986 section 3.3); hint: resolve them first.\n";
             return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
         }
-        let site = self
-            .table
-            .load()
+        let site = table
             .find(&peer.listener, &host, peer.arrival)
             .map(Arc::clone);
+        drop(table);
         let Some(site) = site else {
             tracing::debug!(
                 listener = %peer.listener, arrival = ?peer.arrival,

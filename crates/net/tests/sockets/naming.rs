@@ -32,7 +32,9 @@ async fn believing(trusted: &[&str]) -> Served {
         trusted_proxies: TrustedProxies::new(networks, Dialect::XForwarded),
         ..Settings::plain("main", (Ipv4Addr::LOCALHOST, 0).into())
     };
-    serve_with(Arc::new(site), settings).await
+    let mut table = Table::new();
+    table.insert_any_host("main", Arc::new(site));
+    serve_with(Arc::new(Hosts::new(table)), settings).await
 }
 
 const FORWARDED: &str = "GET / HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\
@@ -79,6 +81,24 @@ async fn a_forwarded_host_takes_the_place_of_the_authority_in_http_2() {
     let response = within(sender.send_request(request.unwrap())).await.unwrap();
     let text = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(text, "127.0.0.1 gw.example Proxied { https: None } false");
+}
+
+// SEC-58, SEC-84
+#[tokio::test]
+async fn a_forwarded_host_is_no_way_out_of_a_host_that_proxies_are_served_for() {
+    let mut table = Table::new();
+    let proxies = Reach::Proxies { https: true };
+    table.insert_for(proxies, "main", "a.example", says("site a"));
+    table.insert_for(proxies, "main", "gw.example", says("site gw"));
+    let networks = vec!["127.0.0.0/8".parse().unwrap()];
+    let settings = Settings {
+        trusted_proxies: TrustedProxies::new(networks, Dialect::XForwarded),
+        ..Settings::plain("main", (Ipv4Addr::LOCALHOST, 0).into())
+    };
+    let served = serve_with(Arc::new(Hosts::new(table)), settings).await;
+    assert_eq!(body_of(&served.exchange(FORWARDED).await), "site a");
+    let inner = FORWARDED.replace("host: a.example", "host: inner:8080");
+    assert_eq!(body_of(&served.exchange(&inner).await), "site gw");
 }
 
 async fn serve_hosts() -> (Served, Arc<Hosts>) {

@@ -170,6 +170,28 @@ async fn a_proxy_that_rewrites_the_host_says_the_name_in_a_header() {
     }
 }
 
+// SEC-58, SEC-84
+#[tokio::test]
+async fn a_host_can_not_be_left_by_what_a_client_says_through_its_proxy() {
+    let port = free_port();
+    let [public, internal] = [upstream("public").await, upstream("internal").await];
+    let _program = Program::serve(
+        Folder::new(),
+        &format!(
+            "listeners: [ {{ name: main, address: \"127.0.0.1:{port}\", trusted_proxies: [ 127.0.0.0/8 ] }} ]\n\
+             management: {{ address: \"127.0.0.1:0\" }}\n\
+             store: {{ url: \"sqlite::memory:\" }}\n\
+             egress: {{ allow_networks: [ 127.0.0.0/8 ] }}\n\
+             proxies:\n\
+             \x20 - {{ url: \"https://public.example.com\", upstream: \"http://{public}\" }}\n\
+             \x20 - {{ url: \"https://internal.example.com\", upstream: \"http://{internal}\" }}\n"
+        ),
+    );
+    let headers = "host: public.example.com\r\nx-forwarded-proto: https\r\nx-forwarded-host: internal.example.com\r\n";
+    let answer = exchange("127.0.0.1", local(port), &get("/x", headers)).await;
+    assert!(answer.ends_with("public /x"), "{answer}");
+}
+
 // SEC-84
 #[tokio::test]
 async fn what_is_below_a_path_can_not_be_left_through_a_proxy() {
