@@ -240,7 +240,8 @@ async fn an_answer_that_breaks_off_is_an_error_of_its_body() {
     }
 }
 
-/// A server that hears the head of one request a connection and writes these pieces, each by itself.
+/// A server that hears the head of one request a connection and writes these pieces, each by itself. It counts the connections
+/// on which everything was written.
 async fn writes(pieces: Vec<&'static [u8]>) -> (Upstream, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -249,8 +250,7 @@ async fn writes(pieces: Vec<&'static [u8]>) -> (Upstream, Arc<AtomicUsize>) {
     let tasks = TaskTracker::new();
     tasks.clone().spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
-            counted.fetch_add(1, Ordering::SeqCst);
-            let pieces = pieces.clone();
+            let (pieces, counted) = (pieces.clone(), Arc::clone(&counted));
             tasks.spawn(async move {
                 stream.set_nodelay(true).unwrap();
                 let mut heard = Vec::new();
@@ -263,6 +263,7 @@ async fn writes(pieces: Vec<&'static [u8]>) -> (Upstream, Arc<AtomicUsize>) {
                     stream.write_all(piece).await.unwrap();
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
+                counted.fetch_add(1, Ordering::SeqCst);
                 // Open until the client closes it.
                 let _ = stream.read_to_end(&mut heard).await;
             });
@@ -296,9 +297,13 @@ async fn what_nobody_asked_for_is_nobodys_answer() {
     let together: &'static [u8] = Vec::leak([answer.as_slice(), extra].concat());
     for pieces in [vec![together], vec![answer.as_slice(), extra.as_slice()]] {
         let (upstream, connections) = writes(pieces).await;
-        for _ in 0..3 {
+        for round in 1..=3 {
             let response = within(upstream.send(post("x"))).await.unwrap();
             assert_eq!(within(text(response)).await, "good");
+            // What is extra has been sent, and there was time to hear of it.
+            while connections.load(Ordering::SeqCst) < round {
+                tokio::task::yield_now().await;
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         assert_eq!(connections.load(Ordering::SeqCst), 3);
