@@ -345,6 +345,11 @@ impl Backend {
         self.trouble.notified().await;
     }
 
+    /// Whether it was closed, as far as that can be known without asking the database.
+    pub(super) fn is_closed(&self) -> bool {
+        matches!(&self.writer, Writer::Pool(pool) if pool.is_closed())
+    }
+
     /// The readers of a file go first: whoever leaves last brings its log home, and a reader can't.
     pub(crate) async fn close(&self) {
         if let Readers::Pool(pool) = &self.readers {

@@ -62,6 +62,10 @@ impl Probe {
 
     /// Keeps its connection only if the database answers on it.
     async fn reach(&mut self, backend: &Backend, local: &dyn Clock) -> Result<Option<i64>, Error> {
+        // The connection is its own, and would outlive the others.
+        if backend.is_closed() {
+            return Err(Error::Closed);
+        }
         let mut connection = match (self.connection.take(), &backend.options) {
             (Some(connection), _) => connection,
             (None, Some(options)) => {
