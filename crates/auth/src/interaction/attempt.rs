@@ -70,6 +70,20 @@ struct Shown {
     account: Count,
 }
 
+impl Shown {
+    /// As if the attempt that may be under way from this address had not been counted.
+    fn without_one_under_way(mut self) -> Self {
+        for count in [
+            &mut self.address,
+            &mut self.account_at_address,
+            &mut self.device,
+        ] {
+            count.n = count.n.saturating_sub(1);
+        }
+        self
+    }
+}
+
 impl<'a> Attempt<'a> {
     /// Begins an attempt, unless it comes too early. Unknown accounts are counted like known ones (SEC-54); `password` is that
     /// of a known one.
@@ -81,8 +95,12 @@ impl<'a> Attempt<'a> {
     ) -> Result<Result<Self, Held>, Internal> {
         let store = &cx.app.store;
         let counters = Counters::of(cx, headers, username, password);
-        // Who has to wait does not wait in the queue, too.
-        let shown = counters.read(store, cx.app.clock.now()).await?;
+        // Who has to wait does not wait in the queue, too. One of what is counted may be an attempt that is being made, and is
+        // taken back if its password is right.
+        let shown = counters
+            .read(store, cx.app.clock.now())
+            .await?
+            .without_one_under_way();
         if let Err(too_often) = counters.admit(&shown, cx.app.clock.now()) {
             return Ok(Err(Held::Back(too_often)));
         }
