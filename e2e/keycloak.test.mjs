@@ -63,7 +63,7 @@ function configuration({ port, keycloakPort, mcpPort, inspectorPort }) {
 
 test('Keycloak as the authorization server', async (t) => {
   const [port, keycloakPort, mcpPort, inspectorPort] = await freePorts(4);
-  const { folder } = await serve(t, configuration({ port, keycloakPort, mcpPort, inspectorPort }));
+  const { folder, program, ready } = await serve(t, configuration({ port, keycloakPort, mcpPort, inspectorPort }));
   const mcp = new Program('fastmcp1', required('SEKISHO_E2E_PYTHON_MCP1'), [join(import.meta.dirname, 'python', 'fastmcp1.py'), String(mcpPort)]);
   afterwards(t, () => mcp.stop());
   await mcp.until('port', () => accepts(mcpPort));
@@ -75,6 +75,11 @@ test('Keycloak as the authorization server', async (t) => {
     client_metadata_document: `https://cimd.${DOMAIN}:${port}/oauth/client-metadata.json`,
   };
   const keycloak = await Keycloak.start(t, { domain: DOMAIN, edgePort: port, caCertificate: place.ca_certificate, httpPort: keycloakPort });
+  // The gateway was there first; it asks for the keys of its issuer again within two seconds.
+  await program.until('keys of the issuer', async () => {
+    const readiness = await fetch(`http://${ready.management}/readyz/gateway?verbose`);
+    return /^\[\+\] gateway .*keys of/m.test(await readiness.text());
+  }, 30);
   const task = { clientMetadataUrl: place.client_metadata_document, redirectUri: 'http://127.0.0.1:6274/oauth/callback' };
 
   for (const era of ['legacy', '2026-07-28']) {
