@@ -120,7 +120,19 @@ export class Inspector {
   }
 
   async #connected() {
-    await this.page.getByText('Connected', { exact: true }).waitFor();
+    const connected = this.page.getByText('Connected', { exact: true });
+    // On a direct connection the Inspector may draw another verifier while its page is being left for the login. Its code is
+    // then refused, rightly, and a person connects once more.
+    const lost = () => this.console.some((line) => line.includes('`code_verifier` does not match'));
+    for (let waited = 0; waited < 15 && !lost(); waited += 1) {
+      if (await connected.waitFor({ timeout: 1000 }).then(() => true, () => false)) return;
+    }
+    if (lost()) {
+      this.console = [];
+      await this.connect();
+      await this.consent();
+    }
+    await connected.waitFor();
   }
 
   /** Logs in on whatever page the authorization server shows. */
