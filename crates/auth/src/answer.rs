@@ -93,15 +93,12 @@ pub(crate) fn refuse(cx: &Cx, refusal: &Refusal, tried: Tried) -> Response {
 
 /// 429, and when to come back. The error is one that clients wait out: none of them is to forget its tokens for it.
 fn later(too_often: &TooOften) -> Response {
-    let seconds = too_often.retry_after.as_secs() + 1;
     let told = OauthError::new(
         ErrorCode::TemporarilyUnavailable,
         "too many wrong client secrets came from this network; hint: wait as long as `Retry-After` says",
     );
     let mut response = error(StatusCode::TOO_MANY_REQUESTS, &told);
-    response
-        .headers_mut()
-        .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    headers::retry_after(&mut response, too_often.retry_after);
     response
 }
 

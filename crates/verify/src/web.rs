@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use net::egress::client::{Client, FetchError, Fetched, Limits};
+use oauth::metadata::display_name::is_hidden;
 use parking_lot::Mutex;
 use url::Url;
 
@@ -179,12 +180,8 @@ impl std::fmt::Display for NoAnswer {
 /// What a stranger wrote, fit for a line on a terminal: no control or direction characters, at most 300 bytes.
 pub(crate) fn plain(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let hidden = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     let mut out = String::new();
-    for c in words.chars().filter(|c| !hidden(*c)) {
+    for c in words.chars().filter(|c| !is_hidden(*c)) {
         if out.len() + c.len_utf8() > 300 {
             out.push('…');
             break;
