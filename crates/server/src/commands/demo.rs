@@ -27,10 +27,13 @@ struct Ready<'a> {
 /// Runs `sekisho demo`.
 pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
     let mut settings = demo_settings(&options.shape)?;
-    settings.listen = with_port(settings.listen, "--listen")?;
+    // Each is kept until all are known, so that none is given twice.
+    let main = bound(settings.listen, "--listen")?;
+    settings.listen = main.local_addr()?;
     if let Shape::Plain { mcp_listen } = &mut settings.shape {
-        *mcp_listen = with_port(*mcp_listen, "--mcp-listen")?;
+        *mcp_listen = bound(*mcp_listen, "--mcp-listen")?.local_addr()?;
     }
+    drop(main);
     let loaded = Loaded::parse(
         &settings.configuration(),
         "the demonstration",
@@ -62,9 +65,8 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
 
 /// URLs name the port, so a free one is looked for before there is a listener; and one that is taken is found out while
 /// it can be said how to choose another.
-fn with_port(address: SocketAddr, option: &str) -> anyhow::Result<SocketAddr> {
-    let free = TcpListener::bind(address).and_then(|socket| socket.local_addr());
-    free.map_err(|error| {
+fn bound(address: SocketAddr, option: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
         anyhow::anyhow!(
             "{address} can't be listened on: {}; hint: choose another address with {option}",
             files::reason(&error)

@@ -2,7 +2,7 @@
 //! that was written: log, metrics, database, standard output (SEC-70, SEC-71).
 
 use crate::program::person::{Person, VERIFIER, rpc};
-use crate::program::{Folder, Program};
+use crate::program::{Folder, Program, free_port};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -216,14 +216,7 @@ async fn no_secret_is_written(format: &str) {
     let folder = Folder::new();
     folder.write("password", PASSWORD);
     folder.write("client-secret", CLIENT_SECRET);
-    let free = || {
-        std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port()
-    };
-    let (port, mcp_port) = (free(), free());
+    let (port, mcp_port) = (free_port(), free_port());
     folder.write("sekisho.yaml", &configuration(port, mcp_port));
     let arguments = ["serve", "--config", "sekisho.yaml", "--log-format", format];
     let mut program = Program::start(

@@ -1,6 +1,6 @@
 //! What each command prints, and how it ends.
 
-use crate::program::{Folder, Program, command, run};
+use crate::program::{Folder, Program, command, free_port, run};
 
 #[test]
 fn without_a_command_the_commands_are_listed() {
@@ -698,15 +698,8 @@ fn a_port_that_is_taken_is_named() {
 fn a_database_that_a_running_program_has_open_is_left_alone() {
     let folder = Folder::new();
     let path = folder.path().to_path_buf();
-    let free = || {
-        std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port()
-    };
-    let configuration =
-        ON_DISK.replace("8480", &free().to_string()) + "management: { address: \"127.0.0.1:0\" }\n";
+    let configuration = ON_DISK.replace("8480", &free_port().to_string())
+        + "management: { address: \"127.0.0.1:0\" }\n";
     let served = Program::serve(folder, &configuration);
     let ended = run(&served.folder, &["user", "add", "alice"], "x");
     assert_eq!(ended.status.code(), Some(1));

@@ -1,19 +1,13 @@
 //! The log and its reader: one that stalls stops nobody, and what strangers send can't disfigure it.
 
 use std::io::Read as _;
-use std::net::TcpListener;
 
 use oauth::metadata::display_name::is_hidden;
 use serde_json::json;
 use testkit::browser::Browser;
 
 use crate::program::person::Person;
-use crate::program::{Folder, Program};
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
-}
+use crate::program::{Folder, Program, free_port};
 
 /// How many lines of its log the program says that it dropped.
 async fn dropped(program: &Program, browser: &mut Browser) -> u64 {

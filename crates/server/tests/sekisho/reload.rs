@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::program::person::Person;
-use crate::program::{Folder, Program, on_the_database_under_test, run};
+use crate::program::{Folder, Program, free_port, on_the_database_under_test, run};
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use model::clock::{Clock as _, SystemClock};
@@ -21,16 +21,8 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) async fn start() -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let mcp_port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
+        let mcp_port = free_port();
         let folder = Folder::new();
         let listen = format!("127.0.0.1:{port}");
         let shown = run(
@@ -260,11 +252,7 @@ async fn a_user_who_is_declared_by_a_reload_can_log_in() {
 #[tokio::test]
 async fn the_keys_of_an_issuer_that_is_away_outlive_a_reload() {
     let idp = FakeIdp::start().await.unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}/mcp");
     let configuration = format!(
         r#"

@@ -1,7 +1,7 @@
 //! The story of the demonstration: a client that nobody registered logs a user in and calls tools; the rest is refused.
 
 use crate::program::person::{Person, claims, result, rpc};
-use crate::program::{Folder, Program, command, on_the_database_under_test};
+use crate::program::{Folder, Program, command, free_port, on_the_database_under_test};
 use http::StatusCode;
 use serde_json::json;
 
@@ -289,12 +289,4 @@ async fn serve_runs_the_configuration_of_the_demonstration() {
         )
         .await;
     assert_eq!(result(&answer)["result"]["content"][0]["text"], "5");
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }

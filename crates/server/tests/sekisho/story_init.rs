@@ -1,6 +1,6 @@
 //! The story of somebody who begins: `init`, a user, `serve`, and everything is green.
 
-use crate::program::{Folder, Program, run};
+use crate::program::{Folder, Program, free_port, run};
 
 const PASSWORD: &str = "correct horse battery staple";
 
@@ -9,10 +9,7 @@ fn what_init_writes_is_green_as_it_says() {
     let folder = Folder::new();
     let begun = run(&folder, &["init"], "");
     assert!(begun.status.success(), "{begun}");
-    let free = || {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        socket.local_addr().unwrap().port().to_string()
-    };
+    let free = || free_port().to_string();
     // The ports that it writes may be taken where tests run.
     let (port, mcp_port) = (free(), free());
     let elsewhere = |text: &str| text.replace("8480", &port).replace("8481", &mcp_port);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::program::person::{Person, claims, result};
-use crate::program::{Folder, Program, run};
+use crate::program::{Folder, Program, free_port, run};
 use net::egress::client::{Client, FetchError, Limits};
 use net::egress::connect::{ConnectError, Connector, ExtraRoots};
 use net::egress::resolve::SystemResolver;
@@ -137,11 +137,7 @@ async fn status_for(url: &Url, certificate: &str) -> Result<u16, FetchError> {
 async fn certificates_in_files_are_read_again_by_a_reload() {
     let folder = Folder::new();
     let first = certificate_in(&folder);
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = free_port();
     let url = Url::parse(&format!("https://localhost:{port}/client.json")).unwrap();
     let configuration = format!(
         r#"listeners:

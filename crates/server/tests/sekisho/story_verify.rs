@@ -1,6 +1,6 @@
 //! `sekisho verify` passes against the demonstration, and names the defect when one is planted.
 
-use crate::program::{Ended, Folder, Program, command, run};
+use crate::program::{Ended, Folder, Program, command, free_port, run};
 use serde_json::Value;
 
 /// Runs `verify` against a program, as alice.
@@ -20,16 +20,10 @@ fn verify(program: &Program, more: &[&str]) -> Ended {
     run(&folder, &arguments, "")
 }
 
-/// Two loopback ports that nothing uses at this moment.
-fn free_ports() -> [u16; 2] {
-    let sockets = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
-}
-
 /// The demonstration as an ordinary configuration, with one text replaced by another.
 fn planted(sound: &str, defect: &str) -> (Program, String) {
     let folder = Folder::new();
-    let [main, mcp] = free_ports().map(|port| format!("127.0.0.1:{port}"));
+    let [main, mcp] = [(); 2].map(|()| format!("127.0.0.1:{}", free_port()));
     let shown = command(
         &folder,
         &[

@@ -72,10 +72,21 @@ pub(crate) fn command(folder: &Folder, arguments: &[&str]) -> Command {
     command
 }
 
-/// A port that nobody has at the moment.
+/// A port that nobody has, and that nobody else gets: below those that the system gives to whoever asks for any, and
+/// never one twice in this process.
 pub(crate) fn free_port() -> u16 {
-    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+    const FIRST: u32 = 20_000;
+    const MANY: u32 = 12_000;
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Other processes that run these tests begin elsewhere.
+    let begin = std::process::id().wrapping_mul(577);
+    loop {
+        let place = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % MANY;
+        let port = u16::try_from(FIRST + place).unwrap();
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// What a command that ends by itself gave.
@@ -188,9 +199,11 @@ impl Collected {
 impl Program {
     /// `sekisho demo` on free ports, with more arguments.
     pub(crate) fn demo(arguments: &[&str]) -> Self {
-        let mut all = vec!["demo", "--listen", "127.0.0.1:0"];
+        let address = || format!("127.0.0.1:{}", free_port());
+        let (listen, mcp_listen) = (address(), address());
+        let mut all = vec!["demo", "--listen", &listen];
         if !arguments.contains(&"--tls") {
-            all.extend(["--mcp-listen", "127.0.0.1:0"]);
+            all.extend(["--mcp-listen", &mcp_listen]);
         }
         all.extend(arguments);
         Self::start(Folder::new(), &all, &[])
