@@ -8,7 +8,7 @@ use serde_json::json;
 use store::approval::{self, Verdict};
 use testkit::browser::Page;
 
-use crate::world::{World, assert_refused_with_page, document, realm};
+use crate::world::{World, assert_refused_with_page, document, realm, sign_in};
 
 const ID: &str = "https://client.example/oauth/client.json";
 const REDIRECT: &str = "http://localhost:6274/oauth/callback";
@@ -166,14 +166,7 @@ async fn a_trusted_domain_needs_no_approval_and_is_not_called_new() {
         .open(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
         .await
         .unwrap();
-    let page = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &login).await;
     assert!(page.url.path().ends_with("/consent"));
     assert!(!page.text().contains("First time here"));
 }

@@ -5,20 +5,13 @@ use model::secret::Secret;
 use testkit::browser::{Browser, Page};
 
 use crate::world::{
-    CALLBACK, ISSUER, RESOURCE, World, code_of, document, error_of, realm, registered,
+    CALLBACK, ISSUER, RESOURCE, World, code_of, document, error_of, realm, registered, sign_in,
 };
 
 async fn consent_page(world: &World, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
     let login = browser.open(&world.authorize(changes)).await.unwrap();
     let page = if login.url.path().ends_with("/login") {
-        browser
-            .submit(
-                &login,
-                &[("username", "alice"), ("password", "alice")],
-                "login",
-            )
-            .await
-            .unwrap()
+        sign_in(browser, &login).await
     } else {
         login
     };
@@ -146,14 +139,7 @@ async fn an_agreement_is_remembered() {
     code_of(&browser.get(&world.authorize(&[])).await.unwrap(), ISSUER);
     let mut later = world.browser();
     let page = later.open(&world.authorize(&[])).await.unwrap();
-    let page = later
-        .submit(
-            &page,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut later, &page).await;
     code_of(&page, ISSUER);
 }
 
@@ -319,14 +305,7 @@ async fn the_operators_own_client_does_not_ask() {
     let world = World::with(realm).await;
     let mut browser = world.browser();
     let page = browser.open(&world.authorize(&[])).await.unwrap();
-    let page = browser
-        .submit(
-            &page,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &page).await;
     code_of(&page, ISSUER);
 }
 

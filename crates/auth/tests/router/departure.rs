@@ -4,7 +4,7 @@ use serde_json::json;
 use testkit::browser::{Browser, Page};
 use url::Url;
 
-use crate::world::{ISSUER, World, code_of, document, error_of};
+use crate::world::{ISSUER, World, code_of, document, error_of, sign_in};
 
 const ID: &str = "https://client.example/oauth/client.json";
 const ELSEWHERE: &str = "https://evil.example/phish";
@@ -188,14 +188,7 @@ async fn while_the_store_is_away_the_pages_of_a_flow_say_that_it_passes() {
     let mut browser = world.browser();
     let login = browser.open(&world.authorize(&[])).await.unwrap();
     world.store.close().await;
-    let page = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &login).await;
     assert_eq!(
         (page.status.as_u16(), page.header("retry-after")),
         (503, Some("2")),

@@ -5,11 +5,14 @@ use serde_json::{Value, json};
 use testkit::browser::Browser;
 use testkit::fake_http::Reply;
 
-use crate::world::{ISSUER, World, assert_refused_with_page, code_of, document};
+use crate::world::{ISSUER, World, assert_refused_with_page, code_of, document, sign_in};
 
 const ID: &str = "https://client.example/oauth/client.json";
 const REDIRECT: &str = "http://localhost:6274/oauth/callback";
 const SITE: &str = "https://client.example/cb";
+/// What the client asks for on the user's machine, and on its site.
+const LOCAL: [(&str, &str); 2] = [("client_id", ID), ("redirect_uri", REDIRECT)];
+const WEB: [(&str, &str); 2] = [("client_id", ID), ("redirect_uri", SITE)];
 
 async fn flow(world: &World, browser: &mut Browser, document: &Value, redirect: &str) -> String {
     let id = document["client_id"].as_str().unwrap();
@@ -138,17 +141,11 @@ async fn a_redirect_uri_with_an_unusual_scheme_is_left_out() {
     let mut cursor = document(ID);
     cursor["redirect_uris"] = json!(["cursor://anysphere.cursor-mcp/oauth/callback", REDIRECT]);
     flow(&world, &mut world.browser(), &cursor, REDIRECT).await;
-    let url = world.authorize(&[
-        ("client_id", ID),
-        (
-            "redirect_uri",
-            "cursor://anysphere.cursor-mcp/oauth/callback",
-        ),
-    ]);
-    assert_refused_with_page(
-        &world.browser().get(&url).await.unwrap(),
-        "not one of those that the client has registered",
-    );
+    let other = "cursor://anysphere.cursor-mcp/oauth/callback";
+    let page = world
+        .asked(&[("client_id", ID), ("redirect_uri", other)])
+        .await;
+    assert_refused_with_page(&page, "not one of those that the client has registered");
 }
 
 #[tokio::test]
@@ -197,7 +194,7 @@ async fn a_changed_document_asks_for_consent_again() {
         let mut browser = world.browser();
         let mut changing = on_a_site();
         flow(&world, &mut browser, &changing, SITE).await;
-        let url = world.authorize(&[("client_id", ID), ("redirect_uri", SITE)]);
+        let url = world.authorize(&WEB);
         code_of(&browser.get(&url).await.unwrap(), ISSUER);
         change(&mut changing);
         world.web.publish(&changing);
@@ -226,13 +223,7 @@ async fn a_change_that_matters_to_nobody_does_not_ask_again() {
     changing["x_version"] = 2.into();
     world.web.publish(&changing);
     world.reload(world.realm.clone());
-    code_of(
-        &browser
-            .get(&world.authorize(&[("client_id", ID), ("redirect_uri", SITE)]))
-            .await
-            .unwrap(),
-        ISSUER,
-    );
+    code_of(&browser.get(&world.authorize(&WEB)).await.unwrap(), ISSUER);
 }
 
 // SEC-19
@@ -241,18 +232,7 @@ async fn a_document_that_changes_while_the_page_is_open_is_asked_about_again() {
     let world = World::new().await;
     let mut browser = world.browser();
     world.web.publish(&document(ID));
-    let login = browser
-        .open(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
-        .await
-        .unwrap();
-    let shown = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let shown = world.signed_in(&mut browser, &LOCAL).await;
     let mut changed = document(ID);
     changed["client_name"] = "Somebody Else".into();
     world.web.publish(&changed);
@@ -268,20 +248,10 @@ async fn a_document_that_disappears_ends_the_flow() {
     let world = World::new().await;
     let mut browser = world.browser();
     world.web.publish(&document(ID));
-    let login = browser
-        .open(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
-        .await
-        .unwrap();
+    let login = browser.open(&world.authorize(&LOCAL)).await.unwrap();
     world.web.put(ID, Reply::status(410));
     world.reload(world.realm.clone());
-    let page = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &login).await;
     assert_refused_with_page(&page, "status 410");
 }
 
@@ -291,18 +261,7 @@ async fn a_client_that_nobody_allowed_leaves_nothing_behind() {
     let world = World::new().await;
     let mut browser = world.browser();
     world.web.publish(&document(ID));
-    let login = browser
-        .open(&world.authorize(&[("client_id", ID), ("redirect_uri", REDIRECT)]))
-        .await
-        .unwrap();
-    let page = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = world.signed_in(&mut browser, &LOCAL).await;
     browser.submit(&page, &[], "deny").await.unwrap();
     let id = ID.parse().unwrap();
     assert!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use model::grant::Stage;
 use model::secret::TokenHash;
 
-use crate::world::{CALLBACK, CHALLENGE, ISSUER, RESOURCE, World, code_of, realm_at};
+use crate::world::{CALLBACK, CHALLENGE, ISSUER, RESOURCE, World, code_of, realm_at, sign_in};
 
 // AS-7, AS-28, AS-29, SEC-3, SEC-5
 #[tokio::test]
@@ -146,14 +146,7 @@ async fn several_flows_in_one_browser_do_not_disturb_each_other() {
         .open(&world.authorize(&[("nonce", "second")]))
         .await
         .unwrap();
-    let page = browser
-        .submit(
-            &first,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &first).await;
     let one = code_of(&browser.submit(&page, &[], "allow").await.unwrap(), ISSUER);
     let page = browser.open(second.url.as_str()).await.unwrap();
     let two = code_of(&page, ISSUER);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use auth::DeclaredUsers;
 use testkit::browser::{Browser, Page};
 
-use crate::world::{CALLBACK, ISSUER, World, code_of, error_of, realm, realm_at};
+use crate::world::{CALLBACK, ISSUER, World, code_of, error_of, realm, realm_at, sign_in};
 
 pub(crate) async fn login_page(world: &World, browser: &mut Browser) -> Page {
     let page = browser.open(&world.authorize(&[])).await.unwrap();
@@ -149,14 +149,7 @@ async fn every_login_begins_a_new_session_and_ends_the_old_one() {
         .open(&world.authorize(&[("prompt", "login")]))
         .await
         .unwrap();
-    let page = browser
-        .submit(
-            &page,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &page).await;
     code_of(&page, ISSUER);
     assert_ne!(session_cookie(&browser).unwrap(), first);
     // Whoever has the old cookie has nothing.
@@ -265,14 +258,7 @@ async fn an_old_login_is_repeated_when_the_client_wants_a_fresh_one() {
         .await
         .unwrap();
     assert!(page.url.path().ends_with("/login"));
-    let page = browser
-        .submit(
-            &page,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &page).await;
     code_of(&page, ISSUER);
     let page = browser
         .get(&world.authorize(&[("max_age", "60")]))
@@ -414,14 +400,7 @@ async fn a_flow_ends_after_its_time() {
     let mut browser = world.browser();
     let page = login_page(&world, &mut browser).await;
     world.clock.advance(Duration::from_secs(31 * 60));
-    let page = browser
-        .submit(
-            &page,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let page = sign_in(&mut browser, &page).await;
     assert_eq!(page.status, 400);
     assert!(page.text().contains("Please start again"));
 }

@@ -6,6 +6,8 @@
 )]
 
 #[cfg(test)]
+mod registrant;
+#[cfg(test)]
 mod world;
 
 #[cfg(test)]
@@ -36,5 +38,7 @@ mod metadata;
 mod origin;
 #[cfg(test)]
 mod pages;
+#[cfg(test)]
+mod registered;
 #[cfg(test)]
 mod registration;

@@ -2,7 +2,7 @@
 
 use testkit::browser::Page;
 
-use crate::world::{World, document, realm, realm_at};
+use crate::world::{World, document, realm, realm_at, sign_in};
 
 fn assert_page_headers(page: &Page, form_action: &str) {
     let policy = page.header("content-security-policy").unwrap();
@@ -38,14 +38,7 @@ async fn every_page_is_sealed_off() {
     );
     let login = browser.open(&world.authorize(&[])).await.unwrap();
     assert_page_headers(&login, "'self' https:");
-    let consent = browser
-        .submit(
-            &login,
-            &[("username", "alice"), ("password", "alice")],
-            "login",
-        )
-        .await
-        .unwrap();
+    let consent = sign_in(&mut browser, &login).await;
     assert_page_headers(&consent, "'self' https:");
 }
 

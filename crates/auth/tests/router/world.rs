@@ -328,17 +328,21 @@ impl World {
         authorize_url(&self.url("/authorize"), changes)
     }
 
+    /// What a browser without cookies gets for an authorization request at once.
+    pub(crate) async fn asked(&self, changes: &[(&str, &str)]) -> Page {
+        let url = self.authorize(changes);
+        self.browser().get(&url).await.unwrap()
+    }
+
+    /// Logs in as alice, and gives the page that comes next.
+    pub(crate) async fn signed_in(&self, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
+        let login = browser.open(&self.authorize(changes)).await.unwrap();
+        sign_in(browser, &login).await
+    }
+
     /// Goes through login and consent as alice, and gives the redirect to the client.
     pub(crate) async fn log_in(&self, browser: &mut Browser, changes: &[(&str, &str)]) -> Page {
-        let login = browser.open(&self.authorize(changes)).await.unwrap();
-        let next = browser
-            .submit(
-                &login,
-                &[("username", "alice"), ("password", "alice")],
-                "login",
-            )
-            .await
-            .unwrap();
+        let next = self.signed_in(browser, changes).await;
         if next.redirect().is_some() {
             return next;
         }
@@ -350,6 +354,12 @@ impl World {
         );
         browser.submit(&next, &[], "allow").await.unwrap()
     }
+}
+
+/// Answers a login page as alice, and gives the page that comes next.
+pub(crate) async fn sign_in(browser: &mut Browser, login: &Page) -> Page {
+    let alice = [("username", "alice"), ("password", "alice")];
+    browser.submit(login, &alice, "login").await.unwrap()
 }
 
 /// The parameters of a usual request of the registered client, with changes.
