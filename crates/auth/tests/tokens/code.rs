@@ -371,6 +371,19 @@ async fn no_answer_repeats_what_stands_behind_a_semicolon() {
         format!("grant_type={hidden}&client_id=app"),
         format!("grant_type=refresh_token&refresh_token=x&client_id=app&scope=mcp:tools;{hidden}"),
         format!("{hidden}&{hidden}"),
+        joined("; "),
+        format!(
+            "grant_type=authorization_code&client_id=app; code={}",
+            code.code
+        ),
+        format!(
+            "grant_type=authorization_code&client_id=app;COD%45={}",
+            code.code
+        ),
+        format!(
+            "grant_type=authorization_code&client_id=app;assertion={}",
+            code.code
+        ),
     ] {
         let answer = world.send(Method::POST, "/token", &media_type, &body).await;
         assert_eq!(answer.status, 400, "{body}: {answer:?}");
