@@ -82,11 +82,20 @@ pub(crate) fn page(status: StatusCode, html: String, form_action: &FormAction) -
 
 /// A 303: the browser goes on with GET and does not send the form again (SEC-11).
 pub(crate) fn see_other(location: &str) -> Response {
+    redirect(StatusCode::SEE_OTHER, location)
+}
+
+/// A 307: the browser sends the same form there. Never for one that a user has put a password into (SEC-11).
+pub(crate) fn temporary_redirect(location: &str) -> Response {
+    redirect(StatusCode::TEMPORARY_REDIRECT, location)
+}
+
+fn redirect(status: StatusCode, location: &str) -> Response {
     let Ok(location) = HeaderValue::try_from(location) else {
         tracing::error!("redirect target is not a header value");
         return bare(StatusCode::INTERNAL_SERVER_ERROR, String::new());
     };
-    let mut response = bare(StatusCode::SEE_OTHER, String::new());
+    let mut response = bare(status, String::new());
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, location);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -2,11 +2,11 @@
 //!
 //! Clients of the revision 2025-03-26 of MCP look for the authorization server at the origin of the MCP server, and if
 //! there is no metadata, they try `/authorize`, `/token` and `/register` there. The issuer stays that of the realm; and
-//! browsers are sent on to it, because the cookies are there.
+//! browsers are sent on to it, because the cookies are there, with the form that they may have sent (RFC 6749 §3.1).
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{Request, Response, Uri};
+use http::{Method, Request, Response, Uri};
 use model::realm::RealmName;
 use net::body::Body;
 use net::edge::{Peer, Site};
@@ -41,7 +41,13 @@ impl AtOrigin {
             .path_and_query()
             .map_or("/", http::uri::PathAndQuery::as_str);
         if request.uri().path() == AUTHORIZE {
-            return headers::see_other(&realm.config.issuer.join(target)).map(Body::new);
+            let there = realm.config.issuer.join(target);
+            let redirect = if request.method() == Method::POST {
+                headers::temporary_redirect(&there)
+            } else {
+                headers::see_other(&there)
+            };
+            return redirect.map(Body::new);
         }
         let target: Uri = target.parse().unwrap_or_default();
         self.server.answer_in(realm, target, request, peer).await

@@ -7,7 +7,7 @@ use http::Request;
 use model::registration::Mode;
 use testkit::browser::Browser;
 
-use crate::world::{ISSUER, World, realm};
+use crate::world::{ISSUER, World, parameters, realm};
 
 const ORIGIN: &str = "https://gateway.example";
 
@@ -57,6 +57,23 @@ async fn browsers_are_sent_on_and_programs_are_answered() {
         .await
         .unwrap();
     assert_eq!(page.json().unwrap()["error"], "unsupported_grant_type");
+}
+
+// RFC 6749 §3.1: an authorization request may be a form, and must not lose it on the way.
+#[tokio::test]
+async fn a_form_goes_on_as_a_form() {
+    let (world, mut browser) = at_origin(Mode::Off).await;
+    let form = parameters(&[]);
+    let page = browser
+        .post_form(&format!("{ORIGIN}/authorize"), &form)
+        .await
+        .unwrap();
+    assert_eq!(page.status, 307);
+    let there = page.header("location").unwrap();
+    assert_eq!(there, world.url("/authorize"));
+    let page = world.browser().post_form(there, &form).await.unwrap();
+    assert_eq!(page.status, 303, "{}", page.text());
+    assert!(page.redirect().unwrap().path().ends_with("/login"));
 }
 
 #[tokio::test]
