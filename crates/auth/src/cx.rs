@@ -8,17 +8,19 @@ use axum::extract::FromRequestParts;
 use http::header;
 use http::request;
 use model::clock::{Clock, Timestamp};
+use model::realm::RealmName;
 use net::edge::Peer;
 use net::egress::budget::Budgets;
 use net::egress::connect::Connector;
 use net::egress::documents::WallClock;
 use net::egress::rules::Rules;
 
+use crate::buckets::Buckets;
 use crate::client::cimd;
-use crate::client::guesses::Guesses;
 use crate::client::key_sets::KeySets;
 use crate::declared_users::DeclaredUsers;
 use crate::failure::Internal;
+use crate::guesses::Guesses;
 use crate::keys::Keys;
 use crate::metrics::Metrics;
 use crate::pages::Frame;
@@ -38,8 +40,10 @@ pub(crate) struct App {
     pub(crate) declared_users: DeclaredUsers,
     /// Logins of one address, one after the other.
     pub(crate) logins: Queues,
-    /// Wrong secrets of clients, lately.
+    /// Wrong secrets of clients and wrong initial access tokens, lately.
     pub(crate) guesses: Guesses,
+    /// Changed and deleted registrations of a realm, lately, by site.
+    pub(crate) registration_changes: Buckets<(RealmName, String)>,
     pub(crate) metrics: Metrics,
     pub(crate) keys: Keys,
     budgets: Arc<Budgets>,
@@ -67,6 +71,7 @@ impl App {
             declared_users: parts.declared_users,
             logins: Queues::default(),
             guesses: Guesses::default(),
+            registration_changes: Buckets::default(),
             metrics: parts.metrics,
             keys: Keys::default(),
             operators_rules: settings.operators_rules,

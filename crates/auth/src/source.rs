@@ -24,6 +24,11 @@ pub(crate) fn site(address: IpAddr) -> Option<String> {
     }
 }
 
+/// The largest network that may be one customer's: the site, where there is one.
+pub(crate) fn widest(address: IpAddr) -> String {
+    site(address).unwrap_or_else(|| name(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

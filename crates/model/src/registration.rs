@@ -8,6 +8,7 @@ use oauth::redirect_uri::RedirectUri;
 
 use crate::client_policy::DomainPattern;
 use crate::clock::Timestamp;
+use crate::rate::Limit;
 use crate::realm::RealmName;
 use crate::secret::TokenHash;
 
@@ -77,6 +78,20 @@ impl RegistrationPolicy {
             || self.trusted_domains.iter().any(covered)
     }
 
+    /// How many registrations of one site, a customer with up to 2^16 networks, may wait for their first login: a bounded
+    /// share of all.
+    pub fn unused_per_site(&self) -> u32 {
+        self.unused_per_address.saturating_mul(4)
+    }
+
+    /// How many registrations one site may change or delete.
+    pub fn changes(&self) -> Limit {
+        Limit {
+            burst: self.unused_per_address,
+            period: FIRST_USE,
+        }
+    }
+
     /// Whether this is one of the initial access tokens.
     pub fn knows_token(&self, presented: &str) -> bool {
         let presented = TokenHash::of(presented);
@@ -101,6 +116,8 @@ pub struct Registered {
     pub access_token: TokenHash,
     /// The network from which it came.
     pub source: String,
+    /// The largest network that may belong to who has that one; often the same.
+    pub site: String,
     /// When.
     pub created_at: Timestamp,
     /// When somebody last logged in with it or it got tokens, within a day.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use model::clock::Timestamp;
 use model::secret::TokenHash;
+use sqlx::AnyConnection;
 
 use crate::Store;
 use crate::error::Error;
@@ -52,23 +53,40 @@ pub async fn add(
         .backend()
         .write(
             (name.clone(), window, now),
-            |(name, window, now), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::COUNTER_ADD)
-                        .bind(name.0.clone())
-                        .bind(1_i64)
-                        .bind(now.millis())
-                        .bind((*now + *window).millis());
-                    let row = query.fetch_one(connection).await?;
-                    read(&Record {
-                        row: &row,
-                        table: "counter",
-                        id: name.0.clone(),
-                    })
-                })
-            },
+            |(name, window, now), connection| Box::pin(add_within(connection, name, *window, *now)),
         )
         .await
+}
+
+/// Lets all transactions that do this under one name take turns, from here to their ends.
+pub(crate) async fn hold(
+    connection: &mut AnyConnection,
+    name: &CounterName,
+    window: Duration,
+    now: Timestamp,
+) -> Result<(), Error> {
+    // Whoever counts up holds the row.
+    add_within(connection, name, window, now).await?;
+    Ok(())
+}
+
+async fn add_within(
+    connection: &mut AnyConnection,
+    name: &CounterName,
+    window: Duration,
+    now: Timestamp,
+) -> Result<Count, Error> {
+    let query = sqlx::query(query::COUNTER_ADD)
+        .bind(name.0.clone())
+        .bind(1_i64)
+        .bind(now.millis())
+        .bind((now + window).millis());
+    let row = query.fetch_one(connection).await?;
+    read(&Record {
+        row: &row,
+        table: "counter",
+        id: name.0.clone(),
+    })
 }
 
 /// What a counter shows; nothing once its window is over.

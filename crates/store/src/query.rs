@@ -125,17 +125,19 @@ queries! {
         ON CONFLICT (realm, host) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at";
     APPROVAL_LIST = "SELECT * FROM host_approval WHERE realm = $1 ORDER BY requested_at DESC, host";
 
-    REGISTRATION_COUNT = "SELECT COUNT(*) AS n, COALESCE(MIN(expires_at), 0) AS first FROM registered_client
-        WHERE realm = $1 AND source = $2 AND used_at IS NULL AND expires_at > $3";
-    REGISTRATION_MAKE_ROOM = "DELETE FROM registered_client WHERE client_id IN
-        (SELECT waiting.client_id FROM registered_client AS waiting JOIN
-            (SELECT source, COUNT(*) AS n FROM registered_client WHERE realm = $1 AND used_at IS NULL GROUP BY source) AS crowd
-            ON crowd.source = waiting.source
-            WHERE waiting.realm = $1 AND waiting.used_at IS NULL
-            ORDER BY crowd.n, waiting.created_at DESC, waiting.client_id LIMIT 1000000 OFFSET $2)";
+    REGISTRATION_COUNT = "SELECT COUNT(*) AS of_site, COALESCE(MIN(expires_at), 0) AS first_of_site,
+            COUNT(*) FILTER (WHERE source = $2) AS of_source,
+            COALESCE(MIN(expires_at) FILTER (WHERE source = $2), 0) AS first_of_source
+        FROM registered_client WHERE realm = $1 AND (source = $2 OR site = $3) AND used_at IS NULL AND expires_at > $4";
+    REGISTRATION_MAKE_ROOM = "DELETE FROM registered_client WHERE used_at IS NULL AND client_id IN
+        (SELECT client_id FROM
+            (SELECT client_id, created_at, COUNT(*) OVER (PARTITION BY COALESCE(site, source)) AS of_site,
+                    COUNT(*) OVER (PARTITION BY source) AS of_source
+                FROM registered_client WHERE realm = $1 AND used_at IS NULL) AS waiting
+            ORDER BY of_site, of_source, created_at DESC, client_id LIMIT 1000000 OFFSET $2)";
     REGISTRATION_INSERT = "INSERT INTO registered_client
-            (client_id, realm, metadata, secret_hash, token_hash, source, created_at, expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+            (client_id, realm, metadata, secret_hash, token_hash, source, site, created_at, expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
     REGISTRATION_LOAD = "SELECT * FROM registered_client WHERE realm = $1 AND client_id = $2 AND expires_at > $3";
     REGISTRATION_REPLACE = "UPDATE registered_client SET metadata = $2, secret_hash = $3 WHERE client_id = $1";
     REGISTRATION_USED = "UPDATE registered_client SET used_at = $2, expires_at = $3 WHERE client_id = $1";

@@ -3,13 +3,14 @@
 
 use model::clock::Timestamp;
 use model::realm::{Lifetimes, RealmName};
-use model::registration::{KEEP, Registered};
+use model::registration::{FIRST_USE, KEEP, Registered};
 use model::secret::TokenHash;
 use oauth::client_id::ClientId;
-use sqlx::Row as _;
 use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Row as _};
 
 use crate::Store;
+use crate::counter::{self, CounterName};
 use crate::error::Error;
 use crate::family::{self, Which};
 use crate::query;
@@ -20,7 +21,9 @@ use crate::row::Record;
 pub struct Bounds {
     /// Of one source; more are refused.
     pub per_source: u32,
-    /// Of a realm; the oldest of the source that has most make room for a new one.
+    /// Of one site; more are refused.
+    pub per_site: u32,
+    /// Of a realm; the oldest of the source that has most, at the site that has most, make room for a new one.
     pub in_all: u32,
 }
 
@@ -29,58 +32,100 @@ pub struct Bounds {
 pub enum Inserted {
     /// It is kept.
     Kept,
-    /// Its source has too many that nobody used. The first of them is forgotten then.
+    /// Its source or site has too many that nobody used. The first of them is forgotten then.
     TooMany {
         /// When.
         until: Timestamp,
     },
 }
 
-/// Keeps a new registration, within the bounds.
+/// Keeps a new registration, within the bounds. All that are made in a realm take turns, so that many at once gain nothing;
+/// only who would be refused anyway is refused without a turn.
 pub async fn insert(
     store: &Store,
     registered: &Registered,
     bounds: Bounds,
 ) -> Result<Inserted, Error> {
+    let state = (registered.clone(), bounds);
+    let outcome = store
+        .backend()
+        .read(&state, |(registered, bounds), connection| {
+            Box::pin(room(connection, registered, *bounds))
+        })
+        .await?;
+    if outcome != Inserted::Kept {
+        return Ok(outcome);
+    }
     store
         .backend()
-        .write(
-            (registered.clone(), bounds),
-            |(registered, bounds), connection| {
-                Box::pin(async move {
-                    let realm = registered.realm.to_string();
-                    let row = sqlx::query(query::REGISTRATION_COUNT)
-                        .bind(realm.clone())
-                        .bind(registered.source.clone())
-                        .bind(registered.created_at.millis())
-                        .fetch_one(&mut *connection)
-                        .await?;
-                    let waiting: i64 = row.try_get("n")?;
-                    if waiting >= i64::from(bounds.per_source) {
-                        let until = Timestamp::from_millis(row.try_get("first")?);
-                        return Ok(Inserted::TooMany { until });
-                    }
-                    sqlx::query(query::REGISTRATION_MAKE_ROOM)
-                        .bind(realm.clone())
-                        .bind(i64::from(bounds.in_all.saturating_sub(1)))
-                        .execute(&mut *connection)
-                        .await?;
-                    sqlx::query(query::REGISTRATION_INSERT)
-                        .bind(registered.client_id.to_string())
-                        .bind(realm)
-                        .bind(registered.metadata.clone())
-                        .bind(registered.secret.map(|hash| hash.as_bytes().to_vec()))
-                        .bind(registered.access_token.as_bytes().to_vec())
-                        .bind(registered.source.clone())
-                        .bind(registered.created_at.millis())
-                        .bind(registered.expires_at.millis())
-                        .execute(&mut *connection)
-                        .await?;
-                    Ok(Inserted::Kept)
-                })
-            },
-        )
+        .write(state, |(registered, bounds), connection| {
+            Box::pin(async move {
+                let turn = CounterName::new("registration", &[registered.realm.as_str()]);
+                counter::hold(connection, &turn, FIRST_USE, registered.created_at).await?;
+                let outcome = room(connection, registered, *bounds).await?;
+                if outcome == Inserted::Kept {
+                    make_room(connection, &registered.realm, *bounds).await?;
+                    put(connection, registered).await?;
+                }
+                Ok(outcome)
+            })
+        })
         .await
+}
+
+/// Whether there is room for one more from where this one comes.
+async fn room(
+    connection: &mut AnyConnection,
+    registered: &Registered,
+    bounds: Bounds,
+) -> Result<Inserted, Error> {
+    let row = sqlx::query(query::REGISTRATION_COUNT)
+        .bind(registered.realm.to_string())
+        .bind(registered.source.clone())
+        .bind(registered.site.clone())
+        .bind(registered.created_at.millis())
+        .fetch_one(connection)
+        .await?;
+    for (count, first, bound) in [
+        ("of_source", "first_of_source", bounds.per_source),
+        ("of_site", "first_of_site", bounds.per_site),
+    ] {
+        let waiting: i64 = row.try_get(count)?;
+        if waiting >= i64::from(bound) {
+            let until = Timestamp::from_millis(row.try_get(first)?);
+            return Ok(Inserted::TooMany { until });
+        }
+    }
+    Ok(Inserted::Kept)
+}
+
+async fn make_room(
+    connection: &mut AnyConnection,
+    realm: &RealmName,
+    bounds: Bounds,
+) -> Result<(), Error> {
+    sqlx::query(query::REGISTRATION_MAKE_ROOM)
+        .bind(realm.to_string())
+        .bind(i64::from(bounds.in_all.saturating_sub(1)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+async fn put(connection: &mut AnyConnection, registered: &Registered) -> Result<(), Error> {
+    sqlx::query(query::REGISTRATION_INSERT)
+        .bind(registered.client_id.to_string())
+        .bind(registered.realm.to_string())
+        .bind(registered.metadata.clone())
+        .bind(registered.secret.map(|hash| hash.as_bytes().to_vec()))
+        .bind(registered.access_token.as_bytes().to_vec())
+        .bind(registered.source.clone())
+        .bind(registered.site.clone())
+        .bind(registered.created_at.millis())
+        .bind(registered.expires_at.millis())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// The registration of a client, unless it is forgotten by now.
@@ -155,17 +200,35 @@ async fn used(
             (statement, client_id.clone(), now),
             |(statement, client_id, now), connection| {
                 Box::pin(async move {
-                    sqlx::query(*statement)
-                        .bind(client_id.to_string())
-                        .bind(now.millis())
-                        .bind((*now + KEEP).millis())
-                        .execute(connection)
-                        .await?;
+                    used_within(connection, statement, client_id, *now).await?;
                     Ok(())
                 })
             },
         )
         .await
+}
+
+/// Holds a registration as part of a transaction in which somebody agrees to what it asks for, so that whoever deletes it
+/// comes before that, and is seen, or after it, and finds it used. `false` if it is gone.
+pub(crate) async fn hold(
+    connection: &mut AnyConnection,
+    client_id: &ClientId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    used_within(connection, query::REGISTRATION_USED, client_id, now).await
+}
+
+async fn used_within(
+    connection: &mut AnyConnection,
+    statement: &'static str,
+    client_id: &ClientId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let query = sqlx::query(statement)
+        .bind(client_id.to_string())
+        .bind(now.millis())
+        .bind((now + KEEP).millis());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
 }
 
 /// Forgets a client, what users agreed to for it, and what it got: codes on their way, families and tokens. How many grants
@@ -191,7 +254,7 @@ pub async fn delete(
                         Some(row) => row.try_get("used_at")?,
                         None => None,
                     };
-                    // Nothing was granted to a client that nobody logged in with, so that nothing is looked for.
+                    // Nobody agreed to a client that nobody logged in with, so that nothing is looked for.
                     if used_at.is_none() {
                         return Ok(Vec::new());
                     }
@@ -223,13 +286,15 @@ fn read(row: &AnyRow) -> Result<Registered, Error> {
         .map(TryInto::try_into)
         .transpose()
         .map_err(|_| row.inconsistent("secret_hash"))?;
+    let source = row.text("source")?;
     Ok(Registered {
         client_id: row.parse("client_id")?,
         realm: row.parse("realm")?,
         metadata: row.text("metadata")?,
         secret: secret.map(TokenHash::from_bytes),
         access_token: TokenHash::from_bytes(row.array("token_hash")?),
-        source: row.text("source")?,
+        site: row.optional_text("site")?.unwrap_or_else(|| source.clone()),
+        source,
         created_at: row.time("created_at")?,
         used_at: row.optional_time("used_at")?,
         expires_at: row.time("expires_at")?,
@@ -240,6 +305,7 @@ fn read(row: &AnyRow) -> Result<Registered, Error> {
 mod tests {
     use std::time::Duration;
 
+    use futures_util::future::join_all;
     use model::consent::Ask;
     use model::id::Id;
     use model::registration::{self, FIRST_USE};
@@ -250,6 +316,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds {
         per_source: 3,
+        per_site: 4,
         in_all: 5,
     };
 
@@ -266,6 +333,7 @@ mod tests {
             secret: None,
             access_token: TokenHash::of([number]),
             source: source.to_owned(),
+            site: source.to_owned(),
             created_at,
             used_at: None,
             expires_at: created_at + FIRST_USE,
@@ -378,6 +446,89 @@ mod tests {
         assert_eq!(kept, [1, 3, 4, 5, 6]);
     }
 
+    fn at_site(number: u8, source: &str, site: &str) -> Registered {
+        Registered {
+            site: site.to_owned(),
+            ..registered(number, source)
+        }
+    }
+
+    // SEC-33, SEC-87
+    #[tokio::test]
+    async fn one_site_has_a_bounded_share_however_many_networks_it_has() {
+        let store = testing::open().await;
+        for number in 1..=4 {
+            let one = at_site(number, &number.to_string(), "site");
+            assert_eq!(insert(&store, &one, BOUNDS).await.unwrap(), Inserted::Kept);
+        }
+        let until = registered(1, "1").expires_at;
+        let fifth = insert(&store, &at_site(5, "5", "site"), BOUNDS).await;
+        assert_eq!(fifth.unwrap(), Inserted::TooMany { until });
+        let elsewhere = insert(&store, &at_site(6, "6", "elsewhere"), BOUNDS).await;
+        assert_eq!(elsewhere.unwrap(), Inserted::Kept);
+    }
+
+    // SEC-33, SEC-87
+    #[tokio::test]
+    async fn the_site_that_has_most_makes_room() {
+        let store = testing::open().await;
+        let from = [
+            ("honest", "honest"),
+            ("flood 1", "flood"),
+            ("flood 2", "flood"),
+            ("pair", "pair"),
+            ("pair", "pair"),
+            ("flood 3", "flood"),
+            ("other", "other"),
+        ];
+        let all: Vec<_> = (1..)
+            .zip(from)
+            .map(|(number, (source, site))| at_site(number, source, site))
+            .collect();
+        for one in &all {
+            let inserted = insert(&store, one, BOUNDS).await;
+            assert_eq!(inserted.unwrap(), Inserted::Kept);
+        }
+        let mut kept = Vec::new();
+        for (number, one) in (1..).zip(&all) {
+            if is_kept(&store, one, sample::NOW).await {
+                kept.push(number);
+            }
+        }
+        // First one of the pair, whose site has no fewer than another and whose network has more; then the oldest of the flood.
+        assert_eq!(kept, [1, 3, 5, 6, 7]);
+    }
+
+    // SEC-33
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nodes_that_register_at_once_keep_the_bounds_together() {
+        let (here, there) = testing::open_twice().await;
+        let all: Vec<_> = (1..=40).map(|number| registered(number, "a")).collect();
+        let outcomes = join_all(all.iter().enumerate().map(|(index, one)| {
+            let node = if index % 2 == 0 { &here } else { &there };
+            insert(node, one, BOUNDS)
+        }))
+        .await;
+        let kept = outcomes
+            .into_iter()
+            .filter(|outcome| matches!(outcome, Ok(Inserted::Kept)))
+            .count();
+        assert_eq!(kept, 3);
+        let others: Vec<_> = (50..90)
+            .map(|number| registered(number, &number.to_string()))
+            .collect();
+        join_all(others.iter().enumerate().map(|(index, one)| {
+            let node = if index % 2 == 0 { &here } else { &there };
+            insert(node, one, BOUNDS)
+        }))
+        .await;
+        let mut kept = 0;
+        for one in all.iter().chain(&others) {
+            kept += usize::from(is_kept(&here, one, sample::NOW).await);
+        }
+        assert_eq!(kept, 5);
+    }
+
     // SEC-33
     #[tokio::test]
     async fn what_nobody_uses_leaves_nothing_behind() {
@@ -405,7 +556,8 @@ mod tests {
         let later = sample::NOW + FIRST_USE + Duration::from_secs(2);
         assert!(!is_kept(&store, &unused, later).await);
         assert!(is_kept(&store, &used, later).await);
-        assert_eq!(cleanup::run(&store, later).await.unwrap(), 1);
+        // The one, and whose turn it was to register.
+        assert_eq!(cleanup::run(&store, later).await.unwrap(), 2);
 
         // Used again after a month, it is kept for ninety days from then.
         let month = sample::NOW + Duration::from_hours(30 * 24);

@@ -20,6 +20,7 @@ use crate::client::refusal::ClientRefusal;
 use crate::client::{FindError, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::guesses::Secret;
 
 /// The types that clients give their assertions, where they give one. Access tokens are none of them (SEC-40).
 const ASSERTION_TYPES: AcceptedTypes<'static> = AcceptedTypes {
@@ -119,8 +120,9 @@ pub(crate) async fn authenticate(
 
 /// Guessing is slow (SEC-53).
 fn check_secret(cx: &Cx, client: &Client, is_right: impl FnOnce() -> bool) -> Result<(), Refusal> {
+    let secret = Secret::OfClient(client.client_id.clone());
     let guesses = &cx.app.guesses;
-    if guesses.check(&client.client_id, cx.peer.address, cx.now, is_right)? {
+    if guesses.check(secret, cx.peer.address, cx.now, is_right)? {
         return Ok(());
     }
     Err(OauthError::new(ErrorCode::InvalidClient, "the client secret is wrong").into())

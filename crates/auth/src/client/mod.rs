@@ -4,7 +4,6 @@
 pub(crate) mod authenticate;
 pub(crate) mod cimd;
 pub(crate) mod credentials;
-pub(crate) mod guesses;
 pub(crate) mod key_sets;
 pub(crate) mod refusal;
 pub(crate) mod registered;

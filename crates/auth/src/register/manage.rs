@@ -5,6 +5,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
+use model::rate::TooOften;
 use model::registration::{Mode, Registered, may_be_registered};
 use model::secret::{Secret, TokenHash};
 use oauth::auth_method::AuthMethod;
@@ -18,6 +19,7 @@ use crate::client::registered;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::register::{self, Refused};
+use crate::source;
 
 /// `GET /register/{client_id}`
 pub(crate) async fn get_registration(
@@ -55,6 +57,7 @@ pub(crate) async fn delete_registration(
 ) -> Response {
     let done = async {
         let (kept, _) = authorize(&cx, &client_id, &headers).await?;
+        count_change(&cx)?;
         delete(&cx, &kept).await?;
         Ok(())
     };
@@ -94,6 +97,21 @@ async fn authorize<'h>(
     Ok((kept.ok_or_else(unknown)?, token))
 }
 
+/// Changes are as frequent as registrations may be, and no more: otherwise whoever registers once may write without end, and
+/// whoever deletes may register without end (SEC-33).
+fn count_change(cx: &Cx) -> Result<(), Refused> {
+    let realm = &cx.realm.config;
+    let (changes, limit) = (&cx.app.registration_changes, realm.registration.changes());
+    let name = (realm.name.clone(), source::widest(cx.peer.address));
+    match changes.spend(name, &limit, cx.now, || false) {
+        Ok(_) => Ok(()),
+        Err(TooOften { retry_after }) => Err(Refused::TooOften {
+            description: "too many registrations were changed or deleted from this network; hint: wait as long as `Retry-After` says",
+            retry_after,
+        }),
+    }
+}
+
 /// Puts other metadata in the place of all that was registered (RFC 7592 §2.2). Users are asked again where it matters to
 /// them (SEC-19).
 async fn replace(
@@ -127,6 +145,7 @@ async fn replace(
                 .map(|secret| TokenHash::of(secret.expose()));
         }
     }
+    count_change(cx)?;
     let document = registration.document();
     let metadata = Value::Object(document.clone()).to_string();
     let there =

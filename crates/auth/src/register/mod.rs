@@ -5,11 +5,13 @@
 
 pub(crate) mod manage;
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode};
 use model::client_policy;
-use model::clock::Timestamp;
+use model::rate::TooOften;
 use model::registration::{self, FIRST_USE, Mode, Registered};
 use model::secret::{self, Secret, TokenHash};
 use oauth::auth_method::AuthMethod;
@@ -25,6 +27,8 @@ use crate::client::refusal::ClientRefusal;
 use crate::client::registered;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::guesses;
+use crate::headers;
 use crate::request_body;
 use crate::source;
 
@@ -37,10 +41,12 @@ enum Refused {
     NoToken,
     /// The token is not one of those that it takes. An unknown client looks alike (RFC 7592 §2.1).
     Token(&'static str),
-    /// Too many registrations of this network wait for a first login.
-    TooMany {
-        /// When there is room.
-        until: Timestamp,
+    /// Its network has done something too often.
+    TooOften {
+        /// What, and what to do.
+        description: &'static str,
+        /// How long to wait.
+        retry_after: Duration,
     },
     /// The client's fault.
     Oauth(OauthError),
@@ -82,9 +88,7 @@ async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String
         Mode::Open => {}
         Mode::Token => {
             let token = bearer::token(headers).ok_or(Refused::NoToken)?;
-            if !policy.knows_token(token) {
-                return Err(Refused::Token("the initial access token is unknown"));
-            }
+            check_initial_access_token(cx, token)?;
         }
     }
     let document = read(body).await?;
@@ -100,12 +104,14 @@ async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String
         secret: secret.as_ref().map(|secret| TokenHash::of(secret.expose())),
         access_token: TokenHash::of(access_token.expose()),
         source: source::name(cx.peer.address),
+        site: source::widest(cx.peer.address),
         created_at: cx.now,
         used_at: None,
         expires_at: cx.now + FIRST_USE,
     };
     let bounds = Bounds {
         per_source: policy.unused_per_address,
+        per_site: policy.unused_per_site(),
         in_all: policy.unused,
     };
     match store::registration::insert(&cx.app.store, &kept, bounds)
@@ -113,7 +119,12 @@ async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String
         .map_err(Internal::from)?
     {
         Inserted::Kept => {}
-        Inserted::TooMany { until } => return Err(Refused::TooMany { until }),
+        Inserted::TooMany { until } => {
+            return Err(Refused::TooOften {
+                description: "too many registrations of this network that nobody logged in with; hint: use the one you have, or try again later",
+                retry_after: until.since(cx.now),
+            });
+        }
     }
     cx.app.metrics.registrations.inc();
     tracing::info!(
@@ -127,6 +138,25 @@ async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String
         access_token.expose(),
         secret.as_ref(),
     ))
+}
+
+/// Guessing is slow (SEC-53).
+fn check_initial_access_token(cx: &Cx, token: &str) -> Result<(), Refused> {
+    let realm = &cx.realm.config;
+    let secret = guesses::Secret::InitialAccessToken(realm.name.clone());
+    let is_right = || realm.registration.knows_token(token);
+    match cx
+        .app
+        .guesses
+        .check(secret, cx.peer.address, cx.now, is_right)
+    {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refused::Token("the initial access token is unknown")),
+        Err(TooOften { retry_after }) => Err(Refused::TooOften {
+            description: "too many wrong initial access tokens came from this network; hint: wait as long as `Retry-After` says",
+            retry_after,
+        }),
+    }
 }
 
 /// Reads the members of a body, whatever its media type says: nothing but JSON is understood.
@@ -177,7 +207,7 @@ fn answer_of(
 
 fn refuse(cx: &Cx, refused: Refused) -> Response {
     let issuer = cx.realm.config.issuer.as_str();
-    let mut room = None;
+    let mut later = None;
     let (status, error, challenge) = match refused {
         Refused::Internal(internal) => {
             return answer::refuse(cx, &internal.into(), answer::Tried::Otherwise);
@@ -196,9 +226,11 @@ fn refuse(cx: &Cx, refused: Refused) -> Response {
             OauthError::new(ErrorCode::InvalidToken, description),
             Some(Challenge::bearer().with_error(ErrorCode::InvalidToken, description)),
         ),
-        Refused::TooMany { until } => {
-            room = Some(until);
-            let description = "too many registrations of this network that nobody logged in with; hint: use the one you have, or try again later";
+        Refused::TooOften {
+            description,
+            retry_after,
+        } => {
+            later = Some(retry_after);
             (
                 StatusCode::TOO_MANY_REQUESTS,
                 OauthError::new(ErrorCode::TemporarilyUnavailable, description),
@@ -212,10 +244,8 @@ fn refuse(cx: &Cx, refused: Refused) -> Response {
     if let Some(challenge) = challenge {
         answer::challenge(&mut response, &challenge);
     }
-    if let Some(until) = room {
-        let seconds = until.since(cx.now).as_secs().max(1);
-        let headers = response.headers_mut();
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    if let Some(retry_after) = later {
+        headers::retry_after(&mut response, retry_after);
     }
     response
 }

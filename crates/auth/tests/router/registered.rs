@@ -32,7 +32,7 @@ async fn a_registration_that_nobody_logs_in_with_is_gone_after_an_hour() {
     assert_eq!(error(&tried), (401, "invalid_client".to_owned()));
     world.clock.advance(Duration::from_secs(1));
     let removed = store::cleanup::run(&world.store, world.now()).await;
-    assert_eq!(removed.unwrap(), 1);
+    assert_eq!(removed.unwrap(), 2, "it, and whose turn it was to register");
 }
 
 // SEC-33
@@ -171,6 +171,36 @@ async fn a_changed_registration_takes_the_place_of_the_old_one_and_users_are_tol
         "{}",
         page.text()
     );
+}
+
+// SEC-33: a registration is no leave to write without end, and making room is none to fill it again.
+#[tokio::test]
+async fn registrations_are_changed_and_deleted_as_often_as_made() {
+    let mut realm = open();
+    realm.registration.unused_per_address = 3;
+    let world = World::with(realm).await;
+    let client = Registrant::new(&world, &native(1)).await;
+    let mut body = native(2);
+    body["client_id"] = client.id().into();
+    let mut bad = body.clone();
+    bad["redirect_uris"] = json!(["https://evil.example/cb"]);
+    for changed in [&bad, &body, &bad, &body] {
+        let expected = if changed == &body { 200 } else { 400 };
+        let page = client.manage(Method::PUT, changed).await;
+        assert_eq!(page.status, expected, "{}", page.text());
+    }
+    let other = Registrant::new(&world, &native(1)).await;
+    let page = other.manage(Method::DELETE, &Value::Null).await;
+    assert_eq!(page.status, 204);
+    for (method, body) in [(Method::PUT, &body), (Method::DELETE, &Value::Null)] {
+        let page = client.manage(method, body).await;
+        assert_eq!(error(&page), (429, "temporarily_unavailable".to_owned()));
+        assert_eq!(page.header("retry-after"), Some("1200"));
+    }
+    assert_eq!(client.manage(Method::GET, &Value::Null).await.status, 200);
+    world.clock.advance(Duration::from_secs(1200));
+    let page = client.manage(Method::PUT, &body).await;
+    assert_eq!(page.status, 200, "{}", page.text());
 }
 
 // RFC 7592 §2.3

@@ -259,6 +259,32 @@ async fn an_initial_access_token_lets_in_whoever_has_it() {
     Registrant::of(&world, &page).log_in(&[]).await;
 }
 
+// SEC-33, SEC-53, SEC-87
+#[tokio::test]
+async fn initial_access_tokens_are_guessed_slowly_and_from_one_network_at_its_own_cost() {
+    let mut realm = realm();
+    realm.registration.mode = Mode::Token;
+    realm.registration.initial_access_tokens = vec![TokenHash::of("an initial access token")];
+    let world = World::with(realm).await;
+    let url = world.url("/register");
+    let from = async |address: &str, token: &str| {
+        let mut browser = world.browser().at(address.parse().unwrap());
+        send(&mut browser, Method::POST, &url, Some(token), &native(1)).await
+    };
+    for _ in 0..10 {
+        let page = from("192.0.2.1", "a guess").await;
+        assert_eq!(error(&page), (401, "invalid_token".to_owned()));
+    }
+    let page = from("192.0.2.1", "an initial access token").await;
+    assert_eq!(error(&page), (429, "temporarily_unavailable".to_owned()));
+    assert_eq!(page.header("retry-after"), Some("6"));
+    let page = from("192.0.2.2", "an initial access token").await;
+    assert_eq!(page.status, 201);
+    world.clock.advance(Duration::from_secs(6));
+    let page = from("192.0.2.1", "an initial access token").await;
+    assert_eq!(page.status, 201);
+}
+
 // AS-21, SEC-7, SEC-33, SEC-34
 #[tokio::test]
 async fn strangers_name_their_own_machine_and_trusted_hosts_and_nothing_else() {
@@ -336,6 +362,36 @@ async fn one_network_may_not_leave_registrations_without_end() {
     world.clock.advance(FIRST_USE);
     let page = from("2001:db8::4").await;
     assert_eq!(page.status, 201, "an hour later there is room");
+}
+
+// SEC-33, SEC-87
+#[tokio::test]
+async fn one_site_may_not_crowd_out_others_with_all_its_networks() {
+    let mut realm = open();
+    realm.registration.unused_per_address = 3;
+    realm.registration.unused = 14;
+    let world = World::with(realm).await;
+    let from = async |address: String| {
+        world.clock.advance(Duration::from_millis(1));
+        let mut browser = world.browser().at(address.parse::<IpAddr>().unwrap());
+        register_from(&world, &mut browser, &native(1)).await
+    };
+    let early = Registrant::of(&world, &from("2001:db8:1::1".to_owned()).await);
+    for network in 0..12 {
+        let page = from(format!("2001:db8:2:{network}::1")).await;
+        assert_eq!(page.status, 201, "{network}");
+    }
+    for network in 12..20 {
+        let page = from(format!("2001:db8:2:{network}::1")).await;
+        assert_eq!(page.status, 429, "{network}");
+    }
+    // Whoever comes from elsewhere takes the place of one of them.
+    let late = from("192.0.2.1".to_owned()).await;
+    let later = from("2001:db8:3::1".to_owned()).await;
+    for client in [late, later] {
+        assert!(Registrant::of(&world, &client).is_kept().await);
+    }
+    assert!(early.is_kept().await);
 }
 
 // SEC-33

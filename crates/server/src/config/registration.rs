@@ -23,9 +23,11 @@ pub(crate) struct Registration {
     /// Schemes of applications without a dot that redirect URIs may have, such as `cursor` for `cursor://…`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) private_schemes: Vec<String>,
-    /// How many registrations of one IPv4 address or IPv6 /64 may wait for their first login. More are refused.
+    /// How many registrations of one IPv4 address or IPv6 /64 may wait for their first login, and four times as many of one
+    /// IPv6 /48. More are refused. As many of one IPv4 address or IPv6 /48 may be changed or deleted within an hour.
     pub(crate) unused_per_address: u32,
-    /// How many registrations may wait for their first login. The oldest of the address that has most make room for new ones.
+    /// How many registrations may wait for their first login. The oldest of the address, and IPv6 /48, that has most make
+    /// room for new ones.
     pub(crate) unused: u32,
 }
 
