@@ -1,6 +1,7 @@
 //! Authorization codes: stored as hashes, redeemed once by one `UPDATE … RETURNING`.
 
 use model::clock::Timestamp;
+use model::consent::Ask;
 use model::grant::{Grant, Stage};
 use model::id::Id;
 use model::refresh::Family;
@@ -12,7 +13,7 @@ use sqlx::any::AnyRow;
 use crate::Store;
 use crate::error::Error;
 use crate::row::{self, Record};
-use crate::{family, query};
+use crate::{consent, family, query, session};
 
 /// Stores a grant under the hash of its code.
 pub async fn insert(store: &Store, code: TokenHash, grant: &Grant) -> Result<(), Error> {
@@ -24,23 +25,49 @@ pub async fn insert(store: &Store, code: TokenHash, grant: &Grant) -> Result<(),
         .await
 }
 
-/// Like [`insert`], if the login session of the grant has not ended since it was looked at. `false` if it has. The session
-/// is held until the code is there, so that whoever ends it comes before the code, and is seen, or after it, and ends it.
-pub async fn issue(store: &Store, code: TokenHash, grant: &Grant) -> Result<bool, Error> {
+/// What became of a code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Issued {
+    /// It is stored.
+    Stored,
+    /// The login session has ended meanwhile.
+    SessionEnded,
+    /// The user's consent to what is asked was taken back meanwhile, or never covered it.
+    ConsentRevoked,
+}
+
+/// Like [`insert`], if the login session of the grant has not ended since it was looked at, and the user still agrees to
+/// what is asked; `None` asks nothing. Both are held until the code is there, so that whoever ends them comes before the
+/// code, and is seen, or after it, and ends it.
+pub async fn issue(
+    store: &Store,
+    code: TokenHash,
+    grant: &Grant,
+    ask: Option<&Ask>,
+) -> Result<Issued, Error> {
     store
         .backend()
-        .write((code, grant.clone()), |(code, grant), connection| {
-            Box::pin(async move {
-                if let Some(session) = grant.session {
-                    let query = sqlx::query(query::SESSION_HOLD).bind(session.to_string());
-                    if query.execute(&mut *connection).await?.rows_affected() == 0 {
-                        return Ok(false);
+        .write(
+            (code, grant.clone(), ask.cloned()),
+            |(code, grant, ask), connection| {
+                Box::pin(async move {
+                    if let Some(session) = grant.session
+                        && !session::hold(connection, session).await?
+                    {
+                        return Ok(Issued::SessionEnded);
                     }
-                }
-                put(connection, *code, grant).await?;
-                Ok(true)
-            })
-        })
+                    if let Some(ask) = ask {
+                        let agreed =
+                            consent::hold(connection, grant.user, &grant.client_id).await?;
+                        if ask.missing(&agreed).is_some() {
+                            return Ok(Issued::ConsentRevoked);
+                        }
+                    }
+                    put(connection, *code, grant).await?;
+                    Ok(Issued::Stored)
+                })
+            },
+        )
         .await
 }
 

@@ -87,6 +87,7 @@ queries! {
     CONSENT_LIST_REALM = "SELECT consent.*, account.username FROM consent JOIN account ON account.id = consent.account_id
         WHERE account.realm = $1 AND ($2 = '' OR consent.account_id = $2)
         ORDER BY account.username, consent.client_id, consent.redirect_origin, consent.resource";
+    CONSENT_HOLD = "UPDATE consent SET granted_at = granted_at WHERE account_id = $1 AND client_id = $2 RETURNING *";
     CONSENT_ONE = "SELECT * FROM consent WHERE account_id = $1 AND client_id = $2 AND redirect_origin = $3 AND resource = $4";
     CONSENT_DELETE = "DELETE FROM consent WHERE account_id = $1 AND client_id = $2";
     CONSENT_DELETE_USER = "DELETE FROM consent WHERE account_id = $1";
@@ -157,7 +158,7 @@ queries! {
     CLEAN_REGISTERED_CONSENTS = "DELETE FROM consent WHERE client_id IN
         (SELECT agreed.client_id FROM consent AS agreed JOIN registered_client ON registered_client.client_id = agreed.client_id
             WHERE registered_client.expires_at < $1 LIMIT $2)";
-    CLEAN_REGISTRATIONS = "DELETE FROM registered_client WHERE client_id IN
+    CLEAN_REGISTRATIONS = "DELETE FROM registered_client WHERE expires_at < $1 AND client_id IN
         (SELECT client_id FROM registered_client WHERE expires_at < $1 LIMIT $2)";
     CLEAN_ASSERTIONS = "DELETE FROM used_assertion WHERE hash IN (SELECT hash FROM used_assertion WHERE expires_at < $1 LIMIT $2)";
 }

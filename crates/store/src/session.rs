@@ -33,6 +33,15 @@ pub async fn insert(
         .await
 }
 
+/// Holds a session as part of a transaction that depends on it. `false` if it has ended.
+pub(crate) async fn hold(
+    connection: &mut AnyConnection,
+    session: Id<Session>,
+) -> Result<bool, Error> {
+    let query = sqlx::query(query::SESSION_HOLD).bind(session.to_string());
+    Ok(query.execute(connection).await?.rows_affected() == 1)
+}
+
 /// Stores a session that begins with a password, if that is still the one of its user, and the user may still log in:
 /// both may have changed while it was checked. `false` if so. The account is held until the session is there, so that a
 /// change comes before it, and is seen, or after it, and ends it.

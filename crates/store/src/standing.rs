@@ -240,7 +240,8 @@ mod tests {
                     ..sample::grant()
                 };
                 let hash = TokenHash::of(code);
-                let issued = grant::issue(&store, hash, &granted).await.unwrap();
+                let issued = grant::issue(&store, hash, &granted, None).await.unwrap();
+                let issued = issued == grant::Issued::Stored;
                 let there = grant::load(&store, hash).await.unwrap().is_some();
                 assert_eq!(issued, there);
                 issued

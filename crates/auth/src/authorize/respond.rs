@@ -6,8 +6,9 @@ use model::grant::{Grant, Stage};
 use model::registration;
 use model::secret::{self, TokenHash};
 use model::session::Session;
-use oauth::error::OauthError;
+use oauth::error::{ErrorCode, OauthError};
 use oauth::response::authorization::{AuthorizationResponse, Outcome};
+use store::grant::Issued;
 
 use crate::authorize::redirect::VerifiedRedirect;
 use crate::cx::Cx;
@@ -15,12 +16,13 @@ use crate::failure::Internal;
 use crate::headers;
 use crate::interaction::Visit;
 
-/// Issues a code: 256 random bits, of which only the hash is stored (SEC-3). None if the session has ended meanwhile (SEC-46).
+/// Issues a code: 256 random bits, of which only the hash is stored (SEC-3). An error for the client if the session has
+/// ended, or the consent was taken back, meanwhile (SEC-46).
 pub(crate) async fn grant(
     cx: &Cx,
     visit: &Visit,
     session: &Session,
-) -> Result<Option<Response>, Internal> {
+) -> Result<Result<Response, OauthError>, Internal> {
     let interaction = &visit.interaction;
     let code = secret::token(&cx.random()?);
     let grant = Grant {
@@ -45,16 +47,28 @@ pub(crate) async fn grant(
     {
         store::registration::logged_in(&cx.app.store, &grant.client_id, cx.now).await?;
     }
-    if !store::grant::issue(&cx.app.store, TokenHash::of(code.expose()), &grant).await? {
-        return Ok(None);
-    }
-    cx.app.metrics.codes.inc();
-    tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
-    Ok(Some(send(
-        cx,
-        &visit.redirect,
-        Outcome::Code(code.expose()),
-    )))
+    let client = &visit.known.client;
+    let ask = (!client.skip_consent).then(|| interaction.ask(client.document_hash()));
+    let hash = TokenHash::of(code.expose());
+    let (error, description) = match store::grant::issue(&cx.app.store, hash, &grant, ask.as_ref())
+        .await?
+    {
+        Issued::Stored => {
+            cx.app.metrics.codes.inc();
+            tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
+            let code = Outcome::Code(code.expose());
+            return Ok(Ok(send(cx, &visit.redirect, code)));
+        }
+        Issued::SessionEnded => (
+            ErrorCode::LoginRequired,
+            "the session of the user has ended meanwhile",
+        ),
+        Issued::ConsentRevoked => (
+            ErrorCode::ConsentRequired,
+            "the consent of the user was taken back meanwhile",
+        ),
+    };
+    Ok(Err(OauthError::new(error, description)))
 }
 
 /// Tells the client that it gets nothing, and why.

@@ -11,8 +11,10 @@ use model::session::Session;
 use oauth::error::ErrorCode;
 use oauth::redirect_uri::RedirectUri;
 use oauth::scope::ScopeSet;
+use store::consent::{Agreed, Basis};
 
 use crate::client::KnownClient;
+use crate::client::refusal::ClientRefusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::FormAction;
@@ -99,13 +101,20 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
         }
         Some("allow") => {
             let document_hash = visit.known.client.document_hash();
-            let agreed = visit
-                .interaction
-                .ask(document_hash)
-                .agree(session.user, cx.now);
-            store::consent::save(&cx.app.store, &agreed)
-                .await
-                .map_err(Internal::from)?;
+            match agree(cx, &visit, &session).await? {
+                Agreed::Stored => {}
+                Agreed::SessionEnded => {
+                    let visit = visit.with_session(cx, None).await?;
+                    return interaction::proceed(cx, headers, visit).await;
+                }
+                Agreed::Unregistered => {
+                    let client_id = visit.interaction.client_id.to_string();
+                    return Err(PageRefusal::client(
+                        ClientRefusal::NotRegistered.into(),
+                        &client_id,
+                    ));
+                }
+            }
             cx.app.metrics.consents.inc();
             tracing::info!(client.id = %visit.interaction.client_id, user.id = %session.user, scope = %visit.interaction.scope, "user consented");
             visit.interaction = visit
@@ -126,6 +135,21 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             "the user did not consent",
         )),
     }
+}
+
+/// Writes down what the user agrees to, if session and client are still there.
+async fn agree(cx: &Cx, visit: &Visit, session: &Session) -> Result<Agreed, Internal> {
+    let client = &visit.known.client;
+    let agreed = visit
+        .interaction
+        .ask(client.document_hash())
+        .agree(session.user, cx.now);
+    let registered = matches!(client.provenance, Provenance::Registered { .. });
+    let basis = Basis {
+        session: session.id,
+        registered: registered.then(|| client.client_id.clone()),
+    };
+    Ok(store::consent::agree(&cx.app.store, &agreed, &basis, cx.now).await?)
 }
 
 /// Who asks, and whether anybody has agreed to that before (SEC-18).

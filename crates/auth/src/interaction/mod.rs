@@ -220,12 +220,9 @@ pub(crate) async fn proceed(
                 }
                 granted => granted?,
             };
-            let Some(mut response) = granted else {
-                let error = OauthError::new(
-                    ErrorCode::LoginRequired,
-                    "the session of the user has ended meanwhile",
-                );
-                return refuse_at_once(cx, headers, &visit, &error).await;
+            let mut response = match granted {
+                Ok(response) => response,
+                Err(error) => return refuse_at_once(cx, headers, &visit, &error).await,
             };
             flow::end(cx, &mut response, &visit.interaction);
             return Ok(response);
