@@ -4,10 +4,13 @@
 //! proxy in front of us may do neither and see other requests than we do (SEC-59, RFC 9112 §11.2). What
 //! is ambiguous is spoiled before hyper reads it: the line gets an end that no parser takes, so that
 //! there is one parser still, and one answer, and nothing behind that line is read.
+//!
+//! How the network cuts the bytes into pieces decides nothing. Nearly every line comes whole and is read where it
+//! lies; of one that does not, what is read is kept.
 
-/// Bytes of a line that are kept while the rest is still to come. Only lengths and transfer codings are
-/// read, and they are short.
-const KEPT: usize = 256;
+/// Bytes of a line that says how long something is, without its line feed; a longer one is refused. All but a few
+/// would be blank space or extensions of a chunk, which nobody needs and a server has to limit (RFC 9112 §7.1.1).
+const MOST: usize = 4096;
 /// Stands at the end of a line that is refused.
 const SPOILED: u8 = 0;
 /// Stands behind it: hyper judges a head only when all of it is there.
@@ -27,6 +30,7 @@ pub(crate) struct Framing {
 /// The beginning of a line that has not ended.
 #[derive(Debug, Default)]
 struct Line {
+    /// As much of it as is read.
     kept: Vec<u8>,
     length: usize,
     last: u8,
@@ -108,19 +112,34 @@ impl Framing {
                 }
                 State::Line(expected) => {
                     let Some(end) = memchr::memchr(b'\n', rest) else {
-                        self.line.add(rest);
+                        self.line.add(rest, expected);
                         return bytes.len();
                     };
                     let (line, end_of_line) = rest.split_at_mut(end);
                     at += end + 1;
-                    self.state = self.line.end(line, expected).unwrap_or(State::Over);
-                    if self.is_over()
-                        && let Some(end_of_line) = end_of_line.first_mut()
+                    // Most lines of a head.
+                    if let (Expected::Field(_), [first, .., b'\r']) = (expected, &*line)
+                        && self.line.length == 0
+                        && !may_frame(*first)
                     {
+                        continue;
+                    }
+                    let then = if self.line.length == 0 {
+                        expected.followed_by(line)
+                    } else {
+                        self.line.add(line, expected);
+                        self.line.end(expected)
+                    };
+                    if let Ok(then) = then {
+                        self.state = then;
+                        continue;
+                    }
+                    self.state = State::Over;
+                    if let Some(end_of_line) = end_of_line.first_mut() {
                         *end_of_line = SPOILED;
-                        if matches!(expected, Expected::Request { .. } | Expected::Field(_)) {
-                            self.owed = END_OF_HEAD;
-                        }
+                    }
+                    if matches!(expected, Expected::Request { .. } | Expected::Field(_)) {
+                        self.owed = END_OF_HEAD;
                     }
                 }
             }
@@ -130,50 +149,49 @@ impl Framing {
 }
 
 impl Line {
-    fn add(&mut self, bytes: &[u8]) {
-        let room = KEPT.saturating_sub(self.kept.len());
+    fn add(&mut self, bytes: &[u8], expected: Expected) {
+        let (Some(first), Some(last)) = (self.kept.first().or_else(|| bytes.first()), bytes.last())
+        else {
+            return;
+        };
+        let room = expected.reads(*first).saturating_sub(self.kept.len());
         self.kept
             .extend_from_slice(bytes.get(..room).unwrap_or(bytes));
         self.length += bytes.len();
-        self.last = bytes.last().copied().unwrap_or(self.last);
+        self.last = *last;
     }
 
-    /// What follows the line whose last bytes, before its line feed, are these.
-    fn end(&mut self, bytes: &[u8], expected: Expected) -> Result<State, Ambiguous> {
-        if self.length == 0 {
-            let line = bytes.strip_suffix(b"\r").ok_or(Ambiguous)?;
-            return expected.followed_by(line, true);
+    /// What follows it.
+    fn end(&mut self, expected: Expected) -> Result<State, Ambiguous> {
+        let Self {
+            mut kept,
+            length,
+            last,
+        } = std::mem::take(self);
+        if kept.len() < length {
+            // It is as good as one that is a byte longer than what is read of it.
+            kept.push(last);
         }
-        self.add(bytes);
-        let ended = self.last == b'\r';
-        let whole = self.length == self.kept.len();
-        let line = self.kept.strip_suffix(b"\r").unwrap_or(&self.kept);
-        let state = expected.followed_by(line, whole);
-        self.kept.clear();
-        self.length = 0;
-        if ended { state } else { Err(Ambiguous) }
+        expected.followed_by(&kept)
     }
 }
 
 impl Expected {
-    /// What follows a line; if it is not `whole`, only its beginning is known.
-    fn followed_by(self, line: &[u8], whole: bool) -> Result<State, Ambiguous> {
+    /// What follows a line, which has lost its line feed.
+    fn followed_by(self, line: &[u8]) -> Result<State, Ambiguous> {
+        let line = line.strip_suffix(b"\r").ok_or(Ambiguous)?;
         let then = match self {
             Self::Request { first } => match line {
                 [] => Self::Request { first },
                 PREFACE if first => return Ok(State::Framed),
                 _ => Self::Field(Body::None),
             },
-            Self::Field(body) if line.is_empty() => {
-                return Ok(match body {
-                    Body::None | Body::Length(0) => State::Line(Self::next()),
-                    Body::Length(length) => State::Data(length, Self::next()),
-                    Body::Chunked => State::Line(Self::Size),
-                    Body::Coded => return Err(Ambiguous),
-                });
-            }
-            Self::Field(body) => Self::Field(body.with(line, whole)?),
-            Self::Size => match size_of_chunk(line, whole)? {
+            Self::Field(body) => match line {
+                [] => return body.follows(),
+                [first, ..] if may_frame(*first) => Self::Field(body.with(line)?),
+                _ => self,
+            },
+            Self::Size => match size_of_chunk(line)? {
                 0 => Self::Trailer,
                 size => return Ok(State::Data(size, Self::ChunkEnd)),
             },
@@ -185,28 +203,47 @@ impl Expected {
         Ok(State::Line(then))
     }
 
+    /// How many bytes of a line that begins so are read; of most only whether it is empty, or a preface.
+    fn reads(self, first: u8) -> usize {
+        match self {
+            Self::Size => MOST,
+            Self::Field(_) if may_frame(first) => MOST,
+            _ => PREFACE.len() + 1,
+        }
+    }
+
     const fn next() -> Self {
         Self::Request { first: false }
     }
 }
 
+/// Whether a field whose name begins so can be one that says how long the body is.
+const fn may_frame(first: u8) -> bool {
+    matches!(first, b'c' | b'C' | b't' | b'T')
+}
+
 impl Body {
+    /// What follows the head.
+    fn follows(self) -> Result<State, Ambiguous> {
+        match self {
+            Self::None | Self::Length(0) => Ok(State::Line(Expected::next())),
+            Self::Length(length) => Ok(State::Data(length, Expected::next())),
+            Self::Chunked => Ok(State::Line(Expected::Size)),
+            Self::Coded => Err(Ambiguous),
+        }
+    }
+
     /// With what a field says about it. Names that are no names are hyper's to refuse.
-    fn with(self, field: &[u8], whole: bool) -> Result<Self, Ambiguous> {
-        let Some(colon) = memchr::memchr(b':', field) else {
-            return Ok(self);
-        };
-        let (name, value) = field.split_at(colon);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
-        if name.eq_ignore_ascii_case(b"content-length") {
-            let length = digits(value, 10).filter(|_| whole).ok_or(Ambiguous)?;
+    fn with(self, field: &[u8]) -> Result<Self, Ambiguous> {
+        if let Some(value) = value_of(b"content-length", field)? {
+            let length = digits(value, 10).ok_or(Ambiguous)?;
             match self {
                 Self::None => Ok(Self::Length(length)),
                 Self::Length(other) if other == length => Ok(self),
                 Self::Length(_) | Self::Chunked | Self::Coded => Err(Ambiguous),
             }
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
-            if !whole || matches!(self, Self::Length(_)) {
+        } else if let Some(value) = value_of(b"transfer-encoding", field)? {
+            if matches!(self, Self::Length(_)) {
                 return Err(Ambiguous);
             }
             let last = value.rsplit(|byte| *byte == b',').next();
@@ -219,47 +256,83 @@ impl Body {
     }
 }
 
+/// What a field says, if it is the one of this name.
+fn value_of<'f>(name: &[u8], field: &'f [u8]) -> Result<Option<&'f [u8]>, Ambiguous> {
+    match field.split_at_checked(name.len()) {
+        Some((said, [b':', value @ ..])) if said.eq_ignore_ascii_case(name) => {
+            if field.len() < MOST {
+                Ok(Some(value.trim_ascii()))
+            } else {
+                Err(Ambiguous)
+            }
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Extensions are ignored (RFC 9112 §7.1.1), unless they hold half of a line's end.
-fn size_of_chunk(line: &[u8], whole: bool) -> Result<u64, Ambiguous> {
+fn size_of_chunk(line: &[u8]) -> Result<u64, Ambiguous> {
     let end = line
         .iter()
         .position(|byte| !byte.is_ascii_hexdigit())
         .unwrap_or(line.len());
     let (size, rest) = line.split_at(end);
-    if !whole || rest.contains(&b'\r') {
+    if line.len() >= MOST || rest.contains(&b'\r') {
         return Err(Ambiguous);
     }
     digits(size, 16).ok_or(Ambiguous)
 }
 
 fn digits(text: &[u8], radix: u32) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?;
-    let proper = text.chars().all(|digit| digit.is_digit(radix));
-    u64::from_str_radix(text, radix).ok().filter(|_| proper)
+    let number = text.iter().try_fold(0u64, |number, byte| {
+        let digit = char::from(*byte).to_digit(radix)?;
+        number.checked_mul(radix.into())?.checked_add(digit.into())
+    });
+    number.filter(|_| !text.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
     use super::*;
 
-    /// What hyper sees of these bytes, whole and byte by byte, which must be the same.
-    fn seen(bytes: &str) -> String {
-        let mut whole = bytes.as_bytes().to_vec();
+    /// What hyper sees of bytes that come in pieces which end at these places, with what stands behind them; and what is
+    /// expected next.
+    fn follow(bytes: &[u8], ends: &[usize]) -> (Vec<u8>, State) {
         let mut framing = Framing::default();
-        let count = framing.follow(&mut whole);
-        whole.truncate(count);
-        let mut dripped = Vec::new();
-        let mut framing = Framing::default();
-        for byte in bytes.bytes() {
-            let mut one = [byte];
-            let count = framing.follow(&mut one);
-            dripped.extend_from_slice(&one[..count]);
+        let mut seen = Vec::new();
+        let mut start = 0;
+        for end in ends.iter().chain([&bytes.len()]) {
+            let mut piece = bytes[start..*end].to_vec();
+            let count = framing.follow(&mut piece);
+            seen.extend_from_slice(&piece[..count]);
+            start = *end;
         }
-        assert_eq!(
-            String::from_utf8_lossy(&whole),
-            String::from_utf8_lossy(&dripped)
-        );
-        String::from_utf8(whole).unwrap()
+        seen.extend_from_slice(framing.take_owed(usize::MAX));
+        (seen, framing.state)
+    }
+
+    /// The same, which must not depend on how the bytes come: whole, one by one, or cut anywhere.
+    fn however_cut(bytes: &[u8]) -> (Vec<u8>, State) {
+        let whole = follow(bytes, &[]);
+        let each: Vec<usize> = (1..bytes.len()).collect();
+        assert!(follow(bytes, &each) == whole, "byte by byte");
+        for end in each {
+            assert!(follow(bytes, &[end]) == whole, "cut at {end}");
+        }
+        whole
+    }
+
+    /// What hyper sees of what has arrived.
+    fn seen(bytes: &str) -> String {
+        let (mut seen, state) = however_cut(bytes.as_bytes());
+        if state == State::Over && seen.ends_with(END_OF_HEAD) {
+            seen.truncate(seen.len() - END_OF_HEAD.len());
+        }
+        String::from_utf8(seen).unwrap()
     }
 
     #[test]
@@ -354,18 +427,79 @@ mod tests {
         );
     }
 
+    // SEC-59
     #[test]
-    fn a_long_line_in_pieces_passes_unless_it_matters() {
-        let long = "y".repeat(1000);
-        let fine = format!("GET / HTTP/1.1\r\nx: {long}\r\n\r\n");
-        assert_eq!(seen(&fine), fine);
-        let mut framing = Framing::default();
-        let mut pieces = String::new();
-        for piece in ["POST / HTTP/1.1\r\ntransfer-encoding: ", &long, "\r\nx"] {
-            let mut bytes = piece.as_bytes().to_vec();
-            let count = framing.follow(&mut bytes);
-            pieces.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    fn a_line_that_says_a_length_is_bounded_and_no_other() {
+        let chunked = "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n";
+        for (before, line, frames) in [
+            (chunked, "1;", true),
+            ("POST / HTTP/1.1\r\n", "content-length:", true),
+            ("POST / HTTP/1.1\r\n", "Transfer-Encoding: chunked", true),
+            ("POST / HTTP/1.1\r\n", "content-type:", false),
+            ("POST / HTTP/1.1\r\n", "x:", false),
+            ("", "PRI * HTTP/2.0", false),
+        ] {
+            for (length, fits) in [(300, true), (MOST - 1, true), (MOST, false)] {
+                let mut line = format!("{line:<length$}\r\n");
+                if before != chunked && frames {
+                    line = line.replace("length: ", "length:7");
+                }
+                let (_, state) = however_cut(format!("{before}{line}").as_bytes());
+                assert_eq!(state != State::Over, fits || !frames, "{length}: {line}");
+            }
         }
-        assert!(pieces.ends_with("\r\0"));
+    }
+
+    /// Pieces of requests, in any order and of any kind, good and bad.
+    fn piece() -> impl Strategy<Value = String> {
+        const PIECES: &[&str] = &[
+            "POST / HTTP/1.1\r\n",
+            "PRI * HTTP/2.0\r\n",
+            "PRI * HTTP/2.0\r",
+            "content-length: 3\r\n",
+            "Content-Length:3 \r\n",
+            "content-length: 30\r\n",
+            "content-length",
+            "transfer-encoding: chunked\r\n",
+            "Transfer-Encoding: x, chunked\r\n",
+            "transfer-encoding: x\r\n",
+            "cookie: a=b\r\n",
+            "x: y\r\n",
+            "\r\n",
+            "\r",
+            "\n",
+            "3\r\n",
+            "3;x=y\r\n",
+            "0\r\n",
+            "abc",
+            " ",
+            ":",
+            "\0",
+        ];
+        let begun = select(vec![
+            "3;",
+            "content-length:",
+            "Transfer-Encoding:",
+            "cookie:",
+        ]);
+        let ended = select(vec!["\r\n", "3\r\n", "chunked\r\n"]);
+        let long = (begun, 0..2 * MOST, ended)
+            .prop_map(|(begun, blanks, ended)| format!("{begun}{:blanks$}{ended}", ""));
+        prop_oneof![4 => select(PIECES).prop_map(str::to_owned), 1 => long]
+    }
+
+    proptest! {
+        // SEC-59
+        #[test]
+        fn how_bytes_are_cut_decides_nothing(
+            good in select(vec!["", "POST / HTTP/1.1\r\n", "POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n"]),
+            pieces in vec(piece(), 0..12),
+            cuts in vec(any::<prop::sample::Index>(), 0..12),
+        ) {
+            let bytes = format!("{good}{}", pieces.concat()).into_bytes();
+            let mut ends: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            ends.sort_unstable();
+            prop_assert!(follow(&bytes, &ends) == follow(&bytes, &[]), "{ends:?}");
+        }
     }
 }
