@@ -87,6 +87,15 @@ impl Framing {
         self.state == State::Over
     }
 
+    /// Whether a request has begun to come and has not come whole.
+    pub(crate) fn is_amid_request(&self) -> bool {
+        match self.state {
+            State::Line(Expected::Request { .. }) => self.line.length > 0,
+            State::Line(_) | State::Data(..) | State::Over => true,
+            State::Framed => false,
+        }
+    }
+
     /// What stands behind a spoiled head, in pieces of at most so many bytes; nothing at the end.
     pub(crate) fn take_owed(&mut self, most: usize) -> &'static [u8] {
         let (piece, rest) = self.owed.split_at(most.min(self.owed.len()));

@@ -51,6 +51,9 @@ pub(crate) struct Watch {
     multiplexed: AtomicBool,
     served: AtomicBool,
     idle_since: AtomicU64,
+    /// The last bytes that came left a request of HTTP/1 begun.
+    amid_request: AtomicBool,
+    /// Since when nothing but the rest of a head is waited for.
     head_since: AtomicU64,
     stuck_since: AtomicU64,
     streams: Arc<Register<Flow>>,
@@ -67,6 +70,7 @@ impl Default for Watch {
             multiplexed: AtomicBool::new(false),
             served: AtomicBool::new(false),
             idle_since: AtomicU64::new(1),
+            amid_request: AtomicBool::new(false),
             head_since: AtomicU64::new(0),
             stuck_since: AtomicU64::new(0),
             streams: Arc::default(),
@@ -114,12 +118,21 @@ impl Watch {
 
     /// Its answer has left whole, or was given up.
     pub(crate) fn request_ends(&self) {
-        self.idle_since.store(self.now(), Ordering::Relaxed);
+        let now = self.now();
+        self.idle_since.store(now, Ordering::Relaxed);
+        if self.amid_request.load(Ordering::Relaxed) {
+            // The next one began while this one was answered.
+            self.head_since.store(now, Ordering::Relaxed);
+        }
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    fn bytes_arrived(&self) {
-        if self.in_flight.load(Ordering::Relaxed) == 0
+    /// Bytes came, and a request that they began, or went on with, has not come whole.
+    fn bytes_arrived(&self, amid_request: bool) {
+        self.amid_request.store(amid_request, Ordering::Relaxed);
+        if !amid_request {
+            self.head_since.store(0, Ordering::Relaxed);
+        } else if self.in_flight.load(Ordering::Relaxed) == 0
             && self.head_since.load(Ordering::Relaxed) == 0
         {
             self.head_since.store(self.now(), Ordering::Relaxed);
@@ -343,9 +356,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Some(arrived @ [_, ..]) = buf.filled_mut().get_mut(before..) {
-            self.watch.bytes_arrived();
             let passed = self.framing.follow(arrived);
             buf.set_filled(before + passed);
+            self.watch.bytes_arrived(self.framing.is_amid_request());
         }
         polled
     }
@@ -391,6 +404,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
     use super::*;
 
     const PATIENCE: Patience = Patience {
@@ -425,10 +440,53 @@ mod tests {
         assert_eq!(verdict_after(&watch, 600).await, Command::Run);
         watch.request_ends();
         assert_eq!(verdict_after(&watch, 60).await, Command::Run);
-        watch.bytes_arrived();
+        watch.bytes_arrived(true);
         assert_eq!(verdict_after(&watch, 9).await, Command::Run);
-        watch.bytes_arrived();
+        watch.bytes_arrived(true);
         assert_eq!(verdict_after(&watch, 2).await, Command::Cut);
+    }
+
+    /// What a connection is told 11 seconds after its only request was answered, if these bytes came before that and these
+    /// after it.
+    async fn verdict_on(before: &[&str], after: &[&str]) -> Command {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let watch = Arc::new(Watch::default());
+        let mut watched = Watched::new(server, Arc::clone(&watch));
+        let mut read = async |piece: &str| {
+            client.write_all(piece.as_bytes()).await.unwrap();
+            watched.read_exact(&mut vec![0; piece.len()]).await.unwrap();
+        };
+        read("GET / HTTP/1.1\r\n\r\n").await;
+        watch.request_begins(http::Version::HTTP_11);
+        for piece in before {
+            read(piece).await;
+        }
+        assert_eq!(verdict_after(&watch, 600).await, Command::Run);
+        watch.request_ends();
+        assert_eq!(verdict_after(&watch, 0).await, Command::Run);
+        for piece in after {
+            read(piece).await;
+        }
+        verdict_after(&watch, 11).await
+    }
+
+    // SEC-61
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_begins_before_the_last_answer_has_no_more_time_than_another() {
+        for (before, after, verdict) in [
+            (&[][..], &[][..], Command::Run),
+            (&[], &["G"], Command::Cut),
+            (&["G"], &[], Command::Cut),
+            (&["GET /x HTTP/1.1\r\n"], &[], Command::Cut),
+            (&["GET /x HTTP/1.1\r\nhost: a\r"], &[], Command::Cut),
+            (&["GET /x HTTP/1.1\r\nhost: a\r"], &["\n"], Command::Cut),
+            // Empty lines before a request are none of it (RFC 9112 §2.2).
+            (&["\r\n"], &[], Command::Run),
+            (&["\r"], &["\n"], Command::Run),
+        ] {
+            let told = verdict_on(before, after).await;
+            assert_eq!(told, verdict, "{before:?} {after:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -436,7 +494,7 @@ mod tests {
         let watch = Watch::default();
         watch.request_begins(http::Version::HTTP_2);
         watch.request_ends();
-        watch.bytes_arrived();
+        watch.bytes_arrived(false);
         assert_eq!(verdict_after(&watch, 74).await, Command::Run);
         assert_eq!(verdict_after(&watch, 2).await, Command::Drain);
         assert_eq!(verdict_after(&watch, 28).await, Command::Drain);
