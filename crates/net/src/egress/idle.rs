@@ -75,9 +75,15 @@ impl IdleConnections {
         }
     }
 
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.by_worker.lock().iter().map(Vec::len).sum()
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_worker.lock().iter().all(Vec::is_empty)
+    }
+
+    /// How many there are that still look usable.
+    pub(crate) fn count(&self) -> usize {
+        let mut by_worker = self.by_worker.lock();
+        let all = by_worker.iter_mut().flatten();
+        all.map(|idle| usize::from(idle.live.is_open())).sum()
     }
 
     /// Closes those that were unused for too long or that their servers have closed.

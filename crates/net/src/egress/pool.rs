@@ -148,7 +148,7 @@ impl Pool {
         let upstreams: Vec<Upstream> = {
             let mut upstreams = self.shared.upstreams.lock();
             upstreams.retain(|_, upstream| {
-                Arc::strong_count(&upstream.origin) > 1 || upstream.origin.idle.len() > 0
+                Arc::strong_count(&upstream.origin) > 1 || !upstream.origin.idle.is_empty()
             });
             upstreams.values().cloned().collect()
         };
@@ -179,9 +179,9 @@ impl Upstream {
         self
     }
 
-    /// How many connections wait for the next request.
+    /// How many connections wait for the next request and look usable.
     pub fn idle_connections(&self) -> usize {
-        self.origin.idle.len()
+        self.origin.idle.count()
     }
 
     /// Sends a request and waits for the head of its answer; both bodies stream.

@@ -300,11 +300,11 @@ async fn what_nobody_asked_for_is_nobodys_answer() {
         for round in 1..=3 {
             let response = within(upstream.send(post("x"))).await.unwrap();
             assert_eq!(within(text(response)).await, "good");
-            // What is extra has been sent, and there was time to hear of it.
-            while connections.load(Ordering::SeqCst) < round {
-                tokio::task::yield_now().await;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            // What is extra was sent, and was heard of.
+            until(|| {
+                connections.load(Ordering::SeqCst) == round && upstream.idle_connections() == 0
+            })
+            .await;
         }
         assert_eq!(connections.load(Ordering::SeqCst), 3);
     }
