@@ -1,8 +1,9 @@
 //! What becomes of the streams of a gateway when another configuration takes its place.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use model::gateway::{Authorization, Gateway as Configured};
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use url::Url;
 
@@ -28,10 +29,11 @@ impl Admission {
     }
 }
 
-/// A gateway that took another's place.
+/// A gateway that took another's place. Nobody is kept by having been followed: a gateway lives as long as it serves or
+/// has requests of its own.
 #[derive(Debug)]
 pub(crate) struct Successor {
-    pub(crate) cx: Arc<Cx>,
+    pub(crate) cx: Weak<Cx>,
     /// Whether streams may go on there.
     pub(crate) admits_alike: bool,
     /// Whether its list of tools was another one then.
@@ -40,23 +42,53 @@ pub(crate) struct Successor {
     pub(crate) revision: u64,
 }
 
+impl Successor {
+    fn of(cx: &Cx, next: &Arc<Cx>) -> Self {
+        let (lists_differ, revision) = next.catalog.differs_from(&cx.catalog);
+        Self {
+            cx: Arc::downgrade(next),
+            admits_alike: cx.admission == next.admission,
+            lists_differ,
+            revision,
+        }
+    }
+}
+
 /// Where a gateway says who took its place.
 #[derive(Debug)]
-pub(crate) struct Handover(watch::Sender<Option<Arc<Successor>>>);
+pub(crate) struct Handover {
+    successor: watch::Sender<Option<Arc<Successor>>>,
+    /// Whose place it took, directly or not, and who may have streams yet that did not look who follows: by then only the
+    /// last one is there for certain.
+    followed: Mutex<Vec<Weak<Cx>>>,
+}
 
 impl Handover {
     pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(None))
+        Self {
+            successor: watch::Sender::new(None),
+            followed: Mutex::default(),
+        }
     }
 
-    /// Says it to all streams.
-    pub(crate) fn to(&self, successor: Successor) {
-        self.0.send_replace(Some(Arc::new(successor)));
+    /// Says to all streams of a gateway, and of those that it followed, who takes its place.
+    pub(crate) fn take_place(cx: &Arc<Cx>, next: &Arc<Cx>) {
+        let mut followed = std::mem::take(&mut *cx.handover.followed.lock());
+        followed.push(Arc::downgrade(cx));
+        followed.retain(|one| {
+            let one = one.upgrade();
+            if let Some(one) = &one {
+                let successor = Arc::new(Successor::of(one, next));
+                one.handover.successor.send_replace(Some(successor));
+            }
+            one.is_some()
+        });
+        next.handover.followed.lock().extend(followed);
     }
 
     /// Waits for it.
     pub(crate) async fn successor(&self) -> Arc<Successor> {
-        let mut said = self.0.subscribe();
+        let mut said = self.successor.subscribe();
         loop {
             if let Some(successor) = said.borrow_and_update().clone() {
                 return successor;

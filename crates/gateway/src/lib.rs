@@ -69,7 +69,7 @@ use self::caller::{Authorizer, Identification, metadata};
 use self::catalog::Catalog;
 use self::cx::Cx;
 use self::detach::Background;
-use self::handover::{Admission, Handover, Successor};
+use self::handover::{Admission, Handover};
 use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
@@ -268,13 +268,7 @@ impl Gateway {
             Some(next) if Arc::ptr_eq(&self.cx, &next.cx) => return,
             Some(next) => {
                 next.cx.catalog.rebuild().await;
-                let (lists_differ, revision) = next.cx.catalog.differs_from(&self.cx.catalog);
-                self.cx.handover.to(Successor {
-                    cx: Arc::clone(&next.cx),
-                    admits_alike: self.cx.admission == next.cx.admission,
-                    lists_differ,
-                    revision,
-                });
+                Handover::take_place(&self.cx, &next.cx);
                 &next.cx.behind[..]
             }
             None => &[],

@@ -95,10 +95,16 @@ impl Site for Routes {
         let answer = plain(StatusCode::NOT_FOUND, "Nothing is served here.\n");
         std::future::ready(answer).boxed()
     }
+
+    fn at(&self, path: &str) -> Option<&Arc<dyn Site>> {
+        self.find(path)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use net::edge::hosts::{Hosts, Table};
+
     use super::*;
 
     struct Named(&'static str);
@@ -109,14 +115,27 @@ mod tests {
         }
     }
 
-    fn answer(routes: &Routes, path: &str) -> String {
-        let peer = Peer {
+    /// Answers nothing.
+    struct Silent;
+
+    impl Site for Silent {
+        fn call(&self, _: Request<Body>, _: &Peer) -> BoxFuture<'_, Response<Body>> {
+            std::future::pending().boxed()
+        }
+    }
+
+    fn peer() -> Peer {
+        Peer {
             address: [127, 0, 0, 1].into(),
             listener: "main".into(),
             arrival: net::edge::Arrival::Direct,
             tls: false,
             client_certificate: false,
-        };
+        }
+    }
+
+    fn answer(routes: &Routes, path: &str) -> String {
+        let peer = peer();
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
         let response = routes.call(request, &peer).now_or_never().unwrap();
         String::from_utf8(response.into_body().as_bytes().unwrap().to_vec()).unwrap()
@@ -147,6 +166,31 @@ mod tests {
             answer(&Routes::default(), "/x"),
             "Nothing is served here.\n"
         );
+    }
+
+    #[test]
+    fn a_request_under_way_keeps_its_own_service_and_no_other() {
+        let (silent, other): (Arc<dyn Site>, Arc<dyn Site>) =
+            (Arc::new(Silent), Arc::new(Named("other")));
+        let kept = Arc::downgrade(&silent);
+        let gone = Arc::downgrade(&other);
+        let mut routes = Routes::default();
+        routes.claim(&Claim::Below("/silent".to_owned()), silent);
+        routes.claim(&Claim::Rest, other);
+        let mut table = Table::new();
+        table.insert_any_host("main", Arc::new(routes));
+        let hosts = Hosts::new(table);
+        let request = Request::builder()
+            .uri("/silent")
+            .header("host", "a.example")
+            .body(Body::empty())
+            .unwrap();
+        let peer = peer();
+        let under_way = hosts.call(request, &peer);
+        hosts.replace(Table::new());
+        assert_eq!((kept.strong_count(), gone.strong_count()), (1, 0));
+        drop(under_way);
+        assert_eq!(kept.strong_count(), 0);
     }
 
     #[test]

@@ -190,7 +190,11 @@ impl Listening {
 
     /// Another gateway takes the place of this one: says so if the list of tools is another one.
     fn go_on_at(&mut self, successor: &Successor) -> Option<Bytes> {
-        let next = &successor.cx;
+        // Only a gateway that nobody followed is gone, with its streams.
+        let Some(next) = successor.cx.upgrade() else {
+            self.step = Step::Ending;
+            return None;
+        };
         let place = next.quotas.of(&self.caller.fingerprint).stream();
         let mut changes = next.catalog.changes();
         let since = *changes.borrow_and_update() != successor.revision;
@@ -199,7 +203,7 @@ impl Listening {
         match place {
             Ok(place) if successor.admits_alike => {
                 self.subscription.place = place;
-                self.cx = Arc::clone(next);
+                self.cx = next;
                 self.changes = changes;
             }
             _ => self.step = Step::Ending,

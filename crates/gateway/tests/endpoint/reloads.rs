@@ -1,11 +1,15 @@
 //! A reload disturbs only what it changes: streams, sessions, connections and lists of everything else go on.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
-use http::Method;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use http::{Method, Response};
 use model::target::{Target, TargetKind};
+use net::body::Body;
+use net::edge::Site as _;
 use serde_json::{Value, json};
 use testkit::fake_mcp::{Act, FakeMcp, Script, tool};
 
@@ -170,20 +174,24 @@ async fn streams_end_where_it_is_decided_differently_who_may_call() {
 #[tokio::test]
 async fn a_call_that_a_reload_overtakes_is_answered() {
     let mut world = world_with(Script::dual(), |_| {}).await;
-    tools(&world).await;
+    let call = call_under_way(&world, Act::Slow(Duration::from_millis(300))).await;
+    world
+        .reload_with(|settings| settings.gateway.targets.clear())
+        .await;
+    assert_eq!(call.await.status(), 200);
+}
+
+/// A call that has reached its target, which then does this.
+async fn call_under_way(world: &World, act: Act) -> BoxFuture<'static, Response<Body>> {
+    tools(world).await;
     let (headers, body) = crate::world::modern(
         "tools/call",
         json!({"name": "my-mcp-server___echo", "arguments": {"a": 1}}),
     );
     world.upstream.change(|script| {
-        script.acts.push((
-            "tools/call echo".to_owned(),
-            Act::Slow(Duration::from_millis(300)),
-        ));
+        script.acts.push(("tools/call echo".to_owned(), act));
     });
-    let mut request = http::Request::post("/mcp")
-        .body(net::body::Body::full(body))
-        .unwrap();
+    let mut request = http::Request::post("/mcp").body(Body::full(body)).unwrap();
     for (name, value) in &headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -192,16 +200,55 @@ async fn a_call_that_a_reload_overtakes_is_answered() {
         .headers_mut()
         .insert("authorization", token.parse().unwrap());
     let (before, peer) = (world.gateway.clone(), crate::world::peer());
-    let call = async move { net::edge::Site::call(&before, request, &peer).await };
-    let reload = async {
-        let arrived = |fake: &FakeMcp| !fake.seen_of("tools/call").is_empty();
-        world.upstream.until("the call", arrived).await.unwrap();
+    let mut call = async move { before.call(request, &peer).await }.boxed();
+    let arrived = |fake: &FakeMcp| !fake.seen_of("tools/call").is_empty();
+    tokio::select! {
+        answer = &mut call => panic!("it is answered before it arrived: {answer:?}"),
+        arrived = world.upstream.until("the call", arrived) => arrived.unwrap(),
+    }
+    call
+}
+
+/// Puts five gateways one after the other into the place of the one that is there; of each something that only it holds.
+async fn reload_often(world: &mut World) -> Vec<Weak<dyn Fn(&str) -> bool + Send + Sync>> {
+    let mut held = Vec::new();
+    for page_size in 10..15 {
+        world.parts.revoked = Arc::new(|_| false);
+        held.push(Arc::downgrade(&world.parts.revoked));
         world
-            .reload_with(|settings| settings.gateway.targets.clear())
+            .reload_with(|settings| settings.limits.page_size = page_size)
             .await;
-    };
-    let (answer, ()) = tokio::join!(call, reload);
-    assert_eq!(answer.status(), 200);
+    }
+    world.parts.revoked = Arc::new(|_| false);
+    held
+}
+
+#[tokio::test]
+async fn a_long_call_keeps_the_gateway_that_it_began_at_and_none_of_the_later_ones() {
+    let mut world = world_with(Script::dual(), |_| {}).await;
+    let call = call_under_way(&world, Act::Hang).await;
+    let held = reload_often(&mut world).await;
+    let there: Vec<_> = held.iter().map(|one| one.strong_count() > 0).collect();
+    assert_eq!(there, [false, false, false, false, true]);
+    drop(call);
+}
+
+#[tokio::test]
+async fn a_stream_that_sleeps_over_many_reloads_goes_on_at_the_last_one_and_keeps_none_between() {
+    for era in [MODERN, LEGACY] {
+        let mut world = world(Script::dual()).await;
+        assert_eq!(tools(&world).await, 5);
+        let mut listener = Listener::open(&world, era).await;
+        let held = reload_often(&mut world).await;
+        let there: Vec<_> = held.iter().map(|one| one.strong_count() > 0).collect();
+        assert_eq!(there, [false, false, false, false, true], "{era}");
+        world
+            .upstream
+            .change(|script| script.tools.push(tool("new")));
+        world.upstream.announce_tools_changed();
+        assert!(listener.is_told().await, "{era}");
+        assert_eq!(tools(&world).await, 6);
+    }
 }
 
 /// Nothing but the reload makes the list be asked for.

@@ -181,7 +181,7 @@ impl Site for Hosts {
         }
         let site = table
             .find(&peer.listener, &host, peer.arrival)
-            .map(Arc::clone);
+            .map(|site| Arc::clone(site.at(request.uri().path()).unwrap_or(site)));
         drop(table);
         let Some(site) = site else {
             tracing::debug!(

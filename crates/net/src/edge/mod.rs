@@ -29,6 +29,13 @@ use crate::body::Body;
 pub trait Site: Send + Sync + 'static {
     /// Answers one request of one peer.
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>>;
+
+    /// The site that this one hands requests for a path to, if it does that: however long they take, they keep that one and
+    /// none of the others.
+    fn at(&self, path: &str) -> Option<&Arc<dyn Site>> {
+        let _ = path;
+        None
+    }
 }
 
 /// Who sent a request, as far as the edge knows.
