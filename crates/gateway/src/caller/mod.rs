@@ -13,11 +13,9 @@ pub(crate) mod metadata;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, Uri, header};
 use model::clock::Timestamp;
+use model::secret::TokenHash;
 use net::edge::forwarded::{Dialect, TrustedProxies};
 use net::edge::remarks::Remarks;
 use net::edge::{Arrival, Peer};
@@ -52,10 +50,10 @@ pub(crate) struct Caller {
 impl Caller {
     fn new(verified: jwt::Verified) -> Self {
         let client = verified.client.as_deref().unwrap_or_default();
-        let fingerprint = fingerprint([&verified.issuer, &verified.subject, client]);
+        let hash = TokenHash::of_all(&[&verified.issuer, &verified.subject, client]);
         Self {
-            principal: Principal::new(URL_SAFE_NO_PAD.encode(fingerprint)),
-            fingerprint,
+            principal: Principal::new(hash.to_string()),
+            fingerprint: *hash.as_bytes(),
             subject: verified.subject,
             client: verified.client,
             token_id: verified.token_id,
@@ -89,18 +87,6 @@ impl Caller {
             remarks.add("client", Arc::clone(client));
         }
     }
-}
-
-/// A hash that only these very texts have: each goes in with its length, for a text may hold any character.
-fn fingerprint(texts: [&str; 3]) -> [u8; 32] {
-    let mut identity = Vec::new();
-    for text in texts {
-        identity.extend_from_slice(&text.len().to_be_bytes());
-        identity.extend_from_slice(text.as_bytes());
-    }
-    let mut fingerprint = [0; 32];
-    fingerprint.copy_from_slice(digest(&SHA256, &identity).as_ref());
-    fingerprint
 }
 
 /// A bearer token as it came in. It can be hashed and verified, and nothing else.
@@ -374,9 +360,7 @@ fn names_access_token(query: &str) -> bool {
 }
 
 fn hash(token: &InboundToken<'_>) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest(&SHA256, token.0.as_bytes()).as_ref());
-    hash
+    *TokenHash::of(token.0).as_bytes()
 }
 
 #[cfg(test)]
@@ -414,7 +398,16 @@ mod tests {
 
     #[test]
     fn texts_that_run_together_are_not_the_same_caller() {
-        let of = |issuer: &str, subject: &str, client: &str| fingerprint([issuer, subject, client]);
+        let of = |issuer: &str, subject: &str, client: &str| {
+            let caller = Caller::new(jwt::Verified {
+                issuer: issuer.into(),
+                subject: subject.into(),
+                client: Some(client.into()),
+                token_id: None,
+                expires_at: 0,
+            });
+            caller.fingerprint
+        };
         assert_eq!(of("i", "s", "c"), of("i", "s", "c"));
         assert_ne!(of("i", "a\0b", "c"), of("i", "a", "b\0c"));
         assert_ne!(of("i", "ab", "c"), of("i", "a", "bc"));
