@@ -6,6 +6,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use oauth::causes::{causes, with_causes};
 use oauth::error::{ErrorCode, OauthError};
 
 /// Something of ours broke. What it was is in its sources.
@@ -39,14 +40,9 @@ impl Internal {
     /// Whether it passes: the store is not available at the moment. Clients that are told `server_error` give up, or send
     /// their users to log in anew; those that are told so come back.
     pub(crate) fn is_outage(&self) -> bool {
-        let mut cause: Option<&(dyn Error + 'static)> = Some(&*self.0);
-        while let Some(error) = cause {
-            if let Some(error) = error.downcast_ref::<store::error::Error>() {
-                return error.is_outage();
-            }
-            cause = error.source();
-        }
-        false
+        causes(&*self.0)
+            .find_map(|error| error.downcast_ref::<store::error::Error>())
+            .is_some_and(store::error::Error::is_outage)
     }
 
     /// Logs the cause with all its causes, and gives the reference under which it can be found.
@@ -55,7 +51,7 @@ impl Internal {
         // Without randomness the reference is less useful, and everything else has failed already.
         let _ = aws_lc_rs::rand::fill(&mut random);
         let reference = URL_SAFE_NO_PAD.encode(random);
-        let causes = store::error::chain(&*self.0);
+        let causes = with_causes(&*self.0);
         if self.is_outage() {
             tracing::warn!(
                 reference,

@@ -12,9 +12,10 @@ use mcp::jsonrpc::{self, Malformed};
 use mcp::meta::InvalidMeta;
 use mcp::param_header::AmbiguousArgument;
 use net::body::{Body, BoxError};
+use oauth::causes::with_causes;
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
-use targets::error::{CallError, with_causes};
+use targets::error::CallError;
 
 use crate::caller::challenge::Challenges;
 use crate::caller::jwt::TokenFault;

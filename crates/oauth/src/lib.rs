@@ -5,6 +5,7 @@
 //! | module | what it speaks |
 //! |---|---|
 //! | [`error`] | error codes in the order of the registry, and the JSON error body |
+//! | [`causes`] | an error with what caused it, as everybody says it |
 //! | [`form`] | `application/x-www-form-urlencoded` without repeated parameters |
 //! | [`client_id`], [`redirect_uri`], [`scope`], [`resource`], [`issuer`] | the grammars of single values |
 //! | [`grant_type`], [`response_mode`], [`prompt`], [`auth_method`], [`pkce`] | the closed sets |
@@ -18,6 +19,7 @@
 //! about it belongs to whoever serves the endpoint.
 
 pub mod auth_method;
+pub mod causes;
 pub mod challenge;
 pub mod client_id;
 pub mod discovery;

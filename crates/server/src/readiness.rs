@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use auth::DeclaredUsers;
 use gateway::Gateway;
+use oauth::causes::with_causes;
 use store::Store;
 
 use crate::config::listener::Need;
@@ -142,7 +143,7 @@ impl Readiness {
         vec![
             Fact {
                 what: "store".to_owned(),
-                fault: failure.map(|error| store::error::chain(&*error)),
+                fault: failure.map(|error| with_causes(&*error)),
                 decisive: served.realms,
             },
             Fact {
@@ -166,7 +167,7 @@ fn of_gateway(gateway: &Gateway, needs: &[Need]) -> Vec<Fact> {
     });
     let targets = gateway.targets().into_iter().map(|target| Fact {
         what: format!("gateway `{name}`, target `{}`", target.name),
-        fault: target.failure.map(|error| store::error::chain(&error)),
+        fault: target.failure.map(|error| with_causes(&error)),
         decisive: needs.contains(&Need::Targets),
     });
     issuers.chain(targets).collect()

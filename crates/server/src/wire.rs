@@ -29,6 +29,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use net::edge::hosts::{Hosts, Table};
 use net::edge::{Site, listen};
+use oauth::causes::with_causes;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -372,7 +373,7 @@ impl Running {
         match replaced {
             Ok(()) => tracing::info!("the configuration was replaced"),
             Err(error) => tracing::error!(
-                error = crate::commands::chain(&error),
+                error = with_causes(&*error),
                 "the configuration was not replaced"
             ),
         }
@@ -417,7 +418,7 @@ impl Running {
             .await
         {
             tracing::error!(
-                error = crate::commands::chain(&error),
+                error = with_causes(&*error),
                 "certificates could not be renewed"
             );
         }

@@ -154,21 +154,6 @@ fn is_outage_code(code: &str) -> bool {
     matches!(code & 0xff, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15)
 }
 
-/// An error with its causes, for a line of the log. Some errors say their cause themselves; then it is not said again.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let said = next.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        cause = next.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +181,7 @@ mod tests {
         let error = Error::from(sqlx::Error::Io(refused));
         assert!(error.is_outage());
         assert_eq!(
-            chain(&error),
+            oauth::causes::with_causes(&error),
             "the database is not available: error communicating with database: connection refused"
         );
         assert!(!Error::from(sqlx::Error::RowNotFound).is_outage());

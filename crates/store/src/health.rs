@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use model::clock::{Clock, Timestamp};
+use oauth::causes::with_causes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Store;
 use crate::backend::probe::Probe;
-use crate::error::{Error, chain};
+use crate::error::Error;
 
 /// How often a database that works is looked at, besides whenever something failed.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -115,10 +116,10 @@ async fn look_with(probe: &mut Probe, store: &Store, local: &dyn Clock) -> Resul
     match (&outcome, before) {
         (Ok(_), Some(_)) => tracing::info!("the database is available again"),
         (Err(Error::Closed), _) | (Ok(_), None) => {}
-        (Err(error), None) => tracing::warn!(error = chain(error), "the database fails"),
+        (Err(error), None) => tracing::warn!(error = with_causes(error), "the database fails"),
         // Said already, unless it is something else now.
-        (Err(error), Some(before)) if chain(error) != chain(&before) => {
-            tracing::warn!(error = chain(error), "the database still fails");
+        (Err(error), Some(before)) if with_causes(error) != with_causes(&before) => {
+            tracing::warn!(error = with_causes(error), "the database still fails");
         }
         (Err(_), Some(_)) => {}
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use model::clock::{Clock, Timestamp};
+use oauth::causes::with_causes;
 use parking_lot::{Mutex, RwLock};
 use sqlx::AnyConnection;
 use sqlx::Row as _;
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::Store;
-use crate::error::{Error, chain};
+use crate::error::Error;
 use crate::query;
 use crate::row::Record;
 
@@ -150,7 +151,7 @@ pub fn tail(store: &Store, clock: Arc<dyn Clock>, tasks: &TaskTracker, stop: Can
                 Err(error) if !failing => {
                     failing = true;
                     tracing::error!(
-                        error = chain(&error),
+                        error = with_causes(&error),
                         "could not read the log of revocations"
                     );
                 }

@@ -211,18 +211,6 @@ impl From<SendError> for CallError {
     }
 }
 
-/// An error with its causes: for a log line, not for clients.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 impl CallError {
     /// Whether it speaks of a target that is out of order, rather than of a call that it does not like.
     pub(crate) const fn outage(&self) -> Option<Outage> {

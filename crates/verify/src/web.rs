@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use net::egress::client::{Client, FetchError, Fetched, Limits};
+use oauth::causes::with_causes;
 use oauth::metadata::display_name::is_hidden;
 use parking_lot::Mutex;
 use url::Url;
@@ -159,21 +160,9 @@ impl NoAnswer {
     }
 }
 
-/// The error and its causes: the last one is usually the one that helps.
 impl std::fmt::Display for NoAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
-        f.write_str(&said)?;
-        let mut next = std::error::Error::source(&self.0);
-        while let Some(cause) = next {
-            let text = cause.to_string();
-            if !said.contains(&text) {
-                write!(f, ": {text}")?;
-                said = text;
-            }
-            next = cause.source();
-        }
-        Ok(())
+        f.write_str(&with_causes(&self.0))
     }
 }
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use net::egress::client::Fetched;
 use net::egress::documents::{Document, DocumentError, Documents, Origin};
+use oauth::causes::with_causes;
 use oauth::jose::jwk::{JwkSet, JwkSetError};
 use oauth::metadata::server::{ServerMetadata, ServerMetadataError};
 use parking_lot::Mutex;
-use targets::error::with_causes;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, bail, ensure};
 use model::clock::{Clock as _, SystemClock};
 use model::realm::Realm;
+use oauth::causes::with_causes;
 use store::url::StoreUrl;
 
 use crate::cli::{Command, InRealm};
@@ -66,7 +67,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         return ExitCode::from(CUT_SHORT);
     }
     if !error.is::<AlreadySaid>() {
-        talk::say(format_args!("error: {}", chain(&error)));
+        talk::say(format_args!("error: {}", with_causes(&*error)));
     }
     ExitCode::FAILURE
 }
@@ -75,15 +76,6 @@ pub(crate) fn run(command: Command) -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("something was wrong")]
 pub(crate) struct AlreadySaid;
-
-/// An error and what caused it, on one line.
-pub(crate) fn chain(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
-}
 
 /// The threads that everything runs on.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -12,6 +12,7 @@ use model::clock::{Clock, SystemClock};
 use net::edge::workers::Workers;
 use net::egress::documents::WallClock;
 use net::egress::pool;
+use oauth::causes::with_causes;
 use prometheus_client::registry::Registry;
 use store::Store;
 use tokio_util::sync::CancellationToken;
@@ -162,7 +163,7 @@ impl Foundation {
                     // That is said where the database is watched.
                     Err(error) if error.is_outage() => {}
                     Err(error) => tracing::error!(
-                        error = store::error::chain(&error),
+                        error = with_causes(&error),
                         "what has expired could not be deleted"
                     ),
                 }

@@ -246,7 +246,7 @@ async fn a_pool_that_times_out_says_why_it_has_no_connection() {
     let backend = nobody(Duration::from_millis(10));
     let error = backend.ping().await.unwrap_err();
     assert!(error.is_outage());
-    let why = crate::error::chain(&error);
+    let why = oauth::causes::with_causes(&error);
     assert!(why.contains("Connection refused"), "{why}");
 }
 
@@ -264,7 +264,7 @@ async fn nobody_waits_for_a_database_that_is_known_to_be_away() {
         insert(&backend, vec!["a".to_owned()]).await.unwrap_err(),
     ] {
         assert!(error.is_outage());
-        assert!(crate::error::chain(&error).contains("Connection refused"));
+        assert!(oauth::causes::with_causes(&error).contains("Connection refused"));
     }
 }
 

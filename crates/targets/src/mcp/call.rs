@@ -10,6 +10,7 @@ use ::mcp::param_header;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
+use oauth::causes::with_causes;
 use policy::call::ToolCall;
 use policy::permitted::Permitted;
 use tokio::time::Instant;
@@ -21,7 +22,7 @@ use super::session::{Owner, Session};
 use super::stream::{InFlight, Messages, Origin};
 use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
-use crate::error::{CallError, Stage, Violation, with_causes};
+use crate::error::{CallError, Stage, Violation};
 use crate::guard::GivenUp;
 use crate::reply::{Answer, Outcome, Reply};
 

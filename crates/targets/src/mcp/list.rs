@@ -10,6 +10,7 @@ use ::mcp::era::Era;
 use ::mcp::error::Code;
 use ::mcp::method::Method;
 use ::mcp::result::CacheHint;
+use oauth::causes::with_causes;
 use tokio::time::Instant;
 
 use super::agreement::Said;
@@ -20,7 +21,7 @@ use super::session::{Owner, Session};
 use super::wire::Wire;
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
-use crate::error::{CallError, ListBound, with_causes};
+use crate::error::{CallError, ListBound};
 use crate::reply::{Answer, Outcome};
 
 /// What is known of a server's tools.

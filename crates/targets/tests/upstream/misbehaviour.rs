@@ -342,7 +342,7 @@ async fn redirects_to_elsewhere_are_not_followed_and_the_operator_is_told_where_
                 "{error:?}"
             );
             assert!(!error.to_string().contains(to), "{error}");
-            let told = targets::error::with_causes(&error);
+            let told = oauth::causes::with_causes(&error);
             assert!(told.contains(&format!("it leads to `{to}`")), "{told}");
         }
     }
