@@ -7,8 +7,6 @@ pub struct Event {
     pub kind: String,
     /// `data`, its lines joined by line feeds.
     pub data: Vec<u8>,
-    /// The last `id` seen on the stream so far, if any.
-    pub id: Option<String>,
 }
 
 impl Event {
@@ -17,6 +15,9 @@ impl Event {
         self.kind.is_empty() || self.kind == "message"
     }
 }
+
+/// Memory for lines that is kept from one to the next, in bytes.
+const KEPT: usize = 16 * 1024;
 
 /// How much an event stream may make us hold, in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,8 @@ pub struct Decoder {
     /// The event that has begun.
     event: Event,
     has_data: bool,
+    /// The `id` of the event that has begun; it counts when that is complete.
+    id: Option<String>,
     last_id: Option<String>,
     retry: Option<u64>,
     /// The last byte was CR, so that a LF now belongs to it.
@@ -77,6 +80,7 @@ impl Decoder {
             line: Vec::new(),
             event: Event::default(),
             has_data: false,
+            id: None,
             last_id: None,
             retry: None,
             after_return: false,
@@ -89,9 +93,25 @@ impl Decoder {
         self.retry
     }
 
-    /// The last event id seen.
+    /// The id of the last event that is complete, or of an earlier one: after it a stream is taken up again.
     pub fn last_event_id(&self) -> Option<&str> {
         self.last_id.as_deref()
+    }
+
+    /// How many bytes are held of what is not complete.
+    pub fn buffered(&self) -> usize {
+        let ids = [&self.id, &self.last_id].into_iter().flatten();
+        let Event { kind, data } = &self.event;
+        self.line.len() + kind.len() + data.len() + ids.map(String::len).sum::<usize>()
+    }
+
+    /// Forgets what is not complete: the stream broke off.
+    pub fn forget_rest(&mut self) {
+        *self = Self {
+            last_id: self.last_id.take(),
+            retry: self.retry,
+            ..Self::new(self.limits)
+        };
     }
 
     /// Takes the next bytes and appends the events they complete to `events`.
@@ -121,8 +141,11 @@ impl Decoder {
                 let mut whole = std::mem::take(&mut self.line);
                 whole.extend_from_slice(line);
                 self.take_line(&whole, events)?;
-                whole.clear();
-                self.line = whole;
+                // What one large line took is not kept for the rest of the stream.
+                if whole.capacity() <= KEPT {
+                    whole.clear();
+                    self.line = whole;
+                }
             }
         }
         if self.line.len() + chunk.len() > self.limits.line {
@@ -149,12 +172,12 @@ impl Decoder {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
         if line.is_empty() {
+            if let Some(id) = self.id.take() {
+                self.last_id = Some(id);
+            }
+            let event = std::mem::take(&mut self.event);
             if std::mem::take(&mut self.has_data) {
-                let mut event = std::mem::take(&mut self.event);
-                event.id.clone_from(&self.last_id);
                 events.push(event);
-            } else {
-                self.event = Event::default();
             }
             return Ok(());
         }
@@ -182,7 +205,7 @@ impl Decoder {
             }
             b"event" => self.event.kind = String::from_utf8_lossy(value).into_owned(),
             b"id" if !value.contains(&0) => {
-                self.last_id = Some(String::from_utf8_lossy(value).into_owned());
+                self.id = Some(String::from_utf8_lossy(value).into_owned());
             }
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 self.retry = std::str::from_utf8(value)
@@ -269,7 +292,6 @@ mod tests {
             [Event {
                 kind: "message".into(),
                 data: b"a\nb".to_vec(),
-                id: Some("7".into())
             }]
         );
     }
@@ -324,6 +346,45 @@ mod tests {
             .push(b"retry: 1500\nretry: x\n\n", &mut Vec::new())
             .unwrap();
         assert_eq!(decoder.retry(), Some(1500));
+    }
+
+    // UC-8
+    #[test]
+    fn an_event_that_broke_off_is_not_the_last_one() {
+        let mut decoder = Decoder::new(Limits::default());
+        let mut events = Vec::new();
+        let stream = b"id: 6\ndata: a\n\nid: 7\ndata: b";
+        decoder.push(stream, &mut events).unwrap();
+        assert_eq!(decoder.last_event_id(), Some("6"));
+        decoder.forget_rest();
+        assert_eq!(decoder.last_event_id(), Some("6"));
+        assert_eq!(decoder.finish(), None);
+        // One without data is complete as well (TL-6).
+        decoder.push(b"id: 8\n\n", &mut events).unwrap();
+        assert_eq!(decoder.last_event_id(), Some("8"));
+        decoder.push(b"id\n\n", &mut events).unwrap();
+        assert_eq!(decoder.last_event_id(), Some(""), "it is set back");
+    }
+
+    // SEC-79
+    #[test]
+    fn what_is_held_is_known_and_given_back() {
+        let mut decoder = Decoder::new(Limits::default());
+        let mut events = Vec::new();
+        for (piece, buffered) in [
+            (&b"data: "[..], 6),
+            (&b"x".repeat(100_000), 100_006),
+            (b"\n", 100_000),
+            (b"event: e\nid: 12\ndata: y", 100_010),
+            (b"\n", 100_005),
+            (b"\n", 2),
+            (b": comment\n", 2),
+        ] {
+            decoder.push(piece, &mut events).unwrap();
+            assert_eq!(decoder.buffered(), buffered, "{}", piece.escape_ascii());
+            assert!(buffered > KEPT || decoder.line.capacity() <= KEPT);
+        }
+        assert_eq!(events.len(), 1);
     }
 
     // UC-7
