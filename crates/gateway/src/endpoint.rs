@@ -19,6 +19,7 @@ use net::body::{Body, BodyError, read_bounded};
 use net::edge::Peer;
 use net::edge::remarks::Remarks;
 use policy::facts::CallerFacts;
+use targets::meter::{Counted, Held, NoRoom};
 
 use crate::caller::Caller;
 use crate::cors;
@@ -28,7 +29,7 @@ use crate::method::tools_call::{Incoming, field};
 use crate::method::{cancelled, discover, initialize, listen, tools_call, tools_list};
 use crate::metrics::{RefusalLabels, RequestLabels};
 use crate::origin::Verdict;
-use crate::quota::{Burden, Counted, Held, TooMuch};
+use crate::quota::Burden;
 use crate::refusal::{Refusal, Refused};
 use crate::relay;
 use crate::session::Session;
@@ -125,8 +126,8 @@ async fn read(cx: &Cx, body: Body, held: &mut Held) -> Result<Bytes, Refusal> {
         .await
         .map_err(|error| match error {
             BodyError::TooLarge { limit } => Refusal::BodyTooLarge { limit },
-            BodyError::Interrupted(cause) => match cause.downcast_ref::<TooMuch>() {
-                Some(what) => Refusal::TooMuch(*what),
+            BodyError::Interrupted(cause) => match cause.downcast_ref::<NoRoom>() {
+                Some(full) => Refusal::no_room(*full),
                 None => Refusal::BodyIncomplete,
             },
             BodyError::Stalled => Refusal::BodyIncomplete,

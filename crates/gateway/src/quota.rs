@@ -4,21 +4,14 @@
 //! again: waiting would only make the pile higher. A caller is a subject at a client of an issuer, whatever tokens it has.
 
 use std::collections::HashMap;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::{Frame, SizeHint};
 use model::clock::Timestamp;
 use model::gateway::CallerLimits;
-use net::body::{Body, BoxError};
 use parking_lot::Mutex;
-
-/// Bytes of one message that are not counted: the bound of calls is a bound of these.
-const SMALL: usize = 16 * 1024;
+use targets::meter::{Held, Meter, NoRoom};
 
 /// What there is too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,20 +25,19 @@ pub(crate) enum TooMuch {
     /// Of one caller's sessions that it ended within an hour: each is remembered everywhere until it would have expired.
     #[error("this caller has ended as many sessions within an hour as it may")]
     EndedSessions,
-    /// Of one caller's messages in memory.
-    #[error("what this caller has sent, or has not read yet, is as much as may wait")]
-    Bytes,
-    /// Of all callers' messages in memory.
-    #[error("what all callers have sent, or have not read yet, is as much as may wait")]
-    BytesOfAll,
+    /// Of messages in memory.
+    #[error(transparent)]
+    Bytes(#[from] NoRoom),
 }
 
 impl TooMuch {
     /// Whether the caller itself is to blame.
     pub(crate) const fn is_of_the_caller(self) -> bool {
         match self {
-            Self::Calls | Self::Streams | Self::EndedSessions | Self::Bytes => true,
-            Self::BytesOfAll => false,
+            Self::Calls | Self::Streams | Self::EndedSessions | Self::Bytes(NoRoom::OfCaller) => {
+                true
+            }
+            Self::Bytes(NoRoom::OfAll) => false,
         }
     }
 
@@ -55,8 +47,8 @@ impl TooMuch {
             Self::Calls => "too_many_calls",
             Self::Streams => "too_many_streams",
             Self::EndedSessions => "too_many_ended_sessions",
-            Self::Bytes => "too_many_bytes",
-            Self::BytesOfAll => "too_many_bytes_of_all",
+            Self::Bytes(NoRoom::OfCaller) => "too_many_bytes",
+            Self::Bytes(NoRoom::OfAll) => "too_many_bytes_of_all",
         }
     }
 }
@@ -204,11 +196,8 @@ impl Usage {
 
     /// Counts the bytes of one message while it is in memory.
     pub(crate) fn hold(self: &Arc<Self>) -> Held {
-        Held {
-            usage: Arc::clone(self),
-            bytes: 0,
-            counted: 0,
-        }
+        let usage = Arc::clone(self);
+        Held::new(usage)
     }
 }
 
@@ -219,7 +208,7 @@ impl Drop for Place {
 }
 
 /// Adds to a count, unless that makes it too high.
-fn add(count: &AtomicUsize, more: usize, limit: usize, refusal: TooMuch) -> Result<(), TooMuch> {
+fn add<E>(count: &AtomicUsize, more: usize, limit: usize, refusal: E) -> Result<(), E> {
     let before = count.fetch_add(more, Ordering::Relaxed);
     if before.saturating_add(more) > limit {
         count.fetch_sub(more, Ordering::Relaxed);
@@ -235,104 +224,26 @@ pub(crate) struct Burden {
     pub(crate) _request: Held,
 }
 
-/// The bytes of one message in memory; given back when dropped.
-#[derive(Debug)]
-pub(crate) struct Held {
-    usage: Arc<Usage>,
-    bytes: usize,
-    /// Of these, so many are counted: none as long as it is a small message.
-    counted: usize,
-}
-
-impl Held {
-    /// There are so many more.
-    pub(crate) fn grow(&mut self, more: usize) -> Result<(), TooMuch> {
-        self.bytes = self.bytes.saturating_add(more);
-        if self.bytes <= SMALL {
-            return Ok(());
-        }
-        let more = self.bytes.saturating_sub(self.counted);
-        let Usage {
-            limits,
-            bytes,
-            bytes_of_all,
-            ..
-        } = &*self.usage;
-        add(bytes, more, limits.bytes, TooMuch::Bytes)?;
-        let of_all = add(bytes_of_all, more, limits.bytes_of_all, TooMuch::BytesOfAll);
-        if let Err(refusal) = of_all {
-            bytes.fetch_sub(more, Ordering::Relaxed);
-            return Err(refusal);
-        }
-        self.counted = self.bytes;
-        Ok(())
+impl Meter for Usage {
+    fn take(&self, bytes: usize) -> Result<(), NoRoom> {
+        let limits = &self.limits;
+        add(&self.bytes, bytes, limits.bytes, NoRoom::OfCaller)?;
+        let of_all = &self.bytes_of_all;
+        add(of_all, bytes, limits.bytes_of_all, NoRoom::OfAll).inspect_err(|_| {
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        })
     }
 
-    /// Holds on for as long as these bytes are anywhere: until the last of them was written to its reader.
-    pub(crate) fn keep(self, bytes: Vec<u8>) -> Bytes {
-        if self.counted == 0 {
-            return bytes.into();
-        }
-        Bytes::from_owner(Kept { bytes, _held: self })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.counted > 0 {
-            self.usage.bytes.fetch_sub(self.counted, Ordering::Relaxed);
-            let of_all = &self.usage.bytes_of_all;
-            of_all.fetch_sub(self.counted, Ordering::Relaxed);
-        }
-    }
-}
-
-struct Kept {
-    bytes: Vec<u8>,
-    _held: Held,
-}
-
-impl AsRef<[u8]> for Kept {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// A body whose bytes are counted as they arrive. It breaks off with [`TooMuch`] where there are too many.
-pub(crate) struct Counted<'h> {
-    pub(crate) body: Body,
-    pub(crate) held: &'h mut Held,
-}
-
-impl http_body::Body for Counted<'_> {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let frame = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame
-            && let Some(data) = frame.data_ref()
-            && let Err(refusal) = self.held.grow(data.len())
-        {
-            return Poll::Ready(Some(Err(refusal.into())));
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.bytes_of_all.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use targets::meter::SMALL;
+
     use super::*;
 
     const LIMITS: CallerLimits = CallerLimits {
@@ -366,9 +277,9 @@ mod tests {
         let mut first = alice.hold();
         first.grow(80_000).unwrap();
         let mut second = alice.hold();
-        assert_eq!(second.grow(80_000), Err(TooMuch::Bytes));
+        assert_eq!(second.grow(80_000), Err(NoRoom::OfCaller));
         let mut of_bob = bob.hold();
-        assert_eq!(of_bob.grow(80_000), Err(TooMuch::BytesOfAll));
+        assert_eq!(of_bob.grow(80_000), Err(NoRoom::OfAll));
         drop(first);
         assert!(bob.hold().grow(80_000).is_ok());
         assert_eq!(bob.bytes.load(Ordering::Relaxed), 0);

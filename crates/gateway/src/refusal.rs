@@ -16,6 +16,7 @@ use oauth::causes::with_causes;
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
 use targets::error::CallError;
+use targets::meter::NoRoom;
 
 use crate::caller::challenge::Challenges;
 use crate::caller::jwt::TokenFault;
@@ -154,6 +155,19 @@ impl Wire {
 const TRANSPORT: Code = Code(-31_400);
 
 impl Refusal {
+    /// What a call to a target that has no answer means.
+    pub(crate) fn of_call(error: CallError) -> Self {
+        match error {
+            CallError::NoRoom(full) => Self::no_room(full),
+            error => Self::Target(error),
+        }
+    }
+
+    /// There is no room for a message.
+    pub(crate) fn no_room(full: NoRoom) -> Self {
+        Self::TooMuch(full.into())
+    }
+
     fn wire(&self, era: Era) -> Wire {
         use StatusCode as S;
         match self {
@@ -426,6 +440,7 @@ fn target(error: &CallError, era: Era) -> Wire {
         CallError::TimedOut(_) => Code::TARGET_TIMED_OUT,
         CallError::Cancelled | CallError::WrongTarget => Code::INTERNAL_ERROR,
         CallError::Busy { .. } | CallError::GivenUp { .. } => Code::TARGET_UNAVAILABLE,
+        CallError::NoRoom(_) => Code::BUSY,
         CallError::Unreachable(_)
         | CallError::NoAnswer(_)
         | CallError::TooLarge { .. }

@@ -17,13 +17,14 @@ use mcp::raw::Raw;
 use mcp::{result, sse};
 use net::body::Body;
 use targets::apart;
+use targets::meter::{Held, NoRoom};
 use targets::reply::{Answer, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::cx::Cx;
 use crate::detach::{Stream, Ticket};
 use crate::media::Accepted;
-use crate::quota::{Held, Usage};
+use crate::quota::Usage;
 use crate::refusal::Refusal;
 
 /// The client's side of a call.
@@ -88,7 +89,7 @@ pub(crate) async fn reply(
 /// A single answer. It counts as its caller's until it was read.
 async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<Body>, Refusal> {
     let mut held = client.usage.hold();
-    held.grow(answer.len()).map_err(Refusal::TooMuch)?;
+    held.grow(answer.len()).map_err(Refusal::no_room)?;
     let (message, status) = answered(cx, &client.id, client.era, answer).await;
     Ok(counted_response(message, status, client.accepted, held))
 }
@@ -167,7 +168,7 @@ async fn last(
         match stream.next().await {
             Some(Ok(Message::Notification { .. })) => {}
             Some(Ok(Message::Answer(answer))) => return one(cx, client, answer).await,
-            Some(Err(error)) => return Err(Refusal::Target(error)),
+            Some(Err(error)) => return Err(Refusal::of_call(error)),
             None => return Err(Refusal::Target(targets::error::CallError::ClosedMidStream)),
         }
     }
@@ -231,14 +232,19 @@ impl Following {
                 }
                 Some(Ok(Message::Answer(answer))) => {
                     self.over = true;
+                    // Counted without a gap: until now it was where it was read.
+                    let mut held = self.client.usage.hold();
+                    if let Err(full) = held.grow(answer.len()) {
+                        return Some(self.no_room(full));
+                    }
                     let (message, _) = answered(&self.cx, id, era, answer).await;
-                    Some(self.event(&message))
+                    Some(held.keep(sse::encode(&message)))
                 }
                 // The client took its request back: it wants nothing more of it.
                 Some(Err(targets::error::CallError::Cancelled)) | None => None,
                 Some(Err(error)) => {
                     self.over = true;
-                    let refusal = Refusal::Target(error);
+                    let refusal = Refusal::of_call(error);
                     tracing::info!(
                         gateway = %self.cx.name, reason = refusal.name(), detail = %refusal.detail(),
                         "a call broke off in mid-stream"
@@ -258,12 +264,14 @@ impl Following {
         let mut held = self.client.usage.hold();
         match held.grow(event.len()) {
             Ok(()) => held.keep(event),
-            Err(what) => {
-                self.over = true;
-                let refusal = Refusal::TooMuch(what);
-                sse::encode(&refusal.message(&self.client.id, self.client.era)).into()
-            }
+            Err(full) => self.no_room(full),
         }
+    }
+
+    fn no_room(&mut self, full: NoRoom) -> Bytes {
+        self.over = true;
+        let refusal = Refusal::no_room(full);
+        sse::encode(&refusal.message(&self.client.id, self.client.era)).into()
     }
 }
 

@@ -133,8 +133,8 @@ pub struct CallerLimits {
     pub calls: usize,
     /// Streams that stay open: of sessions, and `subscriptions/listen`.
     pub streams: usize,
-    /// Bytes of its messages in memory: requests, and answers that it has not read yet. Messages of up to 16 KiB are not
-    /// counted.
+    /// Bytes of its messages in memory: requests, and answers from their first byte until it has read them. Messages of up
+    /// to 16 KiB are not counted.
     pub bytes: usize,
     /// The same of all callers of the gateway together.
     pub bytes_of_all: usize,

@@ -7,6 +7,8 @@ use ::mcp::jsonrpc::Malformed;
 use net::egress::connect::ConnectError;
 use net::egress::pool::SendError;
 
+use crate::meter::NoRoom;
+
 /// Why there is no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
@@ -25,6 +27,10 @@ pub enum CallError {
         /// Bytes.
         limit: usize,
     },
+    /// There is no room for the answer: too much of its caller's, or of all callers', is in memory (SEC-79). What had come
+    /// of it was dropped.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The answer began and broke off (UC-7).
     #[error("the target closed the stream before its answer was complete")]
     ClosedMidStream,
@@ -239,6 +245,7 @@ impl CallError {
             self,
             Self::TimedOut(Stage::FirstByte | Stage::Idle | Stage::Total)
                 | Self::TooLarge { .. }
+                | Self::NoRoom(_)
                 | Self::ClosedMidStream
                 | Self::ProtocolViolation(_)
                 | Self::Cancelled

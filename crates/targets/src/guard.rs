@@ -129,9 +129,13 @@ impl Guard {
     ) -> Option<GivenUp> {
         let outage = match outcome {
             Ok(_) => None,
-            Err(CallError::Cancelled | CallError::Busy { .. } | CallError::GivenUp { .. }) => {
-                return None;
-            }
+            // It was not called, or not heard out.
+            Err(
+                CallError::Cancelled
+                | CallError::Busy { .. }
+                | CallError::GivenUp { .. }
+                | CallError::NoRoom(_),
+            ) => return None,
             Err(error) => error.outage(),
         };
         match outage {

@@ -9,6 +9,7 @@
 //! | [`mcp`] | MCP servers over Streamable HTTP, in both protocol eras |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call |
+//! | [`meter`] | what is in memory of one caller's messages |
 //! | [`guard`] | how much a target may have to do, and when it is left alone |
 //! | [`apart`] | work on large inputs, off the threads that serve |
 //!
@@ -19,6 +20,7 @@ pub mod apart;
 pub mod error;
 pub mod guard;
 pub mod mcp;
+pub mod meter;
 pub mod reply;
 
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 use crate::error::CallError;
 use crate::mcp::McpTarget;
 use crate::mcp::list::{Listing, ToolList};
+use crate::meter::Held;
 use crate::reply::Reply;
 
 /// Something with tools behind the gateway. Cheap to clone.
@@ -49,7 +52,8 @@ impl Target {
         }
     }
 
-    /// Calls a tool.
+    /// Calls a tool. What is in memory of an answer is counted by `held` until it is returned; where it finds no room, the
+    /// call ends with [`CallError::NoRoom`].
     ///
     /// Dropping the future, or the [`Reply`] before its end, cancels the call at the target, as
     /// `cancel` does. Sending is not repeated unless the target certainly did nothing.
@@ -61,9 +65,10 @@ impl Target {
         &self,
         call: Permitted<ToolCall>,
         cancel: CancellationToken,
+        held: Held,
     ) -> Result<Reply, CallError> {
         match self {
-            Self::Mcp(target) => Box::pin(target.call(call, cancel)).await,
+            Self::Mcp(target) => Box::pin(target.call(call, cancel, held)).await,
         }
     }
 

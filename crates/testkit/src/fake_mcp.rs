@@ -87,7 +87,7 @@ pub enum Act {
     Events(String),
     /// An SSE line of so many bytes that does not end.
     EndlessLine(usize),
-    /// A JSON body of so many bytes.
+    /// So many bytes of a JSON body, and never its last one.
     HugeJson(usize),
     /// Progress notifications at this interval, for ever.
     Drip(Duration),

@@ -109,9 +109,11 @@ pub(crate) async fn handle(
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
-            let reply = target.call(permitted, CancellationToken::new()).await;
+            let reply = target
+                .call(permitted, CancellationToken::new(), client.usage.hold())
+                .await;
             note(cx, target.name(), &reply, begun, remarks);
-            let reply = reply.map_err(Refusal::Target)?;
+            let reply = reply.map_err(Refusal::of_call)?;
             let ticket = Ticket::Modern {
                 _burden: call.burden,
             };
@@ -125,14 +127,14 @@ pub(crate) async fn handle(
                 burden: call.burden,
             };
             let cancelled = legacy.flight.cancelled().clone();
-            let called = target.clone();
-            let calling = async move { called.call(permitted, cancelled).await };
+            let (called, held) = (target.clone(), client.usage.hold());
+            let calling = async move { called.call(permitted, cancelled, held).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
             note(cx, target.name(), &reply, begun, remarks);
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
-                Err(error) => return Err(Refusal::Target(error)),
+                Err(error) => return Err(Refusal::of_call(error)),
             };
             relay::reply(cx, client, reply, Ticket::Legacy(legacy)).await
         }

@@ -31,7 +31,7 @@ pub(crate) async fn handle(
     let result = std::str::from_utf8(page.result(era)).unwrap_or("{}");
     let message = jsonrpc::response(request.id, result);
     let mut held = caller.usage(&cx.quotas).hold();
-    held.grow(message.len()).map_err(Refusal::TooMuch)?;
+    held.grow(message.len()).map_err(Refusal::no_room)?;
     Ok(relay::counted_response(
         message,
         StatusCode::OK,

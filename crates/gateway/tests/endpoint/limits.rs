@@ -10,11 +10,11 @@ use serde_json::json;
 use testkit::fake_mcp::{Act, Script, tool};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::world::{Answer, LEGACY, MODERN, World, modern, world_with};
+use crate::world::{Actor, Answer, LEGACY, MODERN, World, modern, world_with};
 
 /// A gateway with these limits; its tool `hang` never answers.
 async fn limited(script: Script, limits: CallerLimits) -> World {
-    let tools = ["echo", "hang", "large"].map(tool);
+    let tools = ["echo", "hang", "large", "slow"].map(tool);
     let script = script
         .with_tools(tools.into())
         .on("tools/call hang", Act::Hang);
@@ -160,9 +160,9 @@ async fn a_caller_has_so_many_streams_open() {
 
 const MEGABYTE: usize = 1024 * 1024;
 
-/// What `large` answers.
-fn of_seven_megabytes() -> Act {
-    let text = "x".repeat(7 * MEGABYTE);
+/// An answer with so many bytes of text.
+fn of_bytes(bytes: usize) -> Act {
+    let text = "x".repeat(bytes);
     Act::json(format!(
         r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"resultType":"complete","content":[{{"type":"text","text":"{text}"}}]}}}}"#
     ))
@@ -176,7 +176,7 @@ async fn answers_that_nobody_reads_are_bounded_for_each_and_for_all() {
         bytes_of_all: 24 * MEGABYTE,
         ..CallerLimits::default()
     };
-    let script = Script::modern().on("tools/call large", of_seven_megabytes());
+    let script = Script::modern().on("tools/call large", of_bytes(7 * MEGABYTE));
     let world = limited(script, limits).await;
     let mut unread = Vec::new();
     let mut refused = 0;
@@ -218,7 +218,7 @@ async fn who_reads_its_answers_meets_no_limit() {
         bytes: 8 * MEGABYTE,
         ..CallerLimits::default()
     };
-    let script = Script::modern().on("tools/call large", of_seven_megabytes());
+    let script = Script::modern().on("tools/call large", of_bytes(7 * MEGABYTE));
     let world = limited(script, limits).await;
     let settings = net::edge::listen::Settings::plain("main", ([127, 0, 0, 1], 0).into());
     let listener = net::edge::listen::Listener::bind(settings).await.unwrap();
@@ -314,4 +314,166 @@ async fn a_stream_that_nobody_reads_ends_with_an_error_where_there_is_no_room() 
         "{last}"
     );
     assert_eq!(next(&mut stream).await, None);
+}
+
+/// Whether so many more bytes of a caller find room: told at once by a request that is refused for what it says.
+async fn has_room(caller: &Actor<'_>, bytes: usize) -> bool {
+    let nameless = json!({"name": 0, "padding": "x".repeat(bytes)});
+    let answer = caller.modern("tools/call", nameless).await;
+    if answer.status == 400 {
+        return true;
+    }
+    assert!(is_busy(answer).await);
+    false
+}
+
+async fn until_room_is(there: bool, caller: &Actor<'_>, bytes: usize) {
+    let waiting = async {
+        while has_room(caller, bytes).await != there {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await;
+    assert!(waited.is_ok(), "room for {bytes} bytes: {there}");
+}
+
+async fn cancel(caller: &Actor<'_>) {
+    let cancel =
+        json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
+    let headers = [("mcp-protocol-version", LEGACY)];
+    let answer = caller.post(&headers, cancel.to_string()).await;
+    assert_eq!(answer.status, 202);
+}
+
+const OF_A_MEGABYTE: CallerLimits = CallerLimits {
+    calls: 256,
+    streams: 64,
+    bytes: MEGABYTE,
+    bytes_of_all: 64 * MEGABYTE,
+};
+
+// SEC-79
+#[tokio::test]
+async fn an_answer_counts_while_it_is_still_arriving() {
+    for era in [MODERN, LEGACY] {
+        for slow in [Act::HugeJson(900_000), Act::EndlessLine(900_000)] {
+            let case = format!("{era} {slow:?}");
+            let script = Script::dual()
+                .on("tools/call slow", slow)
+                .on("tools/call large", of_bytes(600_000));
+            let world = limited(script, OF_A_MEGABYTE).await;
+            world.alice().modern("tools/list", json!({})).await;
+            let (alice, mallory) = (world.alice(), world.mallory());
+            let of = async |who: &Actor<'_>, tool| who.call(era, tool, json!({})).await;
+            let meanwhile = async {
+                until_room_is(false, &alice, 200_000).await;
+                assert!(is_busy(of(&alice, "large").await).await, "{case}");
+                assert_eq!(of(&alice, "echo").await.status, 200, "{case}");
+                assert_eq!(of(&mallory, "large").await.status, 200, "{case}");
+            };
+            tokio::select! {
+                answer = of(&alice, "slow") => panic!("{case}: {}", answer.status),
+                () = meanwhile => {}
+            }
+            if era == LEGACY {
+                assert!(!has_room(&alice, 200_000).await, "it is carried on");
+                cancel(&alice).await;
+            }
+            until_room_is(true, &alice, 1_000_000).await;
+            assert_eq!(of(&alice, "large").await.status, 200, "{case}");
+        }
+    }
+}
+
+// SEC-79
+#[tokio::test]
+async fn an_answer_for_which_there_is_no_room_is_not_heard_out_and_the_target_is_not_to_blame() {
+    for era in [MODERN, LEGACY] {
+        for huge in [Act::HugeJson(4 * MEGABYTE), Act::EndlessLine(4 * MEGABYTE)] {
+            let script = Script::dual().on("tools/call slow", huge);
+            let world = limited(script, OF_A_MEGABYTE).await;
+            for _ in 0..20 {
+                let alice = world.alice();
+                let answer = alice.call(era, "slow", json!({}));
+                let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+                assert!(is_busy(answer.unwrap()).await, "{era}");
+            }
+            assert!(has_room(&world.alice(), 1_000_000).await, "{era}");
+            let gone = |fake: &testkit::fake_mcp::FakeMcp| fake.abandoned().len() == 20;
+            world.upstream.until("it noticed", gone).await.unwrap();
+            let echo = world.alice().call(era, "echo", json!({})).await;
+            assert_eq!(echo.status, 200, "{era}");
+        }
+    }
+}
+
+// SEC-79
+#[tokio::test]
+async fn what_was_answered_before_a_call_is_repeated_counts_no_more() {
+    let limits = CallerLimits {
+        bytes: 1_500_000,
+        ..OF_A_MEGABYTE
+    };
+    let world = limited(Script::legacy(), limits).await;
+    let alice = world.alice();
+    assert_eq!(alice.call(LEGACY, "echo", json!({})).await.status, 200);
+    let seen = world.upstream.seen_of("tools/call");
+    let session = seen[0].header("mcp-session-id").unwrap().to_owned();
+    let padding = "x".repeat(700_000);
+    let lost = format!(
+        r#"{{"jsonrpc":"2.0","id":$ID,"error":{{"code":-32001,"message":"Session not found","data":"{padding}"}}}}"#
+    );
+    let lost = Act::with_header("mcp-session-id", session, Act::json(lost));
+    world
+        .upstream
+        .change(|script| script.acts.push(("tools/call echo".to_owned(), lost)));
+    let arguments = json!({"x": "x".repeat(500_000)});
+    let answer = alice.call(LEGACY, "echo", arguments).await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().await.len() > 500_000);
+    assert_eq!(world.upstream.seen_of("tools/call").len(), 3);
+    assert!(has_room(&alice, 1_400_000).await);
+}
+
+// SEC-79
+#[tokio::test]
+async fn a_stream_that_is_read_holds_no_more_than_one_message() {
+    let note = json!({"jsonrpc": "2.0", "method": "notifications/message",
+        "params": {"level": "info", "data": "x".repeat(400_000)}});
+    let padding = "x".repeat(400_000);
+    let answer = format!(
+        r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"resultType":"complete","content":[],"_meta":{{"x":"{padding}"}}}}}}"#
+    );
+    let events = format!("data: {note}\n\n").repeat(8) + &format!("data: {answer}\n\n");
+    let script = Script::modern().on("tools/call large", Act::Events(events));
+    let world = limited(script, OF_A_MEGABYTE).await;
+    let params = json!({"name": "my-mcp-server___large", "_meta": {"io.modelcontextprotocol/logLevel": "info"}});
+    let mut stream = world.alice().modern("tools/call", params).await.stream();
+    for message in 0..9 {
+        let event = tokio::time::timeout(Duration::from_secs(10), stream.next());
+        let length = event.await.unwrap().unwrap().len();
+        assert!(length > 400_000, "{message}: {length}");
+    }
+    assert_eq!(stream.next().await, None);
+    assert!(has_room(&world.alice(), 1_000_000).await);
+}
+
+// SEC-79
+#[tokio::test]
+async fn what_the_gateway_asks_for_itself_is_nobodys() {
+    let mut script = Script::dual().with_tools(Vec::new());
+    let mut large = tool("large");
+    large["description"] = "x".repeat(2 * MEGABYTE).into();
+    script.tools = vec![large, tool("echo")];
+    let world = world_with(script, |settings| {
+        settings.gateway.caller_limits = OF_A_MEGABYTE;
+    })
+    .await;
+    for era in [MODERN, LEGACY] {
+        assert_eq!(
+            world.alice().call(era, "echo", json!({})).await.status,
+            200,
+            "{era}"
+        );
+    }
 }

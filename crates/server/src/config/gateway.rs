@@ -56,7 +56,7 @@ pub(crate) struct CallerLimits {
     pub(crate) calls: NonZeroUsize,
     /// Streams that stay open and wait for news.
     pub(crate) streams: NonZeroUsize,
-    /// Bytes of its messages in memory: requests, and answers that it has not read yet. Messages of up to 16 KiB are not counted.
+    /// Bytes of its messages in memory: requests, and answers from their first byte until it has read them. Messages of up to 16 KiB are not counted.
     pub(crate) bytes: NonZeroUsize,
     /// The same of all callers of this gateway together.
     pub(crate) bytes_of_all: NonZeroUsize,

@@ -13,9 +13,10 @@ use http::header::{HeaderMap, HeaderValue};
 use tokio::time::Instant;
 
 use super::call::Refusal;
+use super::events::Events;
 use super::oddity::{Noise, Oddity};
 use super::session::{Owner, Session};
-use super::wire::{Again, Content, Events, Wire};
+use super::wire::{Again, Content, Wire};
 use super::{Ended, McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation};
 use crate::reply::{Answer, Outcome};

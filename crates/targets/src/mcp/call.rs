@@ -24,6 +24,7 @@ use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation};
 use crate::guard::GivenUp;
+use crate::meter::Held;
 use crate::reply::{Answer, Outcome, Reply};
 
 /// How long a call may take, and who may stop it.
@@ -69,6 +70,7 @@ impl McpTarget {
         &self,
         call: Permitted<ToolCall>,
         cancel: CancellationToken,
+        mut held: Held,
     ) -> Result<Reply, CallError> {
         if call.get().target != self.settings.name {
             return Err(CallError::WrongTarget);
@@ -81,7 +83,7 @@ impl McpTarget {
             cancel: cancel.clone(),
         };
         // Pinned in place: the combinators would hold the future several times over.
-        let mut calling = std::pin::pin!(self.call_until_heard(&call, bounds));
+        let mut calling = std::pin::pin!(self.call_until_heard(&call, bounds, &mut held));
         let mut reply = tokio::select! {
             biased;
             reply = &mut calling => reply,
@@ -115,10 +117,17 @@ impl McpTarget {
         }
     }
 
-    async fn call_until_heard(&self, call: &ToolCall, bounds: Bounds) -> Result<Reply, CallError> {
+    async fn call_until_heard(
+        &self,
+        call: &ToolCall,
+        bounds: Bounds,
+        held: &mut Held,
+    ) -> Result<Reply, CallError> {
         let owner = Owner::Caller(call.principal.clone());
         let mut mended = Mendings::default();
         loop {
+            // Nothing is left of what was answered before.
+            held.shrink(0);
             let agreement = self.agree().await?;
             let session = match self.session_in(&agreement, &owner).await? {
                 Ok(session) => session,
@@ -144,7 +153,10 @@ impl McpTarget {
                 era: agreement.era(),
                 in_flight,
             };
-            let refused = match self.attempt(headers, body, origin, call, &bounds).await? {
+            let refused = match self
+                .attempt((headers, body), origin, call, &bounds, held)
+                .await?
+            {
                 Ok(Reply::One(answer))
                     if !mended.renewed_session()
                         && session
@@ -199,11 +211,11 @@ impl McpTarget {
     /// One request. The outer error is final.
     async fn attempt(
         &self,
-        headers: HeaderMap,
-        body: Vec<u8>,
+        (headers, body): (HeaderMap, Vec<u8>),
         mut origin: Origin,
         call: &ToolCall,
         bounds: &Bounds,
+        held: &mut Held,
     ) -> Result<Result<Reply, Refused>, CallError> {
         let first_byte = self.settings.timeouts.first_byte;
         let mut received = match self.wire.post(headers, body, first_byte, Again::No).await {
@@ -216,11 +228,11 @@ impl McpTarget {
             }
         };
         if !received.status().is_success() {
-            return Box::pin(self.refused(received, origin)).await;
+            return Box::pin(self.refused(received, origin, held)).await;
         }
         match received.content().await? {
             Content::Json => {
-                let body = received.read().await?;
+                let body = received.read_within(held).await?;
                 origin.answered();
                 let answer = answer::read(body, origin.id, origin.era).await?;
                 Ok(Ok(Reply::One(answer)))
@@ -228,8 +240,14 @@ impl McpTarget {
             Content::Events => {
                 let token = call.params.progress_token();
                 let token = token.map(|token| token.as_str().into());
-                let mut messages =
-                    Messages::new(self, received.events(), origin, token, bounds.clone());
+                let mut messages = Messages::new(
+                    self,
+                    received.events(),
+                    origin,
+                    token,
+                    bounds.clone(),
+                    held.another(),
+                );
                 let first_message = self.settings.timeouts.first_message;
                 match tokio::time::timeout(first_message, messages.reply()).await {
                     Ok(Ok(Some(reply))) => Ok(Ok(reply)),
@@ -249,12 +267,13 @@ impl McpTarget {
         &self,
         received: Received,
         mut origin: Origin,
+        held: &mut Held,
     ) -> Result<Result<Reply, Refused>, CallError> {
         let failure = received.failure();
         let refusal = Refusal {
             status: received.status(),
             has_challenge: received.has_challenge(),
-            body: received.read_explanation().await,
+            body: received.read_explanation_within(held).await?,
         };
         let has_session = origin
             .in_flight

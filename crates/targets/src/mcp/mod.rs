@@ -9,6 +9,7 @@
 pub(crate) mod agreement;
 mod answer;
 mod call;
+mod events;
 pub mod list;
 mod oddity;
 mod outgoing;

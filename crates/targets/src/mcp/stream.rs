@@ -20,13 +20,15 @@ use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
 use super::call::Bounds;
+use super::events::Events;
 use super::oddity::{Noise, Oddities};
 use super::session::Session;
-use super::wire::{Again, Content, Events, Wire};
+use super::wire::{Again, Content, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
 use crate::error::{CallError, Stage, Violation};
 use crate::guard::Place;
+use crate::meter::Held;
 use crate::reply::{Message, Reply};
 
 /// How long a server may take to take note of a message that needs no answer.
@@ -162,6 +164,8 @@ pub struct Messages {
     /// The client's own progress token, as JSON text.
     progress_token: Option<Box<str>>,
     bounds: Bounds,
+    /// What of the answer is in memory here. Who takes a message counts it from then on.
+    held: Held,
     /// Messages that were read ahead.
     ahead: VecDeque<Message>,
     /// A large event is being read. Kept here for the same reason as `reconnecting`.
@@ -187,12 +191,14 @@ impl Messages {
         origin: Origin,
         progress_token: Option<Box<str>>,
         bounds: Bounds,
+        held: Held,
     ) -> Self {
         Self {
             events: Some(events),
             origin,
             progress_token,
             bounds,
+            held,
             ahead: VecDeque::new(),
             interpreting: None,
             noise: Noise::default(),
@@ -214,7 +220,7 @@ impl Messages {
 
     /// Waits for the first message. If it is the answer, there is no stream.
     pub(super) async fn reply(&mut self) -> Result<Option<Reply>, CallError> {
-        match self.next().await {
+        match self.next_held().await {
             Some(Ok(Message::Answer(answer))) => Ok(Some(Reply::One(answer))),
             Some(Ok(message)) => {
                 self.ahead.push_front(message);
@@ -232,6 +238,16 @@ impl Messages {
     /// # Errors
     /// As [`crate::Target::call`]; nothing follows an error.
     pub async fn next(&mut self) -> Option<Result<Message, CallError>> {
+        let next = self.next_held().await;
+        if self.ahead.is_empty() {
+            self.held
+                .shrink(self.events.as_ref().map_or(0, Events::buffered));
+        }
+        next
+    }
+
+    /// The next message, still counted.
+    async fn next_held(&mut self) -> Option<Result<Message, CallError>> {
         if let Some(Message::Notification { .. }) = self.ahead.front() {
             return self.ahead.pop_front().map(Ok);
         }
@@ -288,7 +304,7 @@ impl Messages {
             let Some(events) = &mut self.events else {
                 return Err(self.noise.instead_of(CallError::ClosedMidStream));
             };
-            let event = match events.next().await {
+            let event = match events.next_within(&mut self.held).await {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
                     self.reconnecting = Some(self.reconnect_or_say_why()?);
@@ -344,6 +360,10 @@ impl Messages {
     }
 
     fn reconnect_or_say_why(&mut self) -> Result<Reconnecting, CallError> {
+        if let Some(events) = &mut self.events {
+            events.break_off();
+        }
+        self.held.shrink(0);
         self.reconnect()
             .map_err(|error| self.noise.instead_of(error))
     }

@@ -13,9 +13,10 @@ use ::mcp::method::Method;
 use ::mcp::raw::Raw;
 
 use super::agreement::Agreement;
+use super::events::Events;
 use super::session::{Owner, Session};
 use super::stream::{answer_to, send_aside};
-use super::wire::{Again, Content, Events, Received, Wire};
+use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage};
 use crate::reply::{Answer, Outcome};

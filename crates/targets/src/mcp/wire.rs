@@ -1,7 +1,5 @@
 //! One HTTP exchange with the server: what is sent with every request, and how a body is read.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,10 +7,9 @@ use std::time::Duration;
 use ::mcp::answer::first_byte;
 use ::mcp::era::ProtocolVersion;
 use ::mcp::header;
-use ::mcp::sse::{self, Decoder, Event, SseError};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
     USER_AGENT, WWW_AUTHENTICATE,
@@ -22,17 +19,16 @@ use http_body_util::{BodyDataStream, BodyExt as _};
 use net::body::{Body, BodyError, BoxError};
 use net::egress::client::is_encoded;
 use net::egress::pool::{Repeatable, Upstream};
-use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::Settings;
+use super::events::Events;
 use super::oddity::{Oddities, Oddity};
 use crate::error::{CallError, Challenge, LeadsTo, Stage, Violation};
+use crate::meter::{self, Counted, Held, NoRoom};
 
 /// Of a body that explains an HTTP error.
-const EXPLANATION: usize = 64 * 1024;
-/// How long the end of a stream may take after its last message, before the connection is closed.
-const TAIL: Duration = Duration::from_secs(1);
+pub(super) const EXPLANATION: usize = 64 * 1024;
 
 const NAME: HeaderName = HeaderName::from_static(header::NAME);
 const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
@@ -326,7 +322,7 @@ impl Received {
             return Ok(stated);
         }
         let mut body = std::mem::take(self.response.body_mut());
-        let mut ahead = Vec::new();
+        let (mut ahead, mut size) = (Vec::new(), 0);
         let first = loop {
             let frame = match tokio::time::timeout(self.idle, body.frame()).await {
                 Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
@@ -338,8 +334,10 @@ impl Received {
                 continue;
             };
             let first = first_byte(&data);
+            size += data.len();
             ahead.push(Ok::<_, BoxError>(data));
-            if first.is_some() || ahead.len() > 64 {
+            // Nobody counts these yet.
+            if first.is_some() || ahead.len() > 64 || size > meter::SMALL {
                 break first;
             }
         };
@@ -379,137 +377,56 @@ impl Received {
 
     /// The whole body.
     pub(super) async fn read(self) -> Result<Bytes, CallError> {
-        match net::body::read_bounded(self.response.into_body(), self.limit, self.idle).await {
-            Ok(bytes) => Ok(bytes),
-            Err(BodyError::TooLarge { limit }) => Err(CallError::TooLarge { limit }),
-            Err(BodyError::Stalled) => Err(CallError::TimedOut(Stage::Idle)),
-            Err(BodyError::Interrupted(_)) => Err(CallError::ClosedMidStream),
-        }
+        self.read_within(&mut Held::default()).await
+    }
+
+    /// The same, counted as it arrives.
+    pub(super) async fn read_within(self, held: &mut Held) -> Result<Bytes, CallError> {
+        let limit = self.limit;
+        self.read_up_to(limit, held).await
     }
 
     /// The body of an HTTP error, if it is of a size to look at.
     pub(super) async fn read_explanation(self) -> Bytes {
-        let limit = EXPLANATION.min(self.limit);
-        net::body::read_bounded(self.response.into_body(), limit, self.idle)
+        let mut nobodys = Held::default();
+        self.read_explanation_within(&mut nobodys)
             .await
             .unwrap_or_default()
     }
 
-    pub(super) fn events(self) -> Events {
-        let limits = sse::Limits {
-            line: self.limit,
-            event: self.limit,
-        };
-        Events {
+    /// The same, counted as it arrives.
+    pub(super) async fn read_explanation_within(self, held: &mut Held) -> Result<Bytes, NoRoom> {
+        let limit = EXPLANATION.min(self.limit);
+        match self.read_up_to(limit, held).await {
+            Err(CallError::NoRoom(full)) => Err(full),
+            read => Ok(read.unwrap_or_default()),
+        }
+    }
+
+    async fn read_up_to(self, limit: usize, held: &mut Held) -> Result<Bytes, CallError> {
+        let body = Counted {
             body: self.response.into_body(),
-            decoder: Decoder::new(limits),
-            ready: VecDeque::new(),
-            decoded: Vec::new(),
-            idle: self.idle,
-            resumed_after: None,
-            earlier_retry: None,
-        }
-    }
-}
-
-/// A body as a sequence of events.
-#[derive(Debug)]
-pub(super) struct Events {
-    body: Body,
-    decoder: Decoder,
-    ready: VecDeque<Event>,
-    decoded: Vec<Event>,
-    idle: Duration,
-    /// The event after which this stream took up an earlier one.
-    resumed_after: Option<Box<str>>,
-    /// What that one said about the pause before it is taken up.
-    earlier_retry: Option<Duration>,
-}
-
-impl Events {
-    /// Another bound on the time between two pieces.
-    pub(super) const fn with_idle(mut self, idle: Duration) -> Self {
-        self.idle = idle;
-        self
+            held,
+        };
+        let read = net::body::read_bounded(body, limit, self.idle).await;
+        read.map_err(|error| match error {
+            BodyError::TooLarge { limit } => CallError::TooLarge { limit },
+            BodyError::Stalled => CallError::TimedOut(Stage::Idle),
+            BodyError::Interrupted(cause) => match cause.downcast_ref::<NoRoom>() {
+                Some(full) => (*full).into(),
+                None => CallError::ClosedMidStream,
+            },
+        })
     }
 
-    /// This stream goes on where an earlier one stopped, whose pause holds until it says another.
-    pub(super) fn after(mut self, last: &HeaderValue, retry: Option<Duration>) -> Self {
-        self.resumed_after = last.to_str().ok().map(Box::from);
-        self.earlier_retry = retry;
-        self
-    }
-
-    /// The id of the last event that came, if events have ids.
-    pub(super) fn last_event_id(&self) -> Option<&str> {
-        self.decoder
-            .last_event_id()
-            .or(self.resumed_after.as_deref())
-            .filter(|id| !id.is_empty())
-    }
-
-    /// How long the server wants us to wait before taking the stream up again.
-    pub(super) fn retry(&self) -> Option<Duration> {
-        let said = self.decoder.retry().map(Duration::from_millis);
-        said.or(self.earlier_retry)
-    }
-
-    /// The next event; `None` at the end of the body.
-    pub(super) async fn next(&mut self) -> Result<Option<Event>, CallError> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
-            }
-            let frame = match tokio::time::timeout(self.idle, self.body.frame()).await {
-                Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
-                Ok(None) => return Ok(self.decoder.finish().filter(Event::is_message)),
-                Ok(Some(Err(_))) => return Err(CallError::ClosedMidStream),
-                Ok(Some(Ok(frame))) => frame,
-            };
-            let Ok(data) = frame.into_data() else {
-                continue;
-            };
-            match self.decoder.push(&data, &mut self.decoded) {
-                Ok(()) => self
-                    .ready
-                    .extend(self.decoded.drain(..).filter(Event::is_message)),
-                Err(SseError::LineTooLong { limit } | SseError::EventTooLarge { limit }) => {
-                    return Err(CallError::TooLarge { limit });
-                }
-            }
-        }
-    }
-
-    /// Lets the body end by itself, so that its connection can be used again. What still comes is
-    /// not looked at; if it does not end soon, the connection is closed.
-    pub(super) fn finish(self, tracker: &TaskTracker) {
-        let mut body = self.body;
-        let mut at_end = Box::pin(async move {
-            let mut spare = EXPLANATION;
-            while let Some(Ok(frame)) = body.frame().await {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                match spare.checked_sub(length) {
-                    Some(left) => spare = left,
-                    None => return,
-                }
-            }
-        });
-        // Usually the end came together with the last event, and no task is needed.
-        if Pin::new(&mut at_end).now_or_never().is_none() {
-            tracker.spawn(async move {
-                let _ = tokio::time::timeout(TAIL, at_end).await;
-            });
-        }
+    pub(super) fn events(self) -> Events {
+        Events::new(self.response.into_body(), self.limit, self.idle)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn events(text: &'static str) -> Events {
-        received("", text).events()
-    }
 
     fn received(content_type: &str, text: &'static str) -> Received {
         let mut response = Response::new(Body::full(text));
@@ -554,19 +471,5 @@ mod tests {
                 content
             );
         }
-    }
-
-    // UC-8, TL-7
-    #[tokio::test]
-    async fn a_stream_that_goes_on_knows_what_the_earlier_one_said_until_it_says_otherwise() {
-        let last = HeaderValue::from_static("7");
-        let said = Some(Duration::from_secs(15));
-        let mut silent = events("data:\n\n").after(&last, said);
-        silent.next().await.unwrap();
-        assert_eq!((silent.last_event_id(), silent.retry()), (Some("7"), said));
-        let mut other = events("id: 8\nretry: 20\ndata:\n\n").after(&last, said);
-        other.next().await.unwrap();
-        let said = Some(Duration::from_millis(20));
-        assert_eq!((other.last_event_id(), other.retry()), (Some("8"), said));
     }
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use targets::error::CallError;
+use targets::meter::Held;
 use targets::reply::Outcome;
 use testkit::fake_mcp::{Act, Script, tool};
 use tokio_util::sync::CancellationToken;
@@ -265,7 +266,7 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
     call.target = "another".into();
     let error = world
         .target
-        .call(permit(call), CancellationToken::new())
+        .call(permit(call), CancellationToken::new(), Held::default())
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::WrongTarget));

@@ -18,6 +18,7 @@ use serde_json::Value;
 use targets::Target;
 use targets::error::CallError;
 use targets::mcp::{McpTarget, Settings};
+use targets::meter::Held;
 use targets::reply::{Answer, Message, Outcome, Reply};
 use testkit::fake_mcp::{FakeMcp, Script};
 use tokio_util::sync::CancellationToken;
@@ -115,7 +116,9 @@ impl World {
         call: ToolCall,
         cancel: CancellationToken,
     ) -> Result<Reply, CallError> {
-        self.target.call(permit(call), cancel).await
+        self.target
+            .call(permit(call), cancel, Held::default())
+            .await
     }
 
     /// Keeps the list current in the background until the token is cancelled.

@@ -204,7 +204,7 @@ impl Exchange<'_> {
                 self.after_flood(sent).await
             }
             Act::HugeJson(length) => {
-                wire::write_head_with_length(self.writer, "application/json", length).await?;
+                wire::write_head_with_length(self.writer, "application/json", length + 1).await?;
                 let sent = self.flood(length, false).await;
                 self.after_flood(sent).await
             }
