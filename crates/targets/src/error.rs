@@ -229,6 +229,21 @@ impl CallError {
         }
     }
 
+    /// Whether it says nothing about the target: it was not called, or not heard out, or it began to answer and did not come
+    /// to an end. That may be the target's fault as well as a slow tool's, or the caller's.
+    pub(crate) const fn says_nothing(&self) -> bool {
+        matches!(
+            self,
+            Self::Cancelled
+                | Self::Busy { .. }
+                | Self::GivenUp { .. }
+                | Self::NoRoom(_)
+                | Self::WrongTarget
+                | Self::ClosedMidStream
+                | Self::TimedOut(Stage::Idle | Stage::Total)
+        )
+    }
+
     /// Whether nothing came back at all: neither an answer nor the end of one.
     pub(crate) const fn is_silence(&self) -> bool {
         matches!(

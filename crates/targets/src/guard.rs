@@ -35,6 +35,9 @@ impl From<model::target::Guard> for Settings {
     }
 }
 
+/// If calls of so many callers failed, and none succeeded in between, it is the target that fails.
+const MANY: usize = 4;
+
 /// Stands before a target.
 #[derive(Debug)]
 pub(crate) struct Guard {
@@ -51,20 +54,20 @@ pub(crate) struct Guard {
     unreachable: AtomicBool,
 }
 
-/// Whose calls failed in a row. One caller may have failures of its own making, by arguments for instance upon which the
-/// target breaks: those say nothing about the calls of others.
+/// Whose calls failed in a row. A caller may have failures of its own making, by arguments for instance upon which the
+/// target breaks, and a few may do so together: those say nothing about the calls of others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Whose {
-    Nobody,
-    One(Principal),
+    /// Fewer than [`MANY`].
+    Few(Vec<Principal>),
     All,
 }
 
 /// Whose calls are not let through any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GivenUp {
-    /// Those of the one caller whose calls failed.
-    ForOne,
+    /// Those of the callers whose calls failed, who are few.
+    ForFew,
     /// All.
     ForAll,
 }
@@ -80,7 +83,7 @@ impl Guard {
             places: Arc::new(Semaphore::new(settings.calls.min(Semaphore::MAX_PERMITS))),
             began: Instant::now(),
             failures: AtomicU32::new(0),
-            whose: Mutex::new(Whose::Nobody),
+            whose: Mutex::new(Whose::Few(Vec::new())),
             closed_until: AtomicU64::new(0),
             unreachable: AtomicBool::new(false),
         }
@@ -100,8 +103,8 @@ impl Guard {
 
     fn is_closed_for(&self, caller: &Principal) -> bool {
         match &*self.whose.lock() {
-            Whose::One(blamed) => blamed == caller,
-            Whose::Nobody | Whose::All => true,
+            Whose::Few(blamed) => blamed.is_empty() || blamed.contains(caller),
+            Whose::All => true,
         }
     }
 
@@ -129,18 +132,12 @@ impl Guard {
     ) -> Option<GivenUp> {
         let outage = match outcome {
             Ok(_) => None,
-            // It was not called, or not heard out.
-            Err(
-                CallError::Cancelled
-                | CallError::Busy { .. }
-                | CallError::GivenUp { .. }
-                | CallError::NoRoom(_),
-            ) => return None,
+            Err(error) if error.says_nothing() => return None,
             Err(error) => error.outage(),
         };
         match outage {
             None => {
-                self.reset();
+                self.note_served();
                 None
             }
             Some(outage) => self.fail(outage, caller),
@@ -150,7 +147,7 @@ impl Guard {
     /// A connection came about. That is enough to call again where none could be had.
     pub(crate) fn note_reachable(&self) {
         if self.unreachable.load(Ordering::Relaxed) {
-            self.reset();
+            self.note_served();
         }
     }
 
@@ -159,13 +156,14 @@ impl Guard {
         self.closed_until.load(Ordering::Relaxed) != 0 && self.unreachable.load(Ordering::Relaxed)
     }
 
-    fn reset(&self) {
+    /// The target does what it is there for.
+    pub(crate) fn note_served(&self) {
         // Usually there is nothing to do, and nothing is written. Both are asked: a failure that is noted at the same time
         // counts first and closes afterwards.
         if self.failures.load(Ordering::Relaxed) != 0
             || self.closed_until.load(Ordering::Relaxed) != 0
         {
-            *self.whose.lock() = Whose::Nobody;
+            *self.whose.lock() = Whose::Few(Vec::new());
             self.failures.store(0, Ordering::Relaxed);
             self.closed_until.store(0, Ordering::Relaxed);
             self.unreachable.store(false, Ordering::Relaxed);
@@ -186,7 +184,7 @@ impl Guard {
             (true, true) if was_for_all => None,
             (true, _) => Some(GivenUp::ForAll),
             (false, true) => None,
-            (false, false) => Some(GivenUp::ForOne),
+            (false, false) => Some(GivenUp::ForFew),
         }
     }
 
@@ -194,12 +192,13 @@ impl Guard {
     fn blame(&self, caller: &Principal, unreachable: bool) -> (bool, bool) {
         let mut whose = self.whose.lock();
         let was_for_all = *whose == Whose::All;
-        match &*whose {
+        match &mut *whose {
             // That no connection comes about is nobody's doing.
             _ if unreachable => *whose = Whose::All,
-            Whose::Nobody => *whose = Whose::One(caller.clone()),
-            Whose::One(blamed) if blamed != caller => *whose = Whose::All,
-            Whose::One(_) | Whose::All => {}
+            Whose::Few(blamed) if blamed.contains(caller) => {}
+            Whose::Few(blamed) if blamed.len() + 1 < MANY => blamed.push(caller.clone()),
+            Whose::Few(_) => *whose = Whose::All,
+            Whose::All => {}
         }
         (*whose == Whose::All, was_for_all)
     }
@@ -252,21 +251,27 @@ mod tests {
 
     // SEC-79
     #[tokio::test(start_paused = true)]
-    async fn what_fails_for_one_caller_is_not_closed_to_others() {
+    async fn what_fails_for_few_callers_is_not_closed_to_others() {
         let guard = guard(10, 3);
-        let bob = Principal::new("bob");
+        let (bob, erin) = (Principal::new("bob"), Principal::new("erin"));
         for _ in 0..2 {
             assert_eq!(fails_for(&guard, "alice"), None);
         }
-        assert_eq!(fails_for(&guard, "alice"), Some(GivenUp::ForOne));
+        assert_eq!(fails_for(&guard, "alice"), Some(GivenUp::ForFew));
         for _ in 0..20 {
             assert!(enter(&guard).is_err() && guard.enter(&bob).is_ok());
             assert_eq!(fails_for(&guard, "alice"), None, "a call from before");
         }
-        // It fails for somebody else, too.
-        assert_eq!(fails_for(&guard, "bob"), Some(GivenUp::ForAll));
-        assert_eq!(fails_for(&guard, "carol"), None, "it is closed already");
-        assert!(guard.enter(&bob).is_err() && guard.enter(&Principal::new("dora")).is_err());
+        // Some help: it is closed to them as well, and to nobody else, however often they try.
+        for _ in 0..20 {
+            assert_eq!(fails_for(&guard, "bob"), None);
+            assert_eq!(fails_for(&guard, "carol"), None);
+            assert!(guard.enter(&bob).is_err() && guard.enter(&erin).is_ok());
+        }
+        // It fails for many.
+        assert_eq!(fails_for(&guard, "dora"), Some(GivenUp::ForAll));
+        assert_eq!(fails_for(&guard, "erin"), None, "it is closed already");
+        assert!(guard.enter(&bob).is_err() && guard.enter(&erin).is_err());
         tokio::time::advance(PAUSE).await;
         assert!(guard.enter(&bob).is_ok());
         guard.note(&bob, &Ok(()));
@@ -340,6 +345,35 @@ mod tests {
         assert!(enter(&guard).is_ok());
         succeeds(&guard);
         assert!(enter(&guard).is_ok() && enter(&guard).is_ok());
+    }
+
+    // SEC-79, UC-10
+    #[tokio::test(start_paused = true)]
+    async fn what_says_nothing_about_the_target_is_neither_a_success_nor_a_failure() {
+        use crate::error::Stage;
+        for nothing in [
+            CallError::Cancelled,
+            CallError::Busy { retry_after: BUSY },
+            CallError::GivenUp { retry_after: BUSY },
+            CallError::NoRoom(crate::meter::NoRoom::OfCaller),
+            CallError::WrongTarget,
+            CallError::ClosedMidStream,
+            CallError::TimedOut(Stage::Idle),
+            CallError::TimedOut(Stage::Total),
+        ] {
+            let guard = guard(10, 3);
+            let ends = || guard.note(&alice(), &Err::<(), _>(nothing.clone()));
+            for _ in 0..5 {
+                assert_eq!(ends(), None);
+            }
+            assert!(!fails(&guard) && !fails(&guard), "{nothing}: no failure");
+            assert_eq!(ends(), None);
+            assert!(fails(&guard), "{nothing}: no success");
+            assert_eq!(ends(), None);
+            assert!(enter(&guard).is_err(), "{nothing}: not open");
+            tokio::time::advance(PAUSE).await;
+            assert!(enter(&guard).is_ok(), "{nothing}: another finds out");
+        }
     }
 
     #[tokio::test]

@@ -281,7 +281,7 @@ impl Default for TargetLimits {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct CircuitBreaker {
     /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. Where all of them
-    /// were those of one caller and there was a connection, only that caller is refused. 0 means never.
+    /// were those of fewer than four callers and there was a connection, only these are refused. 0 means never.
     pub(crate) failures: u32,
     /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
     /// connection could be had, it is called again as soon as there is one.

@@ -90,16 +90,18 @@ impl McpTarget {
             () = cancel.cancelled() => Err(CallError::Cancelled),
             () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
         };
-        if let Some(given_up) = self.guard.note(&call.principal, &reply) {
+        // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
+        let is_silent = matches!(&reply, Ok(Reply::Stream(messages)) if messages.is_silent());
+        if !is_silent && let Some(given_up) = self.guard.note(&call.principal, &reply) {
             self.say_given_up(given_up, &reply);
         }
         if let Ok(Reply::Stream(messages)) = &mut reply {
-            messages.hold(place);
+            messages.hold(place, is_silent.then(|| Arc::clone(&self.guard)));
         }
         reply
     }
 
-    /// The target is not called for a while, by one caller or by all. Where it can't be reached, listing finds out when it is back.
+    /// The target is not called for a while, by few callers or by all. Where it can't be reached, listing finds out when it is back.
     fn say_given_up(&self, given_up: GivenUp, reply: &Result<Reply, CallError>) {
         let name = &self.settings.name;
         let error = reply.as_ref().err().map(|error| with_causes(error));
@@ -108,7 +110,7 @@ impl McpTarget {
             "target `{name}` failed {} times in a row{}",
             self.settings.guard.failures,
             match given_up {
-                GivenUp::ForOne => " for one caller, who may not call it for a while",
+                GivenUp::ForFew => " for few callers, who may not call it for a while",
                 GivenUp::ForAll => " and is not called for a while",
             },
         );

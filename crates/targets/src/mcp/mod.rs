@@ -190,7 +190,7 @@ pub struct McpTarget {
     next_id: AtomicU64,
     /// Turns to answer requests of the server.
     answers: Arc<Semaphore>,
-    guard: Guard,
+    guard: Arc<Guard>,
     oddities: Arc<Oddities>,
     tracker: TaskTracker,
 }
@@ -254,7 +254,7 @@ impl McpTarget {
             watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             answers: Arc::new(Semaphore::new(stream::ANSWERS)),
-            guard: Guard::new(settings.guard),
+            guard: Arc::new(Guard::new(settings.guard)),
             oddities,
             tracker,
             settings,

@@ -27,7 +27,7 @@ use super::wire::{Again, Content, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
 use crate::error::{CallError, Stage, Violation};
-use crate::guard::Place;
+use crate::guard::{Guard, Place};
 use crate::meter::Held;
 use crate::reply::{Message, Reply};
 
@@ -174,6 +174,8 @@ pub struct Messages {
     noise: Noise,
     /// Among the calls under way, until the end.
     place: Option<Place>,
+    /// Nothing was heard when the stream was handed out: it waits for the first message, which says that the target serves.
+    unheard: Option<Arc<Guard>>,
     /// The stream broke off. Kept here, so that it goes on where a dropped future left it.
     reconnecting: Option<Reconnecting>,
     resumes_left: u8,
@@ -203,6 +205,7 @@ impl Messages {
             interpreting: None,
             noise: Noise::default(),
             place: None,
+            unheard: None,
             reconnecting: None,
             resumes_left: FRUITLESS,
             first_byte: target.settings.timeouts.first_byte,
@@ -213,9 +216,15 @@ impl Messages {
         }
     }
 
-    /// Keeps the call's place until its end.
-    pub(super) fn hold(&mut self, place: Place) {
+    /// Keeps the call's place until its end, and tells a guard of the first message.
+    pub(super) fn hold(&mut self, place: Place, unheard: Option<Arc<Guard>>) {
         self.place = Some(place);
+        self.unheard = unheard;
+    }
+
+    /// Whether there is no message yet.
+    pub(super) fn is_silent(&self) -> bool {
+        self.ahead.is_empty()
     }
 
     /// Waits for the first message. If it is the answer, there is no stream.
@@ -259,6 +268,11 @@ impl Messages {
             Some(Err(_)) => Err(CallError::TimedOut(Stage::Total)),
             Some(Ok(next)) => next,
         };
+        if next.is_ok()
+            && let Some(guard) = self.unheard.take()
+        {
+            guard.note_served();
+        }
         match &next {
             Ok(Message::Notification { .. }) => {}
             Ok(Message::Answer(_)) => {

@@ -124,6 +124,66 @@ async fn who_makes_a_target_fail_keeps_nobody_else_from_it() {
     bob.unwrap();
 }
 
+// SEC-79, UC-10
+#[tokio::test]
+async fn a_call_that_comes_to_no_end_hides_no_failures_around_it() {
+    for act in [Act::HangAfterHead, Act::CloseMidStream, Act::Truncate] {
+        let script = Script::modern()
+            .on("tools/call slow", act.clone())
+            .on("tools/call echo", Act::status(503, ""));
+        let world = world_with(script, |settings| {
+            settings.timeouts.first_message = Duration::from_millis(10);
+            settings.guard.failures = 2;
+            settings.guard.pause = Duration::from_hours(1);
+        })
+        .await;
+        world.call("echo", "{}").await.unwrap_err();
+        for _ in 0..5 {
+            match world.call("slow", "{}").await {
+                Ok(Reply::Stream(_)) | Err(CallError::ClosedMidStream) => {}
+                other => panic!("{act:?}: {other:?}"),
+            }
+        }
+        world.call("echo", "{}").await.unwrap_err();
+        let error = world.call("echo", "{}").await.unwrap_err();
+        assert!(
+            matches!(error, CallError::GivenUp { .. }),
+            "{act:?}: {error:?}"
+        );
+    }
+}
+
+// SEC-79, UC-8
+#[tokio::test]
+async fn a_stream_whose_first_message_comes_late_is_a_success_then() {
+    let late = r#"data: {"jsonrpc":"2.0","result":{"late":true}}"#;
+    let script = Script::legacy()
+        .on(
+            "tools/call slow",
+            Act::Events("id: 7\ndata:\n\n".to_owned()),
+        )
+        .on("GET", Act::Events(format!("{late}\n\n")))
+        .on("tools/call echo", Act::status(503, ""));
+    let world = world_with(script, |settings| {
+        settings.timeouts.first_message = Duration::from_millis(10);
+        settings.guard.failures = 2;
+    })
+    .await;
+    world.call("echo", "{}").await.unwrap_err();
+    let Ok(Reply::Stream(mut stream)) = world.call("slow", "{}").await else {
+        panic!("a stream")
+    };
+    let last = stream.next().await;
+    assert!(matches!(last, Some(Ok(Message::Answer(_)))), "{last:?}");
+    for _ in 0..2 {
+        let error = world.call("echo", "{}").await.unwrap_err();
+        assert!(
+            matches!(error, CallError::UpstreamHttp { status: 503 }),
+            "{error:?}"
+        );
+    }
+}
+
 // SEC-90
 #[tokio::test]
 async fn a_target_that_was_down_for_long_is_listed_within_two_seconds_of_its_return() {
