@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use self::page::{Page, Shown};
 use crate::TargetState;
+use crate::metrics::Calls;
 
 /// How long the first requests wait for targets that were not asked for their tools yet.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) tool: Arc<str>,
     /// Arguments that modern clients mirror into headers.
     pub(crate) param_headers: Vec<ParamHeader>,
+    /// What is counted about calls to its target.
+    pub(crate) calls: Arc<Calls>,
 }
 
 /// All tools at one moment.
@@ -68,11 +71,18 @@ impl Snapshot {
     }
 }
 
+/// A target, and what is counted about calls to it.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) target: Target,
+    pub(crate) calls: Arc<Calls>,
+}
+
 /// Keeps the snapshot.
 #[derive(Debug)]
 pub(crate) struct Catalog {
     gateway: Box<str>,
-    targets: Vec<Target>,
+    targets: Vec<Measured>,
     names: ToolNames,
     server_info: Box<str>,
     page_size: usize,
@@ -120,7 +130,7 @@ struct Definition {
 impl Catalog {
     pub(crate) fn new(
         gateway: &str,
-        targets: Vec<Target>,
+        targets: Vec<Measured>,
         names: ToolNames,
         server_info: &str,
         page_size: usize,
@@ -145,7 +155,7 @@ impl Catalog {
         if self.started.swap(true, Ordering::Relaxed) {
             return;
         }
-        for target in &self.targets {
+        for Measured { target, .. } in &self.targets {
             let (catalog, stopped, mut changes) =
                 (Arc::clone(self), stop.clone(), target.changes());
             tasks.spawn(stopped.run_until_cancelled_owned(async move {
@@ -166,6 +176,7 @@ impl Catalog {
         let unasked: Vec<&Target> = self
             .targets
             .iter()
+            .map(|one| &one.target)
             .filter(|target| {
                 let listing = target.listing();
                 listing.tools.is_none() && listing.failure.is_none()
@@ -189,6 +200,7 @@ impl Catalog {
         let asking = self
             .targets
             .iter()
+            .map(|one| &one.target)
             .filter(|target| self.may_have(target, name))
             .map(|target| target.look_again(ASKED_JUST_NOW));
         let asking = futures_util::future::join_all(asking);
@@ -212,6 +224,7 @@ impl Catalog {
         let target = self
             .targets
             .iter()
+            .map(|one| &one.target)
             .find(|target| **target.name() == *prefix)?;
         let listing = target.listing();
         listing.failure.clone().filter(|_| listing.tools.is_none())
@@ -221,7 +234,7 @@ impl Catalog {
     pub(crate) fn states(&self) -> Vec<TargetState> {
         self.targets
             .iter()
-            .map(|target| TargetState {
+            .map(|Measured { target, .. }| TargetState {
                 name: Arc::clone(target.name()),
                 failure: target.listing().failure.clone(),
             })
@@ -254,10 +267,10 @@ impl Catalog {
     }
 
     /// The targets that have a list, with it.
-    fn listed(&self) -> impl Iterator<Item = (&Target, Arc<ToolList>)> {
+    fn listed(&self) -> impl Iterator<Item = (&Measured, Arc<ToolList>)> {
         self.targets
             .iter()
-            .filter_map(|target| Some((target, target.listing().tools.clone()?)))
+            .filter_map(|one| Some((one, one.target.listing().tools.clone()?)))
     }
 
     /// A target without a list takes no other down with it, and one that fails keeps its last list.
@@ -267,7 +280,7 @@ impl Catalog {
         let mut tools: Vec<(Arc<Entry>, Shown)> = Vec::new();
         let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
         let mut hidden: Vec<Hidden> = Vec::new();
-        for (target, list) in &listings {
+        for (Measured { target, calls }, list) in &listings {
             for tool in &list.tools {
                 let (name, shown) = self.exposed(target, tool);
                 if let Some(owner) = owners.get(&name) {
@@ -281,9 +294,10 @@ impl Catalog {
                 owners.insert(name.clone(), Arc::clone(target.name()));
                 let entry = Entry {
                     name,
-                    target: (*target).clone(),
+                    target: target.clone(),
                     tool: Arc::clone(&tool.name),
                     param_headers: tool.param_headers.clone(),
+                    calls: Arc::clone(calls),
                 };
                 tools.push((Arc::new(entry), shown));
             }

@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::detach::Background;
 use crate::flights::Flights;
 use crate::handover::{Admission, Handover};
-use crate::metrics::{Calls, Metrics};
+use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::quota::Quotas;
 use crate::session::Sessions;
@@ -50,6 +50,4 @@ pub(crate) struct Cx {
     /// Ends what it shares with other gateways.
     pub(crate) stop_of_all: CancellationToken,
     pub(crate) metrics: Arc<Metrics>,
-    /// What is counted about calls to the targets.
-    pub(crate) calls: Calls,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, Method as Verb, Response, StatusCode};
+use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode};
 use mcp::era::{Era, ProtocolVersion};
 use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
 use mcp::jsonrpc::{self, Message, Notification, Request};
@@ -27,13 +27,18 @@ use crate::cx::Cx;
 use crate::media::{self, Accepted};
 use crate::method::tools_call::{Incoming, field};
 use crate::method::{cancelled, discover, initialize, listen, tools_call, tools_list};
-use crate::metrics::{RefusalLabels, RequestLabels};
+use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
 use crate::quota::Burden;
 use crate::refusal::{Refusal, Refused};
 use crate::relay;
 use crate::session::Session;
 use crate::spelling::Spelling;
+
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
+const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
+const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
+const NAME: HeaderName = HeaderName::from_static(header::NAME);
 
 /// Answers one request to the endpoint's path.
 pub(crate) async fn answer(
@@ -142,7 +147,7 @@ fn accepted_nothing_to_say() -> Response<Body> {
 
 /// The era that the version header speaks of; legacy without one (TL-5).
 fn era_of_header(headers: &HeaderMap) -> Result<Era, Refusal> {
-    let stated = field(headers, header::PROTOCOL_VERSION);
+    let stated = field(headers, PROTOCOL_VERSION);
     match stated_version(stated).map_err(Refusal::HeaderMismatch)? {
         None => Ok(ProtocolVersion::ASSUMED.era()),
         Some(word) => ProtocolVersion::parse(word)
@@ -161,7 +166,7 @@ fn session(
     headers: &HeaderMap,
     now: Timestamp,
 ) -> Result<Option<Session>, Refusal> {
-    match field(headers, header::SESSION_ID) {
+    match field(headers, SESSION_ID) {
         Field::Absent => Ok(None),
         Field::Repeated => Err(Refusal::UnknownSession),
         Field::Once(id) => cx
@@ -395,14 +400,7 @@ impl Post<'_> {
                 });
             }
         };
-        let labels = RequestLabels {
-            method: method.as_str(),
-            era: match era {
-                Era::Session => "session",
-                Era::Stateless => "stateless",
-            },
-        };
-        cx.metrics.requests.get_or_create(&labels).inc();
+        cx.metrics.count_request(method, era);
         Ok(response)
     }
 
@@ -422,9 +420,9 @@ impl Post<'_> {
     fn check_modern(&self, request: &Request<'_>, params: &Params<'_>) -> Result<(), Refusal> {
         let stated = params.meta.modern().map_err(Refusal::Meta)?;
         let mirrored = Mirrored {
-            protocol_version: field(self.headers, header::PROTOCOL_VERSION),
-            method: field(self.headers, header::METHOD),
-            name: field(self.headers, header::NAME),
+            protocol_version: field(self.headers, PROTOCOL_VERSION),
+            method: field(self.headers, METHOD),
+            name: field(self.headers, NAME),
         };
         let version = &stated.protocol_version;
         // Of the methods that have a name header, only those with a `name` are served.

@@ -66,7 +66,7 @@ use targets::mcp::{Freshness, Timeouts};
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
-use self::catalog::Catalog;
+use self::catalog::{Catalog, Measured};
 use self::cx::Cx;
 use self::detach::Background;
 use self::handover::{Admission, Handover};
@@ -181,11 +181,11 @@ impl Gateway {
             endpoint: gateway.url.path().trim_end_matches('/').into(),
             has_slash: gateway.url.path().len() > 1 && gateway.url.path().ends_with('/'),
         };
-        let target_names: Vec<_> = behind
-            .iter()
-            .map(|one| Arc::clone(one.target.name()))
-            .collect();
         let name: Arc<str> = name.into();
+        let measured = behind.iter().map(|one| Measured {
+            target: one.target.clone(),
+            calls: Arc::new(parts.metrics.calls(&name, one.target.name())),
+        });
         let cx = Cx {
             spellings,
             scopes: scopes
@@ -197,7 +197,7 @@ impl Gateway {
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalog: Arc::new(Catalog::new(
                 &name,
-                behind.iter().map(|one| one.target.clone()).collect(),
+                measured.collect(),
                 gateway.tool_names,
                 &server_info,
                 limits.page_size,
@@ -224,7 +224,6 @@ impl Gateway {
             tasks: parts.tasks,
             stop: parts.stop.child_token(),
             stop_of_all: parts.stop,
-            calls: parts.metrics.calls(&name, &target_names),
             metrics: parts.metrics,
             name,
         };

@@ -1,12 +1,14 @@
 //! What gateways count. Whatever is counted for each request is found once, when a gateway is made: counting then takes
 //! neither a lock nor memory.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use mcp::era::Era;
+use mcp::method::Method;
+use mcp::result;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -18,7 +20,9 @@ use targets::reply::{Outcome, Reply};
 /// Counters of all gateways of a process.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    pub(crate) requests: Family<RequestLabels, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    /// Those of `requests` that were needed, by method and era.
+    served: [[OnceLock<Counter>; 2]; Method::ALL.len()],
     pub(crate) refusals: Family<RefusalLabels, Counter>,
     calls: Family<CallLabels, Counter>,
     seconds: Family<TargetLabels, Latency>,
@@ -26,9 +30,9 @@ pub struct Metrics {
 
 /// A served request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct RequestLabels {
-    pub(crate) method: &'static str,
-    pub(crate) era: &'static str,
+struct RequestLabels {
+    method: &'static str,
+    era: &'static str,
 }
 
 /// A refused request.
@@ -75,58 +79,58 @@ impl Metrics {
         );
     }
 
-    /// What is counted about the calls of a gateway.
-    pub(crate) fn calls<'t>(
-        &self,
-        gateway: &Arc<str>,
-        targets: impl IntoIterator<Item = &'t Arc<str>>,
-    ) -> Calls {
-        let of = |target: &Arc<str>| Target {
+    /// Counts a request that was served.
+    pub(crate) fn count_request(&self, method: Method, era: Era) {
+        let (place, word) = match era {
+            Era::Session => (0, "session"),
+            Era::Stateless => (1, "stateless"),
+        };
+        let eras = self.served.get(method as usize);
+        let Some(counter) = eras.and_then(|eras| eras.get(place)) else {
+            return;
+        };
+        let made = || {
+            let labels = RequestLabels {
+                method: method.as_str(),
+                era: word,
+            };
+            self.requests.get_or_create_owned(&labels)
+        };
+        counter.get_or_init(made).inc();
+    }
+
+    /// What is counted about the calls of a gateway to a target.
+    pub(crate) fn calls(&self, gateway: &Arc<str>, target: &Arc<str>) -> Calls {
+        Calls {
             ends: End::ALL.map(|end| {
-                let labels = CallLabels {
+                self.calls.get_or_create_owned(&CallLabels {
                     gateway: Arc::clone(gateway),
                     target: Arc::clone(target),
                     outcome: end.as_str(),
-                };
-                self.calls.get_or_create(&labels).clone()
-            }),
-            seconds: self
-                .seconds
-                .get_or_create(&TargetLabels {
-                    gateway: Arc::clone(gateway),
-                    target: Arc::clone(target),
                 })
-                .clone(),
-        };
-        Calls(
-            targets
-                .into_iter()
-                .map(|target| (Arc::clone(target), of(target)))
-                .collect(),
-        )
+            }),
+            seconds: self.seconds.get_or_create_owned(&TargetLabels {
+                gateway: Arc::clone(gateway),
+                target: Arc::clone(target),
+            }),
+        }
     }
 }
 
-/// What is counted about the calls of one gateway, by target.
-#[derive(Debug)]
-pub(crate) struct Calls(HashMap<Arc<str>, Target>);
-
-#[derive(Debug)]
-struct Target {
+/// What is counted about the calls of one gateway to one target.
+#[derive(Clone, Debug)]
+pub(crate) struct Calls {
     ends: [Counter; End::ALL.len()],
     seconds: Latency,
 }
 
 impl Calls {
     /// Counts a call that ended after this long.
-    pub(crate) fn count(&self, target: &str, end: End, took: Duration) {
-        let Some(target) = self.0.get(target) else {
-            return;
-        };
-        if let Some(counter) = target.ends.get(end as usize) {
+    pub(crate) fn count(&self, end: End, took: Duration) {
+        if let Some(counter) = self.ends.get(end as usize) {
             counter.inc();
         }
-        target.seconds.observe(took);
+        self.seconds.observe(took);
     }
 }
 
@@ -173,8 +177,7 @@ impl End {
             Ok(Reply::One(answer)) => match &answer.outcome {
                 Outcome::Error { .. } => Self::Error,
                 Outcome::Result(raw) if raw.bytes().len() <= SEARCHED => {
-                    let failed = raw.borrow().get("isError").and_then(mcp::raw::Raw::bool);
-                    if failed == Some(true) {
+                    if result::says_failed(raw.borrow()) {
                         Self::ToolFailed
                     } else {
                         Self::Answered
@@ -276,18 +279,21 @@ mod tests {
         let metrics = Metrics::default();
         let mut registry = Registry::with_prefix("sekisho");
         metrics.register(&mut registry);
-        let targets: [Arc<str>; 2] = ["a".into(), "b".into()];
-        let calls = metrics.calls(&"g".into(), &targets);
-        calls.count("a", End::Answered, Duration::from_millis(3));
-        calls.count("a", End::Answered, Duration::from_secs(100));
-        calls.count("a", End::TimedOut, Duration::from_millis(1));
-        calls.count("nobody", End::Answered, Duration::ZERO);
+        let [calls, _] = ["a", "b"].map(|target| metrics.calls(&"g".into(), &target.into()));
+        calls.count(End::Answered, Duration::from_millis(3));
+        calls.count(End::Answered, Duration::from_secs(100));
+        calls.count(End::TimedOut, Duration::from_millis(1));
+        metrics.count_request(Method::ToolsCall, Era::Stateless);
+        metrics.count_request(Method::ToolsCall, Era::Stateless);
+        metrics.count_request(Method::Ping, Era::Session);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         for line in [
             r#"sekisho_gateway_calls_total{gateway="g",target="a",outcome="answered"} 2"#,
             r#"sekisho_gateway_calls_total{gateway="g",target="a",outcome="timed_out"} 1"#,
             r#"sekisho_gateway_calls_total{gateway="g",target="b",outcome="answered"} 0"#,
+            r#"sekisho_gateway_requests_total{method="tools/call",era="stateless"} 2"#,
+            r#"sekisho_gateway_requests_total{method="ping",era="session"} 1"#,
             r#"sekisho_gateway_call_seconds_sum{gateway="g",target="a"} 100.004"#,
             r#"sekisho_gateway_call_seconds_count{gateway="g",target="a"} 3"#,
             r#"sekisho_gateway_call_seconds_bucket{le="0.001",gateway="g",target="a"} 1"#,
@@ -295,6 +301,13 @@ mod tests {
             r#"sekisho_gateway_call_seconds_bucket{le="+Inf",gateway="g",target="a"} 3"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_method_has_a_place() {
+        for (method, word) in Method::ALL {
+            assert!((method as usize) < Method::ALL.len(), "{word}");
         }
     }
 

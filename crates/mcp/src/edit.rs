@@ -98,6 +98,13 @@ impl<'a> Change<'a> {
     }
 }
 
+impl Action<'_> {
+    /// Whether a member that is not there stays away.
+    const fn is_nothing_to_the_absent(&self) -> bool {
+        matches!(self, Self::Remove | Self::Only(_) | Self::NotNull)
+    }
+}
+
 /// Bytes that `changes` add at most, nearly: what to reserve beside the object's own length.
 pub fn weight(changes: &[Change<'_>]) -> usize {
     changes.iter().map(Change::weight).sum()
@@ -152,7 +159,7 @@ pub fn write(out: &mut String, object: Raw<'_>, changes: &[Change<'_>]) -> bool 
         }
     }
     for (index, change) in (0_u32..).zip(changes) {
-        if met & (1 << index) != 0 {
+        if met & (1 << index) != 0 || change.action.is_nothing_to_the_absent() {
             continue;
         }
         let before = out.len();

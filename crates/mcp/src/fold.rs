@@ -35,6 +35,9 @@ pub fn is_same(name: &str, known: &str) -> bool {
     if name.len() < known.len() || name.len() > 3 * known.len() {
         return false;
     }
+    if name.is_ascii() {
+        return name.eq_ignore_ascii_case(known);
+    }
     let mut rest = known.as_bytes();
     for character in name.chars() {
         let byte;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::edit::{self, Change};
 use crate::error::Code;
 use crate::id::Id;
-use crate::raw::{self, Likeness, Raw, write_string};
+use crate::raw::{self, Likeness, Name, Raw, write_string};
 use crate::scan::{Fault, MAX_DEPTH, Scanner};
 
 /// One message.
@@ -281,7 +281,8 @@ impl<'a> Envelope<'a> {
         let Some(key) = Raw::trusted(key).text() else {
             return Ok(());
         };
-        let likeness = |(field, name): &(Field, &str)| match raw::compare(&key, name) {
+        let key = Name::new(key);
+        let likeness = |(field, name): &(Field, &str)| match key.likeness_to_ascii(name) {
             Likeness::Other => None,
             likeness => Some((*field, likeness)),
         };

@@ -3,6 +3,9 @@
 //! What is in order stays byte for byte. A walk sees every byte once for each level that it descends, which are few.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::edit::{self, Change};
 use crate::era::Era;
@@ -274,7 +277,8 @@ fn is_of_another_kind(member: &Member<'_>, known: &[(&str, Kind)]) -> bool {
 
 /// The contents of a result without the nulls that some servers send instead of nothing; none if there are none.
 pub fn contents(result: Raw<'_>) -> Option<String> {
-    memchr::memmem::find(result.as_bytes(), b"null")?;
+    static NULL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("null"));
+    NULL.find(result.as_bytes())?;
     rewritten(result, |member| {
         let Some(items) = member.value.elements().filter(|_| member.is("content")) else {
             return Fate::Keep;

@@ -187,16 +187,17 @@ impl<'a> Raw<'a> {
         })
     }
 
-    /// Several members in one walk. `Err` if one of these occurs twice, or in another case; all absent if this is no object.
+    /// Several members with ASCII names in one walk. `Err` if one of these occurs twice, or in another case; all absent if this is no object.
     pub fn pick<const N: usize>(
         self,
         keys: [&'static str; N],
     ) -> Result<[Option<Self>; N], AmbiguousKey> {
         let mut found = [None; N];
         for member in self.members().into_iter().flatten() {
+            let Some(name) = member.name() else { continue };
             let slots = keys.iter().zip(found.iter_mut());
             for (key, slot) in slots {
-                match member.likeness(key) {
+                match name.likeness_to_ascii(key) {
                     Likeness::Other => {}
                     Likeness::OtherCase => return Err(AmbiguousKey::OtherCase(key)),
                     Likeness::Same if slot.is_some() => return Err(AmbiguousKey::Twice(key)),
@@ -270,7 +271,18 @@ impl<'a> Member<'a> {
     /// How the member's name compares to `known`.
     #[inline]
     pub fn likeness(&self, known: &str) -> Likeness {
-        likeness(Raw(self.raw_key), self.escaped, known)
+        self.name()
+            .map_or(Likeness::Other, |name| name.likeness(known))
+    }
+
+    /// The member's name, to be compared to several known ones; none if an escape is half of a surrogate pair.
+    #[inline]
+    fn name(&self) -> Option<Name<'a>> {
+        if self.escaped {
+            return Some(Name::new(self.key()?));
+        }
+        let name = self.raw_key.get(1..self.raw_key.len().saturating_sub(1))?;
+        Some(Name::new(Cow::Borrowed(name)))
     }
 
     /// The member's name, escapes resolved; none if an escape is half of a surrogate pair.
@@ -280,26 +292,41 @@ impl<'a> Member<'a> {
     }
 }
 
-/// How a name, still with its quotes, compares to a known one.
-#[inline]
-fn likeness(name: Raw<'_>, escaped: bool, known: &str) -> Likeness {
-    if escaped {
-        return name
-            .text()
-            .map_or(Likeness::Other, |name| compare(&name, known));
-    }
-    let name = name.0.get(1..name.0.len().saturating_sub(1));
-    name.map_or(Likeness::Other, |name| compare(name, known))
+/// A name, its escapes resolved, that is compared to known ones.
+#[derive(Debug)]
+pub(crate) struct Name<'a> {
+    text: Cow<'a, str>,
+    is_ascii: bool,
 }
 
-/// The same for a name whose escapes are resolved already.
-pub(crate) fn compare(name: &str, known: &str) -> Likeness {
-    if name == known {
-        Likeness::Same
-    } else if fold::is_same(name, known) {
-        Likeness::OtherCase
-    } else {
-        Likeness::Other
+impl<'a> Name<'a> {
+    #[inline]
+    pub(crate) fn new(text: Cow<'a, str>) -> Self {
+        let is_ascii = text.is_ascii();
+        Self { text, is_ascii }
+    }
+
+    /// How it compares to `known`, which is ASCII, as all names of the protocol are.
+    #[inline]
+    pub(crate) fn likeness_to_ascii(&self, known: &str) -> Likeness {
+        debug_assert!(known.is_ascii(), "{known}");
+        // Folding keeps the length of what is ASCII.
+        if self.is_ascii && self.text.len() != known.len() {
+            Likeness::Other
+        } else {
+            self.likeness(known)
+        }
+    }
+
+    /// How it compares to `known`.
+    pub(crate) fn likeness(&self, known: &str) -> Likeness {
+        if self.text == known {
+            Likeness::Same
+        } else if fold::is_same(&self.text, known) {
+            Likeness::OtherCase
+        } else {
+            Likeness::Other
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! What results look like in each era, and how one becomes the other.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use crate::edit::Change;
 use crate::id::Id;
@@ -34,6 +37,14 @@ pub fn result_type(result: Raw<'_>) -> ResultType<'_> {
             Some(word) => ResultType::Other(word),
         },
     }
+}
+
+/// Whether the tool says that it failed. Most results do not mention it, which is found out quickly; a name spelled with
+/// escapes is not looked for.
+pub fn says_failed(result: Raw<'_>) -> bool {
+    static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("isError"));
+    IS_ERROR.find(result.as_bytes()).is_some()
+        && result.get("isError").and_then(Raw::bool) == Some(true)
 }
 
 /// Who may keep a result (D11).

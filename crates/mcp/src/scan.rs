@@ -63,6 +63,17 @@ const fn stops_in(word: u64) -> u64 {
     (is_quote | is_backslash | is_control) & HIGH
 }
 
+/// The same for the quote and the backslash alone: text that was checked has no control characters in its strings.
+const fn ends_in(word: u64) -> u64 {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
+    (is_quote | is_backslash) & HIGH
+}
+
 /// Where the fast run through a string stops, from `at` on. Eight bytes are looked at together.
 #[inline]
 pub(crate) fn string_stop(bytes: &[u8], mut at: usize) -> usize {
@@ -280,7 +291,20 @@ impl<'a> Scanner<'a> {
 pub(crate) fn string_end(bytes: &[u8], mut at: usize) -> (usize, bool) {
     let mut escaped = false;
     loop {
-        at = string_stop(bytes, at);
+        while let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            let ends = ends_in(u64::from_le_bytes(*word));
+            if ends != 0 {
+                at += (ends.trailing_zeros() / 8) as usize;
+                break;
+            }
+            at += 8;
+        }
+        while bytes
+            .get(at)
+            .is_some_and(|byte| !matches!(byte, b'"' | b'\\'))
+        {
+            at += 1;
+        }
         if bytes.get(at) != Some(&b'\\') {
             return (at + 1, escaped);
         }

@@ -1,7 +1,7 @@
 //! Around everything that is served: a number for each request, one line in the log about it, and the counting.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -66,11 +66,16 @@ impl Metrics {
     }
 }
 
-/// A site around another one.
+/// A site around another one, on one listener.
 pub(crate) struct Access {
     inner: Arc<dyn Site>,
     watch: Arc<Watch>,
+    listener: Arc<str>,
+    /// The counters of statuses that were answered, from [`LEAST_STATUS`] on: looking for them takes a lock.
+    answered: Box<[OnceLock<Counter>]>,
 }
+
+const LEAST_STATUS: u16 = 100;
 
 /// What all sites of a process share that are watched over.
 pub(crate) struct Watch {
@@ -101,9 +106,29 @@ impl Watch {
 }
 
 impl Access {
-    /// Watches over `inner`.
-    pub(crate) fn new(inner: Arc<dyn Site>, watch: Arc<Watch>) -> Self {
-        Self { inner, watch }
+    /// Watches over `inner`, on the listener of this name.
+    pub(crate) fn new(inner: Arc<dyn Site>, watch: Arc<Watch>, listener: Arc<str>) -> Self {
+        // A `StatusCode` has three digits.
+        let answered = (LEAST_STATUS..1000).map(|_| OnceLock::new()).collect();
+        Self {
+            inner,
+            watch,
+            listener,
+            answered,
+        }
+    }
+
+    fn count(&self, status: u16) {
+        let place = status.saturating_sub(LEAST_STATUS);
+        let Some(counter) = self.answered.get(usize::from(place)) else {
+            return;
+        };
+        let made = || {
+            let listener = Arc::clone(&self.listener);
+            let labels = Labels { listener, status };
+            self.watch.metrics.requests.get_or_create_owned(&labels)
+        };
+        counter.get_or_init(made).inc();
     }
 }
 
@@ -121,7 +146,7 @@ impl Site for Access {
             host: host(&request),
             uri: request.uri().clone(),
         });
-        let (address, listener) = (peer.address, Arc::clone(&peer.listener));
+        let address = peer.address;
         let tls = peer.tls;
         let under_way = UnderWay::new(&watch.metrics.under_way);
         let answering = within(id, self.inner.call(request, peer));
@@ -130,8 +155,10 @@ impl Site for Access {
             browsers::tell(&mut response, tls);
             let remarks = response.extensions_mut().remove::<Remarks>();
             drop(under_way);
+            let mut id_text = String::with_capacity(RequestId::LONGEST);
+            id.push(&mut id_text);
             // Whoever asks the operator about a request names it by this.
-            if let Ok(id) = HeaderValue::from_maybe_shared(id.bytes()) {
+            if let Ok(id) = HeaderValue::from_str(&id_text) {
                 response.headers_mut().insert(REQUEST_ID, id);
             }
             let status = response.status().as_u16();
@@ -139,7 +166,7 @@ impl Site for Access {
             if let Some(asked) = asked {
                 watch.log.write(&Answered {
                     at: watch.clock.now(),
-                    id,
+                    id: &id_text,
                     method: asked.method.as_str(),
                     host: asked
                         .host
@@ -150,15 +177,11 @@ impl Site for Access {
                     status,
                     micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                     peer: address,
-                    listener: &listener,
+                    listener: &self.listener,
                     remarks: remarks.as_ref(),
                 });
             }
-            watch
-                .metrics
-                .requests
-                .get_or_create(&Labels { listener, status })
-                .inc();
+            self.count(status);
             watch.metrics.seconds.observe(took);
             response
         }

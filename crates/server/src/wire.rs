@@ -101,12 +101,13 @@ pub(crate) async fn run(
     tracing::info!("listening on http://{} for operators", addresses.management);
     announce::configuration(&plan);
 
-    let access: Arc<dyn Site> = Arc::new(Access::new(
-        Arc::clone(&hosts) as Arc<dyn Site>,
-        Arc::clone(&foundation.watch),
-    ));
     for listener in sockets.listeners {
-        serving.serve(listener, Arc::clone(&access));
+        let access = Access::new(
+            Arc::clone(&hosts) as Arc<dyn Site>,
+            Arc::clone(&foundation.watch),
+            Arc::clone(listener.name()),
+        );
+        serving.serve(listener, Arc::new(access));
     }
     let management = Management::new(registry, Arc::clone(&foundation.readiness));
     let names = plan.loaded.config.management.hosts.clone();
@@ -115,7 +116,11 @@ pub(crate) async fn run(
     if let Some(listener) = sockets.demo_mcp_server {
         let mut table = Table::new();
         table.insert_any_host("demo-mcp-server", Arc::new(DemoMcpServer::new()));
-        let site = Access::new(Arc::new(Hosts::new(table)), Arc::clone(&foundation.watch));
+        let site = Access::new(
+            Arc::new(Hosts::new(table)),
+            Arc::clone(&foundation.watch),
+            Arc::clone(listener.name()),
+        );
         serving_to_the_end.serve(listener, Arc::new(site));
     }
     foundation.start();

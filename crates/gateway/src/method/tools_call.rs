@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use http::header::AsHeaderName;
 use http::{HeaderMap, Response};
 use mcp::era::Era;
 use mcp::header::Field;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
+use crate::catalog::Entry;
 use crate::cx::Cx;
 use crate::detach::{Detach, Legacy, Ticket};
 use crate::flights::{Flight, Key};
@@ -112,7 +114,7 @@ pub(crate) async fn handle(
             let reply = target
                 .call(permitted, CancellationToken::new(), client.usage.hold())
                 .await;
-            note(cx, target.name(), &reply, begun, remarks);
+            note(&tool, &reply, begun, remarks);
             let reply = reply.map_err(Refusal::of_call)?;
             let ticket = Ticket::Modern {
                 _burden: call.burden,
@@ -130,7 +132,7 @@ pub(crate) async fn handle(
             let (called, held) = (target.clone(), client.usage.hold());
             let calling = async move { called.call(permitted, cancelled, held).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
-            note(cx, target.name(), &reply, begun, remarks);
+            note(&tool, &reply, begun, remarks);
             let reply = match reply {
                 Ok(reply) => reply,
                 Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
@@ -142,18 +144,12 @@ pub(crate) async fn handle(
 }
 
 /// Counts a call, and says in the log about a failure where it was and how.
-fn note(
-    cx: &Cx,
-    target: &Arc<str>,
-    reply: &Result<Reply, CallError>,
-    begun: Instant,
-    remarks: &mut Remarks,
-) {
+fn note(tool: &Entry, reply: &Result<Reply, CallError>, begun: Instant, remarks: &mut Remarks) {
     let end = End::of(reply);
-    cx.calls.count(target, end, begun.elapsed());
+    tool.calls.count(end, begun.elapsed());
     if !matches!(end, End::Answered | End::Cancelled) {
         // Not `target`: in a log of JSON that is the module that speaks.
-        remarks.add("target.name", Arc::clone(target));
+        remarks.add("target.name", Arc::clone(tool.target.name()));
         remarks.add(Remarks::FAILURE, end.as_str().into());
     }
 }
@@ -167,7 +163,7 @@ fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {
     })
 }
 
-pub(crate) fn field<'h>(headers: &'h HeaderMap, name: &str) -> Field<'h> {
+pub(crate) fn field(headers: &HeaderMap, name: impl AsHeaderName) -> Field<'_> {
     Field::of(
         headers
             .get_all(name)

@@ -135,6 +135,11 @@ impl Listener {
         })
     }
 
+    /// Its name in the configuration.
+    pub const fn name(&self) -> &Arc<str> {
+        &self.settings.name
+    }
+
     /// The bound address, with the real port.
     pub const fn address(&self) -> SocketAddr {
         self.address

@@ -4,6 +4,7 @@
 
 use std::fmt::{self, Write as _};
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 
 use model::clock::Timestamp;
@@ -32,17 +33,27 @@ pub(crate) struct RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{}", self.process, self.number)
+        let mut text = String::with_capacity(Self::LONGEST);
+        self.push(&mut text);
+        f.write_str(&text)
     }
 }
 
 impl RequestId {
-    /// Its text.
-    pub(crate) fn bytes(self) -> bytes::Bytes {
-        let mut text = String::with_capacity(29);
-        // Writing to a string does not fail.
-        let _ = write!(text, "{self}");
-        text.into()
+    /// Bytes of its text at most.
+    pub(crate) const LONGEST: usize = 29;
+
+    /// Appends its text: eight hexadecimal digits, `-`, a decimal number.
+    pub(crate) fn push(self, text: &mut String) {
+        const DIGITS: [char; 16] = [
+            '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+        ];
+        for shift in (0..32).step_by(4).rev() {
+            let digit = (self.process >> shift) & 0xf;
+            text.extend(DIGITS.get(digit as usize));
+        }
+        text.push('-');
+        moment::number(text, i64::try_from(self.number).unwrap_or(i64::MAX));
     }
 }
 
@@ -60,8 +71,8 @@ pub(crate) fn within<F: Future>(id: RequestId, doing: F) -> impl Future<Output =
 pub(crate) struct Answered<'a> {
     /// When it was answered.
     pub(crate) at: Timestamp,
-    /// Which one it was.
-    pub(crate) id: RequestId,
+    /// Which one it was: the text of its [`RequestId`].
+    pub(crate) id: &'a str,
     /// The method.
     pub(crate) method: &'a str,
     /// What the client called the host.
@@ -73,7 +84,7 @@ pub(crate) struct Answered<'a> {
     /// Microseconds until the headers of the answer.
     pub(crate) micros: u64,
     /// The client.
-    pub(crate) peer: std::net::IpAddr,
+    pub(crate) peer: IpAddr,
     /// The listener.
     pub(crate) listener: &'a str,
     /// What the site said about it.
@@ -138,8 +149,10 @@ fn text(line: &mut String, answered: &Answered<'_>) {
     millis(line, answered.micros);
     line.push_str(" listener=");
     quoted(line, answered.listener);
-    // Writing to a string does not fail.
-    let _ = write!(line, " peer={} request={}", answered.peer, answered.id);
+    line.push_str(" peer=");
+    address(line, answered.peer);
+    line.push_str(" request=");
+    line.push_str(answered.id);
     for (name, value) in answered.remarks.into_iter().flat_map(Remarks::iter) {
         line.push(' ');
         line.push_str(name);
@@ -167,11 +180,11 @@ fn json(line: &mut String, answered: &Answered<'_>) {
     quoted(line, answered.listener);
     line.push_str(",\"target\":\"");
     line.push_str(TARGET);
-    let _ = write!(
-        line,
-        "\",\"peer\":\"{}\",\"request\":\"{}\"",
-        answered.peer, answered.id
-    );
+    line.push_str("\",\"peer\":\"");
+    address(line, answered.peer);
+    line.push_str("\",\"request\":\"");
+    line.push_str(answered.id);
+    line.push('"');
     for (name, value) in answered.remarks.into_iter().flat_map(Remarks::iter) {
         line.push_str(",\"");
         line.push_str(name);
@@ -179,6 +192,23 @@ fn json(line: &mut String, answered: &Answered<'_>) {
         quoted(line, value);
     }
     line.push('}');
+}
+
+fn address(line: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            moment::number(line, first.into());
+            for octet in rest {
+                line.push('.');
+                moment::number(line, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            // Writing to a string does not fail.
+            let _ = write!(line, "{address}");
+        }
+    }
 }
 
 /// Milliseconds with one decimal.
@@ -228,10 +258,7 @@ mod tests {
     fn answered(path: &str) -> Answered<'_> {
         Answered {
             at: Timestamp::from_millis(1_795_394_458_123),
-            id: RequestId {
-                process: 0xab,
-                number: 7,
-            },
+            id: "000000ab-7",
             method: "GET",
             host: "a.example",
             path,
