@@ -303,8 +303,9 @@ fn answer_message(
 ) -> (Vec<u8>, StatusCode) {
     match answer.outcome {
         Outcome::Result(raw) => {
-            let mended = mend::contents(raw.borrow());
-            let result = mended.as_deref().map_or_else(|| raw.borrow(), Raw::trusted);
+            let raw = raw.borrow();
+            let mended = mend::contents(raw);
+            let result = mended.as_deref().map_or(raw, Raw::trusted);
             let message = match era {
                 Era::Stateless => result::modern_response(id, result, server_info),
                 Era::Session => result::legacy_response(id, result),

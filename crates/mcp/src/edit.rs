@@ -1,6 +1,6 @@
 //! Changes single members of a JSON object and leaves every other byte of it as it was.
 
-use crate::raw::{Kind, Raw, write_string};
+use crate::raw::{Kind, Members, Raw, write_string};
 
 /// What is to become of one member of an object.
 ///
@@ -120,39 +120,70 @@ pub fn changed(object: Raw<'_>, changes: &[Change<'_>]) -> String {
 /// Appends `object` with `changes` to `out`. What is no object counts as `{}`. A key stands in `changes` once, and there
 /// are 64 of them at most. Says whether the object has members then.
 pub fn write(out: &mut String, object: Raw<'_>, changes: &[Change<'_>]) -> bool {
-    debug_assert!(changes.len() <= 64, "more changes than the mask has bits");
     let object = if object.is_object() {
         object
     } else {
         Raw::EMPTY_OBJECT
     };
-    let text = object.as_str();
+    write_at_start(out, object.as_str(), changes).any
+}
+
+/// What was written.
+struct Written {
+    /// Whether the object has members.
+    any: bool,
+    /// Where it ended in the source.
+    end: usize,
+}
+
+/// The same for the object that `text` begins with.
+fn write_at_start(out: &mut String, text: &str, changes: &[Change<'_>]) -> Written {
+    debug_assert!(changes.len() <= 64, "more changes than the mask has bits");
     let between = |start: usize, end: usize| text.get(start..end).unwrap_or_default();
     let mut met = 0_u64;
     let mut any = false;
     let mut previous_end = 1;
     out.push('{');
-    for member in object.members().into_iter().flatten() {
+    let mut members = Members::of(text);
+    while let Some(begun) = members.begin() {
         // What lies before a member is a comma, unless it is the first of the source.
         let from = if any || previous_end == 1 {
             previous_end
         } else {
-            member.start
+            begun.start
         };
-        previous_end = member.end;
         let change = (0_u32..)
             .zip(changes)
-            .find(|(_, change)| member.is(change.key));
+            .find(|(_, change)| begun.is(change.key));
         let Some((index, change)) = change else {
+            let member = members.finish(&begun, None);
+            previous_end = member.end;
             out.push_str(between(from, member.end));
             any = true;
             continue;
         };
         let before = out.len();
-        out.push_str(between(from, member.value_start));
+        out.push_str(between(from, begun.value_start));
         let again = met & (1 << index) != 0;
         met |= 1 << index;
-        if !again && write_value(out, Some(member.value), &change.action) {
+        let value = between(begun.value_start, text.len());
+        let stays = match change.action {
+            // Written as it is walked, so that it is walked once.
+            Action::Within(inner) | Action::WithinIfAny(inner)
+                if value.starts_with('{') && !again =>
+            {
+                let written = write_at_start(out, value, inner);
+                previous_end = begun.value_start + written.end;
+                members.finish(&begun, Some(previous_end));
+                written.any || matches!(change.action, Action::Within(_))
+            }
+            _ => {
+                let member = members.finish(&begun, None);
+                previous_end = member.end;
+                !again && write_value(out, Some(member.value), &change.action)
+            }
+        };
+        if stays {
             any = true;
         } else {
             out.truncate(before);
@@ -174,13 +205,13 @@ pub fn write(out: &mut String, object: Raw<'_>, changes: &[Change<'_>]) -> bool 
             out.truncate(before);
         }
     }
-    out.push_str(between(previous_end, text.len()));
-    any
+    let end = members.end();
+    out.push_str(between(previous_end, end));
+    Written { any, end }
 }
 
 /// Writes what the action makes of a value; `false` if the member is to go.
 fn write_value(out: &mut String, value: Option<Raw<'_>>, action: &Action<'_>) -> bool {
-    let inner = || value.unwrap_or(Raw::EMPTY_OBJECT);
     match action {
         Action::Remove => return false,
         Action::Set(json) => out.push_str(json),
@@ -195,10 +226,11 @@ fn write_value(out: &mut String, value: Option<Raw<'_>>, action: &Action<'_>) ->
         }
         Action::Only(kind) => return write_if(out, value, |value| value.kind() == *kind),
         Action::NotNull => return write_if(out, value, |value| !value.is_null()),
+        // An object is written by the walk; this is none.
         Action::Within(changes) => {
-            write(out, inner(), changes);
+            write(out, Raw::EMPTY_OBJECT, changes);
         }
-        Action::WithinIfAny(changes) => return write(out, inner(), changes),
+        Action::WithinIfAny(changes) => return write(out, Raw::EMPTY_OBJECT, changes),
     }
     true
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::edit::Change;
-use crate::raw::{AmbiguousKey, Kind, Raw};
+use crate::raw::{self, AmbiguousKey, Kind, Raw};
 
 /// Version of a request.
 pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
@@ -46,8 +46,6 @@ pub const WITHOUT_HOP_KEYS: [Change<'static>; 6] = [
 /// The per-request metadata of a request, looked at but not judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestMeta<'a> {
-    /// All of `_meta`.
-    pub raw: Option<Raw<'a>>,
     /// [`PROTOCOL_VERSION`]
     pub protocol_version: Option<Raw<'a>>,
     /// [`CLIENT_CAPABILITIES`]
@@ -90,15 +88,13 @@ impl<'a> RequestMeta<'a> {
         let Some(raw) = meta.filter(|raw| raw.is_object()) else {
             return Ok(Self::default());
         };
-        let [
-            protocol_version,
-            client_capabilities,
-            client_info,
-            log_level,
-            progress_token,
-            _,
-            _,
-        ] = raw.pick([
+        let (meta, _end) = Self::at_start(raw.as_str())?;
+        Ok(meta)
+    }
+
+    /// The same of an object that `text` begins with; and where it ends.
+    pub(crate) fn at_start(text: &'a str) -> Result<(Self, usize), AmbiguousKey> {
+        let keys = [
             PROTOCOL_VERSION,
             CLIENT_CAPABILITIES,
             CLIENT_INFO,
@@ -106,15 +102,27 @@ impl<'a> RequestMeta<'a> {
             PROGRESS_TOKEN,
             SUBSCRIPTION_ID,
             SERVER_INFO,
-        ])?;
-        Ok(Self {
-            raw: Some(raw),
+        ];
+        let (
+            [
+                protocol_version,
+                client_capabilities,
+                client_info,
+                log_level,
+                progress_token,
+                _,
+                _,
+            ],
+            end,
+        ) = raw::pick_at_start(text, keys, |_, _| Ok(None))?;
+        let meta = Self {
             protocol_version,
             client_capabilities,
             client_info,
             log_level,
             progress_token,
-        })
+        };
+        Ok((meta, end))
     }
 
     /// Whether the request carries modern metadata, complete or not: it then is a modern request.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::meta::RequestMeta;
-use crate::raw::{AmbiguousKey, OwnedRaw, Raw};
+use crate::raw::{self, AmbiguousKey, OwnedRaw, Raw};
 
 /// The parameters of a request as they came.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,10 +24,20 @@ impl<'a> Params<'a> {
         let Some(params) = raw.filter(|raw| raw.is_object()) else {
             return Ok(Self::default());
         };
-        let [meta, name, arguments] = params.pick(["_meta", "name", "arguments"])?;
+        let mut meta = RequestMeta::default();
+        let read = |key, value: &'a str| {
+            if key != "_meta" || !value.starts_with('{') {
+                return Ok(None);
+            }
+            let (read, end) = RequestMeta::at_start(value)?;
+            meta = read;
+            Ok(Some(end))
+        };
+        let keys = ["_meta", "name", "arguments"];
+        let ([_, name, arguments], _end) = raw::pick_at_start(params.as_str(), keys, read)?;
         Ok(Self {
             raw: Some(params),
-            meta: RequestMeta::of(meta)?,
+            meta,
             name,
             arguments,
         })
@@ -63,6 +73,11 @@ impl CallParams {
     /// What the tool is called with; `null` is nothing.
     pub fn arguments(&self) -> Option<Raw<'_>> {
         self.arguments.as_ref().map(OwnedRaw::borrow)
+    }
+
+    /// Whether the tool is called with anything.
+    pub const fn has_arguments(&self) -> bool {
+        self.arguments.is_some()
     }
 
     /// A string or a number, if the client wants to hear of progress.

@@ -173,10 +173,7 @@ impl<'a> Raw<'a> {
 
     /// The members of an object in their order; none for other kinds.
     pub fn members(self) -> Option<Members<'a>> {
-        self.is_object().then_some(Members {
-            object: self.0,
-            at: 1,
-        })
+        self.is_object().then(|| Members::of(self.0))
     }
 
     /// The elements of an array in their order; none for other kinds.
@@ -192,19 +189,10 @@ impl<'a> Raw<'a> {
         self,
         keys: [&'static str; N],
     ) -> Result<[Option<Self>; N], AmbiguousKey> {
-        let mut found = [None; N];
-        for member in self.members().into_iter().flatten() {
-            let Some(name) = member.name() else { continue };
-            let slots = keys.iter().zip(found.iter_mut());
-            for (key, slot) in slots {
-                match name.likeness_to_ascii(key) {
-                    Likeness::Other => {}
-                    Likeness::OtherCase => return Err(AmbiguousKey::OtherCase(key)),
-                    Likeness::Same if slot.is_some() => return Err(AmbiguousKey::Twice(key)),
-                    Likeness::Same => *slot = Some(member.value),
-                }
-            }
+        if !self.is_object() {
+            return Ok([None; N]);
         }
+        let (found, _end) = pick_at_start(self.0, keys, |_, _| Ok(None))?;
         Ok(found)
     }
 
@@ -227,6 +215,41 @@ impl<'a> Raw<'a> {
             .find(|member| member.is(key))
             .map(|member| member.value)
     }
+}
+
+/// What [`Raw::pick`] finds in the object at the start of `text`, and where the object ends: what follows it was not looked
+/// for. `read` may read the value of a picked member itself, of which it gets the key and a text that starts with it, and
+/// then says where it ends, so that nothing is walked twice.
+pub(crate) fn pick_at_start<'a, const N: usize>(
+    text: &'a str,
+    keys: [&'static str; N],
+    mut read: impl FnMut(&'static str, &'a str) -> Result<Option<usize>, AmbiguousKey>,
+) -> Result<([Option<Raw<'a>>; N], usize), AmbiguousKey> {
+    let mut found = [None; N];
+    let mut members = Members::of(text);
+    while let Some(begun) = members.begin() {
+        let mut end = None;
+        let mut slot_of_it = None;
+        if let Some(name) = begun.name() {
+            for (key, slot) in keys.iter().zip(found.iter_mut()) {
+                match name.likeness_to_ascii(key) {
+                    Likeness::Other => {}
+                    Likeness::OtherCase => return Err(AmbiguousKey::OtherCase(key)),
+                    Likeness::Same if slot.is_some() => return Err(AmbiguousKey::Twice(key)),
+                    Likeness::Same => {
+                        let from_value = text.get(begun.value_start..).unwrap_or_default();
+                        end = read(key, from_value)?.map(|length| begun.value_start + length);
+                        slot_of_it = Some(slot);
+                    }
+                }
+            }
+        }
+        let member = members.finish(&begun, end);
+        if let Some(slot) = slot_of_it {
+            *slot = Some(member.value);
+        }
+    }
+    Ok((found, members.end()))
 }
 
 /// Several members that some reader may take for the one that was looked for.
@@ -261,11 +284,7 @@ impl<'a> Member<'a> {
     /// Whether the member's name is `key`, escapes resolved.
     #[inline]
     pub fn is(&self, key: &str) -> bool {
-        if self.escaped {
-            return self.key().is_some_and(|name| name == key);
-        }
-        self.raw_key.len() == key.len() + 2
-            && self.raw_key.as_bytes().get(1..=key.len()) == Some(key.as_bytes())
+        is_key(self.raw_key, self.escaped, key)
     }
 
     /// How the member's name compares to `known`.
@@ -278,11 +297,7 @@ impl<'a> Member<'a> {
     /// The member's name, to be compared to several known ones; none if an escape is half of a surrogate pair.
     #[inline]
     fn name(&self) -> Option<Name<'a>> {
-        if self.escaped {
-            return Some(Name::new(self.key()?));
-        }
-        let name = self.raw_key.get(1..self.raw_key.len().saturating_sub(1))?;
-        Some(Name::new(Cow::Borrowed(name)))
+        name_of(self.raw_key, self.escaped)
     }
 
     /// The member's name, escapes resolved; none if an escape is half of a surrogate pair.
@@ -290,6 +305,25 @@ impl<'a> Member<'a> {
     pub fn key(&self) -> Option<Cow<'a, str>> {
         Raw(self.raw_key).text()
     }
+}
+
+/// Whether a name of which the quotes and escapes are still there is `key`.
+#[inline]
+fn is_key(raw_key: &str, escaped: bool, key: &str) -> bool {
+    if escaped {
+        return Raw(raw_key).text().is_some_and(|name| name == key);
+    }
+    raw_key.len() == key.len() + 2 && raw_key.as_bytes().get(1..=key.len()) == Some(key.as_bytes())
+}
+
+/// A name of which the quotes and escapes are still there.
+#[inline]
+fn name_of(raw_key: &str, escaped: bool) -> Option<Name<'_>> {
+    if escaped {
+        return Some(Name::new(Raw(raw_key).text()?));
+    }
+    let name = raw_key.get(1..raw_key.len().saturating_sub(1))?;
+    Some(Name::new(Cow::Borrowed(name)))
 }
 
 /// A name, its escapes resolved, that is compared to known ones.
@@ -353,8 +387,85 @@ fn after_separator(bytes: &[u8], at: usize) -> usize {
 /// Walks the members of an object.
 #[derive(Clone, Debug)]
 pub struct Members<'a> {
-    object: &'a str,
+    /// Begins with the object.
+    text: &'a str,
     at: usize,
+}
+
+/// A member whose value was not looked at yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun<'a> {
+    raw_key: &'a str,
+    escaped: bool,
+    pub(crate) start: usize,
+    pub(crate) value_start: usize,
+}
+
+impl<'a> Begun<'a> {
+    #[inline]
+    fn name(&self) -> Option<Name<'a>> {
+        name_of(self.raw_key, self.escaped)
+    }
+
+    /// Whether the member's name is `key`, escapes resolved.
+    #[inline]
+    pub(crate) fn is(&self, key: &str) -> bool {
+        is_key(self.raw_key, self.escaped, key)
+    }
+}
+
+impl<'a> Members<'a> {
+    /// Of the object that `text` begins with.
+    #[inline]
+    pub(crate) fn of(text: &'a str) -> Self {
+        Self { text, at: 1 }
+    }
+
+    /// The next member, before its value.
+    #[inline]
+    pub(crate) fn begin(&mut self) -> Option<Begun<'a>> {
+        let bytes = self.text.as_bytes();
+        let start = after_separator(bytes, self.at);
+        self.at = start;
+        if bytes.get(start) != Some(&b'"') {
+            return None;
+        }
+        let (key_end, escaped) = scan::string_end(bytes, start + 1);
+        let colon = after_whitespace(bytes, key_end);
+        Some(Begun {
+            raw_key: self.text.get(start..key_end)?,
+            escaped,
+            start,
+            value_start: after_whitespace(bytes, colon + 1),
+        })
+    }
+
+    /// The member with its value, whose end may be known already.
+    #[inline]
+    pub(crate) fn finish(&mut self, begun: &Begun<'a>, end: Option<usize>) -> Member<'a> {
+        let Begun {
+            raw_key,
+            escaped,
+            start,
+            value_start,
+        } = *begun;
+        let end = end.unwrap_or_else(|| scan::value_end(self.text.as_bytes(), value_start));
+        self.at = end;
+        Member {
+            raw_key,
+            escaped,
+            value: Raw(self.text.get(value_start..end).unwrap_or_default()),
+            start,
+            value_start,
+            end,
+        }
+    }
+
+    /// Behind the object, after the last member.
+    #[inline]
+    pub(crate) fn end(&self) -> usize {
+        self.at + 1
+    }
 }
 
 impl<'a> Iterator for Members<'a> {
@@ -362,24 +473,8 @@ impl<'a> Iterator for Members<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Member<'a>> {
-        let bytes = self.object.as_bytes();
-        let start = after_separator(bytes, self.at);
-        if bytes.get(start) != Some(&b'"') {
-            return None;
-        }
-        let (key_end, escaped) = scan::string_end(bytes, start + 1);
-        let colon = after_whitespace(bytes, key_end);
-        let value_start = after_whitespace(bytes, colon + 1);
-        let end = scan::value_end(bytes, value_start);
-        self.at = end;
-        Some(Member {
-            raw_key: self.object.get(start..key_end)?,
-            escaped,
-            value: Raw(self.object.get(value_start..end)?),
-            start,
-            value_start,
-            end,
-        })
+        let begun = self.begin()?;
+        Some(self.finish(&begun, None))
     }
 }
 

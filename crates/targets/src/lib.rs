@@ -56,7 +56,7 @@ impl Target {
     /// call ends with [`CallError::NoRoom`].
     ///
     /// Dropping the future, or the [`Reply`] before its end, cancels the call at the target, as
-    /// `cancel` does. Sending is not repeated unless the target certainly did nothing.
+    /// `cancel` does, if there is one. Sending is not repeated unless the target certainly did nothing.
     ///
     /// # Errors
     /// See [`CallError`]. What a target answers as a JSON-RPC error is not an error here but an
@@ -64,7 +64,7 @@ impl Target {
     pub async fn call(
         &self,
         call: Permitted<ToolCall>,
-        cancel: CancellationToken,
+        cancel: Option<CancellationToken>,
         held: Held,
     ) -> Result<Reply, CallError> {
         match self {

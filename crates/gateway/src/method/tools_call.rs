@@ -18,7 +18,6 @@ use policy::facts::CallerFacts;
 use targets::error::CallError;
 use targets::reply::Reply;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::caller::Caller;
 use crate::catalog::Entry;
@@ -111,9 +110,7 @@ pub(crate) async fn handle(
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
-            let reply = target
-                .call(permitted, CancellationToken::new(), client.usage.hold())
-                .await;
+            let reply = target.call(permitted, None, client.usage.hold()).await;
             note(&tool, &reply, begun, remarks);
             let reply = reply.map_err(Refusal::of_call)?;
             let ticket = Ticket::Modern {
@@ -130,7 +127,7 @@ pub(crate) async fn handle(
             };
             let cancelled = legacy.flight.cancelled().clone();
             let (called, held) = (target.clone(), client.usage.hold());
-            let calling = async move { called.call(permitted, cancelled, held).await };
+            let calling = async move { called.call(permitted, Some(cancelled), held).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
             note(&tool, &reply, begun, remarks);
             let reply = match reply {

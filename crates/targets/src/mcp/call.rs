@@ -31,7 +31,18 @@ use crate::reply::{Answer, Outcome, Reply};
 #[derive(Debug, Clone)]
 pub(super) struct Bounds {
     pub(super) deadline: Instant,
-    pub(super) cancel: CancellationToken,
+    /// None if nobody can but by dropping it.
+    pub(super) cancel: Option<CancellationToken>,
+}
+
+impl Bounds {
+    /// Waits until the call is stopped.
+    pub(super) async fn cancelled(&self) {
+        match &self.cancel {
+            Some(cancel) => cancel.cancelled().await,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// The server refused a request for a reason that can be mended; it did not carry it out.
@@ -69,7 +80,7 @@ impl McpTarget {
     pub(crate) async fn call(
         &self,
         call: Permitted<ToolCall>,
-        cancel: CancellationToken,
+        cancel: Option<CancellationToken>,
         mut held: Held,
     ) -> Result<Reply, CallError> {
         if call.get().target != self.settings.name {
@@ -78,16 +89,13 @@ impl McpTarget {
         let place = self.guard.enter(&call.get().principal)?;
         let call = call.into_inner();
         let deadline = Instant::now() + self.settings.timeouts.total;
-        let bounds = Bounds {
-            deadline,
-            cancel: cancel.clone(),
-        };
+        let bounds = Bounds { deadline, cancel };
         // Pinned in place: the combinators would hold the future several times over.
-        let mut calling = std::pin::pin!(self.call_until_heard(&call, bounds, &mut held));
+        let mut calling = std::pin::pin!(self.call_until_heard(&call, &bounds, &mut held));
         let mut reply = tokio::select! {
             biased;
             reply = &mut calling => reply,
-            () = cancel.cancelled() => Err(CallError::Cancelled),
+            () = bounds.cancelled() => Err(CallError::Cancelled),
             () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
         };
         // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
@@ -122,7 +130,7 @@ impl McpTarget {
     async fn call_until_heard(
         &self,
         call: &ToolCall,
-        bounds: Bounds,
+        bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Reply, CallError> {
         let owner = Owner::Caller(call.principal.clone());
@@ -156,7 +164,7 @@ impl McpTarget {
                 in_flight,
             };
             let refused = match self
-                .attempt((headers, body), origin, call, &bounds, held)
+                .attempt((headers, body), origin, call, bounds, held)
                 .await?
             {
                 Ok(Reply::One(answer))

@@ -40,7 +40,7 @@ pub(super) fn call(call: &ToolCall, version: ProtocolVersion, id: u64) -> Vec<u8
         let name = Change::set_text("name", &call.tool);
         let method = Method::ToolsCall.as_str();
         let params = call.params.raw();
-        if call.params.arguments().is_some() {
+        if call.params.has_arguments() {
             return jsonrpc::request_with(id, method, params, &[name, own_meta]);
         }
         // A `null` that a client sent for nothing is not sent on.

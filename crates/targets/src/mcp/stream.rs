@@ -261,12 +261,12 @@ impl Messages {
             return self.ahead.pop_front().map(Ok);
         }
         self.events.as_ref()?;
-        let Bounds { deadline, cancel } = self.bounds.clone();
-        let advancing = tokio::time::timeout_at(deadline, self.advance());
-        let next = match cancel.run_until_cancelled(advancing).await {
-            None => Err(CallError::Cancelled),
-            Some(Err(_)) => Err(CallError::TimedOut(Stage::Total)),
-            Some(Ok(next)) => next,
+        let bounds = self.bounds.clone();
+        let next = tokio::select! {
+            biased;
+            () = bounds.cancelled() => Err(CallError::Cancelled),
+            next = self.advance() => next,
+            () = tokio::time::sleep_until(bounds.deadline) => Err(CallError::TimedOut(Stage::Total)),
         };
         if next.is_ok()
             && let Some(guard) = self.unheard.take()

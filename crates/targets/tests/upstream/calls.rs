@@ -266,7 +266,7 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
     call.target = "another".into();
     let error = world
         .target
-        .call(permit(call), CancellationToken::new(), Held::default())
+        .call(permit(call), None, Held::default())
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::WrongTarget));

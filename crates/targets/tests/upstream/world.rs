@@ -117,7 +117,7 @@ impl World {
         cancel: CancellationToken,
     ) -> Result<Reply, CallError> {
         self.target
-            .call(permit(call), cancel, Held::default())
+            .call(permit(call), Some(cancel), Held::default())
             .await
     }
 
