@@ -107,7 +107,9 @@ impl Rules {
         now: Timestamp,
     ) -> Verdict {
         // Somebody else's token never makes us look for keys.
-        if let Err(error) = unverified.unverified_claims().check_issuer(&trust.issuer) {
+        let claims = unverified.unverified_claims();
+        if let Err(error) = claims.check_issuer(&trust.issuer) {
+            say_other_issuer(claims, &trust.issuer);
             return Verdict::Refused(error.into());
         }
         let nameless = unverified.header().kid.is_none();
@@ -120,7 +122,18 @@ impl Rules {
             Err(JwtError::Signature(JwsError::BadSignature)) if nameless => {
                 return Verdict::UnknownKey;
             }
-            Err(error) => return Verdict::Refused(error.into()),
+            Err(error) => {
+                if error == JwtError::OtherType {
+                    let typ = unverified.header().typ.as_deref();
+                    tracing::info!(
+                        claim = "typ",
+                        named = typ.unwrap_or_default(),
+                        allowed = TYPES.named.join(", "),
+                        "a token is of another type"
+                    );
+                }
+                return Verdict::Refused(error.into());
+            }
         };
         let named_access = verified.header().typ.as_deref() == Some(ACCESS_TOKEN);
         self.judge(verified.claims(), named_access, now)
@@ -141,6 +154,7 @@ impl Rules {
         if let Err(error) = checked {
             if error == ClaimsError::OtherAudience {
                 tracing::info!(
+                    claim = "aud",
                     named = claims.audience().join(", "),
                     allowed = ?self.audience,
                     "a token is for another audience"
@@ -148,7 +162,9 @@ impl Rules {
             }
             return Verdict::Refused(error.into());
         }
-        if !named_access && is_recognizably_another(claims) {
+        let mark = marks_another(claims).filter(|_| !named_access);
+        if let Some(claim) = mark {
+            tracing::info!(claim, "a claim says that a token is no access token");
             return Verdict::Refused(TokenFault::NotAccessToken);
         }
         if claims.get("cnf").is_some() {
@@ -223,17 +239,35 @@ fn bare_origin(text: &str) -> Option<&str> {
     (!rest.is_empty() && !rest.contains(['/', '?', '#'])).then_some(text)
 }
 
-/// Whether the claims are those of an ID token, a refresh token or a logout token (SEC-40).
-fn is_recognizably_another(claims: &Claims) -> bool {
+/// The claim by which a token is recognized as an ID token, a refresh token or a logout token (SEC-40).
+fn marks_another(claims: &Claims) -> Option<&'static str> {
     // Keycloak says what a token is in `typ`, Cognito in `token_use`.
-    let typ = claims.text("typ").is_some_and(|typ| {
-        !typ.eq_ignore_ascii_case("bearer") && !typ.eq_ignore_ascii_case("dpop")
-    });
-    let usage = claims
+    let is_access = |typ: &str| {
+        ["bearer", "dpop"]
+            .iter()
+            .any(|one| typ.eq_ignore_ascii_case(one))
+    };
+    if claims.text("typ").is_some_and(|typ| !is_access(typ)) {
+        return Some("typ");
+    }
+    if claims
         .text("token_use")
-        .is_some_and(|usage| usage != "access");
+        .is_some_and(|usage| usage != "access")
+    {
+        return Some("token_use");
+    }
     let marks = ["at_hash", "c_hash", "s_hash", "events"];
-    typ || usage || marks.iter().any(|mark| claims.get(mark).is_some())
+    marks.into_iter().find(|mark| claims.get(mark).is_some())
+}
+
+/// Says in the log which issuer a token names, and which would be trusted.
+pub(super) fn say_other_issuer(claims: &Claims, trusted: &str) {
+    tracing::info!(
+        claim = "iss",
+        named = claims.issuer().unwrap_or_default(),
+        trusted,
+        "a token names another issuer"
+    );
 }
 
 #[cfg(test)]

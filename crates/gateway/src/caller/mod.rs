@@ -277,17 +277,12 @@ impl Tokens {
             match self.named_by(unverified.unverified_claims()) {
                 Ok(named) => named,
                 Err(error) => {
-                    let named = unverified.unverified_claims().issuer();
                     let trusted: Vec<_> = self
                         .authorizers
                         .iter()
                         .map(|one| one.issuer.name())
                         .collect();
-                    tracing::info!(
-                        named = named.unwrap_or_default(),
-                        trusted = trusted.join(", "),
-                        "a token names another issuer"
-                    );
+                    jwt::say_other_issuer(unverified.unverified_claims(), &trusted.join(", "));
                     return Err(Refusal::InvalidToken(error.into()));
                 }
             };
@@ -309,7 +304,14 @@ impl Tokens {
                     epoch,
                 },
             )),
-            Verdict::UnknownKey => Err(Refusal::InvalidToken(TokenFault::UnknownKey)),
+            Verdict::UnknownKey => {
+                tracing::info!(
+                    issuer = issuer.name(),
+                    kid = unverified.header().kid.as_deref().unwrap_or_default(),
+                    "the issuer publishes no key with which a token is signed"
+                );
+                Err(Refusal::InvalidToken(TokenFault::UnknownKey))
+            }
             Verdict::Refused(fault) => Err(Refusal::InvalidToken(fault)),
             Verdict::LacksScope => Err(Refusal::InsufficientScope(self.scopes_of(index))),
             Verdict::ClientNotAllowed => Err(Refusal::ClientNotAllowed),
