@@ -218,16 +218,17 @@ impl Catalog {
         }
     }
 
-    /// Why a name that would be known otherwise is not: its target never listed its tools.
-    pub(crate) fn failure(&self, name: &str) -> Option<CallError> {
-        let (prefix, _) = name.split_once(name::SEPARATOR)?;
-        let target = self
-            .targets
+    /// Why a name that would be known otherwise may not be: a target that may have it never listed its tools. Which, and how
+    /// that failed.
+    pub(crate) fn failure(&self, name: &str) -> Option<(&Measured, CallError)> {
+        self.targets
             .iter()
-            .map(|one| &one.target)
-            .find(|target| **target.name() == *prefix)?;
-        let listing = target.listing();
-        listing.failure.clone().filter(|_| listing.tools.is_none())
+            .filter(|one| self.may_have(&one.target, name))
+            .find_map(|one| {
+                let listing = one.target.listing();
+                let failure = listing.failure.as_ref();
+                Some((one, failure.filter(|_| listing.tools.is_none())?.clone()))
+            })
     }
 
     /// How it stands with each target.

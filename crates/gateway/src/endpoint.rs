@@ -57,7 +57,7 @@ pub(crate) async fn answer(
         match serve(cx, &origin, &parts, body, peer, &mut remarks).await {
             Ok(response) => response,
             Err(refused) => {
-                remarks.add("refused", refused.refusal.name().into());
+                refused.refusal.remark(&mut remarks);
                 refuse(cx, spelling, &refused, peer)
             }
         }

@@ -9,13 +9,14 @@ use std::time::Duration;
 use mcp::era::Era;
 use mcp::method::Method;
 use mcp::result;
+use net::edge::remarks::Remarks;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::Registry;
 use targets::error::CallError;
-use targets::reply::{Outcome, Reply};
+use targets::reply::{Answer, Outcome, Reply};
 
 /// Counters of all gateways of a process.
 #[derive(Debug, Default)]
@@ -174,22 +175,28 @@ impl End {
     pub(crate) fn of(reply: &Result<Reply, CallError>) -> Self {
         match reply {
             Ok(Reply::Stream(_)) => Self::Answered,
-            Ok(Reply::One(answer)) => match &answer.outcome {
-                Outcome::Error { .. } => Self::Error,
-                Outcome::Result(raw) if raw.bytes().len() <= SEARCHED => {
-                    if result::says_failed(raw.borrow()) {
-                        Self::ToolFailed
-                    } else {
-                        Self::Answered
-                    }
-                }
-                Outcome::Result(_) => Self::Answered,
-            },
+            Ok(Reply::One(answer)) => Self::of_answer(answer),
             Err(error) => Self::of_failure(error),
         }
     }
 
-    fn of_failure(error: &CallError) -> Self {
+    /// How an answer looks.
+    pub(crate) fn of_answer(answer: &Answer) -> Self {
+        match &answer.outcome {
+            Outcome::Error { .. } => Self::Error,
+            Outcome::Result(raw) if raw.bytes().len() <= SEARCHED => {
+                if result::says_failed(raw.borrow()) {
+                    Self::ToolFailed
+                } else {
+                    Self::Answered
+                }
+            }
+            Outcome::Result(_) => Self::Answered,
+        }
+    }
+
+    /// What a call without an answer looks like.
+    pub(crate) fn of_failure(error: &CallError) -> Self {
         match error {
             CallError::Unreachable(_) | CallError::NoAnswer(_) | CallError::ClosedMidStream => {
                 Self::Unreachable
@@ -202,6 +209,20 @@ impl End {
             | CallError::ListTooLong(_) => Self::Broken,
             // Its own refusals, and ours where it is spared.
             _ => Self::Refused,
+        }
+    }
+
+    /// Whether the call failed, and it was not the caller who ended it.
+    pub(crate) const fn is_failure(self) -> bool {
+        !matches!(self, Self::Answered | Self::Cancelled)
+    }
+
+    /// Says in the line about a request at which target it failed, and how, if it did.
+    pub(crate) fn remark(self, target: &Arc<str>, remarks: &mut Remarks) {
+        if self.is_failure() {
+            // Not `target`: in a log of JSON that is the module that speaks.
+            remarks.add("target.name", Arc::clone(target));
+            remarks.add(Remarks::FAILURE, self.as_str().into());
         }
     }
 

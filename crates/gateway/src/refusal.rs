@@ -1,5 +1,7 @@
 //! Everything that a request can be refused for, and the one mapping of it to HTTP and JSON-RPC.
 
+use std::sync::Arc;
+
 use http::header::{
     ACCEPT_ENCODING, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE,
 };
@@ -12,6 +14,7 @@ use mcp::jsonrpc::{self, Malformed};
 use mcp::meta::InvalidMeta;
 use mcp::param_header::AmbiguousArgument;
 use net::body::{Body, BoxError};
+use net::edge::remarks::Remarks;
 use oauth::causes::with_causes;
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
@@ -21,6 +24,7 @@ use targets::meter::NoRoom;
 use crate::caller::challenge::Challenges;
 use crate::caller::jwt::TokenFault;
 use crate::caller::keys::KeysError;
+use crate::metrics::End;
 use crate::quota::TooMuch;
 
 /// Why a request is not served.
@@ -97,8 +101,13 @@ pub(crate) enum Refusal {
     UnknownTool,
     /// The policy, for this call.
     Denied(Denied),
-    /// The target has no answer.
-    Target(CallError),
+    /// A target has no answer.
+    Target {
+        /// Which.
+        name: Arc<str>,
+        /// Why.
+        error: CallError,
+    },
     /// The client cancelled the request.
     Cancelled,
 }
@@ -156,10 +165,14 @@ const TRANSPORT: Code = Code(-31_400);
 
 impl Refusal {
     /// What a call to a target that has no answer means.
-    pub(crate) fn of_call(error: CallError) -> Self {
+    pub(crate) fn of_call(target: &Arc<str>, error: CallError) -> Self {
         match error {
             CallError::NoRoom(full) => Self::no_room(full),
-            error => Self::Target(error),
+            CallError::Cancelled => Self::Cancelled,
+            error => Self::Target {
+                name: Arc::clone(target),
+                error,
+            },
         }
     }
 
@@ -316,7 +329,7 @@ impl Refusal {
                 era,
                 "the policy of the gateway forbids this call",
             ),
-            Self::Target(error) => target(error, era),
+            Self::Target { error, .. } => target(error, era),
             Self::Cancelled => Wire::of(Code::INTERNAL_ERROR, era, "the request was cancelled"),
         }
     }
@@ -355,7 +368,10 @@ impl Refusal {
             Self::UnsupportedCoding => {
                 headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             }
-            Self::Target(CallError::Busy { retry_after } | CallError::GivenUp { retry_after }) => {
+            Self::Target {
+                error: CallError::Busy { retry_after } | CallError::GivenUp { retry_after },
+                ..
+            } => {
                 // Whole seconds, upwards (RFC 9110 §10.2.3).
                 let seconds = retry_after.as_millis().div_ceil(1000).max(1);
                 headers.insert(
@@ -413,8 +429,16 @@ impl Refusal {
             Self::InvalidCursor => "invalid_cursor",
             Self::UnknownTool => "unknown_tool",
             Self::Denied(_) => "denied",
-            Self::Target(_) => "target_failed",
+            Self::Target { .. } => "target_failed",
             Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Says in the line about the request at which target it failed, and how.
+    pub(crate) fn remark(&self, remarks: &mut Remarks) {
+        remarks.add("refused", self.name().into());
+        if let Self::Target { name, error } = self {
+            End::of_failure(error).remark(name, remarks);
         }
     }
 
@@ -427,7 +451,7 @@ impl Refusal {
             Self::Malformed(reason) => reason.to_string(),
             Self::Meta(reason) => reason.to_string(),
             Self::HeaderMismatch(reason) => reason.to_string(),
-            Self::Target(error) => with_causes(error),
+            Self::Target { error, .. } => with_causes(error),
             Self::SessionGoesOn(error) => with_causes(&**error),
             _ => self.wire(Era::Session).message,
         }

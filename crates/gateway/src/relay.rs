@@ -16,7 +16,9 @@ use mcp::method::Method;
 use mcp::raw::Raw;
 use mcp::{result, sse};
 use net::body::Body;
+use net::edge::remarks::Remarks;
 use targets::apart;
+use targets::error::CallError;
 use targets::meter::{Held, NoRoom};
 use targets::reply::{Answer, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -24,6 +26,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::cx::Cx;
 use crate::detach::{Stream, Ticket};
 use crate::media::Accepted;
+use crate::metrics::End;
 use crate::quota::Usage;
 use crate::refusal::Refusal;
 
@@ -65,22 +68,25 @@ fn is_wanted(message: &Bytes, least: Option<LogLevel>) -> bool {
     level.is_none_or(|level| level >= least)
 }
 
-/// Passes a reply on, in whichever form the client takes.
+/// Passes a reply on, in whichever form the client takes. What is still to come of it is remarked upon here.
 pub(crate) async fn reply(
     cx: &Arc<Cx>,
     client: Client,
+    target: &Arc<str>,
     reply: Reply,
     ticket: Ticket,
+    remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
     match reply {
         Reply::One(answer) => one(cx, &client, answer).await,
         Reply::Stream(messages) => {
             let stream = Stream::new(messages, ticket);
             if client.accepted.events {
-                Ok(events(follow(Arc::clone(cx), client, stream)))
+                let target = Arc::clone(target);
+                Ok(events(follow(Arc::clone(cx), client, target, stream)))
             } else {
                 // Rare, and large: boxed, so that a call without it stays small.
-                Box::pin(last(cx, &client, stream)).await
+                Box::pin(last(cx, &client, target, stream, remarks)).await
             }
         }
     }
@@ -162,21 +168,28 @@ pub(crate) fn events(
 async fn last(
     cx: &Arc<Cx>,
     client: &Client,
+    target: &Arc<str>,
     mut stream: Stream,
+    remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
-    loop {
+    let error = loop {
         match stream.next().await {
             Some(Ok(Message::Notification { .. })) => {}
-            Some(Ok(Message::Answer(answer))) => return one(cx, client, answer).await,
-            Some(Err(error)) => return Err(Refusal::of_call(error)),
-            None => return Err(Refusal::Target(targets::error::CallError::ClosedMidStream)),
+            Some(Ok(Message::Answer(answer))) => {
+                End::of_answer(&answer).remark(target, remarks);
+                return one(cx, client, answer).await;
+            }
+            Some(Err(error)) => break error,
+            None => break CallError::ClosedMidStream,
         }
-    }
+    };
+    Err(Refusal::of_call(target, error))
 }
 
 struct Following {
     cx: Arc<Cx>,
     client: Client,
+    target: Arc<str>,
     stream: Stream,
     quiet: tokio::time::Interval,
     over: bool,
@@ -186,12 +199,14 @@ struct Following {
 fn follow(
     cx: Arc<Cx>,
     client: Client,
+    target: Arc<str>,
     stream: Stream,
 ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     let quiet = keep_alive(&cx);
     let following = Following {
         cx,
         client,
+        target,
         stream,
         quiet,
         over: false,
@@ -232,6 +247,14 @@ impl Following {
                 }
                 Some(Ok(Message::Answer(answer))) => {
                     self.over = true;
+                    let end = End::of_answer(&answer);
+                    if end.is_failure() {
+                        // The line about the request was written when the stream began.
+                        tracing::warn!(
+                            gateway = %self.cx.name, target.name = %self.target, failure = end.as_str(),
+                            "a call failed at the end of its stream"
+                        );
+                    }
                     // Counted without a gap: until now it was where it was read.
                     let mut held = self.client.usage.hold();
                     if let Err(full) = held.grow(answer.len()) {
@@ -241,12 +264,14 @@ impl Following {
                     Some(held.keep(sse::encode(&message)))
                 }
                 // The client took its request back: it wants nothing more of it.
-                Some(Err(targets::error::CallError::Cancelled)) | None => None,
+                Some(Err(CallError::Cancelled)) | None => None,
                 Some(Err(error)) => {
                     self.over = true;
-                    let refusal = Refusal::of_call(error);
-                    tracing::info!(
-                        gateway = %self.cx.name, reason = refusal.name(), detail = %refusal.detail(),
+                    let failure = End::of_failure(&error).as_str();
+                    let refusal = Refusal::of_call(&self.target, error);
+                    tracing::warn!(
+                        gateway = %self.cx.name, target.name = %self.target, failure,
+                        reason = refusal.name(), detail = %refusal.detail(),
                         "a call broke off in mid-stream"
                     );
                     Some(sse::encode(&refusal.message(id, era)).into())

@@ -20,7 +20,7 @@ use targets::reply::Reply;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::catalog::Entry;
+use crate::catalog::{Entry, Measured};
 use crate::cx::Cx;
 use crate::detach::{Detach, Legacy, Ticket};
 use crate::flights::{Flight, Key};
@@ -62,16 +62,13 @@ pub(crate) async fn handle(
     }
 
     let found = cx.catalog.snapshot().find(&name).cloned();
-    let tool = match found {
-        Some(tool) => tool,
+    let tool = if let Some(tool) = found {
+        tool
+    } else {
         // Perhaps nobody has asked for the tools yet, or it is new.
-        None => Box::pin(cx.catalog.found_anew(&name))
-            .await
-            .ok_or_else(|| {
-                cx.catalog
-                    .failure(&name)
-                    .map_or(Refusal::UnknownTool, Refusal::Target)
-            })?,
+        let begun = Instant::now();
+        let anew = Box::pin(cx.catalog.found_anew(&name)).await;
+        anew.ok_or_else(|| missing(cx, &name, begun))?
     };
     remarks.add("tool", Arc::clone(&tool.name));
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
@@ -111,12 +108,11 @@ pub(crate) async fn handle(
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
             let reply = target.call(permitted, None, client.usage.hold()).await;
-            note(&tool, &reply, begun, remarks);
-            let reply = reply.map_err(Refusal::of_call)?;
+            let reply = ended(&tool, reply, begun, remarks)?;
             let ticket = Ticket::Modern {
                 _burden: call.burden,
             };
-            relay::reply(cx, client, reply, ticket).await
+            relay::reply(cx, client, target.name(), reply, ticket, remarks).await
         }
         // Hanging up does not; saying so does (TL-8).
         Era::Session => {
@@ -129,26 +125,40 @@ pub(crate) async fn handle(
             let (called, held) = (target.clone(), client.usage.hold());
             let calling = async move { called.call(permitted, Some(cancelled), held).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
-            note(&tool, &reply, begun, remarks);
-            let reply = match reply {
-                Ok(reply) => reply,
-                Err(CallError::Cancelled) => return Err(Refusal::Cancelled),
-                Err(error) => return Err(Refusal::of_call(error)),
-            };
-            relay::reply(cx, client, reply, Ticket::Legacy(legacy)).await
+            let reply = ended(&tool, reply, begun, remarks)?;
+            let ticket = Ticket::Legacy(legacy);
+            relay::reply(cx, client, target.name(), reply, ticket, remarks).await
         }
     }
 }
 
-/// Counts a call, and says in the log about a failure where it was and how.
-fn note(tool: &Entry, reply: &Result<Reply, CallError>, begun: Instant, remarks: &mut Remarks) {
-    let end = End::of(reply);
+/// Counts a call that has ended or begins to answer, and says in the log if that is a failure.
+fn ended(
+    tool: &Entry,
+    reply: Result<Reply, CallError>,
+    begun: Instant,
+    remarks: &mut Remarks,
+) -> Result<Reply, Refusal> {
+    let target = tool.target.name();
+    let end = End::of(&reply);
     tool.calls.count(end, begun.elapsed());
-    if !matches!(end, End::Answered | End::Cancelled) {
-        // Not `target`: in a log of JSON that is the module that speaks.
-        remarks.add("target.name", Arc::clone(tool.target.name()));
-        remarks.add(Remarks::FAILURE, end.as_str().into());
+    match reply {
+        Ok(reply) => {
+            end.remark(target, remarks);
+            Ok(reply)
+        }
+        // Said where the refusal is.
+        Err(error) => Err(Refusal::of_call(target, error)),
     }
+}
+
+/// Why there is no such tool: for want of a target that lists it, which is a call that failed there.
+fn missing(cx: &Cx, tool: &str, begun: Instant) -> Refusal {
+    let Some((Measured { target, calls }, error)) = cx.catalog.failure(tool) else {
+        return Refusal::UnknownTool;
+    };
+    calls.count(End::of_failure(&error), begun.elapsed());
+    Refusal::of_call(target.name(), error)
 }
 
 fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {
