@@ -10,8 +10,9 @@ use http::header::HeaderName;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use model::clock::Clock;
 use net::body::Body;
+use net::edge::hosts::AskedHost;
 use net::edge::remarks::Remarks;
-use net::edge::{Peer, Site};
+use net::edge::{Arrival, Peer, Site};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -20,7 +21,7 @@ use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
 use crate::browsers;
-use crate::telemetry::request_log::{Answered, RequestId, RequestLog, within};
+use crate::telemetry::request_log::{Answered, RequestId, RequestLog, body_within, within};
 
 /// The header in which an answer says which request it is for; lines of the log about that name it, too.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -148,12 +149,14 @@ impl Site for Access {
         });
         let address = peer.address;
         let tls = peer.tls;
+        let proxied = peer.arrival != Arrival::Direct;
         let under_way = UnderWay::new(&watch.metrics.under_way);
         let answering = within(id, self.inner.call(request, peer));
         async move {
             let mut response = answering.await;
             browsers::tell(&mut response, tls);
             let remarks = response.extensions_mut().remove::<Remarks>();
+            let told = proxied.then(|| response.extensions_mut().remove::<AskedHost>());
             drop(under_way);
             let mut id_text = String::with_capacity(RequestId::LONGEST);
             id.push(&mut id_text);
@@ -168,8 +171,10 @@ impl Site for Access {
                     at: watch.clock.now(),
                     id: &id_text,
                     method: asked.method.as_str(),
-                    host: asked
-                        .host
+                    host: told
+                        .flatten()
+                        .map(|AskedHost(host)| host)
+                        .or(asked.host)
                         .as_ref()
                         .and_then(|host| host.to_str().ok())
                         .unwrap_or_default(),
@@ -183,7 +188,7 @@ impl Site for Access {
             }
             self.count(status);
             watch.metrics.seconds.observe(took);
-            response
+            response.map(|body| body_within(id, body))
         }
         .boxed()
     }

@@ -124,6 +124,11 @@ impl Table {
 #[derive(Clone, Debug)]
 pub(crate) struct ToldHost(pub(crate) HeaderValue);
 
+/// The host by which a site was looked for, in an extension of the answer, where it is one that a proxy told: what the log
+/// should say instead of the request's own.
+#[derive(Clone, Debug)]
+pub struct AskedHost(pub HeaderValue);
+
 /// Makes the host that a trusted proxy was asked for the host of the request.
 fn ask_for<B>(request: &mut Request<B>, host: HeaderValue) {
     let path = request.uri().path_and_query().cloned();
@@ -163,40 +168,82 @@ impl Hosts {
 impl Site for Hosts {
     fn call(&self, mut request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
         let table = self.table.load();
+        let mut asked = None;
         if let Some(ToldHost(told)) = request.extensions_mut().remove()
             && !host_of(&request).is_ok_and(|host| table.serves_proxies(&peer.listener, &host))
         {
+            asked = Some(AskedHost(told.clone()));
             ask_for(&mut request, told);
         }
-        let host = match host_of(&request) {
-            Ok(host) => host,
-            Err(error) => {
-                let text = format!("Bad request: {error}.\n");
-                return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
+        let site = match find(&table, &request, peer) {
+            Ok(site) => site,
+            Err(unserved) => {
+                let mut response = unserved.response(peer);
+                if let Some(asked) = asked {
+                    response.extensions_mut().insert(asked);
+                }
+                return std::future::ready(response).boxed();
             }
         };
-        if path::has_dot_segments(request.uri().path()) {
-            let text = "Bad request: the path has dot segments (RFC 3986 section 3.3); hint: resolve them first.\n";
-            return std::future::ready(plain(StatusCode::BAD_REQUEST, text)).boxed();
-        }
-        let site = table
-            .find(&peer.listener, &host, peer.arrival)
-            .map(|site| Arc::clone(site.at(request.uri().path()).unwrap_or(site)));
         drop(table);
-        let Some(site) = site else {
-            tracing::debug!(
-                listener = %peer.listener, arrival = ?peer.arrival,
-                "request for a host that is not served here, or not this way"
-            );
-            return std::future::ready(plain(
-                StatusCode::MISDIRECTED_REQUEST,
-                "No site is configured for this host name here.\n",
-            ))
-            .boxed();
-        };
-        drop(host);
         let peer = peer.clone();
-        async move { site.call(request, &peer).await }.boxed()
+        async move {
+            let mut response = site.call(request, &peer).await;
+            if let Some(asked) = asked {
+                response.extensions_mut().insert(asked);
+            }
+            response
+        }
+        .boxed()
+    }
+}
+
+/// The site that a request is for.
+fn find(table: &Table, request: &Request<Body>, peer: &Peer) -> Result<Arc<dyn Site>, Unserved> {
+    let host = host_of(request)?;
+    if path::has_dot_segments(request.uri().path()) {
+        return Err(Unserved::DotSegments);
+    }
+    let site = table.find(&peer.listener, &host, peer.arrival);
+    let site = site.ok_or(Unserved::UnknownHost)?;
+    Ok(Arc::clone(site.at(request.uri().path()).unwrap_or(site)))
+}
+
+/// Why no site is asked.
+enum Unserved {
+    /// It is not known which.
+    Host(HostError),
+    /// Sites would disagree about the path.
+    DotSegments,
+    /// There is none for this host here, or not this way.
+    UnknownHost,
+}
+
+impl From<HostError> for Unserved {
+    fn from(error: HostError) -> Self {
+        Self::Host(error)
+    }
+}
+
+impl Unserved {
+    fn response(&self, peer: &Peer) -> Response<Body> {
+        match self {
+            Self::Host(error) => plain(StatusCode::BAD_REQUEST, format!("Bad request: {error}.\n")),
+            Self::DotSegments => plain(
+                StatusCode::BAD_REQUEST,
+                "Bad request: the path has dot segments (RFC 3986 section 3.3); hint: resolve them first.\n",
+            ),
+            Self::UnknownHost => {
+                tracing::debug!(
+                    listener = %peer.listener, arrival = ?peer.arrival,
+                    "request for a host that is not served here, or not this way"
+                );
+                plain(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "No site is configured for this host name here.\n",
+                )
+            }
+        }
     }
 }
 

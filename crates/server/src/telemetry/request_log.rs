@@ -5,9 +5,14 @@
 use std::fmt::{self, Write as _};
 use std::future::Future;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::atomic::AtomicU64;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
 use model::clock::Timestamp;
+use net::body::{Body, BoxError};
 use net::edge::remarks::Remarks;
 use prometheus_client::metrics::counter::Counter;
 use tracing::{Event, Level, Subscriber};
@@ -66,6 +71,41 @@ pub(crate) fn within<F: Future>(id: RequestId, doing: F) -> impl Future<Output =
     CURRENT.scope(id, doing)
 }
 
+/// The same for the body of an answer that is still being made while it is sent. Others have nothing more to say.
+pub(crate) fn body_within(id: RequestId, body: Body) -> Body {
+    if body.size_hint().exact().is_some() {
+        return body;
+    }
+    Body::new(Within { id, body })
+}
+
+/// A body, each piece of which is made in the name of a request.
+struct Within {
+    id: RequestId,
+    body: Body,
+}
+
+impl http_body::Body for Within {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let id = self.id;
+        CURRENT.sync_scope(id, || Pin::new(&mut self.body).poll_frame(cx))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// An answered request. The query is not part of it: codes and tokens travel there.
 #[derive(Debug)]
 pub(crate) struct Answered<'a> {
@@ -75,7 +115,7 @@ pub(crate) struct Answered<'a> {
     pub(crate) id: &'a str,
     /// The method.
     pub(crate) method: &'a str,
-    /// What the client called the host.
+    /// What the client called the host, or a trusted proxy for it.
     pub(crate) host: &'a str,
     /// The path without the query.
     pub(crate) path: &'a str,
