@@ -21,6 +21,8 @@ use crate::client::{self, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::{self, FormAction};
+use crate::identified::Identified;
+use crate::interaction;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::forgery;
 use crate::interaction::session::{self, Browser};
@@ -55,32 +57,39 @@ impl Request {
 
 /// `GET /logout`
 pub(crate) async fn get_logout(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
+    let mut identified = Identified::default();
     let outcome = match Form::parse_query(uri.query()) {
-        Ok(form) => begin(&cx, &headers, &form).await,
+        Ok(form) => begin(&cx, &headers, &form, &mut identified).await,
         Err(error) => Err(PageRefusal::Request(error.into())),
     };
-    outcome.unwrap_or_else(|refusal| refusal.into_response(&cx))
+    interaction::answer(&cx, outcome, identified)
 }
 
 /// `POST /logout`: the client's request by form (RP-Initiated Logout §2), or our own form with the user's answer.
 pub(crate) async fn post_logout(cx: Cx, headers: HeaderMap, body: Body) -> Response {
-    submit(&cx, &headers, body)
-        .await
-        .unwrap_or_else(|refusal| refusal.into_response(&cx))
+    let mut identified = Identified::default();
+    let outcome = submit(&cx, &headers, body, &mut identified).await;
+    interaction::answer(&cx, outcome, identified)
 }
 
-async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
+async fn submit(
+    cx: &Cx,
+    headers: &HeaderMap,
+    body: Body,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
     let form = request_body::read_form(headers, body)
         .await
         .map_err(PageRefusal::Request)?;
     let Some(token) = form.get(forgery::FIELD) else {
-        return begin(cx, headers, &form).await;
+        return begin(cx, headers, &form, identified).await;
     };
     forgery::check_sender(headers, &cx.realm.origin())?;
-    let request = read(cx, &form).await?;
+    let request = read(cx, &form, identified).await?;
     let Some(browser) = session::of_browser(cx, headers).await? else {
         return Ok(leave(cx, &request));
     };
+    identified.user(&browser.user);
     if open(cx, token).as_deref() != Some(browser.session.id.to_string().as_str()) {
         return Err(PageRefusal::Forged);
     }
@@ -88,11 +97,17 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
 }
 
 /// Ends the session at once where that is safe, and asks where it is not.
-async fn begin(cx: &Cx, headers: &HeaderMap, form: &Form) -> Result<Response, PageRefusal> {
-    let request = read(cx, form).await?;
+async fn begin(
+    cx: &Cx,
+    headers: &HeaderMap,
+    form: &Form,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
+    let request = read(cx, form, identified).await?;
     let Some(browser) = session::of_browser(cx, headers).await? else {
         return Ok(leave(cx, &request));
     };
+    identified.user(&browser.user);
     if request.speaks_of(&browser) {
         return end(cx, &browser, &request).await;
     }
@@ -100,7 +115,7 @@ async fn begin(cx: &Cx, headers: &HeaderMap, form: &Form) -> Result<Response, Pa
 }
 
 /// Reads a request, and makes sure that its address belongs to its client.
-async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
+async fn read(cx: &Cx, form: &Form, identified: &mut Identified) -> Result<Request, PageRefusal> {
     let invalid = |description: &'static str| {
         PageRefusal::Request(OauthError::new(ErrorCode::InvalidRequest, description))
     };
@@ -150,6 +165,12 @@ async fn read(cx: &Cx, form: &Form) -> Result<Request, PageRefusal> {
             }
         }
     };
+    // One that shows nothing and wants nothing is only a name.
+    if let Some(client_id) = &client_id
+        && (hint.is_some() || return_to.is_some())
+    {
+        identified.client(client_id);
+    }
     Ok(Request {
         client_id,
         return_to,

@@ -35,6 +35,7 @@ mod about;
 mod cookies;
 mod declared_users;
 mod headers;
+mod identified;
 mod interaction;
 mod pages;
 pub mod password_pool;

@@ -14,6 +14,7 @@ use crate::answer::{self, Refusal, Tried};
 use crate::client::{authenticate, credentials};
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::keys::Need;
 use crate::request_body;
 use crate::token;
@@ -23,7 +24,8 @@ const LEEWAY: Duration = Duration::from_mins(2);
 
 /// `POST /revoke`
 pub(crate) async fn post_revoke(cx: Cx, headers: HeaderMap, uri: Uri, body: Body) -> Response {
-    match revoke(&cx, &headers, &uri, body).await {
+    let mut identified = Identified::default();
+    let response = match revoke(&cx, &headers, &uri, body, &mut identified).await {
         Ok(()) => answer::empty(StatusCode::OK),
         Err(refusal) => {
             if let Refusal::Oauth(error) = &refusal {
@@ -36,14 +38,22 @@ pub(crate) async fn post_revoke(cx: Cx, headers: HeaderMap, uri: Uri, body: Body
             };
             answer::refuse(&cx, &refusal, tried)
         }
-    }
+    };
+    identified.said_beside(response)
 }
 
-async fn revoke(cx: &Cx, headers: &HeaderMap, uri: &Uri, body: Body) -> Result<(), Refusal> {
+async fn revoke(
+    cx: &Cx,
+    headers: &HeaderMap,
+    uri: &Uri,
+    body: Body,
+    identified: &mut Identified,
+) -> Result<(), Refusal> {
     token::refuse_query(uri)?;
     let form = request_body::read_form(headers, body).await?;
     let presented = form.require("token")?;
     let client = authenticate::authenticate(cx, headers, &form).await?;
+    identified.client(&client.client_id);
     // The two kinds cannot be confused, so that `token_type_hint` is not needed (RFC 7009 §2.1). A token that is
     // unknown, or somebody else's, is none of this client's: nothing happens, and nothing is told (RFC 7009 §2.2).
     if presented.contains('.') {

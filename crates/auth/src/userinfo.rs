@@ -13,6 +13,7 @@ use crate::answer;
 use crate::bearer;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::keys::Need;
 
 /// Why there is no user information (RFC 6750 §3).
@@ -36,7 +37,8 @@ impl From<Internal> for Refused {
 
 /// `GET /userinfo` and `POST /userinfo`
 pub(crate) async fn get_userinfo(cx: Cx, headers: HeaderMap) -> Response {
-    match load(&cx, &headers).await {
+    let mut identified = Identified::default();
+    let response = match load(&cx, &headers, &mut identified).await {
         Ok(claims) => answer::json(StatusCode::OK, &claims),
         Err(Refused::NoToken) => challenged(
             StatusCode::UNAUTHORIZED,
@@ -55,7 +57,8 @@ pub(crate) async fn get_userinfo(cx: Cx, headers: HeaderMap) -> Response {
         Err(Refused::Internal(internal)) => {
             answer::refuse(&cx, &internal.into(), answer::Tried::Otherwise)
         }
-    }
+    };
+    identified.said_beside(response)
 }
 
 fn challenged(status: StatusCode, challenge: &Challenge) -> Response {
@@ -64,7 +67,11 @@ fn challenged(status: StatusCode, challenge: &Challenge) -> Response {
     response
 }
 
-async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
+async fn load(
+    cx: &Cx,
+    headers: &HeaderMap,
+    identified: &mut Identified,
+) -> Result<claims::Claims, Refused> {
     let realm = &cx.realm.config;
     let unverified_jwt = bearer::token(headers).ok_or(Refused::NoToken)?;
     let keys = cx.keys(Need::AccessTokens).await?;
@@ -72,6 +79,9 @@ async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
         .map_err(|_| Refused::Token("the token is not an access token of this server"))?;
     access_token::check_dates(&token, cx.now)
         .map_err(|_| Refused::Token("the token has expired"))?;
+    if let Some(client_id) = token.client_id().and_then(|id| id.parse().ok()) {
+        identified.client(&client_id);
+    }
     let token_id = token.token_id().unwrap_or_default();
     if token_id.is_empty() || cx.app.store.revocations().is_revoked(token_id) {
         return Err(Refused::Token("the token has been revoked"));
@@ -89,6 +99,7 @@ async fn load(cx: &Cx, headers: &HeaderMap) -> Result<claims::Claims, Refused> {
     let Some(user) = user.filter(|user| user.realm == realm.name && !user.disabled) else {
         return Err(unknown);
     };
+    identified.user(&user);
     let scope: ScopeSet = token
         .scopes()
         .into_iter()

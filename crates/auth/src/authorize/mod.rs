@@ -24,8 +24,9 @@ use crate::authorize::rules::Loaded;
 use crate::client::{self, KnownClient, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
-use crate::interaction;
+use crate::identified::Identified;
 use crate::interaction::error_page::PageRefusal;
+use crate::interaction::{self, Visit};
 use crate::request_body;
 
 /// `GET /authorize`
@@ -42,16 +43,16 @@ pub(crate) async fn post_authorize(cx: Cx, headers: HeaderMap, body: Body) -> Re
 
 async fn answer(cx: &Cx, headers: &HeaderMap, form: Result<Form, OauthError>) -> Response {
     cx.app.metrics.authorizations.inc();
-    match start(cx, headers, form).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(cx),
-    }
+    let mut identified = Identified::default();
+    let outcome = start(cx, headers, form, &mut identified).await;
+    interaction::answer(cx, outcome, identified)
 }
 
 async fn start(
     cx: &Cx,
     headers: &HeaderMap,
     form: Result<Form, OauthError>,
+    identified: &mut Identified,
 ) -> Result<Response, PageRefusal> {
     let form = form.map_err(PageRefusal::Request)?;
     let addressing = Addressing::parse(&form).map_err(PageRefusal::Request)?;
@@ -62,9 +63,13 @@ async fn start(
     )
     .await
     .map_err(|error| PageRefusal::client(error, addressing.client_id.as_str()))?;
+    identified.client(&known.client.client_id);
     let redirect = verify_redirect(&known, &addressing)?;
     match begin(cx, &form, &known, &redirect) {
-        Ok(interaction) => interaction::enter(cx, headers, interaction?, known, redirect).await,
+        Ok(interaction) => {
+            let visit = Visit::new(interaction?, known, redirect);
+            interaction::enter(cx, headers, visit, identified).await
+        }
         Err(error) => Ok(departure::refuse(cx, headers, &known, &redirect, &error).await?),
     }
 }

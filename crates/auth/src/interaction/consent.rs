@@ -18,6 +18,7 @@ use crate::client::refusal::ClientRefusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::FormAction;
+use crate::identified::Identified;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::session::Browser;
 use crate::interaction::{self, FLOW, Visit, forgery};
@@ -31,14 +32,19 @@ const SEEN: &str = "seen";
 /// `GET /consent`
 pub(crate) async fn get_consent(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
     let flow = interaction::flow_of(&uri);
-    match show(&cx, &headers, flow.as_deref()).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(&cx),
-    }
+    let mut identified = Identified::default();
+    let outcome = show(&cx, &headers, flow.as_deref(), &mut identified).await;
+    interaction::answer(&cx, outcome, identified)
 }
 
-async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Response, PageRefusal> {
-    let (visit, browser) = interaction::visit(cx, headers, flow).await?;
+async fn show(
+    cx: &Cx,
+    headers: &HeaderMap,
+    flow: Option<&str>,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
+    let (visit, browser) = interaction::visit(cx, headers, flow, identified).await?;
+    identified.browser(browser.as_ref());
     let Step::Consent(reason) = visit.step(cx) else {
         return interaction::proceed(cx, headers, visit).await;
     };
@@ -79,17 +85,22 @@ async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Respon
 
 /// `POST /consent`
 pub(crate) async fn post_consent(cx: Cx, headers: HeaderMap, body: Body) -> Response {
-    match submit(&cx, &headers, body).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(&cx),
-    }
+    let mut identified = Identified::default();
+    let outcome = submit(&cx, &headers, body, &mut identified).await;
+    interaction::answer(&cx, outcome, identified)
 }
 
-async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
+async fn submit(
+    cx: &Cx,
+    headers: &HeaderMap,
+    body: Body,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
     let form = request_body::read_form(headers, body)
         .await
         .map_err(PageRefusal::Request)?;
-    let (mut visit, _) = interaction::visit(cx, headers, form.get(FLOW)).await?;
+    let (mut visit, browser) = interaction::visit(cx, headers, form.get(FLOW), identified).await?;
+    identified.browser(browser.as_ref());
     forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
     let (Step::Consent(_), Some(session)) = (visit.step(cx), visit.session.clone()) else {
         return interaction::proceed(cx, headers, visit).await;

@@ -8,13 +8,13 @@ use model::password::{self, PasswordHash};
 use model::rate::TooOften;
 use model::secret::Secret;
 use model::user::{User, Username};
-use net::edge::remarks::Remarks;
 use oauth::client_id::ClientId;
 use oauth::error::ErrorCode;
 
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::{self, FormAction};
+use crate::identified::Identified;
 use crate::interaction::attempt::{Attempt, Held};
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::{self, FLOW, Visit, device, forgery, session};
@@ -25,14 +25,19 @@ use crate::request_body;
 /// `GET /login`
 pub(crate) async fn get_login(cx: Cx, headers: HeaderMap, uri: Uri) -> Response {
     let flow = interaction::flow_of(&uri);
-    match show(&cx, &headers, flow.as_deref()).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(&cx),
-    }
+    let mut identified = Identified::default();
+    let outcome = show(&cx, &headers, flow.as_deref(), &mut identified).await;
+    interaction::answer(&cx, outcome, identified)
 }
 
-async fn show(cx: &Cx, headers: &HeaderMap, flow: Option<&str>) -> Result<Response, PageRefusal> {
-    let (visit, _) = interaction::visit(cx, headers, flow).await?;
+async fn show(
+    cx: &Cx,
+    headers: &HeaderMap,
+    flow: Option<&str>,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
+    let (visit, browser) = interaction::visit(cx, headers, flow, identified).await?;
+    identified.browser(browser.as_ref());
     if !matches!(visit.step(cx), Step::Login(_)) {
         return interaction::proceed(cx, headers, visit).await;
     }
@@ -63,19 +68,24 @@ fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem
 
 /// `POST /login`
 pub(crate) async fn post_login(cx: Cx, headers: HeaderMap, body: Body) -> Response {
-    match submit(&cx, &headers, body).await {
-        Ok(response) => response,
-        Err(refusal) => refusal.into_response(&cx),
-    }
+    let mut identified = Identified::default();
+    let outcome = submit(&cx, &headers, body, &mut identified).await;
+    interaction::answer(&cx, outcome, identified)
 }
 
-async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, PageRefusal> {
+async fn submit(
+    cx: &Cx,
+    headers: &HeaderMap,
+    body: Body,
+    identified: &mut Identified,
+) -> Result<Response, PageRefusal> {
     let form = request_body::read_form(headers, body)
         .await
         .map_err(PageRefusal::Request)?;
-    let (visit, browser) = interaction::visit(cx, headers, form.get(FLOW)).await?;
+    let (visit, browser) = interaction::visit(cx, headers, form.get(FLOW), identified).await?;
     forgery::check(headers, &cx.realm.origin(), &form, &visit.interaction)?;
     if form.get("decision") == Some("cancel") {
+        identified.browser(browser.as_ref());
         return Ok(interaction::refuse(
             cx,
             &visit,
@@ -84,6 +94,7 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
         ));
     }
     if !matches!(visit.step(cx), Step::Login(_)) {
+        identified.browser(browser.as_ref());
         return interaction::proceed(cx, headers, visit).await;
     }
     let typed = form.get("username").unwrap_or_default().to_owned();
@@ -98,16 +109,12 @@ async fn submit(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Response, Pa
             let Some(begun) = session::begin(cx, &user, browser).await? else {
                 return Ok(render(cx, &visit, typed, Some(LoginProblem::Wrong)));
             };
-            let client_id = client.clone();
+            identified.user(&user);
             let mut visit = visit;
             visit.interaction = visit.interaction.after(Event::LoggedIn(begun.session.id));
             let visit = visit.with_session(cx, Some(begun.session.clone())).await?;
             let mut response = interaction::proceed(cx, headers, visit).await?;
             session::set_cookie(cx, &mut response, &begun);
-            let mut remarks = Remarks::default();
-            remarks.add("user", user.username.as_str().into());
-            remarks.add("client", client_id.as_str().into());
-            response.extensions_mut().insert(remarks);
             device::remember(cx, headers, &mut response, &user)?;
             Ok(response)
         }
@@ -127,16 +134,18 @@ async fn check(
     if !cx.app.declared_users.wait().await {
         return Ok(Err(LoginProblem::Starting));
     }
-    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username)
-        .await?
-        .filter(|user| !user.disabled);
+    let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username).await?;
+    // Only of users that there are: some type their password in the other field.
+    let name = user.as_ref().map(|user| user.username.to_string());
+    let name = name.as_deref().unwrap_or("(unknown)");
+    let user = user.filter(|user| !user.disabled);
     let hash = user.as_ref().and_then(|user| user.password.clone());
     let attempt = match Attempt::begin(cx, headers, username, hash.as_ref()).await? {
         Ok(attempt) => attempt,
         Err(Held::Back(TooOften { retry_after })) => {
             cx.app.metrics.logins_delayed.inc();
             tracing::warn!(
-                client.id = %client, peer = %cx.peer.address,
+                user.name = name, client.id = %client, peer = %cx.peer.address,
                 "login delayed after too many failures"
             );
             return Ok(Err(LoginProblem::Wait { retry_after }));
@@ -174,10 +183,8 @@ async fn check(
         _ => {
             attempt.failed().await?;
             cx.app.metrics.logins_failed.inc();
-            // Only of users that there are: some type their password in the other field.
-            let name = user.map(|user| user.username.to_string());
             tracing::info!(
-                user.name = name.as_deref().unwrap_or("(unknown)"), client.id = %client, peer = %cx.peer.address,
+                user.name = name, client.id = %client, peer = %cx.peer.address,
                 "login failed"
             );
             Ok(Err(LoginProblem::Wrong))

@@ -27,6 +27,7 @@ use crate::client::{self, KnownClient, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers;
+use crate::identified::Identified;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::flow::KeepError;
 use crate::interaction::session::Browser;
@@ -56,6 +57,21 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
+    /// One of a browser of which nothing is known.
+    pub(crate) const fn new(
+        interaction: Interaction,
+        known: KnownClient,
+        redirect: VerifiedRedirect,
+    ) -> Self {
+        Self {
+            interaction,
+            known,
+            redirect,
+            session: None,
+            consents: Vec::new(),
+        }
+    }
+
     /// What comes next.
     pub(crate) fn step(&self, cx: &Cx) -> Step {
         let facts = Facts {
@@ -98,18 +114,10 @@ impl Visit {
 pub(crate) async fn enter(
     cx: &Cx,
     headers: &HeaderMap,
-    interaction: Interaction,
-    known: KnownClient,
-    redirect: VerifiedRedirect,
+    mut visit: Visit,
+    identified: &mut Identified,
 ) -> Result<Response, PageRefusal> {
-    let mut visit = Visit {
-        interaction,
-        known,
-        redirect,
-        session: None,
-        consents: Vec::new(),
-    };
-    match of_browser(cx, headers, &visit.interaction).await {
+    match of_browser(cx, headers, &visit.interaction, identified).await {
         Ok((session, consents)) => {
             visit.session = session;
             visit.consents = consents;
@@ -128,10 +136,12 @@ async fn of_browser(
     cx: &Cx,
     headers: &HeaderMap,
     interaction: &Interaction,
+    identified: &mut Identified,
 ) -> Result<(Option<Session>, Vec<Consent>), Internal> {
     let Some(browser) = session::of_browser(cx, headers).await? else {
         return Ok((None, Vec::new()));
     };
+    identified.user(&browser.user);
     let session = browser.session;
     let consents =
         store::consent::list(&cx.app.store, session.user, &interaction.client_id).await?;
@@ -144,6 +154,7 @@ pub(crate) async fn visit(
     cx: &Cx,
     headers: &HeaderMap,
     flow: Option<&str>,
+    identified: &mut Identified,
 ) -> Result<(Visit, Option<Browser>), PageRefusal> {
     let interaction = flow::open(cx, headers, flow.ok_or(PageRefusal::FlowLost)?)?;
     let known = client::find(
@@ -153,6 +164,7 @@ pub(crate) async fn visit(
     )
     .await
     .map_err(|error| PageRefusal::client(error, interaction.client_id.as_str()))?;
+    identified.client(&known.client.client_id);
     let redirect = VerifiedRedirect::check(
         &known.client,
         Some(&interaction.redirect_uri),
@@ -170,15 +182,18 @@ pub(crate) async fn visit(
             .collect(),
     })?;
     let browser = session::of_browser(cx, headers).await?;
-    let visit = Visit {
-        interaction,
-        known,
-        redirect,
-        session: None,
-        consents: Vec::new(),
-    };
+    let visit = Visit::new(interaction, known, redirect);
     let session = browser.as_ref().map(|browser| browser.session.clone());
     Ok((visit.with_session(cx, session).await?, browser))
+}
+
+/// The page or redirect that something came to, or the page that says why not.
+pub(crate) fn answer(
+    cx: &Cx,
+    outcome: Result<Response, PageRefusal>,
+    identified: Identified,
+) -> Response {
+    identified.said_beside(outcome.unwrap_or_else(|refusal| refusal.into_response(cx)))
 }
 
 /// The flow that the query of a page names.

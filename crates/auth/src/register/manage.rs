@@ -18,6 +18,7 @@ use crate::bearer;
 use crate::client::registered;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::register::{self, Refused};
 use crate::source;
 
@@ -27,12 +28,14 @@ pub(crate) async fn get_registration(
     Path(client_id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
+    let mut identified = Identified::default();
     let answer = async {
-        let (kept, token) = authorize(&cx, &client_id, &headers).await?;
+        let (kept, token) = authorize(&cx, &client_id, &headers, &mut identified).await?;
         let document = registered::document_of(&kept)?;
         Ok(register::answer_of(&cx, &kept, document, token, None))
     };
-    respond(&cx, answer.await)
+    let answer = answer.await;
+    identified.said_beside(respond(&cx, answer))
 }
 
 /// `PUT /register/{client_id}`
@@ -42,11 +45,13 @@ pub(crate) async fn put_registration(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
+    let mut identified = Identified::default();
     let answer = async {
-        let (kept, token) = authorize(&cx, &client_id, &headers).await?;
+        let (kept, token) = authorize(&cx, &client_id, &headers, &mut identified).await?;
         replace(&cx, kept, token, body).await
     };
-    respond(&cx, answer.await)
+    let answer = answer.await;
+    identified.said_beside(respond(&cx, answer))
 }
 
 /// `DELETE /register/{client_id}`
@@ -55,16 +60,18 @@ pub(crate) async fn delete_registration(
     Path(client_id): Path<String>,
     headers: HeaderMap,
 ) -> Response {
+    let mut identified = Identified::default();
     let done = async {
-        let (kept, _) = authorize(&cx, &client_id, &headers).await?;
+        let (kept, _) = authorize(&cx, &client_id, &headers, &mut identified).await?;
         count_change(&cx)?;
         delete(&cx, &kept).await?;
         Ok(())
     };
-    match done.await {
+    let response = match done.await {
         Ok(()) => answer::empty(StatusCode::NO_CONTENT),
         Err(refused) => register::refuse(&cx, refused),
-    }
+    };
+    identified.said_beside(response)
 }
 
 fn respond(cx: &Cx, answer: Result<Map<String, Value>, Refused>) -> Response {
@@ -79,6 +86,7 @@ async fn authorize<'h>(
     cx: &Cx,
     client_id: &str,
     headers: &'h HeaderMap,
+    identified: &mut Identified,
 ) -> Result<(Registered, &'h str), Refused> {
     let realm = &cx.realm.config;
     if realm.registration.mode == Mode::Off {
@@ -94,7 +102,9 @@ async fn authorize<'h>(
         .await
         .map_err(Internal::from)?;
     let kept = kept.filter(|kept| kept.access_token.is(&TokenHash::of(token)));
-    Ok((kept.ok_or_else(unknown)?, token))
+    let kept = kept.ok_or_else(unknown)?;
+    identified.client(&kept.client_id);
+    Ok((kept, token))
 }
 
 /// Changes are as frequent as registrations may be, and no more: otherwise whoever registers once may write without end, and

@@ -29,6 +29,7 @@ use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::guesses;
 use crate::headers;
+use crate::identified::Identified;
 use crate::request_body;
 use crate::source;
 
@@ -74,13 +75,20 @@ impl From<ClientRefusal> for Refused {
 
 /// `POST /register`
 pub(crate) async fn post_register(cx: Cx, headers: HeaderMap, body: Body) -> Response {
-    match register(&cx, &headers, body).await {
+    let mut identified = Identified::default();
+    let response = match register(&cx, &headers, body, &mut identified).await {
         Ok(answer) => answer::json(StatusCode::CREATED, &answer),
         Err(refused) => refuse(&cx, refused),
-    }
+    };
+    identified.said_beside(response)
 }
 
-async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refused> {
+async fn register(
+    cx: &Cx,
+    headers: &HeaderMap,
+    body: Body,
+    identified: &mut Identified,
+) -> Result<Map<String, Value>, Refused> {
     let realm = &cx.realm.config;
     let policy = &realm.registration;
     match policy.mode {
@@ -127,6 +135,7 @@ async fn register(cx: &Cx, headers: &HeaderMap, body: Body) -> Result<Map<String
         }
     }
     cx.app.metrics.registrations.inc();
+    identified.client(&kept.client_id);
     tracing::info!(
         client.id = %kept.client_id, client.name = registration.metadata.client_name.as_ref().map(ToString::to_string),
         "registered a client"

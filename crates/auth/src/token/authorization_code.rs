@@ -6,7 +6,6 @@ use model::id::Id;
 use model::refresh::{Family, Position};
 use model::scope_grant;
 use model::secret::{Secret, TokenHash};
-use net::edge::remarks::Remarks;
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::token::CodeRequest;
 use oauth::response::token::TokenResponse;
@@ -15,6 +14,7 @@ use store::grant::Redemption;
 use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::token::{self, issue};
 
 /// Redeems a code for a client that was authenticated.
@@ -22,7 +22,7 @@ pub(super) async fn redeem(
     cx: &Cx,
     client: &Client,
     request: &CodeRequest,
-    remarks: &mut Remarks,
+    identified: &mut Identified,
 ) -> Result<TokenResponse, Refusal> {
     let redirect_uri = request
         .redirect_uri
@@ -63,7 +63,7 @@ pub(super) async fn redeem(
         .map_err(beyond)?;
 
     let user = issue::user(cx, grant.user).await?;
-    remarks.add("user", user.username.as_str().into());
+    identified.user(&user);
     let family = found_family(cx, client, &grant)?;
     let tokens = issue::tokens(
         cx,

@@ -15,7 +15,6 @@ use model::grant;
 use model::id::Id;
 use model::refresh::{self, Family};
 use model::scope_grant;
-use net::edge::remarks::Remarks;
 use oauth::error::{ErrorCode, OauthError};
 use oauth::request::token::TokenRequest;
 use oauth::response::token::TokenResponse;
@@ -24,12 +23,13 @@ use crate::answer::{self, Refusal, Tried};
 use crate::client::{authenticate, credentials};
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::request_body;
 
 /// `POST /token`
 pub(crate) async fn post_token(cx: Cx, headers: HeaderMap, uri: Uri, body: Body) -> Response {
-    let mut remarks = Remarks::default();
-    let mut response = match exchange(&cx, &headers, &uri, body, &mut remarks).await {
+    let mut identified = Identified::default();
+    let response = match exchange(&cx, &headers, &uri, body, &mut identified).await {
         Ok(tokens) => answer::json(StatusCode::OK, &tokens),
         Err(refusal) => {
             cx.app.metrics.token_refusals.inc();
@@ -44,29 +44,27 @@ pub(crate) async fn post_token(cx: Cx, headers: HeaderMap, uri: Uri, body: Body)
             answer::refuse(&cx, &refusal, tried)
         }
     };
-    response.extensions_mut().insert(remarks);
-    response
+    identified.said_beside(response)
 }
 
-/// What becomes known of who asks goes into `remarks`, for the log.
 async fn exchange(
     cx: &Cx,
     headers: &HeaderMap,
     uri: &Uri,
     body: Body,
-    remarks: &mut Remarks,
+    identified: &mut Identified,
 ) -> Result<TokenResponse, Refusal> {
     refuse_query(uri)?;
     let form = request_body::read_form(headers, body).await?;
     let request = TokenRequest::parse(&form)?;
     let client = authenticate::authenticate(cx, headers, &form).await?;
-    remarks.add("client", client.client_id.as_str().into());
+    identified.client(&client.client_id);
     match request {
         TokenRequest::AuthorizationCode(request) => {
-            authorization_code::redeem(cx, &client, &request, remarks).await
+            authorization_code::redeem(cx, &client, &request, identified).await
         }
         TokenRequest::RefreshToken(request) => {
-            refresh_token::refresh(cx, &client, &request, remarks).await
+            refresh_token::refresh(cx, &client, &request, identified).await
         }
     }
 }

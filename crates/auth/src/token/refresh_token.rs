@@ -3,7 +3,6 @@
 use model::client::Client;
 use model::refresh::{self, Rule};
 use model::scope_grant::{self, OPENID};
-use net::edge::remarks::Remarks;
 use oauth::error::{ErrorCode, OauthError};
 use oauth::request::token::RefreshRequest;
 use oauth::response::token::TokenResponse;
@@ -12,6 +11,7 @@ use store::family::Refreshed;
 use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
+use crate::identified::Identified;
 use crate::token::{self, issue};
 
 /// Refreshes for a client that was authenticated.
@@ -19,7 +19,7 @@ pub(super) async fn refresh(
     cx: &Cx,
     client: &Client,
     request: &RefreshRequest,
-    remarks: &mut Remarks,
+    identified: &mut Identified,
 ) -> Result<TokenResponse, Refusal> {
     if !client.may_refresh {
         return Err(OauthError::new(
@@ -49,7 +49,7 @@ pub(super) async fn refresh(
             scope_grant::present_resources(realm, &family.resources, &request.resources)
                 .map_err(beyond)?;
         let user = issue::user(cx, family.user).await?;
-        remarks.add("user", user.username.as_str().into());
+        identified.user(&user);
         narrowed = Some((scope, resources, user));
     }
 
