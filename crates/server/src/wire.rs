@@ -12,7 +12,6 @@ mod generation;
 mod listening;
 mod outgoing;
 pub(crate) mod plan;
-mod reach;
 mod removed_users;
 mod sealing;
 mod signals;

@@ -7,13 +7,14 @@ use net::edge::hosts::Reach;
 
 use crate::config::binding::{self, Service};
 use crate::config::cimd::Mode;
-use crate::config::gateway::{Authorizer, Gateway};
+use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::no_authorization;
+use crate::config::own_realm;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{self, Authentication, Realm, SigningAlgorithm};
 use crate::config::registration::{self, Registration};
-use crate::config::scalar::{Duration, WebUrl};
+use crate::config::scalar::Duration;
 use crate::config::{Config, Loaded};
 use crate::routes::Claim;
 
@@ -29,7 +30,7 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     for (index, gateway) in config.gateways.iter().enumerate() {
         let path = format!("gateways[{index}]");
         for (at, authorizer) in gateway.authorizers(&path) {
-            check_own_realm(config, (gateway, &path), (authorizer, &at), problems);
+            own_realm::check(config, (gateway, &path), (authorizer, &at), problems);
         }
     }
     for (index, proxy) in config.proxies.iter().enumerate() {
@@ -51,14 +52,26 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
             None,
         );
     }
-    if binding::services(config).is_empty() && config.demo_mcp_server.is_none() {
+    let all_is_known = [
+        "realms",
+        "gateways",
+        "documents",
+        "proxies",
+        "demo_mcp_server",
+    ]
+    .iter()
+    .all(|part| problems.know_all_of(part));
+    if binding::services(config).is_empty() && config.demo_mcp_server.is_none() && all_is_known {
         let hint = "declare a realm, a gateway, a document or a proxy; `sekisho config show --demo` shows all of them".to_owned();
         problems.note("", "there is nothing to serve", hint);
     }
 }
 
 fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
-    if config.listeners.is_empty() && !binding::services(config).is_empty() {
+    if config.listeners.is_empty()
+        && !binding::services(config).is_empty()
+        && problems.know_all_of("listeners")
+    {
         problems.note("listeners", "at least one listener is expected", None);
     }
     no_duplicates(
@@ -73,8 +86,9 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
         .iter()
         .enumerate()
         .map(|(index, one)| (format!("listeners[{index}].address"), one.address.0));
-    let management =
-        std::iter::once(("management.address".to_owned(), config.management.address.0));
+    let management = problems
+        .know_all_of("management")
+        .then(|| ("management.address".to_owned(), config.management.address.0));
     let demo = config
         .demo_mcp_server
         .iter()
@@ -86,6 +100,7 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
         .filter(|(_, address)| address.port() != 0)
     {
         if let Some(other) = addresses.get(&address) {
+            let other = problems.written(other);
             problems.note(
                 path,
                 format!("`{address}` is taken by `{other}`"),
@@ -114,13 +129,15 @@ fn check_listeners(config: &Config, problems: &mut Problems<'_>) {
 
 fn check_urls(config: &Config, problems: &mut Problems<'_>) {
     let services = binding::services(config);
+    // Where a URL arrives depends on all of them.
+    let all_listeners = problems.know_all_of("listeners");
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for Service { path, url, .. } in &services {
         if url.0.query().is_some() {
             problems.note(path.clone(), "a URL that is served has no query", None);
         }
         let arrives = |listener| binding::reach(config, listener, url).is_some();
-        if !config.listeners.is_empty() && !config.listeners.iter().any(arrives) {
+        if all_listeners && !config.listeners.is_empty() && !config.listeners.iter().any(arrives) {
             let scheme = if url.is_https() { "https" } else { "http" };
             let listeners: Vec<String> = config.listeners.iter().map(describe_listener).collect();
             let message = format!("no listener serves {scheme} on port {}", url.port());
@@ -131,6 +148,7 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
             problems.note(path.clone(), message, hint);
         }
         if let Some(other) = seen.get(url.plain()) {
+            let other = problems.written(other);
             problems.note(
                 path.clone(),
                 format!("`{url}` is served by `{other}` already"),
@@ -140,7 +158,7 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
             seen.insert(url.plain(), path);
         }
     }
-    for listener in &config.listeners {
+    for listener in config.listeners.iter().filter(|_| all_listeners) {
         check_clashes(config, listener, &services, problems);
     }
 }
@@ -171,14 +189,13 @@ fn check_clashes(
         if let Some((other, claim)) = clash
             && other.url.plain() != service.url.plain()
         {
-            let line = problems.line_of(&other.path);
+            let (at, line) = (problems.written(&other.path), problems.line_of(&other.path));
             problems.note(
                 service.path.clone(),
                 format!(
-                    "`{}` can't be told from `{}` ({}, line {line}) at listener `{}`: both want {claim} of `{}`",
+                    "`{}` can't be told from `{}` ({at}, line {line}) at listener `{}`: both want {claim} of `{}`",
                     service.url,
                     other.url,
-                    other.path,
                     listener.name,
                     service.url.host()
                 ),
@@ -198,7 +215,7 @@ fn describe_listener(listener: &Listener) -> String {
     format!("`{}` ({scheme} on port {port})", listener.name.0)
 }
 
-pub(super) fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
+fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     let scopes: Vec<&str> = realm
         .scopes
         .iter()
@@ -241,7 +258,8 @@ pub(super) fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>
             format!("the path of a realm's URL is `{expected}` or nothing"),
         );
     }
-    for (index, resource) in realm.resources.iter().enumerate() {
+    let all_scopes = problems.know_all_of(&format!("{path}.scopes"));
+    for (index, resource) in realm.resources.iter().enumerate().filter(|_| all_scopes) {
         for (at, scope) in resource.default_scopes.iter().enumerate() {
             if !scopes.contains(&scope.as_str()) {
                 let at = format!("{path}.resources[{index}].default_scopes[{at}]");
@@ -468,6 +486,7 @@ fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>)
             gateway::issuers::name_of(&authorizer.discovery_url.0, authorizer.issuer.as_deref());
         let issuer = issuer.trim_end_matches('/').to_owned();
         if let Some(other) = issuers.get(&issuer) {
+            let other = problems.written(other);
             problems.note(
                 at.clone(),
                 format!("the issuer `{issuer}` has its rules in `{other}` already"),
@@ -475,82 +494,6 @@ fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>)
             );
         } else {
             issuers.insert(issuer, at);
-        }
-    }
-}
-
-/// Whether a discovery document is that of this realm.
-pub(crate) fn issues(realm: &Realm, discovery: &WebUrl) -> bool {
-    let inserted = realm.url.0.path().trim_end_matches('/');
-    discovery
-        .plain()
-        .strip_prefix(realm.url.plain())
-        .is_some_and(|rest| rest.starts_with("/.well-known/"))
-        || (realm.url.0.origin() == discovery.0.origin()
-            && !inserted.is_empty()
-            && discovery.0.path().ends_with(inserted))
-}
-
-/// Whether a realm of this very configuration can make the tokens that a gateway wants.
-fn check_own_realm(
-    config: &Config,
-    (gateway, path): (&Gateway, &str),
-    (authorizer, at): (&Authorizer, &str),
-    problems: &mut Problems<'_>,
-) {
-    let discovery = &authorizer.discovery_url;
-    let Some(realm) = config.realms.iter().find(|realm| issues(realm, discovery)) else {
-        return;
-    };
-    let name = &realm.name.0;
-    let url = gateway.url.plain();
-    if !realm
-        .resources
-        .iter()
-        .any(|resource| resource.uri.plain() == url)
-    {
-        let hint = format!("MCP clients ask for it by name (RFC 8707): add {{ uri: \"{url}\" }}");
-        let message =
-            format!("realm `{name}` makes no tokens for `{url}`: it is not among its `resources`");
-        problems.note(format!("{path}.url"), message, hint);
-    }
-    let audiences: Vec<&str> = realm
-        .resources
-        .iter()
-        .map(|resource| resource.uri.plain())
-        .chain(
-            realm
-                .scopes
-                .iter()
-                .flat_map(|scope| scope.audiences.iter().map(String::as_str)),
-        )
-        .collect();
-    let wanted = &authorizer.allowed_audiences;
-    if !wanted.is_empty()
-        && !wanted
-            .iter()
-            .any(|audience| audiences.contains(&audience.as_str()))
-    {
-        let message = format!("no token of realm `{name}` is for any of these");
-        let hint = format!(
-            "its resources and the `audiences` of its scopes are {}",
-            audiences.join(", ")
-        );
-        problems.note(format!("{at}.allowed_audiences"), message, hint);
-    }
-    let scopes: Vec<&str> = realm
-        .scopes
-        .iter()
-        .map(|scope| scope.name.as_str())
-        .collect();
-    for (index, scope) in authorizer.allowed_scopes.iter().enumerate() {
-        if !scopes.contains(&scope.as_str()) && scope != "openid" {
-            let at = format!("{at}.allowed_scopes[{index}]");
-            problems.note(
-                at,
-                format!("realm `{name}` has no scope `{scope}`"),
-                suggest(scope, &scopes),
-            );
         }
     }
 }
@@ -564,10 +507,11 @@ fn no_duplicates<'a>(
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, value) in values.enumerate() {
         if let Some(first) = seen.get(value) {
+            let first = problems.written(&format!("{list}[{first}]"));
             problems.note(
                 format!("{list}[{index}].{key}"),
                 format!("`{value}` is declared twice"),
-                format!("the first is {list}[{first}]"),
+                format!("the first is {first}"),
             );
         } else {
             seen.insert(value, index);

@@ -1,11 +1,13 @@
 //! The configuration file: one YAML document, typed, in which every key is documented by the comment on its field.
 //!
-//! Reading it goes in four steps, and each reports all that is wrong at once, by line and path:
+//! Reading it goes in four steps, and what is wrong is reported at once, by line and path:
 //! 1. `node`: YAML into a tree with lines (a syntax error ends it here);
-//! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts; where some of
-//!    it does not fit, `sound` looks into the rest, and it ends here;
+//! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts; what does not
+//!    fit is left out of the next steps (`sound`), which then only look for more that is wrong;
 //! 3. `crosscheck`: what no single key shows: duplicate names, URLs without a listener, scopes that nobody defines;
 //! 4. `convert`: into the settings of the crates that do the work, which have opinions of their own.
+//!
+//! `meaning` is the last two. A rule that something is missing asks [`Problems::know_all_of`] whether it only was left out.
 //!
 //! To add a key: a field with a doc comment in the file of its section, its rule in `crosscheck` if it has one, its use
 //! in `convert`, and `cargo xtask schema`.
@@ -22,10 +24,13 @@ pub(crate) mod document;
 pub(crate) mod egress;
 pub(crate) mod gateway;
 pub(crate) mod listener;
+pub(crate) mod meaning;
 mod no_authorization;
 pub(crate) mod node;
+pub(crate) mod own_realm;
 pub(crate) mod problem;
 pub(crate) mod proxy;
+mod reach;
 pub(crate) mod realm;
 pub(crate) mod registration;
 pub(crate) mod scalar;
@@ -40,8 +45,10 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::config::meaning::Meaning;
 use crate::config::node::Node;
 use crate::config::problem::{Problem, Problems};
+use crate::config::sound::LeftOut;
 use crate::files;
 
 /// Sekisho: an MCP gateway and an OAuth 2.1 authorization server.
@@ -100,6 +107,8 @@ pub(crate) struct Loaded {
     pub(crate) config: Config,
     /// The document it came from.
     tree: Node,
+    /// What of the document is not in the configuration: nothing, if that is to be used.
+    left_out: LeftOut,
     /// The file as it was given.
     file: String,
     /// Where relative paths start.
@@ -145,10 +154,15 @@ impl Loaded {
             whole_file(file, line, plain_message(&error), None)
         })?;
         let as_written = tree.clone();
-        let mut problems = Problems::new(file, &as_written);
+        let nothing = LeftOut::default();
+        let mut problems = Problems::new(file, &as_written, &nothing);
         check::check(&schema(), &mut tree, &mut problems);
         if !problems.is_empty() {
-            sound::check(&tree, &directory, &mut problems);
+            if let Some(rest) = Self::rest_of(&tree, file, directory, &problems) {
+                let mut more = rest.problems();
+                Meaning::of(&rest, &mut more);
+                problems.append(more);
+            }
             return Err(Invalid {
                 problems: problems.into_sorted(),
             });
@@ -157,6 +171,7 @@ impl Loaded {
             Ok(config) => Ok(Self {
                 config,
                 tree,
+                left_out: LeftOut::default(),
                 file: file.to_owned(),
                 directory,
             }),
@@ -165,9 +180,27 @@ impl Loaded {
         }
     }
 
+    /// What is left of a document without what has the wrong shape.
+    fn rest_of(
+        tree: &Node,
+        file: &str,
+        directory: PathBuf,
+        problems: &Problems<'_>,
+    ) -> Option<Self> {
+        let (rest, left_out) = sound::rest_of(tree, &problems.paths())?;
+        Some(Self {
+            // What only serde knows is said when the shape is right.
+            config: serde_json::from_value(rest.to_json()).ok()?,
+            tree: tree.clone(),
+            left_out,
+            file: file.to_owned(),
+            directory,
+        })
+    }
+
     /// A collector for problems with this configuration.
     pub(crate) fn problems(&self) -> Problems<'_> {
-        Problems::new(&self.file, &self.tree)
+        Problems::new(&self.file, &self.tree, &self.left_out)
     }
 
     /// The file as it was given.

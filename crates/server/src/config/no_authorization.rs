@@ -45,6 +45,10 @@ fn check_reach(
             "use 127.0.0.1, [::1] or a name that ends in `localhost`, or give the gateway an `authorizer`".to_owned(),
         );
     }
+    // Where a URL arrives depends on all of them.
+    if !problems.know_all_of("listeners") {
+        return;
+    }
     for listener in &config.listeners {
         if binding::reach(config, listener, url).is_none() {
             continue;

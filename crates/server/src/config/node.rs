@@ -90,6 +90,11 @@ impl Node {
         }
     }
 
+    /// Whether it is a map with this key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        matches!(&self.value, Value::Map(entries) if entries.iter().any(|(one, _)| one.name == key))
+    }
+
     /// The line of the value at `path` (`realms[0].cimd.mode`), or of the nearest thing around it that is there.
     pub(crate) fn line_of(&self, path: &str) -> u64 {
         let mut node = self;

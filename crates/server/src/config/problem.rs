@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::node::Node;
+use crate::config::sound::LeftOut;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,22 +42,35 @@ impl fmt::Display for Problem {
 pub(crate) struct Problems<'a> {
     file: &'a str,
     root: &'a Node,
+    left_out: &'a LeftOut,
     found: Vec<Problem>,
 }
 
 impl<'a> Problems<'a> {
-    /// Nothing found yet in the document `root` of `file`.
-    pub(crate) fn new(file: &'a str, root: &'a Node) -> Self {
+    /// Nothing found yet in the document `root` of `file`, or in what is left of it.
+    pub(crate) fn new(file: &'a str, root: &'a Node, left_out: &'a LeftOut) -> Self {
         Self {
             file,
             root,
+            left_out,
             found: Vec::new(),
         }
     }
 
+    /// The path of a key as its author counts, to point to it from elsewhere.
+    pub(crate) fn written(&self, path: &str) -> String {
+        self.left_out.written(path)
+    }
+
     /// The line of a key, to point to it from elsewhere.
     pub(crate) fn line_of(&self, path: &str) -> u64 {
-        self.root.line_of(path)
+        self.root.line_of(&self.written(path))
+    }
+
+    /// Whether a section or list has everything that its author wrote: otherwise, what is missing there may only have been
+    /// written in a wrong shape.
+    pub(crate) fn know_all_of(&self, path: &str) -> bool {
+        !self.left_out.has_some_of(&self.written(path), self.root)
     }
 
     /// Notes a problem at `path`; its line is looked up.
@@ -66,8 +80,8 @@ impl<'a> Problems<'a> {
         message: impl Into<String>,
         hint: impl Into<Option<String>>,
     ) {
-        let path = path.into();
-        let line = self.line_of(&path);
+        let path = self.written(&path.into());
+        let line = self.root.line_of(&path);
         self.note_at(line, path, message, hint);
     }
 
@@ -94,13 +108,14 @@ impl<'a> Problems<'a> {
         self.found.is_empty()
     }
 
-    /// Whether something was found at `path` or below it.
-    pub(crate) fn touch(&self, path: &str) -> bool {
-        let below = |found: &Problem| {
-            let rest = found.path.strip_prefix(path);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        };
-        self.found.iter().any(below)
+    /// Where something was found.
+    pub(crate) fn paths(&self) -> Vec<&str> {
+        self.found.iter().map(|found| found.path.as_str()).collect()
+    }
+
+    /// Takes over what was found elsewhere.
+    pub(crate) fn append(&mut self, more: Problems<'_>) {
+        self.found.extend(more.found);
     }
 
     /// What was found, in the order of the file, each once.

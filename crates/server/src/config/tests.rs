@@ -9,6 +9,7 @@ use super::*;
 use crate::wire::plan::Plan;
 
 mod no_authorization;
+mod shape;
 mod start;
 
 fn problems(text: &str) -> String {

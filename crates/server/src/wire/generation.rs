@@ -20,8 +20,9 @@ use net::egress::pool::{self, Pool};
 use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
 
-use crate::config::crosscheck::issues;
+use crate::config::convert::egress;
 use crate::config::gateway::Gateway;
+use crate::config::own_realm::issues;
 use crate::config::realm::Realm;
 use crate::config::scalar::WebUrl;
 use crate::config::{Config, Loaded, binding};
@@ -77,7 +78,7 @@ impl Outgoing {
         )?;
         let pool = Pool::new(
             Arc::clone(&connectors.operators),
-            outgoing::operators_rules(loaded),
+            egress::convert(&loaded.config),
             pool::Settings {
                 max_idle: foundation.idle_connections(),
                 ..pool::Settings::default()
@@ -138,7 +139,7 @@ impl Generation {
             };
             let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
             let settings = auth::Settings {
-                operators_rules: outgoing::operators_rules(loaded),
+                operators_rules: egress::convert(&loaded.config),
                 ..auth::Settings::new(realms)
             };
             let server = AuthServer::new(parts, settings);
@@ -160,7 +161,7 @@ impl Generation {
         }
         let documents = Client::new(
             Arc::clone(&outgoing.connectors.operators),
-            outgoing::operators_rules(loaded),
+            egress::convert(&loaded.config),
         );
         let parts = gateway::settings::Parts {
             clock: Arc::clone(&foundation.clock),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use net::edge::places::Places;
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::resolve::{HostMap, Resolver, SystemResolver};
-use net::egress::rules::{Destination, Rules};
+use net::egress::rules::Destination;
 
 use crate::config::Loaded;
 use crate::files;
@@ -75,21 +75,4 @@ pub(crate) fn declared(loaded: &Loaded, local_ca_pem: Option<&str>) -> anyhow::R
     }
     declared.push_str(local_ca_pem.unwrap_or_default());
     Ok(declared)
-}
-
-/// The rules for URLs that the operator wrote: discovery, keys, targets, upstreams.
-pub(crate) fn operators_rules(loaded: &Loaded) -> Rules {
-    let allow_networks = loaded
-        .config
-        .egress
-        .allow_networks
-        .iter()
-        .map(|network| network.0)
-        .collect();
-    // The operator's URLs say themselves whether they are http; a stranger has no say in them.
-    Rules {
-        allow_networks,
-        allow_http: true,
-        ports: None,
-    }
 }

@@ -5,13 +5,11 @@ use model::realm::Realm;
 
 use crate::config::convert::realm::DeclaredUser;
 use crate::config::convert::storage::Storage;
-use crate::config::convert::{document, files, gateway, realm, storage};
-use crate::config::crosscheck::crosscheck;
 use crate::config::dangers::{Danger, dangers};
+use crate::config::meaning::Meaning;
 use crate::config::problem::Problem;
 use crate::config::scalar::WebUrl;
 use crate::config::{Invalid, Loaded};
-use crate::wire::reach;
 
 /// What there is to run.
 #[derive(Debug)]
@@ -36,34 +34,13 @@ impl Plan {
     /// Checks everything that can be found out without acting, and reports all that is wrong at once.
     pub(crate) fn new(loaded: Loaded) -> Result<Self, Invalid> {
         let mut problems = loaded.problems();
-        crosscheck(&loaded, &mut problems);
-        files::check(&loaded, &mut problems);
-        let warnings = reach::check(&loaded, &mut problems);
-        let storage = storage::convert(&loaded, &mut problems);
-        let mut realms = Vec::new();
-        for (index, one) in loaded.config.realms.iter().enumerate() {
-            realms.extend(realm::convert(
-                one,
-                &format!("realms[{index}]"),
-                &loaded.directory,
-                &mut problems,
-            ));
-        }
-        let mut gateways = Vec::new();
-        for (index, one) in loaded.config.gateways.iter().enumerate() {
-            gateways.extend(gateway::convert(
-                one,
-                &format!("gateways[{index}]"),
-                &mut problems,
-            ));
-        }
-        let mut documents = Vec::new();
-        for (index, one) in loaded.config.documents.iter().enumerate() {
-            documents.push((
-                one.url.clone(),
-                document::convert(one, &format!("documents[{index}]"), &mut problems),
-            ));
-        }
+        let Meaning {
+            storage,
+            realms,
+            gateways,
+            documents,
+            warnings,
+        } = Meaning::of(&loaded, &mut problems);
         match storage {
             Some(storage) if problems.is_empty() => {
                 let dangers = dangers(loaded.keys());

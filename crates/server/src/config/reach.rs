@@ -7,14 +7,16 @@ use net::egress::rules::{Destination, Refusal, Rules, SpecialUse};
 
 use crate::config::problem::{Problem, Problems};
 use crate::config::scalar::WebUrl;
-use crate::config::{Config, Loaded};
-use crate::wire::outgoing;
+use crate::config::{Config, Loaded, convert};
 
 /// Notes every URL that leads where nothing of this configuration may call. What leads to this machine itself is returned as
 /// a warning: nobody else is reached by it, and a first try is rarely finished. Calls of it are refused all the same.
 pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) -> Vec<Problem> {
     let mut warnings = loaded.problems();
-    let rules = outgoing::operators_rules(loaded);
+    if !problems.know_all_of("egress") {
+        return Vec::new();
+    }
+    let rules = convert::egress::convert(&loaded.config);
     for (path, url) in called(&loaded.config) {
         let Err(refusal) = look(&rules, &loaded.config, url) else {
             continue;

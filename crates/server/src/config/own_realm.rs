@@ -1,0 +1,92 @@
+//! Whether a realm of this very configuration can make the tokens that a gateway wants.
+
+use crate::config::Config;
+use crate::config::gateway::{Authorizer, Gateway};
+use crate::config::problem::{Problems, suggest};
+use crate::config::realm::Realm;
+use crate::config::scalar::WebUrl;
+
+/// Whether a discovery document is that of this realm.
+pub(crate) fn issues(realm: &Realm, discovery: &WebUrl) -> bool {
+    let inserted = realm.url.0.path().trim_end_matches('/');
+    discovery
+        .plain()
+        .strip_prefix(realm.url.plain())
+        .is_some_and(|rest| rest.starts_with("/.well-known/"))
+        || (realm.url.0.origin() == discovery.0.origin()
+            && !inserted.is_empty()
+            && discovery.0.path().ends_with(inserted))
+}
+
+/// Notes what `gateway` wants of tokens that a realm of this configuration does not put into them.
+pub(super) fn check(
+    config: &Config,
+    (gateway, path): (&Gateway, &str),
+    (authorizer, at): (&Authorizer, &str),
+    problems: &mut Problems<'_>,
+) {
+    let discovery = &authorizer.discovery_url;
+    let mut realms = config.realms.iter().enumerate();
+    let found = realms.find(|(_, realm)| issues(realm, discovery));
+    // Otherwise, another realm may be the one that is meant.
+    let Some((index, realm)) = found.filter(|_| problems.know_all_of("realms")) else {
+        return;
+    };
+    let [all_scopes, all_resources] = ["scopes", "resources"]
+        .map(|list| problems.know_all_of(&format!("realms[{index}].{list}")));
+    let name = &realm.name.0;
+    let url = gateway.url.plain();
+    if all_resources
+        && !realm
+            .resources
+            .iter()
+            .any(|resource| resource.uri.plain() == url)
+    {
+        let hint = format!("MCP clients ask for it by name (RFC 8707): add {{ uri: \"{url}\" }}");
+        let message =
+            format!("realm `{name}` makes no tokens for `{url}`: it is not among its `resources`");
+        problems.note(format!("{path}.url"), message, hint);
+    }
+    let audiences: Vec<&str> = realm
+        .resources
+        .iter()
+        .map(|resource| resource.uri.plain())
+        .chain(
+            realm
+                .scopes
+                .iter()
+                .flat_map(|scope| scope.audiences.iter().map(String::as_str)),
+        )
+        .collect();
+    let wanted = &authorizer.allowed_audiences;
+    if all_scopes
+        && all_resources
+        && !wanted.is_empty()
+        && !wanted
+            .iter()
+            .any(|audience| audiences.contains(&audience.as_str()))
+    {
+        let message = format!("no token of realm `{name}` is for any of these");
+        let hint = format!(
+            "its resources and the `audiences` of its scopes are {}",
+            audiences.join(", ")
+        );
+        problems.note(format!("{at}.allowed_audiences"), message, hint);
+    }
+    let scopes: Vec<&str> = realm
+        .scopes
+        .iter()
+        .map(|scope| scope.name.as_str())
+        .collect();
+    let checked = authorizer.allowed_scopes.iter().enumerate();
+    for (index, scope) in checked.filter(|_| all_scopes) {
+        if !scopes.contains(&scope.as_str()) && scope != "openid" {
+            let at = format!("{at}.allowed_scopes[{index}]");
+            problems.note(
+                at,
+                format!("realm `{name}` has no scope `{scope}`"),
+                suggest(scope, &scopes),
+            );
+        }
+    }
+}
