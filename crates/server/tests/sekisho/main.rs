@@ -10,11 +10,17 @@ mod canary;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod cli_config;
+#[cfg(test)]
+mod cli_store;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod edge;
 #[cfg(test)]
 mod log;
+#[cfg(test)]
+mod log_lines;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
