@@ -13,10 +13,15 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Handle};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long the end of a thread waits for work that blocks.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A timer that ends before every other makes the thread write to its own wake-up descriptor, once for each such timer,
+/// until it sleeps next. One that always ends soon spares requests that.
+const NEXT_TIMER: Duration = Duration::from_secs(1);
 
 thread_local! {
     static NUMBER: Cell<usize> = const { Cell::new(0) };
@@ -57,7 +62,7 @@ impl Workers {
                 .name(format!("worker-{number}"))
                 .spawn(move || {
                     NUMBER.set(number);
-                    runtime.block_on(end.cancelled());
+                    runtime.block_on(end.run_until_cancelled(ticking()));
                     runtime.shutdown_timeout(PATIENCE);
                 })?;
             Ok(Worker {
@@ -86,6 +91,14 @@ impl Workers {
             runtime: worker.runtime.clone(),
             connections: Arc::clone(&worker.connections),
         })
+    }
+}
+
+async fn ticking() {
+    let mut ticks = tokio::time::interval(NEXT_TIMER);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
     }
 }
 

@@ -201,8 +201,8 @@ impl Upstream {
         header_timeout: Duration,
     ) -> Result<Response<Body>, SendError> {
         into_origin_form(&mut request, &self.origin.authority);
-        let deadline = Instant::now() + header_timeout;
-        tokio::time::timeout_at(deadline, self.send_somewhere(request))
+        let now = Instant::now();
+        tokio::time::timeout_at(now + header_timeout, self.send_somewhere(request, now))
             .await
             .map_err(|_elapsed| SendError::TimedOut)?
     }
@@ -210,9 +210,10 @@ impl Upstream {
     async fn send_somewhere(
         &self,
         mut request: Request<Body>,
+        mut now: Instant,
     ) -> Result<Response<Body>, SendError> {
         let rest = self.origin.rest_before(&request);
-        while let Some(Waited { live, time }) = self.origin.idle.take(Instant::now(), rest) {
+        while let Some(Waited { live, time }) = self.origin.idle.take(now, rest) {
             let again = copy_if_repeatable(&request);
             let exchanged = live.exchange(request).await;
             self.origin.note_reuse(exchanged.is_ok(), time);
@@ -222,7 +223,10 @@ impl Upstream {
                 Err(Failed {
                     unsent: Some(unsent),
                     ..
-                }) => request = unsent,
+                }) => {
+                    request = unsent;
+                    now = Instant::now();
+                }
                 // It may have acted on the request, but may do so twice.
                 Err(Failed { cause, .. }) => match again {
                     Some(again) => {
