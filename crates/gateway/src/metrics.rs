@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use mcp::era::Era;
 use mcp::method::Method;
-use mcp::result;
 use net::edge::remarks::Remarks;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::counter::Counter;
@@ -156,9 +155,6 @@ pub(crate) enum End {
     Cancelled,
 }
 
-/// A result of a tool that failed is short; a long one is not searched for what it says of itself.
-const SEARCHED: usize = 64 * 1024;
-
 impl End {
     const ALL: [Self; 8] = [
         Self::Answered,
@@ -184,13 +180,7 @@ impl End {
     pub(crate) fn of_answer(answer: &Answer) -> Self {
         match &answer.outcome {
             Outcome::Error { .. } => Self::Error,
-            Outcome::Result(raw) if raw.bytes().len() <= SEARCHED => {
-                if result::says_failed(raw.borrow()) {
-                    Self::ToolFailed
-                } else {
-                    Self::Answered
-                }
-            }
+            Outcome::Result(_) if answer.tool_failed => Self::ToolFailed,
             Outcome::Result(_) => Self::Answered,
         }
     }

@@ -383,6 +383,7 @@ mod tests {
         let answer = Answer {
             era: Era::Session,
             outcome,
+            tool_failed: false,
         };
         let (message, status) = answer_message(answer, id.borrow(), era, INFO);
         (String::from_utf8(message).unwrap(), status.as_u16())

@@ -344,8 +344,10 @@ impl<'a> Name<'a> {
     #[inline]
     pub(crate) fn likeness_to_ascii(&self, known: &str) -> Likeness {
         debug_assert!(known.is_ascii(), "{known}");
-        // Folding keeps the length of what is ASCII.
-        if self.is_ascii && self.text.len() != known.len() {
+        // Folding keeps the length of what is ASCII, and of its letters all but one bit.
+        let first = |text: &str| text.as_bytes().first().map(|byte| byte | 0x20);
+        let differs = self.text.len() != known.len() || first(&self.text) != first(known);
+        if self.is_ascii && differs {
             Likeness::Other
         } else {
             self.likeness(known)

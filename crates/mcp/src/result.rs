@@ -1,15 +1,12 @@
 //! What results look like in each era, and how one becomes the other.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 
 use crate::edit::Change;
 use crate::id::Id;
 use crate::jsonrpc;
 use crate::meta;
-use crate::raw::{Kind, Raw};
+use crate::raw::{Kind, Likeness, Raw};
 
 /// What `resultType` says (D8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,31 +17,61 @@ pub enum ResultType<'a> {
     InputRequired,
     /// Of an extension, or of nobody (UC-6).
     Other(Cow<'a, str>),
-    /// Not a string, or several that some reader may take for it (SEC-81).
+    /// Not a string.
     Malformed,
+    /// Several that some reader may take for it (SEC-81).
+    Ambiguous,
 }
 
-/// The `resultType` of a result.
-pub fn result_type(result: Raw<'_>) -> ResultType<'_> {
-    match result.only("resultType") {
-        Err(_) => ResultType::Malformed,
-        Ok(None) => ResultType::Complete,
-        Ok(Some(raw)) if raw.is_null() => ResultType::Complete,
-        Ok(Some(raw)) => match raw.text() {
-            None => ResultType::Malformed,
-            Some(word) if word == "complete" => ResultType::Complete,
-            Some(word) if word == "input_required" => ResultType::InputRequired,
-            Some(word) => ResultType::Other(word),
-        },
+/// What a result says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// `resultType`
+    pub result_type: ResultType<'a>,
+    /// `isError`: the tool failed.
+    pub failed: bool,
+}
+
+impl<'a> Said<'a> {
+    /// Looks at a result once.
+    pub fn by(result: Raw<'a>) -> Self {
+        let mut stated = None;
+        let mut ambiguous = false;
+        let mut failed = None;
+        for member in result.members().into_iter().flatten() {
+            match member.likeness("resultType") {
+                Likeness::Same if stated.is_none() => stated = Some(member.value),
+                Likeness::Same | Likeness::OtherCase => ambiguous = true,
+                Likeness::Other if failed.is_none() && member.is("isError") => {
+                    failed = member.value.bool();
+                }
+                Likeness::Other => {}
+            }
+        }
+        let result_type = if ambiguous {
+            ResultType::Ambiguous
+        } else {
+            ResultType::of(stated)
+        };
+        Self {
+            result_type,
+            failed: failed == Some(true),
+        }
     }
 }
 
-/// Whether the tool says that it failed. Most results do not mention it, which is found out quickly; a name spelled with
-/// escapes is not looked for.
-pub fn says_failed(result: Raw<'_>) -> bool {
-    static IS_ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("isError"));
-    IS_ERROR.find(result.as_bytes()).is_some()
-        && result.get("isError").and_then(Raw::bool) == Some(true)
+impl<'a> ResultType<'a> {
+    fn of(stated: Option<Raw<'a>>) -> Self {
+        let Some(raw) = stated.filter(|raw| !raw.is_null()) else {
+            return Self::Complete;
+        };
+        match raw.text() {
+            None => Self::Malformed,
+            Some(word) if word == "complete" => Self::Complete,
+            Some(word) if word == "input_required" => Self::InputRequired,
+            Some(word) => Self::Other(word),
+        }
+    }
 }
 
 /// Who may keep a result (D11).
@@ -217,7 +244,7 @@ mod tests {
     // UC-6
     #[test]
     fn an_absent_result_type_is_complete() {
-        let of = |text: &'static str| result_type(Raw::parse(text).unwrap());
+        let of = |text: &'static str| Said::by(Raw::parse(text).unwrap()).result_type;
         assert_eq!(of("{}"), ResultType::Complete);
         assert_eq!(
             of(r#"{"resultType":"input_required"}"#),
@@ -229,6 +256,26 @@ mod tests {
         );
         assert_eq!(of(r#"{"resultType":1}"#), ResultType::Malformed);
         assert_eq!(of(r#"{"resultType":null}"#), ResultType::Complete);
+        for twice in [
+            r#"{"resultType":"complete","resultType":"complete"}"#,
+            r#"{"resultType":"complete","ResultType":"task"}"#,
+        ] {
+            assert_eq!(of(twice), ResultType::Ambiguous, "{twice}");
+        }
+    }
+
+    #[test]
+    fn a_tool_says_that_it_failed_in_one_way() {
+        let failed = |text: &'static str| Said::by(Raw::parse(text).unwrap()).failed;
+        assert!(failed(r#"{"content":[],"isError":true}"#));
+        for text in [
+            "{}",
+            r#"{"isError":false}"#,
+            r#"{"isError":"true"}"#,
+            r#"{"content":[{"isError":true}]}"#,
+        ] {
+            assert!(!failed(text), "{text}");
+        }
     }
 
     // TM-17
@@ -268,6 +315,6 @@ mod tests {
         let text = format!(r#"{{"tools":[]{}}}"#, modern_members(Some(hint), INFO));
         let raw = Raw::parse(&text).unwrap();
         assert_eq!(cache_hint(raw), hint);
-        assert_eq!(result_type(raw), ResultType::Complete);
+        assert_eq!(Said::by(raw).result_type, ResultType::Complete);
     }
 }

@@ -25,6 +25,8 @@ pub struct Answer {
     pub era: Era,
     /// A result or an error.
     pub outcome: Outcome,
+    /// Whether it is the result of a tool that says that it failed.
+    pub tool_failed: bool,
 }
 
 impl Answer {

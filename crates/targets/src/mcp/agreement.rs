@@ -481,6 +481,7 @@ mod tests {
     fn result(text: &'static str) -> Answer {
         Answer {
             era: Era::Stateless,
+            tool_failed: false,
             outcome: Outcome::Result(OwnedRaw::parse(text).expect("JSON")),
         }
     }
@@ -489,6 +490,7 @@ mod tests {
         let raw = OwnedRaw::parse(raw).expect("JSON");
         Answer {
             era: Era::Stateless,
+            tool_failed: false,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw,

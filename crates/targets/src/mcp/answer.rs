@@ -4,7 +4,7 @@ use ::mcp::answer;
 use ::mcp::era::Era;
 use ::mcp::jsonrpc::{self, Malformed, Message, Response};
 use ::mcp::raw::{OwnedRaw, Raw};
-use ::mcp::result::{ResultType, result_type};
+use ::mcp::result::{ResultType, Said};
 use bytes::Bytes;
 
 use crate::apart;
@@ -55,22 +55,31 @@ pub(super) fn check(
     if response.id.is_some_and(|found| !answer::is_id(found, id)) {
         return Err(Violation::WrongId);
     }
-    let outcome = match response.outcome {
-        jsonrpc::Outcome::Error(error) => error_outcome(body, &error),
-        jsonrpc::Outcome::Result(result) if !result.is_object() => return Err(Violation::Result),
-        jsonrpc::Outcome::Result(result) => {
-            match era {
-                Era::Stateless => check_type(result)?,
-                // It means nothing in that era, and passes: to everybody as the same (SEC-81).
-                Era::Session if result.only("resultType").is_err() => {
-                    return Err(Violation::ResultType);
-                }
-                Era::Session => {}
-            }
-            Outcome::Result(OwnedRaw::of(body, result))
+    let result = match response.outcome {
+        jsonrpc::Outcome::Error(error) => {
+            return Ok(Answer {
+                era,
+                outcome: error_outcome(body, &error),
+                tool_failed: false,
+            });
         }
+        jsonrpc::Outcome::Result(result) if !result.is_object() => return Err(Violation::Result),
+        jsonrpc::Outcome::Result(result) => result,
     };
-    Ok(Answer { era, outcome })
+    let said = Said::by(result);
+    match (era, &said.result_type) {
+        // UC-6, UC-12: we negotiate no extension and offer no input.
+        (Era::Stateless, ResultType::InputRequired) => return Err(Violation::InputRequired),
+        (Era::Stateless, ResultType::Other(_) | ResultType::Malformed)
+        | (_, ResultType::Ambiguous) => return Err(Violation::ResultType),
+        // In the session era it means nothing, and passes: to everybody as the same (SEC-81).
+        (Era::Session, _) | (_, ResultType::Complete) => {}
+    }
+    Ok(Answer {
+        era,
+        outcome: Outcome::Result(OwnedRaw::of(body, result)),
+        tool_failed: said.failed,
+    })
 }
 
 /// The error in the body of an HTTP error, whatever its id: servers make ids up where they refuse
@@ -83,6 +92,7 @@ pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
         })) => Some(Answer {
             era,
             outcome: error_outcome(body, &error),
+            tool_failed: false,
         }),
         _ => None,
     }
@@ -148,14 +158,5 @@ fn error_outcome(body: &Bytes, error: &jsonrpc::ErrorObject<'_>) -> Outcome {
     Outcome::Error {
         code: error.code,
         raw: OwnedRaw::of(body, error.raw),
-    }
-}
-
-/// UC-6, UC-12: we negotiate no extension and offer no input.
-fn check_type(result: Raw<'_>) -> Result<(), Violation> {
-    match result_type(result) {
-        ResultType::Complete => Ok(()),
-        ResultType::InputRequired => Err(Violation::InputRequired),
-        ResultType::Other(_) | ResultType::Malformed => Err(Violation::ResultType),
     }
 }

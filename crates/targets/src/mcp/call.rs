@@ -528,6 +528,7 @@ mod tests {
     fn a_lost_session_is_understood_in_an_answer_if_it_is_no_tool_that_speaks() {
         let answer = |code: i64, message: &str| Answer {
             era: Era::Session,
+            tool_failed: false,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw: ::mcp::raw::OwnedRaw::parse(format!(

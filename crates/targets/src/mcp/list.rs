@@ -223,7 +223,7 @@ impl McpTarget {
             let members = cursor
                 .as_deref()
                 .map_or_else(String::new, |cursor| format!(r#""cursor":{cursor}"#));
-            let Some(Answer { era, outcome }) =
+            let Some(Answer { era, outcome, .. }) =
                 self.ask_in_agreement(Method::ToolsList, &members).await?
             else {
                 return Ok(self.finish(gathered, Era::Session));
