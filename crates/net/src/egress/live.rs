@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, Version, header};
+use http::{Method, Request, Response, Version};
 use http_body::{Frame, SizeHint};
 use tokio_util::io::poll_read_buf;
 
@@ -17,6 +17,7 @@ use crate::body::{Body, BoxError};
 use crate::egress::connect::Dialled;
 use crate::egress::h1::BadAnswer;
 use crate::egress::h1::chunked::{Decoder, Step};
+use crate::egress::h1::request::Lines;
 use crate::egress::h1::response::{Framing, Head, take_head};
 use crate::egress::sending::Sending;
 
@@ -68,10 +69,11 @@ impl Live {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// The request's URI must be in origin form and its `Host` set.
+    /// The request's URI must be in origin form; its `Host` is among the lines.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
         request: Request<Body>,
+        lines: &Lines,
     ) -> Result<Answer, Failed> {
         if !self.is_open() {
             return Err(Failed {
@@ -80,7 +82,7 @@ impl Live {
             });
         }
         let method = request.method().clone();
-        let mut sending = Sending::new(request, std::mem::take(&mut self.outgoing));
+        let mut sending = Sending::new(request, lines, std::mem::take(&mut self.outgoing));
         let outcome = poll_fn(|cx| {
             if let Err(cause) = sending.poll(&mut self.socket, cx) {
                 return Poll::Ready(Err(cause));
@@ -312,7 +314,7 @@ impl<H: Home> http_body::Body for Reading<H> {
 }
 
 /// Puts a request into the form that a server (not a proxy) expects.
-pub(crate) fn into_origin_form(request: &mut Request<Body>, authority: &header::HeaderValue) {
+pub(crate) fn into_origin_form(request: &mut Request<Body>) {
     *request.version_mut() = Version::HTTP_11;
     if request.uri().scheme().is_some() || request.uri().authority().is_some() {
         let path = request.uri().path_and_query().cloned();
@@ -323,7 +325,4 @@ pub(crate) fn into_origin_form(request: &mut Request<Body>, authority: &header::
             *request.uri_mut() = uri;
         }
     }
-    request
-        .headers_mut()
-        .insert(header::HOST, authority.clone());
 }

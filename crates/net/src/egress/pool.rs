@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
+use crate::egress::h1::request::Lines;
 use crate::egress::idle::{IdleConnections, Waited};
 use crate::egress::live::{Answer, Failed, Home, Live, into_origin_form};
 use crate::egress::rules::{Destination, Refusal, Rules};
@@ -90,6 +91,8 @@ struct Shared {
 pub struct Upstream {
     origin: Arc<Origin>,
     connect_timeout: Duration,
+    /// What each request begins with.
+    lines: Lines,
 }
 
 struct Origin {
@@ -125,6 +128,7 @@ impl Pool {
         }
         let authority =
             HeaderValue::try_from(destination.authority()).map_err(|_| Refusal::NoHost)?;
+        let lines = Lines::new(&authority, &HeaderMap::new());
         let upstream = Upstream {
             origin: Arc::new(Origin {
                 connector: Arc::clone(&self.shared.connector),
@@ -136,6 +140,7 @@ impl Pool {
                 closes_unsaid: AtomicBool::new(false),
             }),
             connect_timeout: self.shared.settings.connect_timeout,
+            lines,
         };
         upstreams.insert(destination, upstream.clone());
         Ok(upstream)
@@ -179,6 +184,14 @@ impl Upstream {
         self
     }
 
+    /// The same upstream, and the same connections, where each request has these headers besides its own. They are written
+    /// out once; a request must not have others of these names.
+    #[must_use]
+    pub fn with_headers(mut self, headers: &HeaderMap) -> Self {
+        self.lines = Lines::new(&self.origin.authority, headers);
+        self
+    }
+
     /// How many connections wait for the next request and look usable.
     pub fn idle_connections(&self) -> usize {
         self.origin.idle.count()
@@ -200,7 +213,7 @@ impl Upstream {
         mut request: Request<Body>,
         header_timeout: Duration,
     ) -> Result<Response<Body>, SendError> {
-        into_origin_form(&mut request, &self.origin.authority);
+        into_origin_form(&mut request);
         let now = Instant::now();
         tokio::time::timeout_at(now + header_timeout, self.send_somewhere(request, now))
             .await
@@ -215,7 +228,7 @@ impl Upstream {
         let rest = self.origin.rest_before(&request);
         while let Some(Waited { live, time }) = self.origin.idle.take(now, rest) {
             let again = copy_if_repeatable(&request);
-            let exchanged = live.exchange(request).await;
+            let exchanged = live.exchange(request, &self.lines).await;
             self.origin.note_reuse(exchanged.is_ok(), time);
             match exchanged {
                 Ok(answer) => return Ok(self.accept(answer)),
@@ -239,7 +252,7 @@ impl Upstream {
         }
         // Rare, and large: boxed, so that a request on a kept connection stays small.
         let live = Box::pin(self.connect()).await?;
-        match live.exchange(request).await {
+        match live.exchange(request, &self.lines).await {
             Ok(answer) => Ok(self.accept(answer)),
             Err(failed) => Err(SendError::Protocol(failed.cause)),
         }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite as _;
 
 use crate::body::{Body, BoxError};
 use crate::egress::connect::Dialled;
-use crate::egress::h1::request::{Framing, write_chunk_head, write_head};
+use crate::egress::h1::request::{Framing, Lines, write_chunk_head, write_head};
 
 /// Pieces up to this size are copied behind the head, so that one write carries both.
 const COPIED: usize = 16 * 1024;
@@ -47,8 +47,8 @@ enum Step {
 }
 
 impl Sending {
-    /// `buffer` is an empty one that is used again.
-    pub(crate) fn new(request: Request<Body>, buffer: BytesMut) -> Self {
+    /// A request that begins with these lines. `buffer` is an empty one that is used again.
+    pub(crate) fn new(request: Request<Body>, lines: &Lines, buffer: BytesMut) -> Self {
         let framing = Framing::of(request.method(), request.body());
         let (parts, body) = request.into_parts();
         let mut sending = Self {
@@ -60,7 +60,7 @@ impl Sending {
             step: Step::Body,
             begun: false,
         };
-        write_head(&mut sending.head, &sending.parts, framing);
+        write_head(&mut sending.head, lines, &sending.parts, framing);
         // A body in memory stays where it is until a byte went out: it may have to be sent elsewhere.
         if let Some(bytes) = sending.body.as_bytes() {
             if bytes.len() <= COPIED {

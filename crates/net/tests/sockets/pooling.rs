@@ -58,6 +58,29 @@ async fn requests_follow_each_other_on_one_connection() {
 }
 
 #[tokio::test]
+async fn what_each_request_says_stands_beside_what_this_one_says() {
+    let origin = FakeHttp::start(|_| Reply::status(204)).await.unwrap();
+    let mut always = http::HeaderMap::new();
+    always.insert("x-always", "a".parse().unwrap());
+    always.append("x-always", "b".parse().unwrap());
+    let upstream = upstream(&origin);
+    let saying = upstream.clone().with_headers(&always);
+    for (upstream, of_each) in [(&saying, 2), (&upstream, 0), (&saying, 2)] {
+        let mut request = post("x");
+        request.headers_mut().insert("x-own", "c".parse().unwrap());
+        upstream.send(request).await.unwrap();
+        let seen = origin.seen().pop().unwrap();
+        let count = |name: &str| {
+            let names = seen.headers.iter().map(|(name, _)| name.as_str());
+            names.filter(|seen| *seen == name).count()
+        };
+        let counts = ["x-always", "x-own", "host", "content-length"].map(count);
+        assert_eq!(counts, [of_each, 1, 1, 1]);
+    }
+    assert_eq!(origin.connections(), 1, "they share connections");
+}
+
+#[tokio::test]
 async fn the_upstream_sees_its_own_name_and_the_path() {
     let origin = FakeHttp::start(|_| Reply::status(204)).await.unwrap();
     let mut request = get("http://public.example/x/y?z=%2e");

@@ -38,7 +38,10 @@ const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VE
 /// The server's endpoint.
 #[derive(Debug, Clone)]
 pub(super) struct Wire {
-    upstream: Upstream,
+    /// For each verb, with the headers that its requests have in any case.
+    posts: Upstream,
+    gets: Upstream,
+    deletes: Upstream,
     endpoint: Arc<Endpoint>,
     oddities: Arc<Oddities>,
     idle: Duration,
@@ -67,8 +70,24 @@ pub(super) enum Again {
 
 impl Wire {
     pub(super) fn new(upstream: Upstream, settings: &Settings, oddities: Arc<Oddities>) -> Self {
+        let upstream = upstream.connecting_within(settings.timeouts.connect);
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("sekisho/", env!("CARGO_PKG_VERSION"))),
+        );
+        let mut accepting = |media_types| {
+            headers.insert(ACCEPT, HeaderValue::from_static(media_types));
+            upstream.clone().with_headers(&headers)
+        };
+        let gets = accepting("text/event-stream");
+        let deletes = accepting("application/json, text/event-stream");
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
-            upstream: upstream.connecting_within(settings.timeouts.connect),
+            posts: upstream.with_headers(&headers),
+            gets,
+            deletes,
             endpoint: Arc::new(Endpoint {
                 target: Arc::clone(&settings.name),
                 url: settings.url.clone(),
@@ -82,22 +101,12 @@ impl Wire {
         }
     }
 
-    /// The headers of every POST. Nothing of a client's request is among them (SEC-36).
+    /// What a request says besides what each one does. Nothing of a client's request is among it (SEC-36).
     pub(super) fn headers(
         version: Option<ProtocolVersion>,
         session: Option<&HeaderValue>,
     ) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(12);
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(
-            ACCEPT,
-            HeaderValue::from_static("application/json, text/event-stream"),
-        );
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("sekisho/", env!("CARGO_PKG_VERSION"))),
-        );
+        let mut headers = HeaderMap::new();
         if let Some(version) = version {
             headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
         }
@@ -135,18 +144,15 @@ impl Wire {
     /// Opens the notification stream of the session era.
     pub(super) async fn get(
         &self,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         first_byte: Duration,
     ) -> Result<Received, CallError> {
-        headers.remove(CONTENT_TYPE);
-        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
         self.send(Method::GET, headers, Body::empty(), first_byte, Again::Yes)
             .await
     }
 
     /// Ends a session; whether the server minds is not asked.
-    pub(super) async fn delete(&self, mut headers: HeaderMap, limit: Duration) {
-        headers.remove(CONTENT_TYPE);
+    pub(super) async fn delete(&self, headers: HeaderMap, limit: Duration) {
         let sent = self
             .send(Method::DELETE, headers, Body::empty(), limit, Again::Yes)
             .await;
@@ -168,7 +174,12 @@ impl Wire {
             .then(|| Some((headers.clone(), body.as_bytes()?)))
             .flatten();
         let request = self.request(&verb, headers, body, again);
-        let mut response = self.upstream.send_within(request, first_byte).await?;
+        let upstream = match verb {
+            Method::GET => &self.gets,
+            Method::DELETE => &self.deletes,
+            _ => &self.posts,
+        };
+        let mut response = upstream.send_within(request, first_byte).await?;
         if response.status().is_redirection() {
             endpoint.settled.store(false, Ordering::Relaxed);
             // It was redirected instead of being served, so that it may be sent again.
@@ -176,7 +187,7 @@ impl Wire {
                 && let Some((headers, body)) = spare
             {
                 let request = self.request(&verb, headers, Body::full(body), again);
-                response = self.upstream.send_within(request, first_byte).await?;
+                response = upstream.send_within(request, first_byte).await?;
             }
         } else if response.status().is_success() {
             endpoint.settled.store(true, Ordering::Relaxed);

@@ -1,8 +1,8 @@
 //! The head of a request, and how its body is framed.
 
-use bytes::{BufMut as _, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use http::request::Parts;
-use http::{Method, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body::Body as _;
 
 use crate::body::Body;
@@ -31,23 +31,47 @@ impl Framing {
     }
 }
 
-/// Appends the head of a request. Its URI is in origin form; whatever its headers say about the framing is replaced.
-pub(crate) fn write_head(out: &mut BytesMut, parts: &Parts, framing: Framing) {
+/// Header lines as they are sent, made once for many requests: `Host`, and what each of them says.
+#[derive(Clone, Debug)]
+pub(crate) struct Lines(Bytes);
+
+impl Lines {
+    /// Those of requests to this authority that all have these headers.
+    pub(crate) fn new(authority: &HeaderValue, headers: &HeaderMap) -> Self {
+        let mut out = BytesMut::new();
+        write_line(&mut out, &header::HOST, authority);
+        for (name, value) in headers {
+            write_line(&mut out, name, value);
+        }
+        Self(out.freeze())
+    }
+}
+
+fn write_line(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
+    out.put_slice(name.as_str().as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value.as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// Appends the head of a request: these lines, and the request's own headers. Its URI is in origin form; what its headers
+/// say about the host and the framing is replaced.
+pub(crate) fn write_head(out: &mut BytesMut, lines: &Lines, parts: &Parts, framing: Framing) {
     let path = parts.uri.path_and_query();
     let path = path.map_or("/", http::uri::PathAndQuery::as_str);
-    out.reserve(256 + path.len() + parts.headers.len() * 64);
+    out.reserve(64 + path.len() + lines.0.len() + parts.headers.len() * 64);
     out.put_slice(parts.method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(path.as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
+    out.put_slice(&lines.0);
     for (name, value) in &parts.headers {
-        if matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING) {
-            continue;
+        if !matches!(
+            *name,
+            header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
+        ) {
+            write_line(out, name, value);
         }
-        out.put_slice(name.as_str().as_bytes());
-        out.put_slice(b": ");
-        out.put_slice(value.as_bytes());
-        out.put_slice(b"\r\n");
     }
     match framing {
         Framing::Nothing => {}
@@ -91,14 +115,15 @@ mod tests {
         let framing = Framing::of(request.method(), request.body());
         let (parts, _) = request.into_parts();
         let mut out = BytesMut::new();
-        write_head(&mut out, &parts, framing);
+        let lines = Lines::new(&HeaderValue::from_static("example.com"), &HeaderMap::new());
+        write_head(&mut out, &lines, &parts, framing);
         String::from_utf8(out.to_vec()).unwrap()
     }
 
     #[test]
     fn a_request_says_its_length_once() {
         let request = Request::post("/mcp?a=b")
-            .header("host", "example.com")
+            .header("host", "elsewhere.example")
             .header("content-length", "99")
             .header("transfer-encoding", "gzip")
             .body(Body::full("hello"))
@@ -119,9 +144,13 @@ mod tests {
                     .unwrap(),
             )
         };
-        assert_eq!(of("GET"), "GET / HTTP/1.1\r\n\r\n");
-        assert_eq!(of("DELETE"), "DELETE / HTTP/1.1\r\n\r\n");
-        assert_eq!(of("POST"), "POST / HTTP/1.1\r\ncontent-length: 0\r\n\r\n");
+        let host = "host: example.com\r\n";
+        assert_eq!(of("GET"), format!("GET / HTTP/1.1\r\n{host}\r\n"));
+        assert_eq!(of("DELETE"), format!("DELETE / HTTP/1.1\r\n{host}\r\n"));
+        assert_eq!(
+            of("POST"),
+            format!("POST / HTTP/1.1\r\n{host}content-length: 0\r\n\r\n")
+        );
     }
 
     #[test]
