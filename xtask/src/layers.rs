@@ -50,6 +50,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["server", "xtask", "testkit"]),
     ("clap", &["server"]),
     ("rpassword", &["server"]),
+    ("mimalloc", &["server"]),
     ("serde-saphyr", &["server"]),
     ("schemars", &["server"]),
     ("tracing-subscriber", &["server"]),

@@ -1,8 +1,10 @@
 //! Passwords: Argon2id with 19 MiB, two passes and one lane, in the PHC string format. Each check costs some 15 ms of
 //! CPU and all of its [`Memory`]: run it on a bounded pool (SEC-53).
 
+use std::alloc::System;
 use std::fmt;
 
+use allocator_api2::vec::Vec as VecIn;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -14,9 +16,9 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// How many blocks of a KiB [`Memory`] reserves, and keeps: more than 32 MiB of them, so that every allocator asks the
-/// system for them and gives them back as a whole. Smaller pieces glibc puts into its arenas from the second one on,
-/// and leaves them there (`M_MMAP_THRESHOLD` in mallopt(3)). What is reserved and never written costs address space only.
+/// How many blocks of a KiB [`Memory`] reserves, and keeps: more than 32 MiB of them, so that glibc's `malloc` asks the
+/// system for them and gives them back as a whole. Smaller pieces it puts into its arenas from the second one on, and
+/// leaves them there (`M_MMAP_THRESHOLD` in mallopt(3)). What is reserved and never written costs address space only.
 const RESERVED: usize = 33 * 1024;
 
 /// The hash that unknown users are checked against, so that they cost what known ones cost (SEC-54). It has the
@@ -73,8 +75,13 @@ impl fmt::Debug for PasswordHash {
 
 /// What one check needs at a time: 19 MiB, asked of the system by the first check and kept for the next ones until this
 /// is dropped (SEC-91). Checks that follow each other are faster for it, too.
-#[derive(Default)]
-pub struct Memory(Vec<Block>);
+pub struct Memory(VecIn<Block, System>);
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self(VecIn::new_in(System))
+    }
+}
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,7 +146,7 @@ impl Memory {
     ) -> Result<(), PasswordError> {
         let needed = argon2.params().block_count();
         if self.0.capacity() < needed {
-            self.0 = Vec::new();
+            self.0 = VecIn::new_in(System);
             self.0
                 .try_reserve_exact(needed.max(RESERVED))
                 .map_err(|_| PasswordError::Failed)?;
@@ -154,7 +161,7 @@ impl Memory {
             self.0.as_mut_slice(),
         );
         if self.0.capacity() > RESERVED {
-            self.0 = Vec::new();
+            self.0 = VecIn::new_in(System);
         }
         filled.map_err(|_| PasswordError::Failed)
     }

@@ -28,6 +28,11 @@ mod wire;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use mimalloc::MiMalloc;
+
+/// Blocks of any size come from lists of their thread (decision 0012).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     commands::run(cli::Cli::parse().command)
