@@ -52,7 +52,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rpassword", &["server"]),
     ("mimalloc", &["server"]),
     ("serde-saphyr", &["server"]),
-    ("schemars", &["server"]),
+    ("schemars", &["model", "server"]),
     ("tracing-subscriber", &["server"]),
 ];
 

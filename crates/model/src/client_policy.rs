@@ -8,20 +8,25 @@ use ipnet::IpNet;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientIdUrl, PlainHttp};
 use oauth::redirect_uri::RedirectUri;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Who decides about a host nobody has heard of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use crate::span::{Span, as_text};
+
+/// Whose documents are accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Any host may come; those not among the trusted domains get the stronger warning.
+    /// Nobody's: only clients that are known beforehand.
     #[default]
-    Open,
-    /// Only the trusted domains.
-    Allowlist,
-    /// Hosts outside the trusted domains need an administrator's approval, once.
-    Approval,
-    /// No documents at all.
     Off,
+    /// Those of `trusted_domains`.
+    Allowlist,
+    /// Those of `trusted_domains`, and of hosts that an operator approved with `sekisho client approve`.
+    Approval,
+    /// Everybody's; the user decides on the consent page.
+    Open,
 }
 
 impl Mode {
@@ -96,12 +101,18 @@ impl fmt::Display for DomainPattern {
     }
 }
 
-/// How long fetched documents are kept, whatever their headers say (SEC-28).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long a document is kept: what its HTTP headers say, but not outside these bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Cache")]
+#[serde(deny_unknown_fields, default)]
 pub struct CacheBounds {
-    /// At least.
+    /// At least so long.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub min: Duration,
-    /// At most.
+    /// At most so long.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub max: Duration,
 }
 
@@ -140,7 +151,7 @@ pub struct CimdPolicy {
 impl Default for CimdPolicy {
     fn default() -> Self {
         Self {
-            mode: Mode::Open,
+            mode: Mode::default(),
             allow_http: false,
             trusted_domains: Vec::new(),
             restrict_same_domain: false,

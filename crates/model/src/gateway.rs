@@ -6,6 +6,8 @@ use std::str::FromStr;
 use oauth::client_id::ClientId;
 use oauth::jose::alg::AlgSet;
 use oauth::scope::ScopeSet;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
@@ -48,33 +50,38 @@ impl fmt::Display for GatewayName {
     }
 }
 
-/// How the tools of the targets are named to clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How tools are named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ToolNames {
-    /// `<target>___<tool>`.
+    /// `target___tool`.
     #[default]
     Prefixed,
-    /// `<tool>`; two targets with a tool of the same name are an error.
+    /// As the target names them; two targets with a tool of the same name are then an error.
     Bare,
 }
 
-/// A rule about one claim of the inbound token (AgentCore's `customClaims`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A claim that a token must have.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct CustomClaim {
-    /// The name of the claim, or a path to it: `realm_access.roles`.
+    /// The name of the claim. `realm_access.roles` is the claim `roles` within `realm_access`, unless there is one that is called just that.
+    #[serde(rename = "claim")]
     pub name: String,
-    /// What must hold.
+    /// What it must be.
+    #[serde(rename = "is")]
     pub rule: ClaimRule,
 }
 
-/// What must hold for a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a claim must be.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClaimRule {
-    /// `STRING` `EQUALS`: the claim is this string.
+    /// This text.
     Equals(String),
-    /// `STRING_ARRAY` `CONTAINS`: the claim is an array with this string among its elements.
+    /// A list with this text in it.
     Contains(String),
-    /// `STRING_ARRAY` `CONTAINS_ANY`: the claim is an array with one of these strings among its elements.
+    /// A list with at least one of these texts in it.
     ContainsAny(Vec<String>),
 }
 
@@ -126,17 +133,21 @@ pub enum Authorization {
     DangerNone,
 }
 
-/// How much one caller may have under way at once (SEC-79). A caller is a subject at a client of an issuer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much one caller may have under way at once. A caller is a subject at a client of an issuer, with all its tokens; without authorization, all callers together are one. Who meets a limit is refused with `Retry-After`; honest clients do not meet the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct CallerLimits {
     /// Requests that are being answered.
+    #[schemars(range(min = 1))]
     pub calls: usize,
-    /// Streams that stay open: of sessions, and `subscriptions/listen`.
+    /// Streams that stay open and wait for news.
+    #[schemars(range(min = 1))]
     pub streams: usize,
-    /// Bytes of its messages in memory: requests, and answers from their first byte until it has read them. Messages of up
-    /// to 16 KiB are not counted.
+    /// Bytes of its messages in memory: requests, and answers from their first byte until it has read them. Messages of up to 16 KiB are not counted.
+    #[schemars(range(min = 1))]
     pub bytes: usize,
-    /// The same of all callers of the gateway together.
+    /// The same of all callers of this gateway together.
+    #[schemars(range(min = 1))]
     pub bytes_of_all: usize,
 }
 

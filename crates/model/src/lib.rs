@@ -8,8 +8,8 @@
 //! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`],
 //!   [`login`] and [`user`].
 //!
-//! Nothing here reads a clock, draws a random number or derives a wire format: `now` and random bytes are arguments,
-//! and a type with `Serialize` belongs to the interface that speaks it.
+//! Nothing here reads a clock, draws a random number or derives a wire format: `now` and random bytes are arguments.
+//! A type with `Serialize` is a setting, and is written as the configuration has it: there is no second definition.
 //!
 //! To add a state machine: an enum with its data in the variants, consuming transitions, a pure `decide`, and one
 //! snapshot test that tries every event in every state. To add a claim mapper: one file in `claims/`, one arm in its
@@ -22,6 +22,7 @@ pub mod password;
 pub mod password_choice;
 pub mod rate;
 pub mod secret;
+pub mod span;
 
 pub mod client;
 pub mod client_policy;

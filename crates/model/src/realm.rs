@@ -9,11 +9,14 @@ use oauth::client_id::ClientId;
 use oauth::issuer::Issuer;
 use oauth::resource::Resource;
 use oauth::scope::{Scope, ScopeSet};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::claims;
 use crate::client::Client;
 use crate::client_policy::CimdPolicy;
 use crate::registration::RegistrationPolicy;
+use crate::span::{Span, as_text};
 
 /// The longest name of a realm.
 pub const MAX_NAME: usize = 64;
@@ -60,15 +63,17 @@ impl fmt::Display for RealmName {
     }
 }
 
-/// What a realm signs its tokens with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+// ECDSA on P-256 with SHA-256; RSA PKCS#1 v1.5 with SHA-256, 2048 bits or more; Ed25519.
+/// The algorithm of a signing key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
+#[expect(missing_docs, reason = "their names in the JOSE registry say it")]
 pub enum SigningAlgorithm {
-    /// ECDSA on P-256 with SHA-256.
     #[default]
+    #[serde(rename = "ES256")]
     Es256,
-    /// RSA PKCS#1 v1.5 with SHA-256, 2048 bits or more.
+    #[serde(rename = "RS256")]
     Rs256,
-    /// Ed25519.
+    #[serde(rename = "EdDSA")]
     EdDsa,
 }
 
@@ -114,24 +119,41 @@ impl FromStr for SigningAlgorithm {
     }
 }
 
-/// How long things live (SEC-3, SEC-45).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long things live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 pub struct Lifetimes {
-    /// An authorization code, from issue to redemption.
+    /// An authorization code. At most `1m`.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub code: Duration,
-    /// An access token; also an ID token.
+    /// An access token. At most `1h`.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub access_token: Duration,
     /// A refresh token that is not used.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub refresh_idle: Duration,
-    /// A refresh family, however much it is used.
+    /// A chain of refresh tokens, used or not.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub refresh_absolute: Duration,
-    /// Within this time the previous refresh token still gives the same successor (rule 2 of [`crate::refresh`]).
+    /// How long a used refresh token gives the same answer again, for clients that lost the first one. At most `5m`.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub refresh_grace: Duration,
-    /// A login session without activity.
+    /// A login session that is not used.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub session_idle: Duration,
-    /// A login session, however active.
+    /// A login session, used or not.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub session_absolute: Duration,
-    /// An authorization in flight, from the request to the code.
+    /// A login under way, from the request of a client until its answer. At most `1d`.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub interaction: Duration,
 }
 
@@ -144,6 +166,8 @@ impl Lifetimes {
     /// concurrent refreshes that real clients show, and well below the time between two refreshes, so that two holders
     /// of one token are found out.
     pub const LONGEST_REFRESH_GRACE: Duration = Duration::from_mins(5);
+    /// The longest that a login may be under way: its state is with the browser, and nobody should come back to it much later.
+    pub const LONGEST_INTERACTION: Duration = Duration::from_hours(24);
 }
 
 impl Default for Lifetimes {
@@ -165,21 +189,24 @@ impl Default for Lifetimes {
 }
 
 /// What a logout ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LogoutEnds {
-    /// The login session: the browser has to log in again, and clients go on with the tokens they have.
+    /// The login session: the browser has to log in again. Clients go on with the tokens they have, as MCP clients do that work while nobody is at a browser.
     #[default]
     Session,
-    /// Also what was granted in that session to clients, with all tokens.
+    /// Also what was granted in that session to clients, with all its tokens.
     SessionAndTokens,
 }
 
-/// Whether a client gets a scope without asking (Keycloak's distinction).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whether a scope is granted only when asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ScopeKind {
-    /// Added to every request.
+    /// Part of every grant.
     Default,
-    /// Only if requested.
+    /// Granted when asked for.
+    #[default]
     Optional,
 }
 

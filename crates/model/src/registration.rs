@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use oauth::client_id::ClientId;
 use oauth::redirect_uri::RedirectUri;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::client_policy::DomainPattern;
 use crate::clock::Timestamp;
@@ -25,14 +27,15 @@ const PREFIX: &str = "dcr-";
 const ID_LENGTH: usize = PREFIX.len() + 22;
 
 /// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// Nobody, and who did register is not let in.
+    /// Nobody, and clients that did register are not let in.
     #[default]
     Off,
-    /// Whoever has an initial access token (RFC 7591 §3).
+    /// Who has one of the `initial_access_tokens`.
     Token,
-    /// Anybody.
+    /// Everybody; the user decides on the consent page.
     Open,
 }
 

@@ -203,6 +203,7 @@ pub(crate) fn realm() -> Realm {
 /// The same under another issuer.
 pub(crate) fn realm_at(issuer: &str) -> Realm {
     let mut realm = Realm::new("mcp-demo".parse().unwrap(), issuer.parse().unwrap());
+    realm.cimd.mode = model::client_policy::Mode::Open;
     let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
     tools.consent_text = Some("Call tools through the gateway".to_owned());
     tools.audiences = vec!["mcp-gateway-demo".to_owned()];

@@ -287,6 +287,7 @@ async fn an_access_token_is_no_assertion() {
 /// A policy that lets documents be fetched from a port of this machine.
 fn admitting(port: u16) -> CimdPolicy {
     CimdPolicy {
+        mode: model::client_policy::Mode::Open,
         allow_http: true,
         ports: Some(vec![port]),
         danger_allow_networks: vec!["127.0.0.0/8".parse().unwrap()],

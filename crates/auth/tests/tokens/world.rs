@@ -157,6 +157,7 @@ fn client(id: &str, authentication: Authentication) -> Client {
 /// The realm of all tests, before their changes.
 fn realm(signer: &SigningKey) -> Realm {
     let mut realm = Realm::new("mcp-demo".parse().unwrap(), ISSUER.parse().unwrap());
+    realm.cimd.mode = model::client_policy::Mode::Open;
     let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
     tools.audiences = vec!["mcp-gateway-demo".to_owned()];
     realm.scopes.push(tools);

@@ -1,9 +1,10 @@
 //! `realms[].cimd`: clients that identify themselves by the URL of a metadata document.
 
+use model::client_policy::{CacheBounds, Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Duration, HostPattern, Network};
+use crate::config::scalar::{HostPattern, Network};
 
 /// Clients that identify themselves by the URL of a metadata document (Client ID Metadata Documents).
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -32,41 +33,7 @@ pub(crate) struct Cimd {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) danger_allow_networks: Vec<Network>,
     /// How long a document is kept.
-    pub(crate) cache: Cache,
-}
-
-/// Whose documents are accepted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Mode {
-    /// Nobody's: only clients that are known beforehand.
-    #[default]
-    Off,
-    /// Those of `trusted_domains`.
-    Allowlist,
-    /// Those of `trusted_domains`, and of hosts that an operator approved with `sekisho client approve`.
-    Approval,
-    /// Everybody's; the user decides on the consent page.
-    Open,
-}
-
-/// How long a document is kept: what its HTTP headers say, but not outside these bounds.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Cache {
-    /// At least so long.
-    pub(crate) min: Duration,
-    /// At most so long.
-    pub(crate) max: Duration,
-}
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            min: Duration::seconds(60),
-            max: Duration::seconds(24 * 3600),
-        }
-    }
+    pub(crate) cache: CacheBounds,
 }
 
 impl Default for Cimd {
@@ -83,7 +50,7 @@ impl Default for Cimd {
             ports: vec![443],
             danger_any_port: false,
             danger_allow_networks: Vec::new(),
-            cache: Cache::default(),
+            cache: CacheBounds::default(),
         }
     }
 }

@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use model::realm::Lifetimes;
+use model::client_policy::Mode;
+use model::realm::{Lifetimes, SigningAlgorithm};
+use model::registration;
+use model::span::Span;
 use net::edge::hosts::Reach;
 
 use crate::config::binding::{self, Service};
-use crate::config::cimd::Mode;
 use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::no_authorization;
 use crate::config::own_realm;
 use crate::config::problem::{Problems, suggest};
-use crate::config::realm::{self, Authentication, Realm, SigningAlgorithm};
-use crate::config::registration::{self, Registration};
-use crate::config::scalar::Duration;
+use crate::config::realm::{Authentication, Realm};
+use crate::config::registration::Registration;
 use crate::config::{Config, Loaded};
 use crate::routes::Claim;
 
@@ -302,7 +303,7 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
             );
         }
         if let Some(algorithm) = client.id_token_signed_response_alg
-            && algorithm != SigningAlgorithm::RS256
+            && algorithm != SigningAlgorithm::Rs256
             && algorithm != realm.signing_algorithm
         {
             problems.note(
@@ -340,12 +341,13 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
             None,
         );
     }
-    if cimd.cache.min.0 > cimd.cache.max.0 {
+    if cimd.cache.min > cimd.cache.max {
         problems.note(
             format!("{path}.cimd.cache"),
             format!(
                 "min `{}` is longer than max `{}`",
-                cimd.cache.min, cimd.cache.max
+                Span(cimd.cache.min),
+                Span(cimd.cache.max)
             ),
             None,
         );
@@ -353,22 +355,23 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     check_lifetimes(&realm.lifetimes, &format!("{path}.lifetimes"), problems);
 }
 
-fn check_lifetimes(lifetimes: &realm::Lifetimes, path: &str, problems: &mut Problems<'_>) {
+fn check_lifetimes(lifetimes: &Lifetimes, path: &str, problems: &mut Problems<'_>) {
     for (name, shorter, longer_name, longer) in [
         (
             "refresh_idle",
-            &lifetimes.refresh_idle,
+            lifetimes.refresh_idle,
             "refresh_absolute",
-            &lifetimes.refresh_absolute,
+            lifetimes.refresh_absolute,
         ),
         (
             "session_idle",
-            &lifetimes.session_idle,
+            lifetimes.session_idle,
             "session_absolute",
-            &lifetimes.session_absolute,
+            lifetimes.session_absolute,
         ),
     ] {
-        if shorter.0 > longer.0 {
+        if shorter > longer {
+            let (shorter, longer) = (Span(shorter), Span(longer));
             let message = format!("{name} `{shorter}` is longer than {longer_name} `{longer}`");
             problems.note(path, message, None);
         }
@@ -376,27 +379,33 @@ fn check_lifetimes(lifetimes: &realm::Lifetimes, path: &str, problems: &mut Prob
     for (name, lifetime, longest, hint) in [
         (
             "code",
-            &lifetimes.code,
+            lifetimes.code,
             Lifetimes::LONGEST_CODE,
             "a client redeems its code at once: leave it out for `1m`",
         ),
         (
             "access_token",
-            &lifetimes.access_token,
+            lifetimes.access_token,
             Lifetimes::LONGEST_ACCESS_TOKEN,
             "clients renew it with their refresh token: leave it out for `10m`",
         ),
         (
             "refresh_grace",
-            &lifetimes.refresh_grace,
+            lifetimes.refresh_grace,
             Lifetimes::LONGEST_REFRESH_GRACE,
             "until it is over, nobody notices a stolen token: leave it out for `2m`",
         ),
+        (
+            "interaction",
+            lifetimes.interaction,
+            Lifetimes::LONGEST_INTERACTION,
+            "nobody comes back to a login so much later: leave it out for `30m`",
+        ),
     ] {
-        if lifetime.0 > longest {
+        if lifetime > longest {
             problems.note(
                 format!("{path}.{name}"),
-                format!("`{lifetime}` is longer than `{}`", Duration(longest)),
+                format!("`{}` is longer than `{}`", Span(lifetime), Span(longest)),
                 hint.to_owned(),
             );
         }

@@ -1,11 +1,11 @@
 //! `gateways`: MCP endpoints, who may call them, and the targets behind them.
 
-use std::num::NonZeroUsize;
-
+use model::gateway::{CallerLimits, CustomClaim, ToolNames};
+use model::span::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Duration, Name, WebUrl, without_query_values};
+use crate::config::scalar::{Name, WebUrl, without_query_values};
 
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -34,7 +34,7 @@ pub(crate) struct Gateway {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) resource_policy: Option<serde_json::Value>,
     /// How much each caller may have under way at once.
-    #[serde(default, skip_serializing_if = "CallerLimits::is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) caller_limits: CallerLimits,
 }
 
@@ -48,42 +48,8 @@ impl Gateway {
     }
 }
 
-/// How much one caller may have under way at once. A caller is a subject at a client of an issuer, with all its tokens; without authorization, all callers together are one. Who meets a limit is refused with `Retry-After`; honest clients do not meet the defaults.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CallerLimits {
-    /// Requests that are being answered.
-    pub(crate) calls: NonZeroUsize,
-    /// Streams that stay open and wait for news.
-    pub(crate) streams: NonZeroUsize,
-    /// Bytes of its messages in memory: requests, and answers from their first byte until it has read them. Messages of up to 16 KiB are not counted.
-    pub(crate) bytes: NonZeroUsize,
-    /// The same of all callers of this gateway together.
-    pub(crate) bytes_of_all: NonZeroUsize,
-}
-
-impl CallerLimits {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-impl Default for CallerLimits {
-    fn default() -> Self {
-        let model::gateway::CallerLimits {
-            calls,
-            streams,
-            bytes,
-            bytes_of_all,
-        } = model::gateway::CallerLimits::default();
-        let at_least_one = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
-        Self {
-            calls: at_least_one(calls),
-            streams: at_least_one(streams),
-            bytes: at_least_one(bytes),
-            bytes_of_all: at_least_one(bytes_of_all),
-        }
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// One issuer, or several.
@@ -174,39 +140,6 @@ pub(crate) enum Algorithm {
     EdDsa,
 }
 
-/// A claim that a token must have.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CustomClaim {
-    /// The name of the claim. `realm_access.roles` is the claim `roles` within `realm_access`, unless there is one that is called just that.
-    pub(crate) claim: String,
-    /// What it must be.
-    pub(crate) is: ClaimRule,
-}
-
-/// What a claim must be.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum ClaimRule {
-    /// This text.
-    Equals(String),
-    /// A list with this text in it.
-    Contains(String),
-    /// A list with at least one of these texts in it.
-    ContainsAny(Vec<String>),
-}
-
-/// How tools are named.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ToolNames {
-    /// `target___tool`.
-    #[default]
-    Prefixed,
-    /// As the target names them; two targets with a tool of the same name are then an error.
-    Bare,
-}
-
 /// Something behind a gateway.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -227,7 +160,7 @@ pub(crate) struct Target {
     /// How old its list of tools may get, whatever it says about keeping it. Changes that it announces are seen at once, and
     /// a call of a tool that is not in the list asks for it anew.
     #[serde(default = "default_list_max_age")]
-    pub(crate) list_max_age: Duration,
+    pub(crate) list_max_age: Span,
 }
 
 /// How long a target may take.
@@ -235,26 +168,26 @@ pub(crate) struct Target {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct TargetTimeouts {
     /// For resolving its name, connecting and TLS together.
-    pub(crate) connect: Duration,
+    pub(crate) connect: Span,
     /// For getting to know it, and for each page of its list of tools.
-    pub(crate) handshake: Duration,
+    pub(crate) handshake: Span,
     /// From sending a call until the answer begins.
-    pub(crate) answer: Duration,
+    pub(crate) answer: Span,
     /// Between two pieces of an answer.
-    pub(crate) idle: Duration,
+    pub(crate) idle: Span,
     /// For a call as a whole, however much progress it reports.
-    pub(crate) total: Duration,
+    pub(crate) total: Span,
 }
 
 impl Default for TargetTimeouts {
     fn default() -> Self {
         let default = model::target::Timeouts::default();
         Self {
-            connect: Duration(default.connect),
-            handshake: Duration(default.handshake),
-            answer: Duration(default.answer),
-            idle: Duration(default.idle),
-            total: Duration(default.total),
+            connect: Span(default.connect),
+            handshake: Span(default.handshake),
+            answer: Span(default.answer),
+            idle: Span(default.idle),
+            total: Span(default.total),
         }
     }
 }
@@ -285,7 +218,7 @@ pub(crate) struct CircuitBreaker {
     pub(crate) failures: u32,
     /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
     /// connection could be had, it is called again as soon as there is one.
-    pub(crate) pause: Duration,
+    pub(crate) pause: Span,
 }
 
 impl Default for CircuitBreaker {
@@ -293,13 +226,13 @@ impl Default for CircuitBreaker {
         let default = model::target::Guard::default();
         Self {
             failures: default.failures,
-            pause: Duration(default.pause),
+            pause: Span(default.pause),
         }
     }
 }
 
-fn default_list_max_age() -> Duration {
-    Duration(model::target::DEFAULT_LIST_MAX_AGE)
+fn default_list_max_age() -> Span {
+    Span(model::target::DEFAULT_LIST_MAX_AGE)
 }
 
 /// An MCP server that speaks streamable HTTP.

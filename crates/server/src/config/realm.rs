@@ -1,11 +1,12 @@
 //! `realms`: the authorization servers, each with its users, clients, scopes and resources.
 
+use model::realm::{Lifetimes, LogoutEnds, ScopeKind, SigningAlgorithm};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::cimd::Cimd;
 use crate::config::registration::Registration;
-use crate::config::scalar::{Duration, Name, WebUrl};
+use crate::config::scalar::{Name, WebUrl};
 use crate::config::secret::Source;
 
 /// An authorization server.
@@ -74,60 +75,6 @@ pub(crate) enum UsersRemoved {
     Keep,
 }
 
-/// What a logout ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum LogoutEnds {
-    /// The login session: the browser has to log in again. Clients go on with the tokens they have, as MCP clients do that work while nobody is at a browser.
-    #[default]
-    Session,
-    /// Also what was granted in that session to clients, with all its tokens.
-    SessionAndTokens,
-}
-
-/// The algorithm of a signing key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum SigningAlgorithm {
-    #[default]
-    ES256,
-    RS256,
-    EdDSA,
-}
-
-/// How long things live.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Lifetimes {
-    /// An authorization code. At most `1m`.
-    pub(crate) code: Duration,
-    /// An access token. At most `1h`.
-    pub(crate) access_token: Duration,
-    /// A refresh token that is not used.
-    pub(crate) refresh_idle: Duration,
-    /// A chain of refresh tokens, used or not.
-    pub(crate) refresh_absolute: Duration,
-    /// How long a used refresh token gives the same answer again, for clients that lost the first one. At most `5m`.
-    pub(crate) refresh_grace: Duration,
-    /// A login session that is not used.
-    pub(crate) session_idle: Duration,
-    /// A login session, used or not.
-    pub(crate) session_absolute: Duration,
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        Self {
-            code: Duration::seconds(60),
-            access_token: Duration::seconds(10 * 60),
-            refresh_idle: Duration::seconds(14 * 24 * 3600),
-            refresh_absolute: Duration::seconds(90 * 24 * 3600),
-            refresh_grace: Duration::seconds(120),
-            session_idle: Duration::seconds(30 * 60),
-            session_absolute: Duration::seconds(10 * 3600),
-        }
-    }
-}
-
 /// Something that clients can ask for.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -165,17 +112,6 @@ pub(crate) struct ByLanguage {
     /// In Japanese.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ja: Option<String>,
-}
-
-/// Whether a scope is granted only when asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum ScopeKind {
-    /// Part of every grant.
-    Default,
-    /// Granted when asked for.
-    #[default]
-    Optional,
 }
 
 /// Something that tokens are made for, as named by the `resource` parameter of RFC 8707.

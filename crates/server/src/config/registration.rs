@@ -1,5 +1,6 @@
 //! `realms[].registration`: clients that register themselves.
 
+use model::registration::{Mode, RegistrationPolicy};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,28 +32,20 @@ pub(crate) struct Registration {
     pub(crate) unused: u32,
 }
 
-/// Who may register.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Mode {
-    /// Nobody, and clients that did register are not let in.
-    #[default]
-    Off,
-    /// Who has one of the `initial_access_tokens`.
-    Token,
-    /// Everybody; the user decides on the consent page.
-    Open,
-}
-
 impl Default for Registration {
     fn default() -> Self {
+        let RegistrationPolicy {
+            unused_per_address,
+            unused,
+            ..
+        } = RegistrationPolicy::default();
         Self {
             mode: Mode::default(),
             initial_access_tokens: Vec::new(),
             trusted_domains: Vec::new(),
             private_schemes: Vec::new(),
-            unused_per_address: 50,
-            unused: 1000,
+            unused_per_address,
+            unused,
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Texts with a grammar: durations, web addresses, socket addresses, networks, names.
+//! Texts with a grammar: web addresses, socket addresses, networks, names.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
+use model::span::{BadSpan, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +21,10 @@ pub(crate) struct Unfit {
 /// Checks `text` against the grammar that the schema calls `format`. A format that is not ours accepts everything.
 pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
     match format {
-        Duration::FORMAT => Duration::parse(text).map(drop),
+        Span::FORMAT => text.parse::<Span>().map(drop).map_err(|BadSpan| Unfit {
+            expected: "a duration such as `60s`, `10m`, `12h` or `14d`",
+            hint: Some("write a whole number directly followed by its unit: ms, s, m, h or d"),
+        }),
         WebUrl::FORMAT => WebUrl::parse(text).map(drop),
         Address::FORMAT => Address::parse(text).map(drop),
         Network::FORMAT => Network::parse(text).map(drop),
@@ -74,61 +78,6 @@ macro_rules! scalar {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {}", self.expected)
-    }
-}
-
-scalar!(
-    /// A length of time: a whole number and its unit, `ms`, `s`, `m`, `h` or `d`.
-    Duration(std::time::Duration), "duration", "10m"
-);
-
-impl Duration {
-    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
-        let unfit = Unfit {
-            expected: "a duration such as `60s`, `10m`, `12h` or `14d`",
-            hint: Some("write a whole number directly followed by its unit: ms, s, m, h or d"),
-        };
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at_checked(digits).ok_or(unfit)?;
-        let number: u64 = number.parse().map_err(|_| unfit)?;
-        let milliseconds = match unit {
-            "ms" => Some(number),
-            "s" => number.checked_mul(1000),
-            "m" => number.checked_mul(60 * 1000),
-            "h" => number.checked_mul(60 * 60 * 1000),
-            "d" => number.checked_mul(24 * 60 * 60 * 1000),
-            _ => None,
-        };
-        // Ten years: beyond that it is a slip, and times in milliseconds can be added without overflow.
-        let milliseconds = milliseconds
-            .filter(|ms| *ms <= 3650 * 24 * 60 * 60 * 1000)
-            .ok_or(unfit)?;
-        Ok(Self(std::time::Duration::from_millis(milliseconds)))
-    }
-
-    /// A duration of whole seconds, for defaults.
-    pub(crate) const fn seconds(seconds: u64) -> Self {
-        Self(std::time::Duration::from_secs(seconds))
-    }
-}
-
-impl fmt::Display for Duration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = self.0.as_millis();
-        if ms == 0 {
-            return f.write_str("0s");
-        }
-        for (unit, size) in [
-            ("d", 86_400_000),
-            ("h", 3_600_000),
-            ("m", 60_000),
-            ("s", 1000),
-        ] {
-            if ms >= size && ms.is_multiple_of(size) {
-                return write!(f, "{}{unit}", ms / size);
-            }
-        }
-        write!(f, "{ms}ms")
     }
 }
 
@@ -345,36 +294,6 @@ impl fmt::Display for HostPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_and_written_in_their_largest_unit() {
-        for (text, written) in [
-            ("60s", "1m"),
-            ("90s", "90s"),
-            ("14d", "14d"),
-            ("1500ms", "1500ms"),
-            ("24h", "1d"),
-            ("0ms", "0s"),
-        ] {
-            assert_eq!(Duration::parse(text).unwrap().to_string(), written);
-        }
-    }
-
-    #[test]
-    fn durations_without_unit_or_beyond_ten_years_are_refused() {
-        for text in [
-            "",
-            "60",
-            "s",
-            "-1s",
-            "1.5h",
-            "1 h",
-            "4000d",
-            "99999999999999999999s",
-        ] {
-            assert!(Duration::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_bare_origin_is_written_without_a_slash() {

@@ -1,9 +1,8 @@
 //! `shutdown`: how the program ends when it is told to.
 
+use model::span::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::config::scalar::Duration;
 
 /// How the program ends on SIGTERM or SIGINT. Both times together have to fit into what its supervisor gives it; Kubernetes gives 30s. The same signal once more ends it at once.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -11,10 +10,10 @@ use crate::config::scalar::Duration;
 pub(crate) struct Shutdown {
     /// How long requests are still taken as before while `/readyz` says 503, so that load balancers turn to others first.
     #[serde(default = "default_lame_duck")]
-    pub(crate) lame_duck: Duration,
+    pub(crate) lame_duck: Span,
     /// How long requests under way may take after that. What takes longer is cut, and the exit code is 3. It can't be changed by a reload.
     #[serde(default = "default_drain")]
-    pub(crate) drain: Duration,
+    pub(crate) drain: Span,
 }
 
 impl Default for Shutdown {
@@ -26,10 +25,10 @@ impl Default for Shutdown {
     }
 }
 
-fn default_lame_duck() -> Duration {
-    Duration::seconds(0)
+fn default_lame_duck() -> Span {
+    Span::seconds(0)
 }
 
-fn default_drain() -> Duration {
-    Duration::seconds(25)
+fn default_drain() -> Span {
+    Span::seconds(25)
 }

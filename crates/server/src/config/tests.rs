@@ -364,14 +364,16 @@ realms:
 "#
         )
     };
-    let longest = realm("code: 60s, access_token: 1h, refresh_grace: 5m");
+    let longest = realm("code: 60s, access_token: 1h, refresh_grace: 5m, interaction: 1d");
     assert_eq!(problems(&longest), "");
-    let longer = realm("code: 61s, access_token: 61m, refresh_grace: 90d");
+    let longer = realm("code: 61s, access_token: 61m, refresh_grace: 90d, interaction: 25h");
     insta::assert_snapshot!(problems(&longer), @"
     f.yaml:6: realms[0].lifetimes.access_token: `61m` is longer than `1h`
       hint: clients renew it with their refresh token: leave it out for `10m`
     f.yaml:6: realms[0].lifetimes.code: `61s` is longer than `1m`
       hint: a client redeems its code at once: leave it out for `1m`
+    f.yaml:6: realms[0].lifetimes.interaction: `25h` is longer than `1d`
+      hint: nobody comes back to a login so much later: leave it out for `30m`
     f.yaml:6: realms[0].lifetimes.refresh_grace: `90d` is longer than `5m`
       hint: until it is over, nobody notices a stolen token: leave it out for `2m`
     ");

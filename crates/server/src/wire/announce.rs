@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 
-use crate::config::cimd::Mode;
+use model::client_policy::Mode;
+
 use crate::config::convert::listener::hosts;
 use crate::config::listener::Listener;
 use crate::config::realm::UsersRemoved;

@@ -1,8 +1,6 @@
 //! `gateways` into `model::gateway`.
 
-use model::gateway::{
-    Authorization, Authorizer, CallerLimits, ClaimRule, CustomClaim, Gateway, ToolNames,
-};
+use model::gateway::{Authorization, Authorizer, Gateway};
 use model::target::{Guard, Target, TargetKind, Timeouts};
 use oauth::jose::alg::{Alg, AlgSet};
 
@@ -52,19 +50,11 @@ pub(crate) fn convert(
         name: name?,
         url: from.url.0.clone(),
         authorization,
-        tool_names: match from.tool_names {
-            gateway::ToolNames::Prefixed => ToolNames::Prefixed,
-            gateway::ToolNames::Bare => ToolNames::Bare,
-        },
+        tool_names: from.tool_names,
         targets,
         allowed_origins: from.allowed_origins.clone(),
         resource_policy,
-        caller_limits: CallerLimits {
-            calls: from.caller_limits.calls.get(),
-            streams: from.caller_limits.streams.get(),
-            bytes: from.caller_limits.bytes.get(),
-            bytes_of_all: from.caller_limits.bytes_of_all.get(),
-        },
+        caller_limits: from.caller_limits,
     })
 }
 
@@ -112,7 +102,7 @@ fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_
             problems,
         ),
         allowed_algorithms: algorithms(&from.allowed_algorithms),
-        custom_claims: from.custom_claims.iter().map(custom_claim).collect(),
+        custom_claims: from.custom_claims.clone(),
         danger_any_audience: from.danger_any_audience,
     }
 }
@@ -137,18 +127,6 @@ fn algorithms(from: &[gateway::Algorithm]) -> AlgSet {
         })
         .collect();
     AlgSet::of(&algs)
-}
-
-fn custom_claim(from: &gateway::CustomClaim) -> CustomClaim {
-    let rule = match &from.is {
-        gateway::ClaimRule::Equals(text) => ClaimRule::Equals(text.clone()),
-        gateway::ClaimRule::Contains(text) => ClaimRule::Contains(text.clone()),
-        gateway::ClaimRule::ContainsAny(texts) => ClaimRule::ContainsAny(texts.clone()),
-    };
-    CustomClaim {
-        name: from.claim.clone(),
-        rule,
-    }
 }
 
 fn target(from: &gateway::Target, path: &str, problems: &mut Problems<'_>) -> Option<Target> {

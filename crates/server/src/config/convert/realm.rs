@@ -3,11 +3,9 @@
 use std::path::Path;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
-use model::client_policy::{CacheBounds, CimdPolicy, DomainPattern, Mode};
+use model::client_policy::{CimdPolicy, DomainPattern};
 use model::mail::MailAddress;
-use model::realm::{
-    ClientScope, Lifetimes, LogoutEnds, Realm, ResourceServer, ScopeKind, SigningAlgorithm,
-};
+use model::realm::{ClientScope, Realm, ResourceServer, SigningAlgorithm};
 use model::registration::RegistrationPolicy;
 use model::secret::{Secret, TokenHash};
 use model::user::Username;
@@ -80,17 +78,14 @@ pub(crate) fn convert(
         })
         .collect();
     let mut realm = Realm::new(name?, issuer?);
-    realm.signing_algorithm = signing_algorithm(from.signing_algorithm);
+    realm.signing_algorithm = from.signing_algorithm;
     realm.display_name.clone_from(&from.display_name);
-    realm.lifetimes = lifetimes(&from.lifetimes);
+    realm.lifetimes = from.lifetimes;
     realm.scopes = scopes;
     realm.resources = resources;
     realm.clients = clients;
     realm.cimd = cimd_policy(&from.cimd, &format!("{path}.cimd"), problems);
-    realm.logout_ends = match from.logout_ends {
-        realm::LogoutEnds::Session => LogoutEnds::Session,
-        realm::LogoutEnds::SessionAndTokens => LogoutEnds::SessionAndTokens,
-    };
+    realm.logout_ends = from.logout_ends;
     realm.registration = registration_policy(
         &from.registration,
         &format!("{path}.registration"),
@@ -101,34 +96,9 @@ pub(crate) fn convert(
     Some((realm, users))
 }
 
-const fn signing_algorithm(from: realm::SigningAlgorithm) -> SigningAlgorithm {
-    match from {
-        realm::SigningAlgorithm::ES256 => SigningAlgorithm::Es256,
-        realm::SigningAlgorithm::RS256 => SigningAlgorithm::Rs256,
-        realm::SigningAlgorithm::EdDSA => SigningAlgorithm::EdDsa,
-    }
-}
-
-fn lifetimes(from: &realm::Lifetimes) -> Lifetimes {
-    Lifetimes {
-        code: from.code.0,
-        access_token: from.access_token.0,
-        refresh_idle: from.refresh_idle.0,
-        refresh_absolute: from.refresh_absolute.0,
-        refresh_grace: from.refresh_grace.0,
-        session_idle: from.session_idle.0,
-        session_absolute: from.session_absolute.0,
-        ..Lifetimes::default()
-    }
-}
-
 fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option<ClientScope> {
     let name: Scope = parse(&from.name, &format!("{path}.name"), problems)?;
-    let kind = match from.kind {
-        realm::ScopeKind::Default => ScopeKind::Default,
-        realm::ScopeKind::Optional => ScopeKind::Optional,
-    };
-    let mut scope = ClientScope::new(name, kind);
+    let mut scope = ClientScope::new(name, from.kind);
     match &from.consent_text {
         None => {}
         Some(realm::ConsentText::Same(text)) => scope.consent_text = Some(text.clone()),
@@ -237,7 +207,7 @@ fn client(
         post_logout_redirect_uris,
         id_token_algorithm: from
             .id_token_signed_response_alg
-            .map_or(SigningAlgorithm::default_of_id_tokens(), signing_algorithm),
+            .unwrap_or(SigningAlgorithm::default_of_id_tokens()),
         may_refresh: true,
         skip_consent: from.skip_consent,
     })
@@ -404,11 +374,7 @@ fn registration_policy(
         }
     }
     RegistrationPolicy {
-        mode: match from.mode {
-            registration::Mode::Off => model::registration::Mode::Off,
-            registration::Mode::Token => model::registration::Mode::Token,
-            registration::Mode::Open => model::registration::Mode::Open,
-        },
+        mode: from.mode,
         trusted_domains: domains(
             &from.trusted_domains,
             &format!("{path}.trusted_domains"),
@@ -428,12 +394,7 @@ fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> Ci
         problems,
     );
     CimdPolicy {
-        mode: match from.mode {
-            cimd::Mode::Off => Mode::Off,
-            cimd::Mode::Allowlist => Mode::Allowlist,
-            cimd::Mode::Approval => Mode::Approval,
-            cimd::Mode::Open => Mode::Open,
-        },
+        mode: from.mode,
         allow_http: from.allow_http,
         trusted_domains,
         restrict_same_domain: from.restrict_same_domain,
@@ -445,10 +406,7 @@ fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> Ci
             .iter()
             .map(|network| network.0)
             .collect(),
-        cache: CacheBounds {
-            min: from.cache.min.0,
-            max: from.cache.max.0,
-        },
+        cache: from.cache,
     }
 }
 

@@ -54,7 +54,7 @@ realms:
     assert!(listener.tls.as_ref().unwrap().local_ca);
     assert_eq!(
         (realm.name.0.as_str(), realm.cimd.mode),
-        ("on", cimd::Mode::Off)
+        ("on", model::client_policy::Mode::Off)
     );
     assert!(!realm.danger_pkce_optional && realm.cimd.only_confidential);
     assert_eq!(realm.users[0].username, "yes");
