@@ -61,7 +61,7 @@ use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::error::CallError;
-use targets::mcp::{Freshness, Timeouts};
+use targets::mcp::Freshness;
 
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
@@ -124,8 +124,6 @@ impl Gateway {
             gateway,
             limits,
             session_lifetime,
-            target_limits,
-            first_message,
         } = settings;
         let admission = Admission::of(&gateway);
         let scopes = match &gateway.authorization {
@@ -152,16 +150,13 @@ impl Gateway {
         for target in &gateway.targets {
             let TargetKind::Mcp { url } = &target.kind;
             let settings = targets::mcp::Settings {
-                timeouts: Timeouts {
-                    first_message,
-                    ..target.timeouts.into()
-                },
-                limits: target_limits,
+                timeouts: target.timeouts,
+                limits: target.limits,
                 freshness: Freshness {
                     max_age: target.list_max_age,
                     ..Freshness::default()
                 },
-                guard: target.guard.into(),
+                circuit_breaker: target.circuit_breaker,
                 ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
             };
             let kept = before.map_or(&[][..], |before| &before.cx.behind);

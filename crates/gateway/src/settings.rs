@@ -8,7 +8,6 @@ use model::clock::{Clock, Timestamp};
 use model::gateway::Gateway as Configured;
 use net::body::BoxError;
 use net::egress::pool::Pool;
-use targets::mcp::Limits as TargetLimits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,10 +25,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long the session of a legacy client lives, counted from `initialize`.
     pub session_lifetime: Duration,
-    /// How much targets may send.
-    pub target_limits: TargetLimits,
-    /// How long a target's event stream may be without a message before it is passed on as one.
-    pub first_message: Duration,
 }
 
 impl Settings {
@@ -39,8 +34,6 @@ impl Settings {
             gateway,
             limits: Limits::default(),
             session_lifetime: Duration::from_hours(24),
-            target_limits: TargetLimits::default(),
-            first_message: targets::mcp::Timeouts::default().first_message,
         }
     }
 }

@@ -4,7 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use url::Url;
+
+use crate::span::{Span, as_text};
 
 /// The longest name of a target.
 pub const MAX_NAME: usize = 100;
@@ -70,8 +74,10 @@ pub struct Target {
     pub kind: TargetKind,
     /// How long it may take.
     pub timeouts: Timeouts,
-    /// How much it may have to do, and when it is left alone.
-    pub guard: Guard,
+    /// How much it may have to do, and may send.
+    pub limits: Limits,
+    /// When it is left alone.
+    pub circuit_breaker: CircuitBreaker,
     /// How old its list of tools may get.
     pub list_max_age: Duration,
 }
@@ -83,7 +89,8 @@ impl Target {
             name,
             kind,
             timeouts: Timeouts::default(),
-            guard: Guard::default(),
+            limits: Limits::default(),
+            circuit_breaker: CircuitBreaker::default(),
             list_max_age: DEFAULT_LIST_MAX_AGE,
         }
     }
@@ -94,18 +101,38 @@ impl Target {
 pub const DEFAULT_LIST_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// How long a target may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "TargetTimeouts")]
+#[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// For resolving its name, connecting and TLS together.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub connect: Duration,
     /// For getting to know it, and for each page of its list of tools.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub handshake: Duration,
     /// From sending a call until the answer begins.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub answer: Duration,
     /// Between two pieces of an answer.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub idle: Duration,
+    /// How long an answer that is a stream may be without a message before the caller gets its beginning. Until then, what is alone in a stream is passed on as a plain answer.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub first_message: Duration,
     /// For a call as a whole, however much progress it reports.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
     pub total: Duration,
+    /// How long a caller's session is kept unused, if the target has sessions.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub session_idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -115,26 +142,68 @@ impl Default for Timeouts {
             handshake: Duration::from_secs(10),
             answer: Duration::from_mins(5),
             idle: Duration::from_mins(5),
+            first_message: Duration::from_secs(10),
             total: Duration::from_hours(1),
+            session_idle: Duration::from_mins(30),
         }
     }
 }
 
-/// What keeps one target from taking the whole process with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Guard {
-    /// Calls under way at the same time.
+/// How much a target may have to do, and may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "TargetLimits")]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Calls under way at the same time, each on a connection of its own. More are refused with 503 and `Retry-After`.
+    #[schemars(range(min = 1))]
     pub calls: usize,
-    /// Failures in a row after which it is not called for a while; 0 means never.
-    pub failures: u32,
-    /// How long that while is.
-    pub pause: Duration,
+    /// Sessions at the same time, if the target has sessions. The one unused for longest makes room.
+    #[schemars(range(min = 1))]
+    pub sessions: usize,
+    /// Bytes of an answer, or of one message of an answer that is a stream.
+    #[schemars(range(min = 1024))]
+    pub message: usize,
+    /// Tools of its list. With more, there is no list.
+    #[schemars(range(min = 1))]
+    pub tools: usize,
+    /// Pages of its list.
+    #[schemars(range(min = 1))]
+    pub pages: usize,
+    /// Bytes of all pages of its list.
+    #[schemars(range(min = 1024))]
+    pub list: usize,
 }
 
-impl Default for Guard {
+impl Default for Limits {
     fn default() -> Self {
         Self {
             calls: 256,
+            sessions: 10_000,
+            message: 8 * 1024 * 1024,
+            tools: 2_000,
+            pages: 100,
+            list: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// When a target is left alone, so that callers get a quick refusal instead of a long wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CircuitBreaker {
+    /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. Where all of them
+    /// were those of fewer than four callers and there was a connection, only these are refused. 0 means never.
+    pub failures: u32,
+    /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
+    /// connection could be had, it is called again as soon as there is one.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub pause: Duration,
+}
+
+impl Default for CircuitBreaker {
+    fn default() -> Self {
+        Self {
             failures: 10,
             pause: Duration::from_secs(2),
         }

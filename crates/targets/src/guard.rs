@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use model::target::CircuitBreaker;
 use parking_lot::Mutex;
 use policy::call::Principal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,34 +15,13 @@ use crate::error::{CallError, Outage};
 /// What a client that was refused because there is too much to do may wait before it tries again.
 const BUSY: Duration = Duration::from_secs(1);
 
-/// Bounds of one target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Settings {
-    /// Calls under way at the same time.
-    pub calls: usize,
-    /// Failures in a row after which it is not called for a while; 0 means never.
-    pub failures: u32,
-    /// How long that while is.
-    pub pause: Duration,
-}
-
-impl From<model::target::Guard> for Settings {
-    fn from(said: model::target::Guard) -> Self {
-        Self {
-            calls: said.calls,
-            failures: said.failures,
-            pause: said.pause,
-        }
-    }
-}
-
 /// If calls of so many callers failed, and none succeeded in between, it is the target that fails.
 const MANY: usize = 4;
 
 /// Stands before a target.
 #[derive(Debug)]
 pub(crate) struct Guard {
-    settings: Settings,
+    breaker: CircuitBreaker,
     places: Arc<Semaphore>,
     began: Instant,
     /// Failures since the last success.
@@ -77,10 +57,11 @@ pub(crate) enum GivenUp {
 pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
 impl Guard {
-    pub(crate) fn new(settings: Settings) -> Self {
+    /// Of a target that may have so many calls under way.
+    pub(crate) fn new(calls: usize, breaker: CircuitBreaker) -> Self {
         Self {
-            settings,
-            places: Arc::new(Semaphore::new(settings.calls.min(Semaphore::MAX_PERMITS))),
+            breaker,
+            places: Arc::new(Semaphore::new(calls.min(Semaphore::MAX_PERMITS))),
             began: Instant::now(),
             failures: AtomicU32::new(0),
             whose: Mutex::new(Whose::Few(Vec::new())),
@@ -111,7 +92,7 @@ impl Guard {
     /// After the pause one call at a time finds out whether the target is back.
     fn enter_half_open(&self, until: u64) -> Result<(), CallError> {
         let now = self.now();
-        let next = after(now, self.settings.pause);
+        let next = after(now, self.breaker.pause);
         let ours = now >= until
             && self
                 .closed_until
@@ -175,10 +156,10 @@ impl Guard {
         self.unreachable.store(unreachable, Ordering::Relaxed);
         let (for_all, was_for_all) = self.blame(caller, unreachable);
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.settings.failures == 0 || failures < self.settings.failures {
+        if self.breaker.failures == 0 || failures < self.breaker.failures {
             return None;
         }
-        let until = after(self.now(), self.settings.pause);
+        let until = after(self.now(), self.breaker.pause);
         let was_closed = self.closed_until.swap(until, Ordering::Relaxed) != 0;
         match (for_all, was_closed) {
             (true, true) if was_for_all => None,
@@ -221,11 +202,11 @@ mod tests {
     const PAUSE: Duration = Duration::from_secs(2);
 
     fn guard(calls: usize, failures: u32) -> Guard {
-        Guard::new(Settings {
-            calls,
+        let breaker = CircuitBreaker {
             failures,
             pause: PAUSE,
-        })
+        };
+        Guard::new(calls, breaker)
     }
 
     fn alice() -> Principal {

@@ -14,8 +14,8 @@ async fn misbehaving(act: Act) -> World {
         for target in &mut settings.gateway.targets {
             target.timeouts.answer = Duration::from_millis(500);
             target.timeouts.idle = Duration::from_millis(500);
+            target.limits.message = 100_000;
         }
-        settings.target_limits.message = 100_000;
     })
     .await
 }
@@ -78,7 +78,7 @@ async fn a_target_with_enough_to_do_says_when_to_come_back() {
     let script = Script::dual().on("tools/call progress", drip);
     let world = world_with(script, |settings| {
         for target in &mut settings.gateway.targets {
-            target.guard.calls = 1;
+            target.limits.calls = 1;
         }
     })
     .await;

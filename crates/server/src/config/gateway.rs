@@ -2,6 +2,7 @@
 
 use model::gateway::{CallerLimits, CustomClaim, ToolNames};
 use model::span::Span;
+use model::target::{CircuitBreaker, Limits, Timeouts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -150,10 +151,10 @@ pub(crate) struct Target {
     pub(crate) mcp: McpServer,
     /// How long it may take.
     #[serde(default)]
-    pub(crate) timeouts: TargetTimeouts,
-    /// How much it may have to do.
+    pub(crate) timeouts: Timeouts,
+    /// How much it may have to do, and may send.
     #[serde(default)]
-    pub(crate) limits: TargetLimits,
+    pub(crate) limits: Limits,
     /// When it is left alone, so that callers get a quick refusal instead of a long wait.
     #[serde(default)]
     pub(crate) circuit_breaker: CircuitBreaker,
@@ -161,74 +162,6 @@ pub(crate) struct Target {
     /// a call of a tool that is not in the list asks for it anew.
     #[serde(default = "default_list_max_age")]
     pub(crate) list_max_age: Span,
-}
-
-/// How long a target may take.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct TargetTimeouts {
-    /// For resolving its name, connecting and TLS together.
-    pub(crate) connect: Span,
-    /// For getting to know it, and for each page of its list of tools.
-    pub(crate) handshake: Span,
-    /// From sending a call until the answer begins.
-    pub(crate) answer: Span,
-    /// Between two pieces of an answer.
-    pub(crate) idle: Span,
-    /// For a call as a whole, however much progress it reports.
-    pub(crate) total: Span,
-}
-
-impl Default for TargetTimeouts {
-    fn default() -> Self {
-        let default = model::target::Timeouts::default();
-        Self {
-            connect: Span(default.connect),
-            handshake: Span(default.handshake),
-            answer: Span(default.answer),
-            idle: Span(default.idle),
-            total: Span(default.total),
-        }
-    }
-}
-
-/// How much a target may have to do.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct TargetLimits {
-    /// Calls under way at the same time, each on a connection of its own. More are refused with 503 and `Retry-After`.
-    pub(crate) calls: u32,
-}
-
-impl Default for TargetLimits {
-    fn default() -> Self {
-        let calls = model::target::Guard::default().calls;
-        Self {
-            calls: u32::try_from(calls).unwrap_or(u32::MAX),
-        }
-    }
-}
-
-/// When a target is left alone.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct CircuitBreaker {
-    /// So many calls in a row that could not be sent, had no answer, or had 502, 503 or 504 for one. Where all of them
-    /// were those of fewer than four callers and there was a connection, only these are refused. 0 means never.
-    pub(crate) failures: u32,
-    /// For so long calls are refused with 503 and `Retry-After`; then one call finds out whether it is back. Where no
-    /// connection could be had, it is called again as soon as there is one.
-    pub(crate) pause: Span,
-}
-
-impl Default for CircuitBreaker {
-    fn default() -> Self {
-        let default = model::target::Guard::default();
-        Self {
-            failures: default.failures,
-            pause: Span(default.pause),
-        }
-    }
 }
 
 fn default_list_max_age() -> Span {

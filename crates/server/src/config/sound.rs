@@ -20,11 +20,14 @@ const LISTS: [&str; 10] = [
 ];
 
 /// Sections within entries that have defaults, and on which no other part depends.
-const SECTIONS: [&str; 4] = [
+const SECTIONS: [&str; 7] = [
     "realms[].lifetimes",
     "realms[].cimd",
     "realms[].registration",
     "gateways[].caller_limits",
+    "gateways[].targets[].timeouts",
+    "gateways[].targets[].limits",
+    "gateways[].targets[].circuit_breaker",
 ];
 
 /// What was left out of a document, and where the rest stands in it. The default: nothing was.

@@ -11,6 +11,7 @@ use crate::wire::plan::Plan;
 mod no_authorization;
 mod shape;
 mod start;
+mod target;
 
 fn problems(text: &str) -> String {
     match Loaded::parse(text, "f.yaml", PathBuf::new()) {
@@ -380,78 +381,6 @@ realms:
 }
 
 // CI-13, SEC-30
-/// A gateway with one target that has these keys.
-fn with_target(keys: &str) -> String {
-    format!(
-        r#"
-listeners: [ {{ name: main, address: "127.0.0.1:8480" }} ]
-egress: {{ allow_networks: [ 127.0.0.0/8 ] }}
-gateways:
-  - name: g
-    url: http://127.0.0.1:8480/mcp
-    authorizer: {{ discovery_url: "https://id.example.com/.well-known/openid-configuration", allowed_audiences: [ a ] }}
-    targets:
-      - name: t
-        mcp: {{ url: "http://127.0.0.1:8000/mcp" }}
-{keys}"#
-    )
-}
-
-// UC-10
-#[test]
-fn the_bounds_of_a_target_can_be_set_one_by_one_and_have_defaults_that_slow_tools_do_not_meet() {
-    let target = |keys: &str| {
-        let plan = plan(&with_target(keys)).expect("a valid configuration");
-        plan.gateways[0].targets[0].clone()
-    };
-    let default = target("");
-    let minutes = std::time::Duration::from_mins(5);
-    assert!(default.timeouts.answer >= minutes && default.timeouts.idle >= minutes);
-    assert!(default.list_max_age <= std::time::Duration::from_mins(1));
-    let set = target(
-        r"
-        timeouts: { connect: 1s, answer: 20m }
-        limits: { calls: 7 }
-        circuit_breaker: { failures: 0 }
-        list_max_age: 5s",
-    );
-    let expected = model::target::Target {
-        timeouts: model::target::Timeouts {
-            connect: std::time::Duration::from_secs(1),
-            answer: std::time::Duration::from_mins(20),
-            ..default.timeouts
-        },
-        guard: model::target::Guard {
-            calls: 7,
-            failures: 0,
-            ..default.guard
-        },
-        list_max_age: std::time::Duration::from_secs(5),
-        ..default
-    };
-    assert_eq!(set, expected);
-}
-
-#[test]
-fn bounds_of_a_target_that_let_nothing_through_are_reported() {
-    let text = with_target(
-        r"
-        timeouts: { connect: 0s, total: 0ms }
-        limits: { calls: 0 }
-        list_max_age: 0s",
-    );
-    insta::assert_snapshot!(plan(&text).err().unwrap_or_default(), @r"
-    f.yaml:12: gateways[0].targets[0].timeouts.connect: `0s` is no time at all
-      hint: leave the key out for its default
-    f.yaml:12: gateways[0].targets[0].timeouts.total: `0s` is no time at all
-      hint: leave the key out for its default
-    f.yaml:13: gateways[0].targets[0].limits.calls: a target that may have no calls is of no use
-      hint: leave the key out for its default
-    f.yaml:14: gateways[0].targets[0].list_max_age: `0s` is no time at all
-      hint: leave the key out for its default
-    ");
-}
-
 #[test]
 fn a_client_id_that_looks_like_the_url_of_a_document_is_reported() {
     let text = with_clients(

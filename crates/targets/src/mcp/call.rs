@@ -116,7 +116,7 @@ impl McpTarget {
         tracing::warn!(
             target.name = %name, error = error.unwrap_or_default(),
             "target `{name}` failed {} times in a row{}",
-            self.settings.guard.failures,
+            self.settings.circuit_breaker.failures,
             match given_up {
                 GivenUp::ForFew => " for few callers, who may not call it for a while",
                 GivenUp::ForAll => " and is not called for a while",
@@ -227,7 +227,7 @@ impl McpTarget {
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Result<Reply, Refused>, CallError> {
-        let first_byte = self.settings.timeouts.first_byte;
+        let first_byte = self.settings.timeouts.answer;
         let mut received = match self.wire.post(headers, body, first_byte, Again::No).await {
             Ok(received) => received,
             Err(error) => {

@@ -24,6 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use model::target::{CircuitBreaker, Limits, Timeouts};
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use tokio::sync::{Notify, Semaphore, watch as channel};
@@ -38,74 +39,7 @@ use self::oddity::{Oddities, Oddity};
 use self::session::Sessions;
 use self::wire::Wire;
 use crate::error::CallError;
-use crate::guard::{self, Guard};
-
-/// How long things may take (UC-10).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For resolving, connecting and TLS together.
-    pub connect: Duration,
-    /// For finding out the era, for `initialize`, and for each page of a list: all of it.
-    pub handshake: Duration,
-    /// From sending a call until the head of its answer.
-    pub first_byte: Duration,
-    /// Between two pieces of an answer.
-    pub idle: Duration,
-    /// How long a stream of events may be without a message before it is passed on as one: until then, an answer without
-    /// anything before it is passed on alone.
-    pub first_message: Duration,
-    /// For a call as a whole, however much progress it reports.
-    pub total: Duration,
-    /// How long a caller's session is kept unused.
-    pub session_idle: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        model::target::Timeouts::default().into()
-    }
-}
-
-impl From<model::target::Timeouts> for Timeouts {
-    fn from(said: model::target::Timeouts) -> Self {
-        Self {
-            connect: said.connect,
-            handshake: said.handshake,
-            first_byte: said.answer,
-            idle: said.idle,
-            first_message: Duration::from_secs(10),
-            total: said.total,
-            session_idle: Duration::from_mins(30),
-        }
-    }
-}
-
-/// How much a server may make us hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of an answer, an event, a line.
-    pub message: usize,
-    /// Pages of a list.
-    pub pages: usize,
-    /// Tools of a list.
-    pub tools: usize,
-    /// Bytes of all pages of a list.
-    pub list: usize,
-    /// Sessions at the same time; the one unused for longest makes room.
-    pub sessions: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message: 8 * 1024 * 1024,
-            pages: 100,
-            tools: 2_000,
-            list: 16 * 1024 * 1024,
-            sessions: 10_000,
-        }
-    }
-}
+use crate::guard::Guard;
 
 /// How often the server is asked for its tools, and for its era, where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,14 +80,14 @@ pub struct Settings {
     pub name: Arc<str>,
     /// Its MCP endpoint.
     pub url: Url,
-    /// How long things may take.
+    /// How long things may take (UC-10).
     pub timeouts: Timeouts,
-    /// How much it may send.
+    /// How much it may have to do, and may make us hold.
     pub limits: Limits,
     /// How often it is asked for its tools.
     pub freshness: Freshness,
-    /// How much it may have to do, and when it is left alone.
-    pub guard: guard::Settings,
+    /// When it is left alone.
+    pub circuit_breaker: CircuitBreaker,
 }
 
 impl Settings {
@@ -165,7 +99,7 @@ impl Settings {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             freshness: Freshness::default(),
-            guard: model::target::Guard::default().into(),
+            circuit_breaker: CircuitBreaker::default(),
         }
     }
 }
@@ -254,7 +188,7 @@ impl McpTarget {
             watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             answers: Arc::new(Semaphore::new(stream::ANSWERS)),
-            guard: Arc::new(Guard::new(settings.guard)),
+            guard: Arc::new(Guard::new(settings.limits.calls, settings.circuit_breaker)),
             oddities,
             tracker,
             settings,

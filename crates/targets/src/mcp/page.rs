@@ -12,8 +12,8 @@ use ::mcp::result::{CacheHint, cache_hint};
 use ::mcp::tool::{self, InvalidTool, Tool};
 use bytes::Bytes;
 use http::header::HeaderValue;
+use model::target::Limits;
 
-use super::Limits;
 use crate::error::{CallError, ListBound, Violation};
 
 /// Characters of a name that nobody checked.

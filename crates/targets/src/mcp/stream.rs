@@ -208,7 +208,7 @@ impl Messages {
             unheard: None,
             reconnecting: None,
             resumes_left: FRUITLESS,
-            first_byte: target.settings.timeouts.first_byte,
+            first_byte: target.settings.timeouts.answer,
             tools_changed: Arc::clone(&target.poke),
             oddities: Arc::clone(&target.oddities),
             target: Arc::clone(&target.settings.name),

@@ -15,7 +15,7 @@ use crate::world::{World, pass, world, world_with};
 async fn more_calls_than_a_target_may_have_are_refused_at_once() {
     let world = world_with(
         Script::modern().on("tools/call hang", Act::Hang),
-        |settings| settings.guard.calls = 2,
+        |settings| settings.limits.calls = 2,
     )
     .await;
     let hanging = async {
@@ -58,8 +58,8 @@ async fn down() -> (World, std::net::SocketAddr) {
     let mut world = world(Script::modern()).await;
     let url = format!("http://{address}/mcp").parse().unwrap();
     let mut settings = Settings::new("my-server", url);
-    settings.guard.failures = 3;
-    settings.guard.pause = Duration::from_hours(1);
+    settings.circuit_breaker.failures = 3;
+    settings.circuit_breaker.pause = Duration::from_hours(1);
     let target = McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
     world.target = Target::Mcp(target);
     (world, address)
@@ -85,8 +85,8 @@ async fn a_target_that_can_not_be_reached_is_given_up_and_found_again() {
 async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back() {
     let script = Script::modern().on("tools/call", Act::status(503, ""));
     let world = world_with(script, |settings| {
-        settings.guard.failures = 3;
-        settings.guard.pause = Duration::from_mins(1);
+        settings.circuit_breaker.failures = 3;
+        settings.circuit_breaker.pause = Duration::from_mins(1);
     })
     .await;
     for _ in 0..3 {
@@ -111,8 +111,8 @@ async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back
 async fn who_makes_a_target_fail_keeps_nobody_else_from_it() {
     let bad = Act::unless("fine", Act::status(502, ""));
     let world = world_with(Script::modern().on("tools/call", bad), |settings| {
-        settings.guard.failures = 3;
-        settings.guard.pause = Duration::from_hours(1);
+        settings.circuit_breaker.failures = 3;
+        settings.circuit_breaker.pause = Duration::from_hours(1);
     })
     .await;
     for _ in 0..3 {
@@ -133,8 +133,8 @@ async fn a_call_that_comes_to_no_end_hides_no_failures_around_it() {
             .on("tools/call echo", Act::status(503, ""));
         let world = world_with(script, |settings| {
             settings.timeouts.first_message = Duration::from_millis(10);
-            settings.guard.failures = 2;
-            settings.guard.pause = Duration::from_hours(1);
+            settings.circuit_breaker.failures = 2;
+            settings.circuit_breaker.pause = Duration::from_hours(1);
         })
         .await;
         world.call("echo", "{}").await.unwrap_err();
@@ -166,7 +166,7 @@ async fn a_stream_whose_first_message_comes_late_is_a_success_then() {
         .on("tools/call echo", Act::status(503, ""));
     let world = world_with(script, |settings| {
         settings.timeouts.first_message = Duration::from_millis(10);
-        settings.guard.failures = 2;
+        settings.circuit_breaker.failures = 2;
     })
     .await;
     world.call("echo", "{}").await.unwrap_err();

@@ -11,7 +11,7 @@ use crate::world::{World, answer, drain, text, world_with};
 /// A server that misbehaves when `bad` is called, and a target with little patience.
 async fn bad(script: Script, act: Act) -> World {
     world_with(script.on("tools/call bad", act), |settings| {
-        settings.timeouts.first_byte = Duration::from_millis(300);
+        settings.timeouts.answer = Duration::from_millis(300);
         settings.timeouts.idle = Duration::from_millis(300);
         settings.limits.message = 1024 * 1024;
     })

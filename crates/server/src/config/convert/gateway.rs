@@ -1,7 +1,8 @@
 //! `gateways` into `model::gateway`.
 
 use model::gateway::{Authorization, Authorizer, Gateway};
-use model::target::{Guard, Target, TargetKind, Timeouts};
+use model::span::Span;
+use model::target::{Target, TargetKind, Timeouts};
 use oauth::jose::alg::{Alg, AlgSet};
 
 use crate::config::convert::{parse, parse_all, realm};
@@ -131,48 +132,42 @@ fn algorithms(from: &[gateway::Algorithm]) -> AlgSet {
 
 fn target(from: &gateway::Target, path: &str, problems: &mut Problems<'_>) -> Option<Target> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    let said = &from.timeouts;
+    let Timeouts {
+        connect,
+        handshake,
+        answer,
+        idle,
+        first_message,
+        total,
+        session_idle,
+    } = from.timeouts;
     for (key, duration) in [
-        ("timeouts.connect", &said.connect),
-        ("timeouts.handshake", &said.handshake),
-        ("timeouts.answer", &said.answer),
-        ("timeouts.idle", &said.idle),
-        ("timeouts.total", &said.total),
-        ("list_max_age", &from.list_max_age),
+        ("timeouts.connect", connect),
+        ("timeouts.handshake", handshake),
+        ("timeouts.answer", answer),
+        ("timeouts.idle", idle),
+        ("timeouts.first_message", first_message),
+        ("timeouts.total", total),
+        ("timeouts.session_idle", session_idle),
+        ("list_max_age", from.list_max_age.0),
     ] {
-        if duration.0.is_zero() {
+        if duration.is_zero() {
             let hint = "leave the key out for its default".to_owned();
             problems.note(
                 format!("{path}.{key}"),
-                format!("`{duration}` is no time at all"),
+                format!("`{}` is no time at all", Span(duration)),
                 hint,
             );
         }
-    }
-    if from.limits.calls == 0 {
-        problems.note(
-            format!("{path}.limits.calls"),
-            "a target that may have no calls is of no use".to_owned(),
-            "leave the key out for its default".to_owned(),
-        );
     }
     Some(Target {
         name: name?,
         kind: TargetKind::Mcp {
             url: from.mcp.url.0.clone(),
         },
-        timeouts: Timeouts {
-            connect: said.connect.0,
-            handshake: said.handshake.0,
-            answer: said.answer.0,
-            idle: said.idle.0,
-            total: said.total.0,
-        },
-        guard: Guard {
-            calls: usize::try_from(from.limits.calls).unwrap_or(usize::MAX),
-            failures: from.circuit_breaker.failures,
-            pause: from.circuit_breaker.pause.0,
-        },
+        timeouts: from.timeouts,
+        limits: from.limits,
+        circuit_breaker: from.circuit_breaker,
         list_max_age: from.list_max_age.0,
     })
 }
