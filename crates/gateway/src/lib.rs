@@ -62,6 +62,7 @@ use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::error::CallError;
 use targets::mcp::Freshness;
+use targets::outward::Outward;
 
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
@@ -157,6 +158,7 @@ impl Gateway {
                     ..Freshness::default()
                 },
                 circuit_breaker: target.circuit_breaker,
+                outward: Outward::new(target.headers.clone()),
                 ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
             };
             let kept = before.map_or(&[][..], |before| &before.cx.behind);

@@ -163,7 +163,7 @@ impl Default for CallerLimits {
 }
 
 /// One MCP endpoint in front of targets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
     /// Its name.
     pub name: GatewayName,

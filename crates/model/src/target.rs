@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -80,6 +81,8 @@ pub struct Target {
     pub circuit_breaker: CircuitBreaker,
     /// How old its list of tools may get.
     pub list_max_age: Duration,
+    /// What every request to it says besides its own headers; what is secret of it is marked as sensitive.
+    pub headers: HeaderMap,
 }
 
 impl Target {
@@ -92,6 +95,7 @@ impl Target {
             limits: Limits::default(),
             circuit_breaker: CircuitBreaker::default(),
             list_max_age: DEFAULT_LIST_MAX_AGE,
+            headers: HeaderMap::new(),
         }
     }
 }

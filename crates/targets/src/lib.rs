@@ -10,6 +10,7 @@
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call |
 //! | [`meter`] | what is in memory of one caller's messages |
+//! | [`outward`] | what requests to a target carry besides what they are about |
 //! | [`guard`] | how much a target may have to do, and when it is left alone |
 //! | [`apart`] | work on large inputs, off the threads that serve |
 //!
@@ -21,6 +22,7 @@ pub mod error;
 pub mod guard;
 pub mod mcp;
 pub mod meter;
+pub mod outward;
 pub mod reply;
 
 use std::sync::Arc;

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::config::scalar::{Name, WebUrl, without_query_values};
+use crate::config::secret::Source;
 
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -162,6 +163,26 @@ pub(crate) struct Target {
     /// a call of a tool that is not in the list asks for it anew.
     #[serde(default = "default_list_max_age")]
     pub(crate) list_max_age: Span,
+    /// Headers that every request to it has, as most hosted MCP servers want them: an API key, a tenant. Nothing of a caller is ever sent to a target.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) headers: Vec<Header>,
+}
+
+/// A header of every request to a target.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Header {
+    /// Its name. Those that the protocols give a meaning, such as `Host`, `Accept` and all that begin with `Mcp-`, can't be set.
+    pub(crate) name: String,
+    /// What it says, if that is no secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<String>,
+    /// What it says, if that is a secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<Source>,
+    /// What stands before the secret, with a space between them: `Bearer`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) scheme: Option<String>,
 }
 
 fn default_list_max_age() -> Span {

@@ -44,7 +44,8 @@ impl Meaning {
         let gateways = config.gateways.iter().enumerate();
         let gateways = gateways
             .filter_map(|(index, one)| {
-                gateway::convert(one, &format!("gateways[{index}]"), problems)
+                let path = format!("gateways[{index}]");
+                gateway::convert(one, &path, &loaded.directory, problems)
             })
             .collect();
         let documents = config.documents.iter().enumerate();

@@ -52,7 +52,38 @@ pub(crate) fn check(loaded: &Loaded, problems: &mut Problems<'_>) -> Vec<Problem
             problems.note(path, message, hint);
         }
     }
+    for path in secrets_in_the_clear(&loaded.config) {
+        let hint = "use `https`, or see to it that nobody listens on the way".to_owned();
+        warnings.note(
+            path,
+            "secrets are sent there that anybody on the way can read",
+            hint,
+        );
+    }
     warnings.into_sorted()
+}
+
+/// The URLs of targets on other machines that are sent a secret without TLS.
+fn secrets_in_the_clear(config: &Config) -> Vec<String> {
+    let stays_here = |url: &WebUrl| {
+        let Ok(destination) = Destination::of(&url.0) else {
+            return false;
+        };
+        let written = destination.host.parse().ok();
+        let address = written.or_else(|| known_address(config, &destination));
+        address.is_some_and(|address: IpAddr| address.is_loopback())
+    };
+    let mut paths = Vec::new();
+    for (index, gateway) in config.gateways.iter().enumerate() {
+        for (at, target) in gateway.targets.iter().enumerate() {
+            let has_secret = target.headers.iter().any(|header| header.secret.is_some());
+            let url = &target.mcp.url;
+            if has_secret && !url.is_https() && !stays_here(url) {
+                paths.push(format!("gateways[{index}].targets[{at}].mcp.url"));
+            }
+        }
+    }
+    paths
 }
 
 /// Each URL that the program calls by itself, with its path in the configuration.

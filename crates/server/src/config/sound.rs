@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::node::{Node, Value};
 
 /// The entries of these lists stand each for itself, and the whole lists may be left out.
-const LISTS: [&str; 10] = [
+const LISTS: [&str; 11] = [
     "listeners",
     "realms",
     "realms[].scopes",
@@ -16,6 +16,7 @@ const LISTS: [&str; 10] = [
     "documents",
     "gateways",
     "gateways[].targets",
+    "gateways[].targets[].headers",
     "proxies",
 ];
 

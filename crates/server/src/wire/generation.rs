@@ -12,6 +12,7 @@ use auth::AuthServer;
 use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
 use gateway::settings::{Revoke, Revoked, Settings};
+use model::gateway::Gateway;
 use net::edge::Site;
 use net::edge::hosts::{Reach, Table};
 use net::edge::proxy::Proxy;
@@ -21,7 +22,7 @@ use oauth::discovery::PROTECTED_RESOURCE;
 use store::Store;
 
 use crate::config::convert::egress;
-use crate::config::gateway::Gateway;
+use crate::config::gateway as section;
 use crate::config::own_realm::issues;
 use crate::config::realm::Realm;
 use crate::config::scalar::WebUrl;
@@ -53,7 +54,7 @@ struct Outgoing {
 
 /// A gateway while it serves.
 struct Serving {
-    /// The section of the configuration that it was made from.
+    /// What it was made from, with what files and variables said then.
     declared: Gateway,
     gateway: gateway::Gateway,
 }
@@ -176,32 +177,33 @@ impl Generation {
             metrics: Arc::clone(&foundation.gateway),
         };
         let mut gateways = Vec::new();
-        for (configured, section) in plan.gateways.iter().zip(&loaded.config.gateways) {
+        for declared in &plan.gateways {
             // Targets can be kept only with their connections.
             let before = before
                 .filter(|before| before.outgoing.declared == outgoing.declared)
-                .and_then(|before| before.serving(section));
+                .and_then(|before| before.serving(declared));
             let gateway = match before {
-                Some(kept) if kept.declared == *section => kept.gateway.clone(),
+                Some(kept) if kept.declared == *declared => kept.gateway.clone(),
                 changed => gateway::Gateway::following(
-                    Settings::new(configured.clone()),
+                    Settings::new(declared.clone()),
                     parts.clone(),
                     changed.map(|changed| &changed.gateway),
                 )
-                .with_context(|| format!("gateway `{}` can't be made", configured.name))?,
+                .with_context(|| format!("gateway `{}` can't be made", declared.name))?,
             };
+            let url = WebUrl(declared.url.clone());
             services.offer(
-                &section.url,
-                binding::gateway_claims(&section.url),
+                &url,
+                binding::gateway_claims(&url),
                 &(Arc::new(gateway.clone()) as Arc<dyn Site>),
             );
             services.offer_if_free(
-                &section.url,
+                &url,
                 &Claim::Exact(PROTECTED_RESOURCE.to_owned()),
                 &(Arc::new(gateway.clone()) as Arc<dyn Site>),
             );
             gateways.push(Serving {
-                declared: section.clone(),
+                declared: declared.clone(),
                 gateway,
             });
         }
@@ -237,8 +239,8 @@ impl Generation {
     }
 
     /// The gateway that another declaration is to change.
-    fn serving(&self, section: &Gateway) -> Option<&Serving> {
-        let same = |serving: &&Serving| serving.declared.name == section.name;
+    fn serving(&self, declared: &Gateway) -> Option<&Serving> {
+        let same = |serving: &&Serving| serving.declared.name == declared.name;
         self.gateways.iter().find(same)
     }
 
@@ -287,7 +289,7 @@ fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
 }
 
 /// The realm of ours whose tokens a gateway accepts, if that is one.
-fn only_realm_of<'c>(config: &'c Config, gateway: &Gateway) -> Option<&'c Realm> {
+fn only_realm_of<'c>(config: &'c Config, gateway: &section::Gateway) -> Option<&'c Realm> {
     let authorizers = gateway.authorizers("");
     let mut ours = config.realms.iter().filter(|realm| {
         authorizers

@@ -30,6 +30,7 @@ mod reload;
 #[cfg(test)]
 mod story_demo;
 #[cfg(test)]
+mod story_headers;
 mod story_init;
 #[cfg(test)]
 mod story_no_authorization;

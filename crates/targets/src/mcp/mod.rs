@@ -40,6 +40,7 @@ use self::session::Sessions;
 use self::wire::Wire;
 use crate::error::CallError;
 use crate::guard::Guard;
+use crate::outward::Outward;
 
 /// How often the server is asked for its tools, and for its era, where it does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +89,8 @@ pub struct Settings {
     pub freshness: Freshness,
     /// When it is left alone.
     pub circuit_breaker: CircuitBreaker,
+    /// What it is shown with every request.
+    pub outward: Outward,
 }
 
 impl Settings {
@@ -100,6 +103,7 @@ impl Settings {
             limits: Limits::default(),
             freshness: Freshness::default(),
             circuit_breaker: CircuitBreaker::default(),
+            outward: Outward::default(),
         }
     }
 }

@@ -71,6 +71,7 @@ pub(super) enum Again {
 impl Wire {
     pub(super) fn new(upstream: Upstream, settings: &Settings, oddities: Arc<Oddities>) -> Self {
         let upstream = upstream.connecting_within(settings.timeouts.connect);
+        let outward = &settings.outward;
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(
@@ -79,13 +80,13 @@ impl Wire {
         );
         let mut accepting = |media_types| {
             headers.insert(ACCEPT, HeaderValue::from_static(media_types));
-            upstream.clone().with_headers(&headers)
+            outward.towards(upstream.clone(), &headers)
         };
         let gets = accepting("text/event-stream");
         let deletes = accepting("application/json, text/event-stream");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
-            posts: upstream.with_headers(&headers),
+            posts: outward.towards(upstream, &headers),
             gets,
             deletes,
             endpoint: Arc::new(Endpoint {

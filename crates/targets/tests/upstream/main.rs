@@ -10,6 +10,7 @@ mod guards;
 mod lists;
 #[cfg(test)]
 mod misbehaviour;
+mod outward;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

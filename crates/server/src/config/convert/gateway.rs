@@ -1,18 +1,21 @@
 //! `gateways` into `model::gateway`.
 
+use std::path::Path;
+
 use model::gateway::{Authorization, Authorizer, Gateway};
 use model::span::Span;
 use model::target::{Target, TargetKind, Timeouts};
 use oauth::jose::alg::{Alg, AlgSet};
 
-use crate::config::convert::{parse, parse_all, realm};
+use crate::config::convert::{headers, parse, parse_all, realm};
 use crate::config::gateway;
 use crate::config::problem::Problems;
 
-/// The gateway.
+/// The gateway. Relative paths of secrets start at `directory`.
 pub(crate) fn convert(
     from: &gateway::Gateway,
     path: &str,
+    directory: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<Gateway> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
@@ -30,7 +33,10 @@ pub(crate) fn convert(
         .targets
         .iter()
         .enumerate()
-        .filter_map(|(index, one)| target(one, &format!("{path}.targets[{index}]"), problems))
+        .filter_map(|(index, one)| {
+            let path = format!("{path}.targets[{index}]");
+            target(one, &path, directory, problems)
+        })
         .collect();
     for (index, origin) in from.allowed_origins.iter().enumerate() {
         if !is_origin(origin) {
@@ -130,7 +136,12 @@ fn algorithms(from: &[gateway::Algorithm]) -> AlgSet {
     AlgSet::of(&algs)
 }
 
-fn target(from: &gateway::Target, path: &str, problems: &mut Problems<'_>) -> Option<Target> {
+fn target(
+    from: &gateway::Target,
+    path: &str,
+    directory: &Path,
+    problems: &mut Problems<'_>,
+) -> Option<Target> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
     let Timeouts {
         connect,
@@ -169,6 +180,7 @@ fn target(from: &gateway::Target, path: &str, problems: &mut Problems<'_>) -> Op
         limits: from.limits,
         circuit_breaker: from.circuit_breaker,
         list_max_age: from.list_max_age.0,
+        headers: headers::convert(&from.headers, path, directory, problems),
     })
 }
 

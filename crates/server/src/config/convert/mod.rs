@@ -4,6 +4,7 @@ pub(crate) mod document;
 pub(crate) mod egress;
 pub(crate) mod files;
 pub(crate) mod gateway;
+mod headers;
 pub(crate) mod listener;
 pub(crate) mod realm;
 pub(crate) mod storage;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use model::target::{CircuitBreaker, Limits, Target, Timeouts};
 
-use super::plan;
+use super::{plan, problems};
 
 /// A gateway with one target that has these keys.
 fn with_target(keys: &str) -> String {
@@ -80,4 +80,96 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
     f.yaml:14: gateways[0].targets[0].list_max_age: `0s` is no time at all
       hint: leave the key out for its default
     ");
+}
+
+// SEC-36, SEC-70
+#[test]
+fn headers_of_a_target_are_labels_and_secrets() {
+    let target = plan(&with_target(
+        r"
+        headers:
+          - { name: X-Tenant, value: acme corp }
+          - { name: X-Api-Key, secret: { danger_literal: k-1 } }
+          - { name: Authorization, scheme: Bearer, secret: { danger_literal: t-1 } }",
+    ));
+    let target = target.unwrap().gateways[0].targets[0].clone();
+    assert_eq!(target.headers["x-tenant"], "acme corp");
+    assert_eq!(target.headers["x-api-key"], "k-1");
+    assert_eq!(target.headers["authorization"], "Bearer t-1");
+    let printed = format!("{target:?}");
+    assert!(printed.contains("acme corp") && !printed.contains("k-1") && !printed.contains("t-1"));
+}
+
+// SEC-36, SEC-59
+#[test]
+fn headers_that_a_target_must_not_be_sent_are_reported() {
+    let text = with_target(
+        r#"
+        headers:
+          - { name: Host, value: elsewhere.example }
+          - { name: Mcp-Session-Id, value: x }
+          - { name: "Transfer-Encoding", value: chunked }
+          - { name: "X-Key:", value: x }
+          - { name: Authorization, value: Bearer t-1 }
+          - { name: X-Split, value: "a\r\nX-Other: b" }
+          - { name: X-Padded, value: " a" }
+          - { name: X-Letters, value: é }
+          - { name: X-Nothing }
+          - { name: X-Both, value: a, secret: { env: SEKISHO_TEST_NO_SUCH } }
+          - { name: X-Scheme, value: a, scheme: Bearer }
+          - { name: X-Unset, secret: { env: SEKISHO_TEST_NO_SUCH } }
+          - { name: X-Twice, value: a }
+          - { name: x-twice, value: b }
+          - { name: X-Shape, value: 1 }"#,
+    );
+    let said = problems(&text);
+    assert!(said.contains("headers[14].value: expected text"), "{said}");
+    let sound = text.replace("          - { name: X-Shape, value: 1 }", "");
+    insta::assert_snapshot!(plan(&sound).err().unwrap_or_default(), @r#"
+    f.yaml:13: gateways[0].targets[0].headers[0].name: `Host` is a header of the protocol
+      hint: leave it out; the gateway sets it
+    f.yaml:14: gateways[0].targets[0].headers[1].name: `Mcp-Session-Id` is a header of the protocol
+      hint: leave it out; the gateway sets it
+    f.yaml:15: gateways[0].targets[0].headers[2].name: `Transfer-Encoding` is a header of the protocol
+      hint: leave it out; the gateway sets it
+    f.yaml:16: gateways[0].targets[0].headers[3].name: `X-Key:` can't name a header
+      hint: use letters, digits and hyphens, without a colon: X-Api-Key
+    f.yaml:17: gateways[0].targets[0].headers[4].value: `authorization` is a credential
+      hint: write it into a file or the environment: `secret: { file: … }`
+    f.yaml:18: gateways[0].targets[0].headers[5].value: it can't be sent in a header
+      hint: use visible ASCII characters, in one line
+    f.yaml:19: gateways[0].targets[0].headers[6].value: it can't be sent in a header
+      hint: use visible ASCII characters, in one line
+    f.yaml:20: gateways[0].targets[0].headers[7].value: it can't be sent in a header
+      hint: use visible ASCII characters, in one line
+    f.yaml:21: gateways[0].targets[0].headers[8]: it says nothing
+      hint: give it a `value`, or a `secret`
+    f.yaml:22: gateways[0].targets[0].headers[9]: it has a `value` and a `secret`
+      hint: keep one of them
+    f.yaml:23: gateways[0].targets[0].headers[10].scheme: there is no `secret`
+      hint: write both into `value`, or a `secret`
+    f.yaml:24: gateways[0].targets[0].headers[11].secret: the environment variable `SEKISHO_TEST_NO_SUCH` is not set
+    f.yaml:26: gateways[0].targets[0].headers[13].name: there are two headers `x-twice`
+    "#);
+}
+
+// SEC-36
+#[test]
+fn a_secret_that_goes_to_another_machine_in_the_clear_is_warned_about() {
+    let secret = "        headers: [ { name: X-Api-Key, secret: { danger_literal: k-1 } } ]";
+    let label = "        headers: [ { name: X-Tenant, value: acme } ]";
+    for (url, keys, warned) in [
+        ("http://127.0.0.1:8000/mcp", secret, false),
+        ("http://localhost:8000/mcp", secret, false),
+        ("http://mcp.example.com/mcp", secret, true),
+        ("http://mcp.example.com/mcp", label, false),
+        ("https://mcp.example.com/mcp", secret, false),
+    ] {
+        let text = with_target(keys).replace("http://127.0.0.1:8000/mcp", url);
+        let warnings = plan(&text).unwrap().warnings;
+        let said = warnings
+            .iter()
+            .any(|one| one.message.contains("on the way"));
+        assert_eq!(said, warned, "{url}: {warnings:?}");
+    }
 }
