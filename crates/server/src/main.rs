@@ -1,7 +1,7 @@
 //! Sekisho: an MCP gateway and an OAuth 2.1 authorization server in one program.
 //!
 //! Map: `cli` is the command line and `commands` what each command does; `operation` is what
-//! an operator can have done, without a skin; `config` reads the configuration file; `demo`
+//! an operator can have done, without a skin; `control` the socket at which a running program does it; `config` reads the configuration file; `demo`
 //! writes the one of the demonstration; `wire` is the only place where everything meets; `telemetry` is the log and the
 //! metrics; `documents` serves client metadata; `management` serves health and metrics, `readiness` judges, `by_name` only by names that are ours;
 //! `routes` finds the service of a path, `access` writes and counts each answer, `browsers` adds what all answers say.
@@ -14,6 +14,7 @@ mod by_name;
 mod cli;
 mod commands;
 mod config;
+mod control;
 mod demo;
 mod documents;
 mod files;

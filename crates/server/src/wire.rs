@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arc_swap::ArcSwap;
 use net::edge::hosts::{Hosts, Table};
 use net::edge::{Site, listen};
 use oauth::causes::with_causes;
@@ -36,6 +37,8 @@ use tokio_util::task::TaskTracker;
 use crate::access::Access;
 use crate::by_name::ByName;
 use crate::config::{Invalid, Loaded};
+use crate::control;
+use crate::control::server::{ControlSocket, Desk};
 use crate::demo::mcp_server::DemoMcpServer;
 use crate::files;
 use crate::management::Management;
@@ -85,6 +88,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let mut signals = Signals::listen().context("signals can't be listened for")?;
     let ready = Arc::new(AtomicBool::new(false));
+    let plan = Arc::new(plan);
     let (mut foundation, registry) = Foundation::lay(&plan, log, Arc::clone(&ready)).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
     let generation = Generation::start(&plan, &foundation, None).await?;
@@ -132,13 +136,23 @@ pub(crate) async fn run(
         }
         () = async { while signals.next().await != Told::End { told_to_reload = true; } } => true,
     };
+    let current = Arc::new(ArcSwap::new(Arc::clone(&plan)));
     if !told_to_end {
+        if let Some(path) = control::place(&plan) {
+            let desk = Desk {
+                plan: Arc::clone(&current),
+                store: foundation.store.clone(),
+                clock: Arc::clone(&foundation.clock),
+            };
+            serving_to_the_end.take_commands(path, desk).await;
+        }
         ready.store(true, Ordering::Relaxed);
         on_ready(&addresses)?;
     }
 
     let mut running = Running {
         plan,
+        current,
         generation,
         hosts,
         foundation,
@@ -332,6 +346,21 @@ impl Serving {
         });
     }
 
+    /// Takes what commands ask for, at a socket of operators, if there can be one.
+    async fn take_commands(&self, path: PathBuf, desk: Desk) {
+        match ControlSocket::bind(path.clone()).await {
+            Ok(socket) => {
+                tracing::info!("commands are taken at `{}`", socket.path().display());
+                self.tracker.spawn(socket.serve(desk, self.stop.clone()));
+            }
+            Err(error) => tracing::warn!(
+                error = with_causes(&*error),
+                "no commands are taken at `{}`; those that write to the database need another way",
+                path.display()
+            ),
+        }
+    }
+
     /// Takes no more requests, and waits for those under way.
     async fn end(&self) {
         self.stop.cancel();
@@ -342,7 +371,9 @@ impl Serving {
 
 /// What runs, and what a reload replaces in it.
 struct Running {
-    plan: Plan,
+    plan: Arc<Plan>,
+    /// The same, for who asks meanwhile.
+    current: Arc<ArcSwap<Plan>>,
     generation: Generation,
     hosts: Arc<Hosts>,
     foundation: Foundation,
@@ -400,7 +431,8 @@ impl Running {
         self.foundation.readiness.serves(served(&plan, &generation));
         self.generation.give_way(Some(&generation)).await;
         self.generation = generation;
-        self.plan = plan;
+        self.plan = Arc::new(plan);
+        self.current.store(Arc::clone(&self.plan));
         announce::configuration(&self.plan);
         Ok(())
     }

@@ -16,18 +16,16 @@ mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail, ensure};
-use model::clock::{Clock as _, SystemClock};
-use model::realm::Realm;
+use anyhow::{Context as _, ensure};
 use oauth::causes::with_causes;
 use store::url::StoreUrl;
 
 use crate::cli::{Command, InRealm};
 use crate::config::{Invalid, Loaded};
-use crate::operation::{Cx, Declared};
+use crate::control::client::Control;
 use crate::talk;
 use crate::wire::CutShort;
-use crate::wire::database::{self, Begin};
+use crate::wire::database::Begin;
 use crate::wire::plan::Plan;
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
@@ -85,27 +83,18 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the runtime can't be started")
 }
 
-/// Does something about a realm of a configuration, with the database that it names.
+/// Does something about a realm of a configuration: by the program that runs it, or with the database that it names.
 fn about_realm<T>(
     options: &InRealm,
     begin: Begin,
-    work: impl AsyncFnOnce(&Cx<'_>) -> anyhow::Result<T>,
+    work: impl AsyncFnOnce(&Control<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let plan = Plan::new(Loaded::read(&options.source.config)?)?;
     ensure_kept(&plan)?;
-    let realm = realm(&plan, options.realm.as_deref())?;
-    let declared = Declared::of(&plan, &realm.name)
-        .with_context(|| format!("the configuration has no realm `{}`", realm.name))?;
     runtime()?.block_on(async {
-        let (store, _) = database::open(&plan.storage, begin).await?;
-        let cx = Cx {
-            store: &store,
-            realm,
-            declared,
-            now: SystemClock.now(),
-        };
-        let done = work(&cx).await;
-        store.close().await;
+        let control = Control::reach(&plan, options.realm.as_deref(), begin).await?;
+        let done = work(&control).await;
+        control.close().await;
         done
     })
 }
@@ -117,24 +106,4 @@ fn ensure_kept(plan: &Plan) -> anyhow::Result<()> {
         "the database is in memory, where another process can't reach it"
     );
     Ok(())
-}
-
-/// The realm that is meant; without a name, the only one.
-fn realm<'a>(plan: &'a Plan, wanted: Option<&str>) -> anyhow::Result<&'a Realm> {
-    let names: Vec<String> = plan
-        .realms
-        .iter()
-        .map(|(realm, _)| format!("`{}`", realm.name))
-        .collect();
-    let names = names.join(", ");
-    let chosen = match (wanted, plan.realms.as_slice()) {
-        (Some(wanted), realms) => realms
-            .iter()
-            .find(|(realm, _)| realm.name.as_str() == wanted),
-        (None, [only]) => Some(only),
-        (None, _) => bail!("say which realm with --realm: {names}"),
-    };
-    let (realm, _) =
-        chosen.with_context(|| format!("there is no such realm; there are {names}"))?;
-    Ok(realm)
 }

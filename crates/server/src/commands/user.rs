@@ -1,16 +1,14 @@
 //! `sekisho user`: who there is, who may log in, and with which password.
 
 use model::password_choice;
-use model::user::Username;
-use serde::Serialize;
 
 use crate::cli::{Listing, User as Command, UserAdd, UserNamed, UserPasswd, UserShow};
 use crate::commands::table::{harmless, table};
 use crate::commands::{about_realm, password};
-use crate::operation::Cx;
-use crate::operation::user::{self, Known, NewUser, Origin};
+use crate::control::client::{Control, Done};
+use crate::operation::asked::Operation;
+use crate::operation::output::{Ended, User};
 use crate::talk;
-use crate::telemetry::moment;
 use crate::wire::database::Begin;
 
 /// Runs `sekisho user …`.
@@ -20,62 +18,30 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         Command::Show(options) => show(options),
         Command::Add(options) => add(options),
         Command::Passwd(options) => passwd(options),
-        Command::Disable(named) => change(named, async |cx, username| {
-            let ended = user::disable(cx, username).await?;
-            Ok(format!("is disabled; {ended}"))
+        Command::Disable(named) => change(named, async |control, username| {
+            let asked = Operation::UserDisable { username };
+            let Done { realm, output } = control.ask::<Ended>(asked).await?;
+            Ok((realm, format!("is disabled; {output}")))
         }),
-        Command::Enable(named) => change(named, async |cx, username| {
-            Ok(if user::enable(cx, username).await? {
-                "can log in again".to_owned()
+        Command::Enable(named) => change(named, async |control, username| {
+            let asked = Operation::UserEnable { username };
+            let Done { realm, output } = control.ask::<bool>(asked).await?;
+            let done = if output {
+                "can log in again"
             } else {
-                "was not disabled".to_owned()
-            })
+                "was not disabled"
+            };
+            Ok((realm, done.to_owned()))
         }),
-        Command::Delete(named) => change(named, async |cx, username| {
-            let ended = user::delete(cx, username).await?;
-            Ok(format!("is deleted; {ended}"))
+        Command::Delete(named) => change(named, async |control, username| {
+            let asked = Operation::UserDelete { username };
+            let Done { realm, output } = control.ask::<Ended>(asked).await?;
+            Ok((realm, format!("is deleted; {output}")))
         }),
     }
 }
 
-/// What is printed about a user.
-#[derive(Serialize)]
-struct Line<'a> {
-    id: String,
-    username: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<&'a str>,
-    disabled: bool,
-    has_password: bool,
-    origin: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    declared_at: Option<&'a str>,
-    created_at: String,
-}
-
-impl<'a> Line<'a> {
-    fn of(known: &'a Known) -> Self {
-        let user = &known.user;
-        let (origin, declared_at) = match &known.origin {
-            Origin::Declared(place) => ("declared", Some(place.as_str())),
-            Origin::Removed => ("removed", None),
-            Origin::Added => ("added", None),
-        };
-        Self {
-            id: user.id.to_string(),
-            username: user.username.as_str(),
-            name: user.name.as_deref(),
-            email: user.email.as_deref(),
-            disabled: user.disabled,
-            has_password: user.password.is_some(),
-            origin,
-            declared_at,
-            created_at: moment::rfc3339(user.created_at),
-        }
-    }
-
+impl User {
     fn standing(&self) -> &'static str {
         match (self.disabled, self.has_password) {
             (true, _) => "disabled",
@@ -86,25 +52,25 @@ impl<'a> Line<'a> {
 }
 
 fn list(options: &Listing) -> anyhow::Result<()> {
-    about_realm(&options.realm, Begin::Never, async |cx| {
-        let all = user::list(cx).await?;
-        let lines: Vec<Line<'_>> = all.iter().map(Line::of).collect();
+    about_realm(&options.realm, Begin::Never, async |control| {
+        let all = control.ask::<Vec<User>>(Operation::UserList {}).await?;
+        let lines = all.output;
         if options.json {
             talk::data(&format!("{}\n", serde_json::to_string_pretty(&lines)?));
         } else if lines.is_empty() {
-            talk::say(format_args!("realm `{}` has no users", cx.realm.name));
+            talk::say(format_args!("realm `{}` has no users", all.realm));
         } else {
             let rows: Vec<_> = lines
-                .iter()
+                .into_iter()
                 .map(|line| {
+                    let standing = line.standing().to_owned();
                     [
                         line.username,
-                        line.standing(),
+                        standing,
                         line.declared_at.unwrap_or(line.origin),
                         line.name.unwrap_or_default(),
                         line.email.unwrap_or_default(),
                     ]
-                    .map(str::to_owned)
                 })
                 .collect();
             talk::data(&table(
@@ -118,20 +84,21 @@ fn list(options: &Listing) -> anyhow::Result<()> {
 
 fn show(options: &UserShow) -> anyhow::Result<()> {
     let named = &options.named;
-    about_realm(&named.realm, Begin::Never, async |cx| {
-        let known = user::show(cx, &named.username).await?;
-        let line = Line::of(&known);
+    about_realm(&named.realm, Begin::Never, async |control| {
+        let username = named.username.to_string();
+        let asked = Operation::UserShow { username };
+        let line = control.ask::<User>(asked).await?.output;
         if options.json {
             talk::data(&format!("{}\n", serde_json::to_string_pretty(&line)?));
             return Ok(());
         }
         for (label, value) in [
-            ("username", line.username),
+            ("username", line.username.as_str()),
             ("id (sub)", &line.id),
             ("standing", line.standing()),
-            ("from", line.declared_at.unwrap_or(line.origin)),
-            ("name", line.name.unwrap_or_default()),
-            ("mail", line.email.unwrap_or_default()),
+            ("from", line.declared_at.as_deref().unwrap_or(&line.origin)),
+            ("name", line.name.as_deref().unwrap_or_default()),
+            ("mail", line.email.as_deref().unwrap_or_default()),
             ("since", &line.created_at),
         ] {
             if !value.is_empty() {
@@ -144,35 +111,43 @@ fn show(options: &UserShow) -> anyhow::Result<()> {
 
 fn add(options: &UserAdd) -> anyhow::Result<()> {
     let named = &options.passwd.named;
-    about_realm(&named.realm, Begin::IfNew, async |cx| {
-        user::check_new(cx, &named.username).await?;
-        let password = password::choose(options.passwd.password_file.as_deref())?;
-        let short = password_choice::is_short(password.expose());
-        let new = NewUser {
-            username: named.username.clone(),
-            password,
-            name: options.name.clone(),
-            email: options.email.clone(),
+    about_realm(&named.realm, Begin::IfNew, async |control| {
+        let username = named.username.to_string();
+        let check = Operation::UserCheckNew {
+            username: username.clone(),
         };
-        let user = user::add(cx, new).await?;
-        talk::say(format_args!(
-            "realm `{}` has a new user `{}`",
-            user.realm, user.username
-        ));
-        recommend(short);
+        control.ask::<()>(check).await?;
+        let password = password::choose(options.passwd.password_file.as_deref())?;
+        let asked = Operation::UserAdd {
+            username,
+            password: password.expose().clone(),
+            full_name: options.name.clone(),
+            email: options.email.as_ref().map(ToString::to_string),
+        };
+        let Done { realm, output } = control.ask::<String>(asked).await?;
+        talk::say(format_args!("realm `{realm}` has a new user `{output}`"));
+        recommend(password_choice::is_short(password.expose()));
         Ok(())
     })
 }
 
 fn passwd(options: &UserPasswd) -> anyhow::Result<()> {
     let named = &options.named;
-    about_realm(&named.realm, Begin::Never, async |cx| {
-        user::check_password_change(cx, &named.username).await?;
+    about_realm(&named.realm, Begin::Never, async |control| {
+        let username = named.username.to_string();
+        let check = Operation::UserCheckPassword {
+            username: username.clone(),
+        };
+        control.ask::<()>(check).await?;
         let password = password::choose(options.password_file.as_deref())?;
-        let ended = user::set_password(cx, &named.username, &password).await?;
+        let asked = Operation::UserPasswd {
+            username,
+            password: password.expose().clone(),
+        };
+        let Done { realm, output } = control.ask::<Ended>(asked).await?;
         talk::say(format_args!(
-            "the password of `{}` in realm `{}` was changed; {ended}",
-            named.username, cx.realm.name
+            "the password of `{}` in realm `{realm}` was changed; {output}",
+            named.username
         ));
         recommend(password_choice::is_short(password.expose()));
         Ok(())
@@ -189,16 +164,16 @@ fn recommend(short: bool) {
     }
 }
 
-/// Changes something about a user, and says what came of it.
+/// Changes something about a user, and says what came of it in which realm.
 fn change(
     named: &UserNamed,
-    work: impl AsyncFnOnce(&Cx<'_>, &Username) -> anyhow::Result<String>,
+    work: impl AsyncFnOnce(&Control<'_>, String) -> anyhow::Result<(String, String)>,
 ) -> anyhow::Result<()> {
-    about_realm(&named.realm, Begin::Never, async |cx| {
-        let done = work(cx, &named.username).await?;
+    about_realm(&named.realm, Begin::Never, async |control| {
+        let (realm, done) = work(control, named.username.to_string()).await?;
         talk::say(format_args!(
-            "`{}` in realm `{}` {done}",
-            named.username, cx.realm.name
+            "`{}` in realm `{realm}` {done}",
+            named.username
         ));
         Ok(())
     })

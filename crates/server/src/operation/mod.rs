@@ -1,9 +1,12 @@
 //! What an operator can have done about users, sessions and consents: operations without a skin. They take typed input,
 //! ask nobody and print nothing, so that a command, or whatever else speaks to operators, only translates.
 //!
-//! To add one: a function in the file of its noun, a line in each skin.
+//! To add one: a function in the file of its noun, a variant in [`asked`], a line in each skin.
 
+pub(crate) mod asked;
+pub(crate) mod client;
 pub(crate) mod consent;
+pub(crate) mod output;
 pub(crate) mod session;
 pub(crate) mod user;
 
@@ -28,6 +31,38 @@ pub(crate) struct Cx<'a> {
     pub(crate) now: Timestamp,
 }
 
+impl<'a> Cx<'a> {
+    /// About the realm of this name; without one, the only one.
+    pub(crate) fn about(
+        plan: &'a Plan,
+        store: &'a Store,
+        wanted: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
+        let names: Vec<String> = plan
+            .realms
+            .iter()
+            .map(|(realm, _)| format!("`{}`", realm.name))
+            .collect();
+        let names = names.join(", ");
+        let chosen = match (wanted, plan.realms.as_slice()) {
+            (Some(wanted), realms) => realms
+                .iter()
+                .find(|(realm, _)| realm.name.as_str() == wanted),
+            (None, [only]) => Some(only),
+            (None, _) => return Err(Problem::WhichRealm(names)),
+        };
+        let realm = chosen.and_then(|(realm, _)| Some((realm, Declared::of(plan, &realm.name)?)));
+        let (realm, declared) = realm.ok_or(Problem::NoSuchRealm(names))?;
+        Ok(Self {
+            store,
+            realm,
+            declared,
+            now,
+        })
+    }
+}
+
 /// What the configuration says about a realm and its users: they are its matter, and nobody else's.
 pub(crate) struct Declared<'a> {
     plan: &'a Plan,
@@ -37,7 +72,7 @@ pub(crate) struct Declared<'a> {
 
 impl<'a> Declared<'a> {
     /// What `plan` says about the realm of this name.
-    pub(crate) fn of(plan: &'a Plan, realm: &RealmName) -> Option<Self> {
+    fn of(plan: &'a Plan, realm: &RealmName) -> Option<Self> {
         let mut sections = plan.loaded.config.realms.iter().enumerate();
         let (index, section) = sections.find(|(_, one)| one.name.0 == realm.as_str())?;
         Some(Self {
@@ -117,6 +152,16 @@ pub(crate) enum Problem {
         username: Username,
         client_id: String,
     },
+    #[error("`{0}` is not a host name")]
+    NoHost(String),
+    #[error("say which realm with --realm: {0}")]
+    WhichRealm(String),
+    #[error("there is no such realm; there are {0}")]
+    NoSuchRealm(String),
+    #[error("`{text}` can't be used: {reason}")]
+    Malformed { text: String, reason: String },
+    #[error("what came of it can't be written down")]
+    Output(#[from] serde_json::Error),
     #[error("the password can't be hashed")]
     Hashing(#[source] anyhow::Error),
     #[error("no identifier can be made")]

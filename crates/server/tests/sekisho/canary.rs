@@ -203,7 +203,7 @@ fn dump(directory: &std::path::Path, into: &mut Vec<(String, String)>) {
         let path = entry.unwrap().path();
         if path.is_dir() {
             dump(&path, into);
-        } else {
+        } else if path.is_file() {
             into.push((
                 path.display().to_string(),
                 String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned(),

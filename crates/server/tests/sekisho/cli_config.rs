@@ -157,6 +157,7 @@ gateways:
         refresh_grace: 2m
         session_idle: 30m
         session_absolute: 10h
+        interaction: 30m
       scopes: []
       resources: []
       users:
@@ -208,9 +209,16 @@ gateways:
           handshake: 10s
           answer: 5m
           idle: 5m
+          first_message: 10s
           total: 1h
+          session_idle: 30m
         limits:
           calls: 256
+          sessions: 10000
+          message: 8388608
+          tools: 2000
+          pages: 100
+          list: 16777216
         circuit_breaker:
           failures: 10
           pause: 2s

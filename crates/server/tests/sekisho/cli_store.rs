@@ -126,7 +126,7 @@ fn a_database_that_a_running_program_has_open_is_left_alone() {
     let configuration = ON_DISK.replace("8480", &free_port().to_string())
         + "management: { address: \"127.0.0.1:0\" }\n";
     let served = Program::serve(folder, &configuration);
-    let ended = run(&served.folder, &["user", "add", "alice"], "x");
+    let ended = run(&served.folder, &["migrate"], "");
     assert_eq!(ended.status.code(), Some(1));
     assert!(
         ended.stderr.contains("is in use by another process"),

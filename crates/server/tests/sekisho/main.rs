@@ -13,6 +13,7 @@ mod cli;
 mod cli_config;
 #[cfg(test)]
 mod cli_store;
+mod control;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]

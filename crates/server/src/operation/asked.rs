@@ -1,0 +1,191 @@
+//! What may be asked for, by name, and who does it: the one table of operations. It can be written down and read again, so
+//! that another process may ask.
+
+use std::fmt::Display;
+use std::str::FromStr;
+
+use model::id::Id;
+use model::mail::MailAddress;
+use model::realm::LogoutEnds;
+use model::secret::Secret;
+use model::session::Session;
+use model::user::Username;
+use oauth::client_id::ClientId;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::operation::user::NewUser;
+use crate::operation::{Cx, Problem, client, consent, output, session, user};
+
+/// An operation with its input. It may hold a password, and is never printed.
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Operation {
+    /// Everybody: a list of [`output::User`].
+    UserList {},
+    /// One of them: an [`output::User`].
+    UserShow { username: String },
+    /// Whether somebody new may have this name: nothing.
+    UserCheckNew { username: String },
+    /// Adds somebody: the name.
+    UserAdd {
+        username: String,
+        password: String,
+        full_name: Option<String>,
+        email: Option<String>,
+    },
+    /// Whether this password may be changed: nothing.
+    UserCheckPassword { username: String },
+    /// Gives somebody another password: [`output::Ended`].
+    UserPasswd { username: String, password: String },
+    /// Lets somebody log in no more: [`output::Ended`].
+    UserDisable { username: String },
+    /// Lets somebody log in again: whether they could not.
+    UserEnable { username: String },
+    /// Forgets somebody: [`output::Ended`].
+    UserDelete { username: String },
+    /// Login sessions, of one user or all: a list of [`output::Session`].
+    SessionList { username: Option<String> },
+    /// Ends one session, or all of a user: [`output::SessionsEnded`].
+    SessionEnd {
+        id: Option<String>,
+        username: Option<String>,
+        tokens: bool,
+    },
+    /// What was agreed to, by one user or all: a list of [`output::Consent`].
+    ConsentList { username: Option<String> },
+    /// Takes back all that a user agreed to for a client: [`output::Revoked`].
+    ConsentRevoke { username: String, client_id: String },
+    /// The hosts of clients: a list of [`output::Host`].
+    ClientList {},
+    /// Decides about one: the host.
+    ClientDecide { host: String, approved: bool },
+}
+
+impl Operation {
+    /// What the log calls it.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::UserList {} => "user list",
+            Self::UserShow { .. } => "user show",
+            Self::UserCheckNew { .. } => "user check new",
+            Self::UserAdd { .. } => "user add",
+            Self::UserCheckPassword { .. } => "user check password",
+            Self::UserPasswd { .. } => "user passwd",
+            Self::UserDisable { .. } => "user disable",
+            Self::UserEnable { .. } => "user enable",
+            Self::UserDelete { .. } => "user delete",
+            Self::SessionList { .. } => "session list",
+            Self::SessionEnd { .. } => "session end",
+            Self::ConsentList { .. } => "consent list",
+            Self::ConsentRevoke { .. } => "consent revoke",
+            Self::ClientList {} => "client list",
+            Self::ClientDecide { .. } => "client decide",
+        }
+    }
+
+    /// Does it. What comes of it is written down, as its variant says.
+    pub(crate) async fn perform(self, cx: &Cx<'_>) -> Result<Value, Problem> {
+        match self {
+            Self::UserList {} => {
+                let all = user::list(cx).await?;
+                written(all.iter().map(output::User::of).collect::<Vec<_>>())
+            }
+            Self::UserShow { username } => {
+                let known = user::show(cx, &parsed(&username)?).await?;
+                written(output::User::of(&known))
+            }
+            Self::UserCheckNew { username } => {
+                user::check_new(cx, &parsed(&username)?).await?;
+                written(())
+            }
+            Self::UserAdd {
+                username,
+                password,
+                full_name,
+                email,
+            } => {
+                let new = NewUser {
+                    username: parsed(&username)?,
+                    password: Secret::new(password),
+                    name: full_name,
+                    email: email.as_deref().map(parsed::<MailAddress>).transpose()?,
+                };
+                written(user::add(cx, new).await?.username.as_str())
+            }
+            Self::UserCheckPassword { username } => {
+                user::check_password_change(cx, &parsed(&username)?).await?;
+                written(())
+            }
+            Self::UserPasswd { username, password } => {
+                let password = Secret::new(password);
+                let ended = user::set_password(cx, &parsed(&username)?, &password).await?;
+                written(output::Ended::from(ended))
+            }
+            Self::UserDisable { username } => {
+                let ended = user::disable(cx, &parsed(&username)?).await?;
+                written(output::Ended::from(ended))
+            }
+            Self::UserEnable { username } => written(user::enable(cx, &parsed(&username)?).await?),
+            Self::UserDelete { username } => {
+                let ended = user::delete(cx, &parsed(&username)?).await?;
+                written(output::Ended::from(ended))
+            }
+            Self::SessionList { username } => {
+                let all = session::list(cx, of_user(username.as_deref())?.as_ref()).await?;
+                let lifetimes = &cx.realm.lifetimes;
+                let lines = all.iter().map(|one| output::Session::of(one, lifetimes));
+                written(lines.collect::<Vec<_>>())
+            }
+            Self::SessionEnd {
+                id,
+                username,
+                tokens,
+            } => {
+                let ends = if tokens {
+                    LogoutEnds::SessionAndTokens
+                } else {
+                    cx.realm.logout_ends
+                };
+                let id = id.as_deref().map(parsed::<Id<Session>>).transpose()?;
+                written(
+                    session::end_all(cx, id, of_user(username.as_deref())?.as_ref(), ends).await?,
+                )
+            }
+            Self::ConsentList { username } => {
+                let all = consent::list(cx, of_user(username.as_deref())?.as_ref()).await?;
+                written(all.iter().map(output::Consent::of).collect::<Vec<_>>())
+            }
+            Self::ConsentRevoke {
+                username,
+                client_id,
+            } => {
+                let client_id = parsed::<ClientId>(&client_id)?;
+                let revoked = consent::revoke(cx, &parsed(&username)?, &client_id).await?;
+                written(output::Revoked::from(revoked))
+            }
+            Self::ClientList {} => {
+                let all = client::list(cx).await?;
+                written(all.iter().map(output::Host::of).collect::<Vec<_>>())
+            }
+            Self::ClientDecide { host, approved } => {
+                written(client::decide(cx, &host, approved).await?)
+            }
+        }
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, Problem> {
+    text.parse().map_err(|error| Problem::Malformed {
+        text: text.to_owned(),
+        reason: format!("{error}"),
+    })
+}
+
+fn of_user(username: Option<&str>) -> Result<Option<Username>, Problem> {
+    username.map(parsed).transpose()
+}
+
+fn written(output: impl Serialize) -> Result<Value, Problem> {
+    Ok(serde_json::to_value(output)?)
+}
