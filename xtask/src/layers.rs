@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     metadata::{self, Kind, Member},
-    shell, sources,
+    shell, sources, unused,
 };
 
 /// A crate of the workspace and the others that it may name. `server` is not in the table.
@@ -72,6 +72,7 @@ const IMPURE: &[&str] = &[
 pub(crate) fn run() -> Result<()> {
     let members = metadata::members()?;
     let mut complaints = check(&members);
+    complaints.extend(unused::complaints(&members)?);
     for file in sources::tracked()? {
         if file.path.starts_with("crates/") && file.extension() == "rs" {
             complaints.extend(re_exports(

@@ -19,6 +19,7 @@ mod sources;
 mod spec;
 mod test;
 mod tidy;
+mod unused;
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "usage: cargo xtask <chore>
 
   test              everything that CI checks; installs what it needs
-  layers            who may depend on whom
+  layers            who may depend on whom, and on nothing that it has no use for
   tidy              the habits of files that no compiler checks
   spec [--check]    write docs/SPEC.md: which requirement is covered by which test
   schema [--check]  write docs/config.schema.json
@@ -53,6 +54,15 @@ fn run(arguments: &[String]) -> Result<()> {
     let Some((chore, rest)) = arguments.split_first() else {
         bail!("no chore named\n\n{USAGE}");
     };
+    // What a chore is for is asked before it is begun: some take long, and change files.
+    if rest
+        .iter()
+        .any(|argument| matches!(argument.as_str(), "--help" | "-h"))
+        && chore != "postgres"
+    {
+        println!("{USAGE}");
+        return Ok(());
+    }
     match chore.as_str() {
         "test" => test::run(),
         "layers" => layers::run(),
