@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use model::clock::Clock;
+use model::gateway::Limits;
 use policy::decide::Policies;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +18,6 @@ use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::quota::Quotas;
 use crate::session::Sessions;
-use crate::settings::Limits;
 use crate::spelling::Spelling;
 
 /// One gateway, as its requests see it. Nothing in it changes except behind snapshots and short locks.

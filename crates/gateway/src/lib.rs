@@ -6,7 +6,7 @@
 //!
 //! | Module | What for |
 //! |---|---|
-//! | `settings` | what a gateway is made from |
+//! | `settings` | what a gateway is lent |
 //! | `cx` | what a request may reach |
 //! | `endpoint` | the order of all checks |
 //! | `origin`, `cors`, `media` | what browsers and media types ask for |
@@ -52,7 +52,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
-use model::gateway::Authorization;
+use model::gateway::{Authorization, Gateway as Configured};
 use model::target::TargetKind;
 use net::body::Body;
 use net::edge::{Peer, Site};
@@ -75,7 +75,7 @@ use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
 use self::session::{Revocation, Sessions};
-use self::settings::{Parts, Settings, SettingsError};
+use self::settings::{Parts, SettingsError};
 use self::spelling::Spelling;
 
 /// One gateway: a site that answers its endpoint and its metadata, and 404 elsewhere.
@@ -107,8 +107,8 @@ impl Gateway {
     ///
     /// # Errors
     /// What is wrong with the settings.
-    pub fn new(settings: Settings, parts: Parts) -> Result<Self, SettingsError> {
-        Self::following(settings, parts, None)
+    pub fn new(configured: Configured, parts: Parts) -> Result<Self, SettingsError> {
+        Self::following(configured, parts, None)
     }
 
     /// Makes a gateway that is to take another's place. Targets that are declared as they were there are kept, with their
@@ -117,15 +117,12 @@ impl Gateway {
     /// # Errors
     /// What is wrong with the settings.
     pub fn following(
-        settings: Settings,
+        configured: Configured,
         parts: Parts,
         before: Option<&Self>,
     ) -> Result<Self, SettingsError> {
-        let Settings {
-            gateway,
-            limits,
-            session_lifetime,
-        } = settings;
+        let gateway = configured;
+        let limits = gateway.limits;
         let admission = Admission::of(&gateway);
         let scopes = match &gateway.authorization {
             Authorization::Tokens(authorizers) => authorizers.first(),
@@ -202,7 +199,7 @@ impl Gateway {
             sessions: Sessions::new(
                 &parts.session_keys,
                 &name,
-                session_lifetime,
+                limits.session,
                 Arc::clone(&parts.memory),
                 Revocation {
                     revoked: parts.revoked,

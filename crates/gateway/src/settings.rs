@@ -1,11 +1,9 @@
-//! What a gateway is made from: what its operator configured, and what the process lends it.
+//! What the process lends a gateway, and what can be wrong with what its operator configured.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use model::clock::{Clock, Timestamp};
-use model::gateway::Gateway as Configured;
 use net::body::BoxError;
 use net::egress::pool::Pool;
 use tokio_util::sync::CancellationToken;
@@ -15,55 +13,6 @@ use crate::issuers::Issuers;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::session::SessionKey;
-
-/// What an operator says.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// The gateway itself.
-    pub gateway: Configured,
-    /// Bounds of requests.
-    pub limits: Limits,
-    /// How long the session of a legacy client lives, counted from `initialize`.
-    pub session_lifetime: Duration,
-}
-
-impl Settings {
-    /// With the default bounds.
-    pub fn new(gateway: Configured) -> Self {
-        Self {
-            gateway,
-            limits: Limits::default(),
-            session_lifetime: Duration::from_hours(24),
-        }
-    }
-}
-
-/// Bounds of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of a request's body (SEC-63).
-    pub body: usize,
-    /// How long a body may stall (SEC-61).
-    pub body_idle: Duration,
-    /// Tools per page of a list.
-    pub page_size: usize,
-    /// Verified tokens that are remembered.
-    pub verified_tokens: usize,
-    /// A quiet event stream gets a comment this often.
-    pub keep_alive: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body: 4 * 1024 * 1024,
-            body_idle: Duration::from_secs(15),
-            page_size: 100,
-            verified_tokens: 10_000,
-            keep_alive: Duration::from_secs(15),
-        }
-    }
-}
 
 /// Asks whether a token, or the family it belongs to, was revoked: by its `jti`. Asked on every request, so it answers
 /// from memory.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use oauth::client_id::ClientId;
 use oauth::jose::alg::AlgSet;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
+use crate::span::{Span, as_text};
 use crate::target::{Target, is_hyphenated};
 
 /// The longest name of a gateway.
@@ -162,6 +164,47 @@ impl Default for CallerLimits {
     }
 }
 
+/// Bounds of what a gateway takes and keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "GatewayLimits")]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Bytes of the body of a request. A longer one is refused with 413.
+    #[schemars(range(min = 1024))]
+    pub body: usize,
+    /// How long the body of a request may stall; as a whole it may take eight times as long.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub body_idle: Duration,
+    /// Tools on each page of a list.
+    #[schemars(range(min = 1))]
+    pub page_size: usize,
+    /// Tokens that are remembered as verified, so that their signatures are not checked at each request.
+    #[schemars(range(min = 1))]
+    pub verified_tokens: usize,
+    /// How often a stream on which nothing happens gets a comment, so that nobody on the way takes it for dead.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub keep_alive: Duration,
+    /// How long a session of a client lives that speaks a version of MCP with sessions.
+    #[serde(with = "as_text")]
+    #[schemars(with = "Span")]
+    pub session: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 4 * 1024 * 1024,
+            body_idle: Duration::from_secs(15),
+            page_size: 100,
+            verified_tokens: 10_000,
+            keep_alive: Duration::from_secs(15),
+            session: Duration::from_hours(24),
+        }
+    }
+}
+
 /// One MCP endpoint in front of targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gateway {
@@ -181,6 +224,8 @@ pub struct Gateway {
     pub resource_policy: Option<String>,
     /// How much each caller may have under way.
     pub caller_limits: CallerLimits,
+    /// What it takes and keeps.
+    pub limits: Limits,
 }
 
 #[cfg(test)]

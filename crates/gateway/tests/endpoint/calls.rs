@@ -259,7 +259,7 @@ async fn a_quiet_stream_is_kept_open_with_comments() {
 async fn a_call_that_says_nothing_for_long_is_kept_open_with_comments() {
     let script = Script::legacy().on("tools/call echo", Act::HangAfterHead);
     let world = world_with(script, |settings| {
-        for target in &mut settings.gateway.targets {
+        for target in &mut settings.targets {
             target.timeouts.first_message = Duration::from_millis(20);
         }
         settings.limits.keep_alive = Duration::from_millis(20);

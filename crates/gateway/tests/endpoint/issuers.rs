@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use gateway::Gateway;
 use gateway::issuers::{Issuers, Known};
-use gateway::settings::{Parts, Settings, SettingsError};
+use gateway::settings::{Parts, SettingsError};
 use http::Method;
 use model::clock::{TestClock, Timestamp};
+use model::gateway::Gateway as Configured;
 use model::gateway::{ClaimRule, CustomClaim};
 use net::egress::client::Client;
 use net::egress::connect::{Connector, ExtraRoots};
@@ -321,7 +322,7 @@ impl Odd {
     /// How a token of this issuer fares, with these claims changed.
     async fn judged(&self, claims: &[(&str, Value)]) -> (u16, String) {
         let issuer = self.origin.url("").trim_end_matches('/').to_owned();
-        let world = world_with(Script::dual(), |settings: &mut Settings| {
+        let world = world_with(Script::dual(), |settings: &mut Configured| {
             authorizer(settings).discovery_url =
                 format!("{issuer}/.well-known/openid-configuration")
                     .parse()
@@ -427,7 +428,7 @@ async fn claims_that_are_null_or_needless_are_no_matter() {
 #[tokio::test]
 async fn rules_that_admit_anybody_or_contradict_each_other_are_refused() {
     let idp = FakeIdp::start().await.unwrap();
-    let refused = |change: fn(&mut Settings)| {
+    let refused = |change: fn(&mut Configured)| {
         let mut settings = settings(&idp, &[]);
         change(&mut settings);
         Gateway::new(settings, lent(&known())).unwrap_err()

@@ -18,7 +18,7 @@ async fn limited(script: Script, limits: CallerLimits) -> World {
     let script = script
         .with_tools(tools.into())
         .on("tools/call hang", Act::Hang);
-    world_with(script, |settings| settings.gateway.caller_limits = limits).await
+    world_with(script, |settings| settings.caller_limits = limits).await
 }
 
 /// Whether somebody was told to try again later.
@@ -466,7 +466,7 @@ async fn what_the_gateway_asks_for_itself_is_nobodys() {
     large["description"] = "x".repeat(2 * MEGABYTE).into();
     script.tools = vec![large, tool("echo")];
     let world = world_with(script, |settings| {
-        settings.gateway.caller_limits = OF_A_MEGABYTE;
+        settings.caller_limits = OF_A_MEGABYTE;
     })
     .await;
     for era in [MODERN, LEGACY] {

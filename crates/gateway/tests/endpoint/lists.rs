@@ -98,7 +98,7 @@ async fn definitions_keep_every_byte_but_the_name() {
 #[tokio::test]
 async fn bare_names_are_those_of_the_target() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.tool_names = ToolNames::Bare;
+        settings.tool_names = ToolNames::Bare;
     })
     .await;
     assert!(names(&world.alice()).await.contains(&"echo".to_owned()));
@@ -119,7 +119,7 @@ async fn two_targets(first: &[&str], second: Script, names: ToolNames) -> (World
     let idp = FakeIdp::start().await.unwrap();
     let settings = settings(&idp, &[("one", upstream.url()), ("two", other.url())]);
     let world = assemble(upstream, idp, settings, |settings| {
-        settings.gateway.tool_names = names;
+        settings.tool_names = names;
     });
     (world, other)
 }
@@ -172,8 +172,8 @@ async fn a_new_tool_is_found_when_it_is_called() {
         let mut script = Script::modern().with_tools(tools(&["a"]));
         script.list_changed = false;
         let world = world_with(script, |settings| {
-            settings.gateway.tool_names = names;
-            for target in &mut settings.gateway.targets {
+            settings.tool_names = names;
+            for target in &mut settings.targets {
                 target.list_max_age = Duration::from_hours(1);
             }
         })

@@ -74,7 +74,7 @@ async fn offline_access_is_neither_published_nor_asked_for() {
 #[tokio::test]
 async fn a_gateway_at_the_root_has_no_slash_in_its_name() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.url = "https://gateway.example".parse().unwrap();
+        settings.url = "https://gateway.example".parse().unwrap();
     })
     .await;
     let document = world

@@ -10,7 +10,7 @@ use crate::world::{Actor, LEGACY, MODERN, World, world_with};
 
 async fn open(script: Script) -> World {
     world_with(script, |settings| {
-        settings.gateway.authorization = Authorization::DangerNone;
+        settings.authorization = Authorization::DangerNone;
     })
     .await
 }
@@ -163,8 +163,8 @@ async fn no_client_is_sent_to_look_for_a_token() {
 #[tokio::test]
 async fn all_callers_are_one_for_limits_and_sessions() {
     let world = world_with(Script::dual(), |settings| {
-        settings.gateway.authorization = Authorization::DangerNone;
-        settings.gateway.caller_limits = CallerLimits {
+        settings.authorization = Authorization::DangerNone;
+        settings.caller_limits = CallerLimits {
             streams: 1,
             ..CallerLimits::default()
         };

@@ -8,7 +8,7 @@ use crate::world::{World, world_with};
 async fn with_policy(statements: serde_json::Value) -> World {
     let policy = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
     world_with(Script::dual(), |settings| {
-        settings.gateway.resource_policy = Some(policy);
+        settings.resource_policy = Some(policy);
     })
     .await
 }

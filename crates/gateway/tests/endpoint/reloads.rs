@@ -132,7 +132,6 @@ async fn streams_are_told_where_a_reload_changes_the_list() {
                     url: url.parse().unwrap(),
                 };
                 settings
-                    .gateway
                     .targets
                     .push(Target::new("other".parse().unwrap(), kind));
             })
@@ -152,13 +151,11 @@ async fn streams_end_where_it_is_decided_differently_who_may_call() {
         assert_eq!(tools(&world).await, 5);
         let listener = Listener::open(&world, era).await;
         world
-            .reload_with(|settings| settings.gateway.allowed_origins = Vec::new())
+            .reload_with(|settings| settings.allowed_origins = Vec::new())
             .await;
         listener.ends(era).await;
         let mut listener = Listener::open(&world, era).await;
-        world
-            .reload_with(|settings| settings.gateway.targets.clear())
-            .await;
+        world.reload_with(|settings| settings.targets.clear()).await;
         assert!(
             listener.is_told().await,
             "{era}: the other list is said before the end"
@@ -175,9 +172,7 @@ async fn streams_end_where_it_is_decided_differently_who_may_call() {
 async fn a_call_that_a_reload_overtakes_is_answered() {
     let mut world = world_with(Script::dual(), |_| {}).await;
     let call = call_under_way(&world, Act::Slow(Duration::from_millis(300))).await;
-    world
-        .reload_with(|settings| settings.gateway.targets.clear())
-        .await;
+    world.reload_with(|settings| settings.targets.clear()).await;
     assert_eq!(call.await.status(), 200);
 }
 
@@ -256,8 +251,8 @@ async fn a_stream_that_sleeps_over_many_reloads_goes_on_at_the_last_one_and_keep
 async fn a_reload_asks_unchanged_targets_for_their_tools_anew() {
     let mut script = Script::modern().with_tools(vec![tool("a")]);
     script.list_changed = false;
-    let slow = |settings: &mut gateway::settings::Settings| {
-        for target in &mut settings.gateway.targets {
+    let slow = |settings: &mut model::gateway::Gateway| {
+        for target in &mut settings.targets {
             target.list_max_age = Duration::from_hours(1);
         }
     };

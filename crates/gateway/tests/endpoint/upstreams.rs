@@ -11,7 +11,7 @@ use crate::world::{LEGACY, MODERN, World, world, world_with};
 async fn misbehaving(act: Act) -> World {
     let script = Script::dual().on("tools/call echo", act);
     world_with(script, |settings| {
-        for target in &mut settings.gateway.targets {
+        for target in &mut settings.targets {
             target.timeouts.answer = Duration::from_millis(500);
             target.timeouts.idle = Duration::from_millis(500);
             target.limits.message = 100_000;
@@ -77,7 +77,7 @@ async fn a_target_with_enough_to_do_says_when_to_come_back() {
     let drip = Act::Drip(Duration::from_millis(5));
     let script = Script::dual().on("tools/call progress", drip);
     let world = world_with(script, |settings| {
-        for target in &mut settings.gateway.targets {
+        for target in &mut settings.targets {
             target.limits.calls = 1;
         }
     })

@@ -11,11 +11,13 @@ use gateway::issuers::{Issuers, Known};
 use gateway::memory::Memory;
 use gateway::metrics::Metrics;
 use gateway::session::SessionKey;
-use gateway::settings::{Parts, Settings};
+use gateway::settings::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use model::clock::{Clock as _, TestClock, Timestamp};
-use model::gateway::{Authorization, Authorizer, CallerLimits, Gateway as Configured, ToolNames};
+use model::gateway::{
+    Authorization, Authorizer, CallerLimits, Gateway as Configured, Limits, ToolNames,
+};
 use model::target::{Target, TargetKind};
 use net::body::Body;
 use net::edge::{Peer, Site as _};
@@ -60,19 +62,19 @@ pub(crate) async fn world(script: Script) -> World {
     world_with(script, |_| {}).await
 }
 
-pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings)) -> World {
+pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Configured)) -> World {
     let upstream = FakeMcp::start(script).await.unwrap();
     let idp = FakeIdp::start().await.unwrap();
     let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
     assemble(upstream, idp, settings, change)
 }
 
-pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
+pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Configured {
     let targets = targets.iter().map(|(name, url)| {
         let url = url.parse().unwrap();
         Target::new(name.parse().unwrap(), TargetKind::Mcp { url })
     });
-    Settings::new(Configured {
+    Configured {
         name: "demo".parse().unwrap(),
         url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
         authorization: Authorization::Tokens(vec![trust(idp)]),
@@ -81,7 +83,8 @@ pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Settings {
         allowed_origins: vec!["https://app.example".to_owned()],
         resource_policy: None,
         caller_limits: CallerLimits::default(),
-    })
+        limits: Limits::default(),
+    }
 }
 
 /// The article's rules for the tokens of an issuer.
@@ -99,25 +102,25 @@ pub(crate) fn trust(idp: &FakeIdp) -> Authorizer {
 }
 
 /// The rules for the tokens of the issuers.
-pub(crate) fn authorizers(settings: &mut Settings) -> &mut Vec<Authorizer> {
-    match &mut settings.gateway.authorization {
+pub(crate) fn authorizers(settings: &mut Configured) -> &mut Vec<Authorizer> {
+    match &mut settings.authorization {
         Authorization::Tokens(authorizers) => authorizers,
         Authorization::DangerNone => panic!("nobody is asked for a token"),
     }
 }
 
 /// The rules for the tokens of the first issuer.
-pub(crate) fn authorizer(settings: &mut Settings) -> &mut Authorizer {
+pub(crate) fn authorizer(settings: &mut Configured) -> &mut Authorizer {
     authorizers(settings).first_mut().unwrap()
 }
 
 pub(crate) fn assemble(
     upstream: FakeMcp,
     idp: FakeIdp,
-    mut settings: Settings,
-    change: impl FnOnce(&mut Settings),
+    mut settings: Configured,
+    change: impl FnOnce(&mut Configured),
 ) -> World {
-    for target in &mut settings.gateway.targets {
+    for target in &mut settings.targets {
         target.timeouts.handshake = Duration::from_secs(5);
     }
     change(&mut settings);
@@ -236,9 +239,9 @@ impl World {
     }
 
     /// Puts a gateway into the place of the old one that is declared a little differently.
-    pub(crate) async fn reload_with(&mut self, change: impl FnOnce(&mut Settings)) {
+    pub(crate) async fn reload_with(&mut self, change: impl FnOnce(&mut Configured)) {
         let mut settings = settings(&self.idp, &[("my-mcp-server", self.upstream.url())]);
-        for target in &mut settings.gateway.targets {
+        for target in &mut settings.targets {
             target.timeouts.handshake = Duration::from_secs(5);
         }
         change(&mut settings);

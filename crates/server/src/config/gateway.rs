@@ -1,6 +1,6 @@
 //! `gateways`: MCP endpoints, who may call them, and the targets behind them.
 
-use model::gateway::{CallerLimits, CustomClaim, ToolNames};
+use model::gateway::{CallerLimits, CustomClaim, Limits as GatewayLimits, ToolNames};
 use model::span::Span;
 use model::target::{CircuitBreaker, Limits, Timeouts};
 use schemars::JsonSchema;
@@ -38,6 +38,9 @@ pub(crate) struct Gateway {
     /// How much each caller may have under way at once.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(crate) caller_limits: CallerLimits,
+    /// What it takes and keeps.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) limits: GatewayLimits,
 }
 
 impl Gateway {

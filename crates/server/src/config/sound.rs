@@ -21,11 +21,12 @@ const LISTS: [&str; 11] = [
 ];
 
 /// Sections within entries that have defaults, and on which no other part depends.
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
     "realms[].lifetimes",
     "realms[].cimd",
     "realms[].registration",
     "gateways[].caller_limits",
+    "gateways[].limits",
     "gateways[].targets[].timeouts",
     "gateways[].targets[].limits",
     "gateways[].targets[].circuit_breaker",

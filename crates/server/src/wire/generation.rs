@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use auth::AuthServer;
 use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
-use gateway::settings::{Revoke, Revoked, Settings};
+use gateway::settings::{Revoke, Revoked};
 use model::gateway::Gateway;
 use net::edge::Site;
 use net::edge::hosts::{Reach, Table};
@@ -185,7 +185,7 @@ impl Generation {
             let gateway = match before {
                 Some(kept) if kept.declared == *declared => kept.gateway.clone(),
                 changed => gateway::Gateway::following(
-                    Settings::new(declared.clone()),
+                    declared.clone(),
                     parts.clone(),
                     changed.map(|changed| &changed.gateway),
                 )

@@ -1,8 +1,9 @@
 //! `gateways` into `model::gateway`.
 
 use std::path::Path;
+use std::time::Duration;
 
-use model::gateway::{Authorization, Authorizer, Gateway};
+use model::gateway::{Authorization, Authorizer, Gateway, Limits};
 use model::span::Span;
 use model::target::{Target, TargetKind, Timeouts};
 use oauth::jose::alg::{Alg, AlgSet};
@@ -38,6 +39,21 @@ pub(crate) fn convert(
             target(one, &path, directory, problems)
         })
         .collect();
+    let Limits {
+        body_idle,
+        keep_alive,
+        session,
+        body: _,
+        page_size: _,
+        verified_tokens: _,
+    } = from.limits;
+    for (key, duration) in [
+        ("body_idle", body_idle),
+        ("keep_alive", keep_alive),
+        ("session", session),
+    ] {
+        check_some_time(duration, &format!("{path}.limits.{key}"), problems);
+    }
     for (index, origin) in from.allowed_origins.iter().enumerate() {
         if !is_origin(origin) {
             let hint =
@@ -62,6 +78,7 @@ pub(crate) fn convert(
         allowed_origins: from.allowed_origins.clone(),
         resource_policy,
         caller_limits: from.caller_limits,
+        limits: from.limits,
     })
 }
 
@@ -162,14 +179,7 @@ fn target(
         ("timeouts.session_idle", session_idle),
         ("list_max_age", from.list_max_age.0),
     ] {
-        if duration.is_zero() {
-            let hint = "leave the key out for its default".to_owned();
-            problems.note(
-                format!("{path}.{key}"),
-                format!("`{}` is no time at all", Span(duration)),
-                hint,
-            );
-        }
+        check_some_time(duration, &format!("{path}.{key}"), problems);
     }
     Some(Target {
         name: name?,
@@ -182,6 +192,17 @@ fn target(
         list_max_age: from.list_max_age.0,
         headers: headers::convert(&from.headers, path, directory, problems),
     })
+}
+
+fn check_some_time(duration: Duration, path: &str, problems: &mut Problems<'_>) {
+    if duration.is_zero() {
+        let hint = "leave the key out for its default".to_owned();
+        problems.note(
+            path,
+            format!("`{}` is no time at all", Span(duration)),
+            hint,
+        );
+    }
 }
 
 fn check_resource_policy(policy: &serde_json::Value, path: &str, problems: &mut Problems<'_>) {

@@ -1,4 +1,4 @@
-//! What can be said about a target.
+//! What can be said about a gateway and its targets.
 
 use std::time::Duration;
 
@@ -78,6 +78,32 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
       hint: leave the key out for its default
     f.yaml:13: gateways[0].targets[0].limits.calls: `0` is out of range: expected at least 1
     f.yaml:14: gateways[0].targets[0].list_max_age: `0s` is no time at all
+      hint: leave the key out for its default
+    ");
+}
+
+// SEC-61, SEC-63
+#[test]
+fn what_a_gateway_takes_and_keeps_can_be_set_and_is_something() {
+    let with = |limits: &str| {
+        let limits = format!("    limits: {{ {limits} }}\n    targets:");
+        plan(&with_target("").replacen("    targets:", &limits, 1))
+    };
+    let set = with("body: 1048576, session: 1h").unwrap().gateways[0].limits;
+    let default = model::gateway::Limits::default();
+    let expected = model::gateway::Limits {
+        body: 1_048_576,
+        session: Duration::from_hours(1),
+        ..default
+    };
+    assert_eq!(set, expected);
+    let refused = with("keep_alive: 0s, page_size: 0").unwrap_err();
+    insta::assert_snapshot!(refused, @"f.yaml:8: gateways[0].limits.page_size: `0` is out of range: expected at least 1");
+    let refused = with("keep_alive: 0s, session: 0d").unwrap_err();
+    insta::assert_snapshot!(refused, @r"
+    f.yaml:8: gateways[0].limits.keep_alive: `0s` is no time at all
+      hint: leave the key out for its default
+    f.yaml:8: gateways[0].limits.session: `0s` is no time at all
       hint: leave the key out for its default
     ");
 }
