@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod citations;
 mod e2e;
 mod install;
 mod layers;

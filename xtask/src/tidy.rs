@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 
+use crate::citations::Known;
 use crate::{
     metadata, shell,
     sources::{self, Line},
@@ -47,11 +48,13 @@ const PLACES: &[&str] = &[
 pub(crate) fn run() -> Result<()> {
     let mut complaints = Vec::new();
     let files = sources::tracked()?;
+    let known = Known::of(&files);
     for file in &files {
         let Ok(text) = shell::read(&shell::root().join(&file.path)) else {
             continue; // Not text.
         };
         complaints.extend(check_file(&file.path, &text));
+        complaints.extend(known.complaints(&file.path, &text));
     }
     complaints.extend(check_architecture()?);
     if let Err(error) = spec::run(true) {

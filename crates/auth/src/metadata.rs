@@ -61,7 +61,7 @@ pub(crate) fn of(realm: &Realm, keys: &RealmKeys) -> ServerMetadata {
         response_types_supported: vec![ResponseType::Code.as_str().to_owned()],
         response_modes_supported: vec![ResponseMode::Query.as_str().to_owned()],
         grant_types_supported: GrantType::ALL.iter().map(ToString::to_string).collect(),
-        // `none` comes first: some clients take the first one (mcp.md §8-17).
+        // `none` comes first: some clients take the first one, as the C# SDK.
         token_endpoint_auth_methods_supported: methods.clone(),
         token_endpoint_auth_signing_alg_values_supported: ASSERTION_ALGORITHMS
             .map(str::to_owned)

@@ -1,4 +1,4 @@
-//! What browsers need to be told before their pages may read an answer (mcp.md §5, SEC-74).
+//! What browsers need to be told before their pages may read an answer (SEC-74).
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,

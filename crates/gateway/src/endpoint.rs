@@ -1,7 +1,7 @@
 //! The endpoint: from an HTTP request to a method and back. The order of the checks is written here, and nowhere else.
 //!
 //! Preflight, `Origin`, resource policy, token, media types, body, envelope, era, headers, method. Authentication comes
-//! before everything that a stranger could probe, so that a stranger always meets the challenge (mcp.md §2.7-7).
+//! before everything that a stranger could probe, so that a stranger always meets the challenge.
 
 use std::sync::Arc;
 

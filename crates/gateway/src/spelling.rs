@@ -32,7 +32,7 @@ fn spelled(url: &Url, endpoint: &str, slash: &str, scopes: &ScopeSet) -> Spellin
     let mut url = url.clone();
     url.set_path(&[endpoint, slash].concat());
     let resource = url.as_str();
-    // URL libraries add a slash to an origin, and clients don't (mcp.md §8-4).
+    // URL libraries add a slash to an origin, and clients don't.
     let resource = if url.path() == "/" && url.query().is_none() {
         resource.trim_end_matches('/')
     } else {

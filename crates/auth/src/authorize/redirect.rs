@@ -79,7 +79,7 @@ impl VerifiedRedirect {
     }
 }
 
-/// Whether the URI would match with another of the loopback hosts (mcp.md §8-3).
+/// Whether the URI would match with another of the loopback hosts: some clients register one and send another.
 fn has_other_loopback_name(client: &Client, requested: &RedirectUri) -> bool {
     const NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
     if !requested.is_loopback() {

@@ -81,7 +81,7 @@ mod without_a_redirect {
         );
     }
 
-    // mcp.md §8-10
+    // VS Code once sent one with spaces.
     #[tokio::test]
     async fn a_client_id_with_odd_characters_gets_a_page() {
         let world = World::new().await;
@@ -129,7 +129,7 @@ mod without_a_redirect {
         );
     }
 
-    // AS-22, mcp.md §8-3
+    // AS-22: Claude Code registers `localhost` and may send `127.0.0.1`.
     #[tokio::test]
     async fn a_mismatch_of_loopback_names_is_explained() {
         let mut realm = realm();
@@ -360,7 +360,7 @@ async fn spellings_of_the_resource_are_accepted() {
     }
 }
 
-// AS-22, SEC-6, mcp.md §8-24
+// AS-22, SEC-6: clients ignore the port that they were configured with.
 #[tokio::test]
 async fn any_port_is_accepted_on_loopback() {
     let mut realm = realm();

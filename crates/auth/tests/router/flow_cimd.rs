@@ -25,7 +25,7 @@ async fn flow(world: &World, browser: &mut Browser, document: &Value, redirect: 
     )
 }
 
-// AS-22, AS-25, mcp.md §8-1, §8-2: redirect URIs without port, no application type.
+// AS-22, AS-25: redirect URIs without port, no application type.
 #[tokio::test]
 async fn claude_code() {
     let world = World::new().await;
@@ -63,7 +63,7 @@ async fn claude_code() {
     .await;
 }
 
-// mcp.md §8-9: another port when its own is taken, and a web redirect.
+// Another port when its own is taken, and a web redirect.
 #[tokio::test]
 async fn visual_studio_code() {
     let world = World::new().await;
@@ -87,7 +87,7 @@ async fn visual_studio_code() {
     }
 }
 
-// CI-14, SEC-32, mcp.md §8-17
+// CI-14, SEC-32
 #[tokio::test]
 async fn chatgpt() {
     let world = World::new().await;
@@ -112,7 +112,7 @@ async fn chatgpt() {
     .await;
 }
 
-// mcp.md §8-23: no application type.
+// No application type.
 #[tokio::test]
 async fn opencode() {
     let world = World::new().await;
@@ -134,7 +134,7 @@ async fn opencode() {
     .await;
 }
 
-// mcp.md §8-12: one scheme that is not allowed here does not spoil the rest.
+// Cursor lists `cursor://` beside others: one scheme that is not allowed here does not spoil the rest.
 #[tokio::test]
 async fn a_redirect_uri_with_an_unusual_scheme_is_left_out() {
     let world = World::new().await;

@@ -1,4 +1,4 @@
-//! Scripts of other origins: on the endpoints that clients call, and on no page (mcp.md §5, SEC-74).
+//! Scripts of other origins: on the endpoints that clients call, and on no page (SEC-74).
 
 use http::Method;
 

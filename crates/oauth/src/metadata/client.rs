@@ -163,7 +163,7 @@ pub struct ClientMetadata {
     pub grant_types: Vec<GrantType>,
     /// The scopes the client says it may ask for; never widens what the server allows (SEC-20).
     pub scope: Option<ScopeSet>,
-    /// As named, or inferred from the redirect URIs (mcp.md §8-2).
+    /// As named, or inferred from the redirect URIs, which many clients leave it to.
     pub application_type: ApplicationType,
     /// The methods this client may authenticate with here: never empty, never with a shared secret (CI-14).
     pub auth_methods: Vec<AuthMethod>,
