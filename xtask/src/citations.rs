@@ -24,7 +24,7 @@ impl Known {
             paths: BTreeSet::new(),
         };
         for Tracked { path } in files {
-            if let Some(name) = path.rsplit('/').next().filter(|name| name.ends_with(".md")) {
+            if let Some(name) = path.rsplit('/').next().filter(|name| ends_in(name, "md")) {
                 known.documents.insert(name.to_owned());
             }
             for (end, _) in path.match_indices('/') {
@@ -37,14 +37,14 @@ impl Known {
 
     /// What a file cites that is not there.
     pub(crate) fn complaints(&self, path: &str, text: &str) -> Vec<String> {
-        let is_document = path.ends_with(".md");
-        if !is_document && !path.ends_with(".rs") {
+        let is_document = ends_in(path, "md");
+        if !is_document && !ends_in(path, "rs") {
             return Vec::new();
         }
         let mut complaints = Vec::new();
         for (at, line) in text.lines().enumerate() {
             let mut missing: Vec<&str> = words(line)
-                .filter(|word| word.len() > ".md".len() && word.ends_with(".md"))
+                .filter(|word| ends_in(word, "md"))
                 .filter(|word| !self.documents.contains(*word) && !NO_DOCUMENTS.contains(word))
                 .collect();
             if is_document {
@@ -75,6 +75,12 @@ impl Known {
         let path = path.trim_end_matches('/');
         self.paths.contains(path) || self.paths.contains(&format!("crates/{path}"))
     }
+}
+
+/// Whether a file's name ends so, after a dot and a name.
+fn ends_in(name: &str, extension: &str) -> bool {
+    let parts = name.rsplit_once('.');
+    parts.is_some_and(|(stem, end)| !stem.is_empty() && end == extension)
 }
 
 /// Whether a text could be a path and nothing else.
