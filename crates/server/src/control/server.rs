@@ -168,7 +168,7 @@ async fn answer(line: &[u8], user: u32, desk: &Desk) -> Answer {
             ));
         }
     };
-    let name = operation.name();
+    let (name, about) = (operation.name(), operation.about().to_owned());
     let plan = desk.plan.load_full();
     let done = async {
         let cx = Cx::about(&plan, &desk.store, realm.as_deref(), desk.clock.now())?;
@@ -179,6 +179,7 @@ async fn answer(line: &[u8], user: u32, desk: &Desk) -> Answer {
         Ok((realm, output)) => {
             tracing::info!(
                 operation = name,
+                about,
                 user,
                 realm,
                 "did what an operator asked for"
@@ -190,6 +191,7 @@ async fn answer(line: &[u8], user: u32, desk: &Desk) -> Answer {
             let reason = with_causes(&problem);
             tracing::info!(
                 operation = name,
+                about,
                 user,
                 reason,
                 "refused what an operator asked for"

@@ -84,6 +84,29 @@ impl Operation {
         }
     }
 
+    /// Whom or what it is about, as it was given; nothing if it is about all.
+    pub(crate) fn about(&self) -> &str {
+        match self {
+            Self::UserList {} | Self::ClientList {} => "",
+            Self::UserShow { username }
+            | Self::UserCheckNew { username }
+            | Self::UserAdd { username, .. }
+            | Self::UserCheckPassword { username }
+            | Self::UserPasswd { username, .. }
+            | Self::UserDisable { username }
+            | Self::UserEnable { username }
+            | Self::UserDelete { username }
+            | Self::ConsentRevoke { username, .. } => username,
+            Self::SessionList { username } | Self::ConsentList { username } => {
+                username.as_deref().unwrap_or_default()
+            }
+            Self::SessionEnd { id, username, .. } => {
+                username.as_deref().or(id.as_deref()).unwrap_or_default()
+            }
+            Self::ClientDecide { host, .. } => host,
+        }
+    }
+
     /// Does it. What comes of it is written down, as its variant says.
     pub(crate) async fn perform(self, cx: &Cx<'_>) -> Result<Value, Problem> {
         match self {

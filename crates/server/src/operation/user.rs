@@ -2,6 +2,7 @@
 //! was begun before (SEC-46, SEC-55).
 
 use model::mail::MailAddress;
+use model::password::PasswordHash;
 use model::password_choice;
 use model::secret::Secret;
 use model::user::{User, Username};
@@ -98,7 +99,7 @@ pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
     check_password(cx, &username, &password)?;
     let id = users::new_id(cx.now).map_err(Problem::Random)?;
     let mut user = User::new(id, cx.realm.name.clone(), username, cx.now);
-    user.password = Some(users::hash(&password).map_err(Problem::Hashing)?);
+    user.password = Some(hashed(&password).await?);
     user.name = name;
     user.email_verified = email.is_some();
     user.email = email.map(|address| address.to_string());
@@ -135,7 +136,7 @@ pub(crate) async fn set_password(
 ) -> Result<Ended, Problem> {
     let user = check_password_change(cx, username).await?;
     check_password(cx, username, password)?;
-    let hash = users::hash(password).map_err(Problem::Hashing)?;
+    let hash = hashed(password).await?;
     change(cx, &user, Change::Password(hash)).await
 }
 
@@ -169,6 +170,16 @@ fn check_password(
 ) -> Result<(), Problem> {
     let least = cx.declared.min_password_length();
     Ok(password_choice::check(password.expose(), username, least)?)
+}
+
+/// The hash of a password, made where it keeps nobody waiting.
+async fn hashed(password: &Secret<String>) -> Result<PasswordHash, Problem> {
+    let password = password.clone();
+    let hashing = tokio::task::spawn_blocking(move || users::hash(&password));
+    let hash = hashing
+        .await
+        .map_err(|ended| Problem::Hashing(ended.into()))?;
+    hash.map_err(Problem::Hashing)
 }
 
 async fn change(cx: &Cx<'_>, user: &User, change: Change) -> Result<Ended, Problem> {

@@ -93,7 +93,8 @@ fn commands_work_beside_the_running_program_and_say_the_same() {
     error: the password is shorter than 40 characters; hint: a sentence is long and easy to remember
     ");
     let log = program.log();
-    assert!(log.contains("operation=\"user add\""), "{log}");
+    let done = "operation=\"user add\" about=\"alice\"";
+    assert!(log.contains(done), "{log}");
     assert!(!log.contains(PASSWORD), "{log}");
     program.signal("TERM");
     program.until("its end", Program::has_ended);
