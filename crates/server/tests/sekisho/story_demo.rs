@@ -235,7 +235,11 @@ async fn raw(url: &url::Url, request: &str) -> String {
 
 #[tokio::test]
 async fn the_demonstration_prints_where_everything_is_and_ends_on_ctrl_c() {
-    let demo = Program::demo(&[]);
+    let mut demo = Program::demo(&[]);
+    // It comes last, and is read by a thread of its own.
+    demo.until("its last line", |demo| {
+        demo.printed().contains("Ctrl-C ends it.")
+    });
     let printed = demo.printed();
     let mut rest = printed.as_str();
     for wanted in [

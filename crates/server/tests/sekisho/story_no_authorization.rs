@@ -44,12 +44,12 @@ fn call(headers: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn verify_passes_and_says_that_there_is_no_authorization() {
     let upstream = FakeMcp::start(Script::dual()).await.unwrap();
-    let (program, port) = started(&upstream).await;
-    let log = program.log();
-    assert!(
-        log.contains("gateways[0].danger_no_authorization"),
-        "not said at the start:\n{log}"
-    );
+    let (mut program, port) = started(&upstream).await;
+    program.until("what is said at the start", |program| {
+        program
+            .log()
+            .contains("gateways[0].danger_no_authorization")
+    });
     let walk = move || {
         let endpoint = format!("http://127.0.0.1:{port}/mcp");
         run(&Folder::new(), &["verify", &endpoint, "--json"], "")
