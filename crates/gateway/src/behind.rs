@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use model::target::Target as Declared;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use targets::Target;
-use targets::mcp::{McpTarget, Settings};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,8 +14,6 @@ use tokio_util::task::TaskTracker;
 #[derive(Debug)]
 pub(crate) struct Behind {
     pub(crate) target: Target,
-    /// What it was made from.
-    declared: Settings,
     started: AtomicBool,
     stop: CancellationToken,
 }
@@ -26,19 +24,21 @@ impl Behind {
     /// # Errors
     /// If the pool's rules forbid its URL.
     pub(crate) fn kept_or_new(
-        declared: Settings,
+        declared: Declared,
         before: &[Arc<Self>],
         pool: &Pool,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, Refusal> {
-        if let Some(kept) = before.iter().find(|kept| kept.declared == declared) {
+        if let Some(kept) = before
+            .iter()
+            .find(|kept| *kept.target.declared() == declared)
+        {
             return Ok(Arc::clone(kept));
         }
-        let target = McpTarget::new(declared.clone(), pool, tasks.clone())?;
+        let target = Target::new(declared, pool, tasks.clone())?;
         Ok(Arc::new(Self {
-            target: Target::Mcp(target),
-            declared,
+            target,
             started: AtomicBool::new(false),
             stop: stop.child_token(),
         }))

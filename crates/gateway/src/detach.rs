@@ -9,8 +9,7 @@ use std::task::{Context, Poll};
 use parking_lot::Mutex;
 use policy::call::Principal;
 use targets::error::CallError;
-use targets::mcp::stream::Messages;
-use targets::reply::{Message, Reply};
+use targets::reply::{Message, Messages, Reply};
 use tokio_util::task::TaskTracker;
 
 use crate::flights::Flight;
@@ -166,12 +165,12 @@ impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
 
 /// The messages of a call, which go on being read if this is dropped before their end and the call is a legacy client's.
 pub(crate) struct Stream {
-    messages: Option<Box<Messages>>,
+    messages: Option<Box<dyn Messages>>,
     ticket: Option<Ticket>,
 }
 
 impl Stream {
-    pub(crate) fn new(messages: Box<Messages>, ticket: Ticket) -> Self {
+    pub(crate) fn new(messages: Box<dyn Messages>, ticket: Ticket) -> Self {
         Self {
             messages: Some(messages),
             ticket: Some(ticket),
@@ -203,7 +202,7 @@ impl Drop for Stream {
     }
 }
 
-async fn read_to_end(mut messages: Box<Messages>) {
+async fn read_to_end(mut messages: Box<dyn Messages>) {
     while messages.next().await.is_some() {}
 }
 

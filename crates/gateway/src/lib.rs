@@ -53,7 +53,6 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{Request, Response, StatusCode};
 use model::gateway::{Authorization, Gateway as Configured};
-use model::target::TargetKind;
 use net::body::Body;
 use net::edge::{Peer, Site};
 use oauth::discovery::PROTECTED_RESOURCE;
@@ -61,8 +60,6 @@ use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
 use targets::error::CallError;
-use targets::mcp::Freshness;
-use targets::outward::Outward;
 
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
@@ -146,20 +143,9 @@ impl Gateway {
             .transpose();
         let mut behind = Vec::with_capacity(gateway.targets.len());
         for target in &gateway.targets {
-            let TargetKind::Mcp { url } = &target.kind;
-            let settings = targets::mcp::Settings {
-                timeouts: target.timeouts,
-                limits: target.limits,
-                freshness: Freshness {
-                    max_age: target.list_max_age,
-                    ..Freshness::default()
-                },
-                circuit_breaker: target.circuit_breaker,
-                outward: Outward::new(target.headers.clone()),
-                ..targets::mcp::Settings::new(target.name.as_str(), url.clone())
-            };
             let kept = before.map_or(&[][..], |before| &before.cx.behind);
-            let made = Behind::kept_or_new(settings, kept, &parts.pool, &parts.tasks, &parts.stop);
+            let made =
+                Behind::kept_or_new(target.clone(), kept, &parts.pool, &parts.tasks, &parts.stop);
             behind.push(made.map_err(|refusal| SettingsError::Target {
                 target: target.name.to_string(),
                 refusal,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use crate::span::{Span, as_text};
+use crate::span::{SomeTime, as_text};
 use crate::target::{Target, is_hyphenated};
 
 /// The longest name of a gateway.
@@ -174,7 +174,7 @@ pub struct Limits {
     pub body: usize,
     /// How long the body of a request may stall; as a whole it may take eight times as long.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub body_idle: Duration,
     /// Tools on each page of a list.
     #[schemars(range(min = 1))]
@@ -184,11 +184,11 @@ pub struct Limits {
     pub verified_tokens: usize,
     /// How often a stream on which nothing happens gets a comment, so that nobody on the way takes it for dead.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub keep_alive: Duration,
     /// How long a session of a client lives that speaks a version of MCP with sessions.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub session: Duration,
 }
 

@@ -100,6 +100,30 @@ impl JsonSchema for Span {
     }
 }
 
+/// The description of a [`Span`] that has to be longer than nothing: for `#[schemars(with = "…::span::SomeTime")]`. The configuration
+/// is checked against it.
+#[derive(Clone, Copy, Debug)]
+pub struct SomeTime;
+
+impl SomeTime {
+    /// What the schema calls texts of this kind.
+    pub const FORMAT: &'static str = "duration-above-zero";
+}
+
+impl JsonSchema for SomeTime {
+    fn schema_name() -> Cow<'static, str> {
+        "SomeTime".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": Self::FORMAT, "examples": ["10m"] })
+    }
+}
+
 /// Reads and writes a [`Duration`] as a [`Span`], for `#[serde(with = …)]`.
 pub mod as_text {
     use std::time::Duration;

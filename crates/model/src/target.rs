@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -9,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::span::{Span, as_text};
+use crate::span::{SomeTime, Span, as_text};
 
 /// The longest name of a target.
 pub const MAX_NAME: usize = 100;
@@ -17,7 +18,7 @@ pub const MAX_NAME: usize = 100;
 /// The name of a target: letters and digits, single hyphens between them. It cannot contain the `___` that separates
 /// it from the name of a tool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TargetName(String);
+pub struct TargetName(Arc<str>);
 
 /// A text that cannot name a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,11 @@ impl TargetName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name, to be kept beside others of it.
+    pub const fn shared(&self) -> &Arc<str> {
+        &self.0
+    }
 }
 
 impl FromStr for TargetName {
@@ -36,7 +42,7 @@ impl FromStr for TargetName {
 
     fn from_str(text: &str) -> Result<Self, BadTargetName> {
         if is_hyphenated(text, MAX_NAME) {
-            Ok(Self(text.to_owned()))
+            Ok(Self(text.into()))
         } else {
             Err(BadTargetName)
         }
@@ -79,8 +85,8 @@ pub struct Target {
     pub limits: Limits,
     /// When it is left alone.
     pub circuit_breaker: CircuitBreaker,
-    /// How old its list of tools may get.
-    pub list_max_age: Duration,
+    /// How often it is asked what it has.
+    pub freshness: Freshness,
     /// What every request to it says besides its own headers; what is secret of it is marked as sensitive.
     pub headers: HeaderMap,
 }
@@ -94,15 +100,11 @@ impl Target {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             circuit_breaker: CircuitBreaker::default(),
-            list_max_age: DEFAULT_LIST_MAX_AGE,
+            freshness: Freshness::default(),
             headers: HeaderMap::new(),
         }
     }
 }
-
-/// How old a list of tools may get if the operator does not say. With the time that clients may keep ours it makes a
-/// minute at most.
-pub const DEFAULT_LIST_MAX_AGE: Duration = Duration::from_secs(30);
 
 /// How long a target may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -111,31 +113,31 @@ pub const DEFAULT_LIST_MAX_AGE: Duration = Duration::from_secs(30);
 pub struct Timeouts {
     /// For resolving its name, connecting and TLS together.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub connect: Duration,
     /// For getting to know it, and for each page of its list of tools.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub handshake: Duration,
     /// From sending a call until the answer begins.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub answer: Duration,
     /// Between two pieces of an answer.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub idle: Duration,
     /// How long an answer that is a stream may be without a message before the caller gets its beginning. Until then, what is alone in a stream is passed on as a plain answer.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub first_message: Duration,
     /// For a call as a whole, however much progress it reports.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub total: Duration,
     /// How long a caller's session is kept unused, if the target has sessions.
     #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
+    #[schemars(with = "SomeTime")]
     pub session_idle: Duration,
 }
 
@@ -187,6 +189,51 @@ impl Default for Limits {
             tools: 2_000,
             pages: 100,
             list: 16 * 1024 * 1024,
+        }
+    }
+}
+
+/// How often a target is asked what it has, and what it speaks, where it does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Freshness {
+    /// How old its list of tools may get, whatever it says about keeping it or about announcing changes.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub max_age: Duration,
+    /// A list that may not be kept at all is still not asked for more often than this.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub shortest: Duration,
+    /// Before a target that does not offer the notifications it announced is asked for them again.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub not_offered: Duration,
+    /// The first pause after a failure; it doubles up to `longest_pause`.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub first_pause: Duration,
+    /// The longest pause after failures.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub longest_pause: Duration,
+    /// Between two questions for its protocol version that odd answers provoke.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub between_probes: Duration,
+}
+
+impl Default for Freshness {
+    fn default() -> Self {
+        Self {
+            // With the time that clients may keep ours it makes a minute at most.
+            max_age: Duration::from_secs(30),
+            shortest: Duration::from_secs(1),
+            not_offered: Duration::from_mins(5),
+            first_pause: Duration::from_millis(250),
+            // One that comes back is to be served soon, and asking costs little (SEC-90).
+            longest_pause: Duration::from_secs(2),
+            between_probes: Duration::from_secs(1),
         }
     }
 }

@@ -56,6 +56,30 @@ pub(crate) enum GivenUp {
 #[derive(Debug)]
 pub(crate) struct Place(#[expect(dead_code, reason = "held, not read")] OwnedSemaphorePermit);
 
+/// A call whose answer is a stream that has begun: it has its place until this is dropped.
+#[derive(Debug)]
+pub struct UnderWay {
+    _place: Place,
+    /// Nothing was heard when the stream was handed out: it waits for the first message, which says that the target serves.
+    unheard: Option<Arc<Guard>>,
+}
+
+impl UnderWay {
+    pub(crate) const fn new(place: Place, unheard: Option<Arc<Guard>>) -> Self {
+        Self {
+            _place: place,
+            unheard,
+        }
+    }
+
+    /// There is a message.
+    pub(crate) fn heard(&mut self) {
+        if let Some(guard) = self.unheard.take() {
+            guard.note_served();
+        }
+    }
+}
+
 impl Guard {
     /// Of a target that may have so many calls under way.
     pub(crate) fn new(calls: usize, breaker: CircuitBreaker) -> Self {

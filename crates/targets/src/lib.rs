@@ -6,52 +6,100 @@
 //!
 //! | Module | What for |
 //! |---|---|
-//! | [`mcp`] | MCP servers over Streamable HTTP, in both protocol eras |
+//! | `mcp` | MCP servers over Streamable HTTP, in both protocol eras |
+//! | [`listing`] | what a target has |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call |
 //! | [`meter`] | what is in memory of one caller's messages |
-//! | [`outward`] | what requests to a target carry besides what they are about |
+//! | `outward` | what requests to a target carry besides what they are about |
+//! | `bounds` | how long a call may take, and who may stop it |
 //! | [`guard`] | how much a target may have to do, and when it is left alone |
 //! | [`apart`] | work on large inputs, off the threads that serve |
 //!
-//! To add one more kind of target: a variant in [`Target`] and a module beside [`mcp`]; the
-//! compiler lists the rest.
+//! To add one more kind of target: a variant in [`model::target::TargetKind`], one in [`Kind`], and a module beside `mcp`;
+//! the compiler lists the rest.
 
 pub mod apart;
+mod bounds;
 pub mod error;
 pub mod guard;
-pub mod mcp;
+pub mod listing;
+mod mcp;
 pub mod meter;
-pub mod outward;
+mod outward;
 pub mod reply;
 
 use std::sync::Arc;
 
+use model::target::{Target as Declared, TargetKind};
+use net::egress::pool::Pool;
+use net::egress::rules::Refusal;
+use oauth::causes::with_causes;
 use policy::call::ToolCall;
 use policy::permitted::Permitted;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use crate::bounds::Bounds;
 use crate::error::CallError;
+use crate::guard::{GivenUp, Guard, UnderWay};
+use crate::listing::{Listing, ToolList};
 use crate::mcp::McpTarget;
-use crate::mcp::list::{Listing, ToolList};
 use crate::meter::Held;
 use crate::reply::Reply;
 
 /// Something with tools behind the gateway. Cheap to clone.
 #[derive(Debug, Clone)]
-pub enum Target {
+pub struct Target(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    declared: Declared,
+    guard: Arc<Guard>,
+    kind: Kind,
+}
+
+/// The kinds, of one shape each: they list what there is, keep that current, and send.
+#[derive(Debug)]
+enum Kind {
     /// An MCP server.
     Mcp(Arc<McpTarget>),
 }
 
 impl Target {
+    /// A target that was not asked anything yet. Background work (cancellations, closing sessions) is spawned on `tracker`.
+    ///
+    /// # Errors
+    /// If the pool's rules forbid its URL.
+    pub fn new(declared: Declared, pool: &Pool, tracker: TaskTracker) -> Result<Self, Refusal> {
+        let guard = Arc::new(Guard::new(declared.limits.calls, declared.circuit_breaker));
+        let kind = match &declared.kind {
+            TargetKind::Mcp { url } => Kind::Mcp(McpTarget::new(
+                declared.clone(),
+                url,
+                Arc::clone(&guard),
+                pool,
+                tracker,
+            )?),
+        };
+        Ok(Self(Arc::new(Shared {
+            declared,
+            guard,
+            kind,
+        })))
+    }
+
+    /// What it was made from.
+    pub fn declared(&self) -> &Declared {
+        &self.0.declared
+    }
+
     /// Its name in the configuration.
     pub fn name(&self) -> &Arc<str> {
-        match self {
-            Self::Mcp(target) => target.name(),
-        }
+        self.0.declared.name.shared()
     }
 
     /// Calls a tool. What is in memory of an answer is counted by `held` until it is returned; where it finds no room, the
@@ -67,24 +115,62 @@ impl Target {
         &self,
         call: Permitted<ToolCall>,
         cancel: Option<CancellationToken>,
-        held: Held,
+        mut held: Held,
     ) -> Result<Reply, CallError> {
-        match self {
-            Self::Mcp(target) => Box::pin(target.call(call, cancel, held)).await,
+        if call.get().target != *self.name() {
+            return Err(CallError::WrongTarget);
+        }
+        let guard = &self.0.guard;
+        let place = guard.enter(&call.get().principal)?;
+        let call = call.into_inner();
+        let bounds = Bounds {
+            deadline: Instant::now() + self.0.declared.timeouts.total,
+            cancel,
+        };
+        let calling = match &self.0.kind {
+            Kind::Mcp(target) => Box::pin(target.call(&call, &bounds, &mut held)),
+        };
+        let mut reply = bounds.within(calling).await;
+        // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
+        let is_silent = matches!(&reply, Ok(Reply::Stream(messages)) if messages.is_silent());
+        if !is_silent && let Some(given_up) = guard.note(&call.principal, &reply) {
+            self.say_given_up(given_up, &reply);
+        }
+        if let Ok(Reply::Stream(messages)) = &mut reply {
+            messages.hold(UnderWay::new(place, is_silent.then(|| Arc::clone(guard))));
+        }
+        reply
+    }
+
+    /// It is not called for a while, by few callers or by all. Where it can't be reached, listing finds out when it is back.
+    fn say_given_up(&self, given_up: GivenUp, reply: &Result<Reply, CallError>) {
+        let name = self.name();
+        let error = reply.as_ref().err().map(|error| with_causes(error));
+        tracing::warn!(
+            target.name = %name, error = error.unwrap_or_default(),
+            "target `{name}` failed {} times in a row{}",
+            self.0.declared.circuit_breaker.failures,
+            match given_up {
+                GivenUp::ForFew => " for few callers, who may not call it for a while",
+                GivenUp::ForAll => " and is not called for a while",
+            },
+        );
+        if self.0.guard.waits_for_connection() {
+            self.list_anew();
         }
     }
 
     /// The tools as they were listed last, without asking; with the failure if listing fails now.
     pub fn listing(&self) -> Arc<Listing> {
-        match self {
-            Self::Mcp(target) => target.listing(),
+        match &self.0.kind {
+            Kind::Mcp(target) => target.listing(),
         }
     }
 
     /// Says when [`Self::listing`] changes.
     pub fn changes(&self) -> watch::Receiver<Arc<Listing>> {
-        match self {
-            Self::Mcp(target) => target.changes(),
+        match &self.0.kind {
+            Kind::Mcp(target) => target.changes(),
         }
     }
 
@@ -93,31 +179,31 @@ impl Target {
     /// # Errors
     /// Only if they could not be listed and never were before: a stale list beats none.
     pub async fn tools(&self) -> Result<Arc<ToolList>, CallError> {
-        match self {
-            Self::Mcp(target) => Box::pin(target.tools()).await,
+        match &self.0.kind {
+            Kind::Mcp(target) => Box::pin(target.tools()).await,
         }
     }
 
     /// Asks for the tools, unless they were asked for within `age`: for who misses one that may be new. Many who ask at
     /// once cause one request.
     pub async fn look_again(&self, age: Duration) {
-        match self {
-            Self::Mcp(target) => Box::pin(target.look_again(age)).await,
+        match &self.0.kind {
+            Kind::Mcp(target) => Box::pin(target.look_again(age)).await,
         }
     }
 
     /// Makes the tools be asked for soon by whoever keeps the list current ([`Self::run`]).
     pub fn list_anew(&self) {
-        match self {
-            Self::Mcp(target) => target.list_anew(),
+        match &self.0.kind {
+            Kind::Mcp(target) => target.list_anew(),
         }
     }
 
     /// Keeps the list of tools current until `stop`, then says good-bye to the target when the
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {
-        match self {
-            Self::Mcp(target) => Box::pin(target.run(stop)).await,
+        match &self.0.kind {
+            Kind::Mcp(target) => Box::pin(target.run(stop)).await,
         }
     }
 }

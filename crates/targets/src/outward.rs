@@ -3,18 +3,21 @@
 //! Nothing of a caller is ever among it (SEC-36): it is made from the target's declaration, before there is any caller.
 
 use http::HeaderMap;
+use model::target::Target;
 use net::egress::pool::Upstream;
 
 /// What a target is shown. The default is nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outward {
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Outward {
     headers: HeaderMap,
 }
 
 impl Outward {
-    /// These headers, with every request.
-    pub const fn new(headers: HeaderMap) -> Self {
-        Self { headers }
+    /// What a declaration says.
+    pub(crate) fn of(declared: &Target) -> Self {
+        Self {
+            headers: declared.headers.clone(),
+        }
     }
 
     /// The upstream, shown this with every request besides `headers`, which stand where both have one.

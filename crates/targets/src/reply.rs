@@ -5,8 +5,10 @@ use ::mcp::error::Code;
 use ::mcp::method::Method;
 use ::mcp::raw::OwnedRaw;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 
-use crate::mcp::stream::Messages;
+use crate::error::CallError;
+use crate::guard::UnderWay;
 
 /// What came back.
 #[derive(Debug)]
@@ -14,7 +16,20 @@ pub enum Reply {
     /// The answer, and nothing before it.
     One(Answer),
     /// Notifications, and an answer at the end.
-    Stream(Box<Messages>),
+    Stream(Box<dyn Messages>),
+}
+
+/// The messages of a call, in order; the last one is the answer. Dropping them before cancels the call.
+pub trait Messages: std::fmt::Debug + Send {
+    /// The next message; `None` after the answer or an error. Dropping the future loses nothing. Errors are those of
+    /// [`crate::Target::call`]; nothing follows one.
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Message, CallError>>>;
+
+    /// Whether there was no message yet.
+    fn is_silent(&self) -> bool;
+
+    /// Keeps the call's place among those under way until its end, and says when the first message comes.
+    fn hold(&mut self, under_way: UnderWay);
 }
 
 /// The answer of a target, without the JSON-RPC envelope: its id was ours and means nothing to a

@@ -174,7 +174,7 @@ async fn a_new_tool_is_found_when_it_is_called() {
         let world = world_with(script, |settings| {
             settings.tool_names = names;
             for target in &mut settings.targets {
-                target.list_max_age = Duration::from_hours(1);
+                target.freshness.max_age = Duration::from_hours(1);
             }
         })
         .await;

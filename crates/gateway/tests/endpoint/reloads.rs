@@ -253,7 +253,7 @@ async fn a_reload_asks_unchanged_targets_for_their_tools_anew() {
     script.list_changed = false;
     let slow = |settings: &mut model::gateway::Gateway| {
         for target in &mut settings.targets {
-            target.list_max_age = Duration::from_hours(1);
+            target.freshness.max_age = Duration::from_hours(1);
         }
     };
     let mut world = world_with(script, slow).await;

@@ -1,8 +1,7 @@
 //! `gateways`: MCP endpoints, who may call them, and the targets behind them.
 
 use model::gateway::{CallerLimits, CustomClaim, Limits as GatewayLimits, ToolNames};
-use model::span::Span;
-use model::target::{CircuitBreaker, Limits, Timeouts};
+use model::target::{CircuitBreaker, Freshness, Limits, Timeouts};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -162,10 +161,10 @@ pub(crate) struct Target {
     /// When it is left alone, so that callers get a quick refusal instead of a long wait.
     #[serde(default)]
     pub(crate) circuit_breaker: CircuitBreaker,
-    /// How old its list of tools may get, whatever it says about keeping it. Changes that it announces are seen at once, and
-    /// a call of a tool that is not in the list asks for it anew.
-    #[serde(default = "default_list_max_age")]
-    pub(crate) list_max_age: Span,
+    /// How often it is asked what it has. Changes that it announces are seen at once, and a call of a tool that is not in
+    /// the list asks for it anew.
+    #[serde(default)]
+    pub(crate) freshness: Freshness,
     /// Headers that every request to it has, as most hosted MCP servers want them: an API key, a tenant. Nothing of a caller is ever sent to a target.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) headers: Vec<Header>,
@@ -186,10 +185,6 @@ pub(crate) struct Header {
     /// What stands before the secret, with a space between them: `Bearer`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) scheme: Option<String>,
-}
-
-fn default_list_max_age() -> Span {
-    Span(model::target::DEFAULT_LIST_MAX_AGE)
 }
 
 /// An MCP server that speaks streamable HTTP.

@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ipnet::IpNet;
-use model::span::{BadSpan, Span};
+use model::span::{BadSpan, SomeTime, Span};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -21,10 +22,14 @@ pub(crate) struct Unfit {
 /// Checks `text` against the grammar that the schema calls `format`. A format that is not ours accepts everything.
 pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
     match format {
-        Span::FORMAT => text.parse::<Span>().map(drop).map_err(|BadSpan| Unfit {
-            expected: "a duration such as `60s`, `10m`, `12h` or `14d`",
-            hint: Some("write a whole number directly followed by its unit: ms, s, m, h or d"),
-        }),
+        Span::FORMAT => duration(text).map(drop),
+        SomeTime::FORMAT => match duration(text)? {
+            Span(Duration::ZERO) => Err(Unfit {
+                expected: "a duration above zero",
+                hint: Some("leave the key out for its default"),
+            }),
+            _ => Ok(()),
+        },
         WebUrl::FORMAT => WebUrl::parse(text).map(drop),
         Address::FORMAT => Address::parse(text).map(drop),
         Network::FORMAT => Network::parse(text).map(drop),
@@ -32,6 +37,13 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
         HostPattern::FORMAT => HostPattern::parse(text).map(drop),
         _ => Ok(()),
     }
+}
+
+fn duration(text: &str) -> Result<Span, Unfit> {
+    text.parse().map_err(|BadSpan| Unfit {
+        expected: "a duration such as `60s`, `10m`, `12h` or `14d`",
+        hint: Some("write a whole number directly followed by its unit: ms, s, m, h or d"),
+    })
 }
 
 macro_rules! scalar {

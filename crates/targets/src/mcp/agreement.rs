@@ -64,6 +64,14 @@ pub(super) enum Handshake {
     Modern(Agreement),
 }
 
+/// What came of one `initialize`.
+#[derive(Debug)]
+enum Initialized {
+    Agreed(Handshake),
+    /// What the server answered, and what that is called.
+    Refused(OwnedRaw, CallError),
+}
+
 impl McpTarget {
     /// What the server speaks; asks it if that is not known.
     pub(super) async fn agree(&self) -> Result<Arc<Agreement>, CallError> {
@@ -224,8 +232,8 @@ impl McpTarget {
         let mut again = true;
         loop {
             let (error, failure) = match self.initialize_with(version).await? {
-                Ok(handshake) => return Ok(handshake),
-                Err(refused) => refused,
+                Initialized::Agreed(handshake) => return Ok(handshake),
+                Initialized::Refused(error, failure) => (error, failure),
             };
             let supported = answer::supported_versions(error.borrow());
             let named = ProtocolVersion::newest_of(supported.iter().map(AsRef::as_ref));
@@ -242,11 +250,8 @@ impl McpTarget {
         }
     }
 
-    /// One `initialize`. The inner error is what the server answered, and what that is called.
-    async fn initialize_with(
-        &self,
-        version: ProtocolVersion,
-    ) -> Result<Result<Handshake, (OwnedRaw, CallError)>, CallError> {
+    /// One `initialize`.
+    async fn initialize_with(&self, version: ProtocolVersion) -> Result<Initialized, CallError> {
         let id = self.fresh_id();
         let body = outgoing::initialize(id, version);
         let limit = self.settings.timeouts.handshake;
@@ -267,9 +272,12 @@ impl McpTarget {
                 raw,
             } => {
                 let supported = answer::supported_versions(raw.borrow());
-                return Ok(Err((raw, CallError::NoCommonVersion { supported })));
+                return Ok(Initialized::Refused(
+                    raw,
+                    CallError::NoCommonVersion { supported },
+                ));
             }
-            Outcome::Error { raw, .. } => return Ok(Err((raw, failure))),
+            Outcome::Error { raw, .. } => return Ok(Initialized::Refused(raw, failure)),
         };
         let raw = result.borrow();
         let word = raw
@@ -289,7 +297,7 @@ impl McpTarget {
         let session = Session::new(version, id);
         self.tell_initialized(&session).await?;
         let agreement = agreement(version, raw.get("capabilities"), session.id().is_some());
-        Ok(Ok(Handshake::Session(agreement, session)))
+        Ok(Initialized::Agreed(Handshake::Session(agreement, session)))
     }
 
     async fn tell_initialized(&self, session: &Session) -> Result<(), CallError> {
@@ -374,7 +382,7 @@ impl McpTarget {
             match answer::read(Bytes::from(event.data), id, era).await {
                 Err(Violation::NotAResponse) => {}
                 Err(violation @ (Violation::NotAMessage(_) | Violation::WrongId)) => {
-                    noise.hear(violation, &self.oddities, &self.settings.name);
+                    noise.hear(violation, &self.oddities, self.name());
                 }
                 answer => {
                     events.finish(&self.tracker);

@@ -10,11 +10,7 @@ use ::mcp::param_header;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use oauth::causes::with_causes;
 use policy::call::ToolCall;
-use policy::permitted::Permitted;
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::agreement::Agreement;
 use super::oddity::Oddity;
@@ -22,28 +18,10 @@ use super::session::{Owner, Session};
 use super::stream::{InFlight, Messages, Origin};
 use super::wire::{Again, Content, Received, Wire};
 use super::{McpTarget, answer, outgoing};
-use crate::error::{CallError, Stage, Violation};
-use crate::guard::GivenUp;
+use crate::bounds::Bounds;
+use crate::error::{CallError, Violation};
 use crate::meter::Held;
 use crate::reply::{Answer, Outcome, Reply};
-
-/// How long a call may take, and who may stop it.
-#[derive(Debug, Clone)]
-pub(super) struct Bounds {
-    pub(super) deadline: Instant,
-    /// None if nobody can but by dropping it.
-    pub(super) cancel: Option<CancellationToken>,
-}
-
-impl Bounds {
-    /// Waits until the call is stopped.
-    pub(super) async fn cancelled(&self) {
-        match &self.cancel {
-            Some(cancel) => cancel.cancelled().await,
-            None => std::future::pending().await,
-        }
-    }
-}
 
 /// The server refused a request for a reason that can be mended; it did not carry it out.
 #[derive(Debug)]
@@ -61,6 +39,21 @@ pub(super) enum Refused {
     },
 }
 
+/// A session to ask in, or why there may be none.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// None where the era has none.
+    Ready(Option<Session>),
+    Doubted(Refused),
+}
+
+/// What came of one request.
+#[derive(Debug)]
+enum Attempted {
+    Heard(Reply),
+    Refused(Refused),
+}
+
 /// Which mending was tried already: each is tried once.
 #[derive(Debug, Default)]
 pub(super) struct Mendings {
@@ -76,58 +69,8 @@ impl Mendings {
 }
 
 impl McpTarget {
-    /// Calls a tool. See [`crate::Target::call`].
+    /// Calls a tool until there is something to hand out. See [`crate::Target::call`].
     pub(crate) async fn call(
-        &self,
-        call: Permitted<ToolCall>,
-        cancel: Option<CancellationToken>,
-        mut held: Held,
-    ) -> Result<Reply, CallError> {
-        if call.get().target != self.settings.name {
-            return Err(CallError::WrongTarget);
-        }
-        let place = self.guard.enter(&call.get().principal)?;
-        let call = call.into_inner();
-        let deadline = Instant::now() + self.settings.timeouts.total;
-        let bounds = Bounds { deadline, cancel };
-        // Pinned in place: the combinators would hold the future several times over.
-        let mut calling = std::pin::pin!(self.call_until_heard(&call, &bounds, &mut held));
-        let mut reply = tokio::select! {
-            biased;
-            reply = &mut calling => reply,
-            () = bounds.cancelled() => Err(CallError::Cancelled),
-            () = tokio::time::sleep_until(deadline) => Err(CallError::TimedOut(Stage::Total)),
-        };
-        // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
-        let is_silent = matches!(&reply, Ok(Reply::Stream(messages)) if messages.is_silent());
-        if !is_silent && let Some(given_up) = self.guard.note(&call.principal, &reply) {
-            self.say_given_up(given_up, &reply);
-        }
-        if let Ok(Reply::Stream(messages)) = &mut reply {
-            messages.hold(place, is_silent.then(|| Arc::clone(&self.guard)));
-        }
-        reply
-    }
-
-    /// The target is not called for a while, by few callers or by all. Where it can't be reached, listing finds out when it is back.
-    fn say_given_up(&self, given_up: GivenUp, reply: &Result<Reply, CallError>) {
-        let name = &self.settings.name;
-        let error = reply.as_ref().err().map(|error| with_causes(error));
-        tracing::warn!(
-            target.name = %name, error = error.unwrap_or_default(),
-            "target `{name}` failed {} times in a row{}",
-            self.settings.circuit_breaker.failures,
-            match given_up {
-                GivenUp::ForFew => " for few callers, who may not call it for a while",
-                GivenUp::ForAll => " and is not called for a while",
-            },
-        );
-        if self.guard.waits_for_connection() {
-            self.poke.notify_one();
-        }
-    }
-
-    async fn call_until_heard(
         &self,
         call: &ToolCall,
         bounds: &Bounds,
@@ -140,8 +83,8 @@ impl McpTarget {
             held.shrink(0);
             let agreement = self.agree().await?;
             let session = match self.session_in(&agreement, &owner).await? {
-                Ok(session) => session,
-                Err(doubt) => {
+                Begun::Ready(session) => session,
+                Begun::Doubted(doubt) => {
                     Box::pin(self.mend(doubt, &mut mended, &agreement, &owner, None)).await?;
                     continue;
                 }
@@ -167,7 +110,7 @@ impl McpTarget {
                 .attempt((headers, body), origin, call, bounds, held)
                 .await?
             {
-                Ok(Reply::One(answer))
+                Attempted::Heard(Reply::One(answer))
                     if !mended.renewed_session()
                         && session
                             .as_ref()
@@ -177,8 +120,8 @@ impl McpTarget {
                     self.note(Oddity::LostSession);
                     Refused::Session
                 }
-                Ok(reply) => return Ok(reply),
-                Err(refused) => refused,
+                Attempted::Heard(reply) => return Ok(reply),
+                Attempted::Refused(refused) => refused,
             };
             if matches!(refused, Refused::Headers) && !std::mem::replace(&mut mended.headers, true)
             {
@@ -193,23 +136,23 @@ impl McpTarget {
     }
 
     /// The owner's session, if the era has sessions; or the doubt whether it has, if the server
-    /// refuses to make one. The outer error is final.
+    /// refuses to make one.
     pub(super) async fn session_in(
         &self,
         agreement: &Agreement,
         owner: &Owner,
-    ) -> Result<Result<Option<Session>, Refused>, CallError> {
+    ) -> Result<Begun, CallError> {
         if agreement.era() == Era::Stateless {
-            return Ok(Ok(None));
+            return Ok(Begun::Ready(None));
         }
         match self.session(owner.clone(), agreement).await {
-            Ok(session) => Ok(Ok(Some(session))),
+            Ok(session) => Ok(Begun::Ready(Some(session))),
             Err(
                 failure @ (CallError::UpstreamHttp {
                     status: 400 | 404 | 405,
                 }
                 | CallError::NoCommonVersion { .. }),
-            ) => Ok(Err(Refused::Era {
+            ) => Ok(Begun::Doubted(Refused::Era {
                 failure,
                 answer: None,
                 named: None,
@@ -218,7 +161,7 @@ impl McpTarget {
         }
     }
 
-    /// One request. The outer error is final.
+    /// One request.
     async fn attempt(
         &self,
         (headers, body): (HeaderMap, Vec<u8>),
@@ -226,7 +169,7 @@ impl McpTarget {
         call: &ToolCall,
         bounds: &Bounds,
         held: &mut Held,
-    ) -> Result<Result<Reply, Refused>, CallError> {
+    ) -> Result<Attempted, CallError> {
         let first_byte = self.settings.timeouts.answer;
         let mut received = match self.wire.post(headers, body, first_byte, Again::No).await {
             Ok(received) => received,
@@ -245,7 +188,7 @@ impl McpTarget {
                 let body = received.read_within(held).await?;
                 origin.answered();
                 let answer = answer::read(body, origin.id, origin.era).await?;
-                Ok(Ok(Reply::One(answer)))
+                Ok(Attempted::Heard(Reply::One(answer)))
             }
             Content::Events => {
                 let token = call.params.progress_token();
@@ -260,10 +203,12 @@ impl McpTarget {
                 );
                 let first_message = self.settings.timeouts.first_message;
                 match tokio::time::timeout(first_message, messages.reply()).await {
-                    Ok(Ok(Some(reply))) => Ok(Ok(reply)),
+                    Ok(Ok(Some(reply))) => Ok(Attempted::Heard(reply)),
                     Ok(Err(error)) => Err(error),
                     // The client gets the head now: what is silent for long looks dead on the way to it (TM-12).
-                    Ok(Ok(None)) | Err(_) => Ok(Ok(Reply::Stream(Box::new(messages)))),
+                    Ok(Ok(None)) | Err(_) => {
+                        Ok(Attempted::Heard(Reply::Stream(Box::new(messages))))
+                    }
                 }
             }
             Content::Other => {
@@ -278,7 +223,7 @@ impl McpTarget {
         received: Received,
         mut origin: Origin,
         held: &mut Held,
-    ) -> Result<Result<Reply, Refused>, CallError> {
+    ) -> Result<Attempted, CallError> {
         let failure = received.failure();
         let refusal = Refusal {
             status: received.status(),
@@ -291,8 +236,8 @@ impl McpTarget {
             .is_some_and(InFlight::has_session_id);
         origin.answered();
         match self.judge_refusal(&refusal, failure, (origin.id, origin.era), has_session) {
-            Judged::Answer(answer) => Ok(Ok(Reply::One(answer))),
-            Judged::Refused(refused) => Ok(Err(refused)),
+            Judged::Answer(answer) => Ok(Attempted::Heard(Reply::One(answer))),
+            Judged::Refused(refused) => Ok(Attempted::Refused(refused)),
             Judged::Final(failure) => Err(failure),
         }
     }

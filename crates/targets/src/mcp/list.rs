@@ -1,6 +1,6 @@
 //! The tools of a server: all pages of `tools/list`, within bounds, without what is invalid.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,54 +14,16 @@ use oauth::causes::with_causes;
 use tokio::time::Instant;
 
 use super::agreement::Said;
-use super::call::{Judged, Mendings, Refused};
+use super::call::{Begun, Judged, Mendings, Refused};
 use super::oddity::Oddity;
-use super::page::{Dropped, Gathered, ListedTool, Mended};
+use super::page::Gathered;
 use super::session::{Owner, Session};
 use super::wire::Wire;
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
 use crate::error::{CallError, ListBound};
+use crate::listing::{Dropped, Listing, Mended, ToolList};
 use crate::reply::{Answer, Outcome};
-
-/// What is known of a server's tools.
-#[derive(Debug, Clone, Default)]
-pub struct Listing {
-    /// The last list that could be had; `None` if none ever could.
-    pub tools: Option<Arc<ToolList>>,
-    /// Why there is no newer one, if the last attempt failed.
-    pub failure: Option<CallError>,
-    /// When it was last asked for, with or without success.
-    pub at: Option<Instant>,
-}
-
-/// A complete list.
-#[derive(Debug)]
-pub struct ToolList {
-    /// In the server's order, each name once.
-    pub tools: Vec<ListedTool>,
-    /// The era the server speaks.
-    pub era: Era,
-    /// What the server says about keeping the list; of several pages the strictest.
-    pub hint: CacheHint,
-    /// What the server listed beside them and nobody can use.
-    pub dropped: Vec<Dropped>,
-    /// What is listed, but not quite as the server has it.
-    pub mended: Vec<Mended>,
-    /// The server gave cursors that lead nowhere, so that there may be more.
-    pub stands_still: bool,
-    /// Of all pages.
-    pub bytes: usize,
-    by_name: HashMap<Arc<str>, usize>,
-    fetched: Instant,
-}
-
-impl ToolList {
-    /// The tool with this name.
-    pub fn find(&self, name: &str) -> Option<&ListedTool> {
-        self.tools.get(*self.by_name.get(name)?)
-    }
-}
 
 impl McpTarget {
     /// Asks for the list, whether or not it is fresh, and publishes it.
@@ -295,8 +257,8 @@ impl McpTarget {
             let era = agreement.era();
             let owner = Owner::Gateway;
             let session = match self.session_in(&agreement, &owner).await? {
-                Ok(session) => session,
-                Err(doubt) => {
+                Begun::Ready(session) => session,
+                Begun::Doubted(doubt) => {
                     self.mend(doubt, &mut mended, &agreement, &owner, None)
                         .await?;
                     continue;

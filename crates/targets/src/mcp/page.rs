@@ -5,8 +5,6 @@ use std::sync::Arc;
 
 use ::mcp::era::Era;
 use ::mcp::header::encode_value;
-use ::mcp::mend::Repair;
-use ::mcp::param_header::ParamHeader;
 use ::mcp::raw::{OwnedRaw, Raw};
 use ::mcp::result::{CacheHint, cache_hint};
 use ::mcp::tool::{self, InvalidTool, Tool};
@@ -15,53 +13,10 @@ use http::header::HeaderValue;
 use model::target::Limits;
 
 use crate::error::{CallError, ListBound, Violation};
+use crate::listing::{Dropped, Fault, ListedTool, Mended};
 
 /// Characters of a name that nobody checked.
 const LONGEST_BAD_NAME: usize = 64;
-
-/// One tool.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedTool {
-    /// Its name at the server.
-    pub name: Arc<str>,
-    /// The whole definition, an object: byte for byte, unless strict clients would refuse it.
-    pub definition: OwnedRaw,
-    /// The definition for clients of the session era, if they get another one.
-    pub legacy: Option<OwnedRaw>,
-    /// Arguments that are mirrored into headers (2026-07-28).
-    pub param_headers: Vec<ParamHeader>,
-    /// The name as the value of `Mcp-Name`.
-    pub(super) name_header: HeaderValue,
-}
-
-/// A tool that was left out of the list (UC-4).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Dropped {
-    /// Its name, as far as it has one, not longer than is good for a log.
-    pub name: Box<str>,
-    /// Why.
-    pub fault: Fault,
-}
-
-/// Why a tool is left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Fault {
-    /// Its definition is invalid.
-    #[error(transparent)]
-    Invalid(#[from] InvalidTool),
-    /// A tool before it has the same name.
-    #[error("another tool has the same name")]
-    SameName,
-}
-
-/// A tool whose definition was put right.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Mended {
-    /// Its name.
-    pub name: Arc<str>,
-    /// What was wrong.
-    pub repair: Repair,
-}
 
 /// Pages taken so far.
 #[derive(Debug, Default)]

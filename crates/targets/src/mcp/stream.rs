@@ -14,20 +14,21 @@ use ::mcp::meta::PROGRESS_TOKEN;
 use ::mcp::method::Method;
 use ::mcp::raw::Raw;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
-use super::call::Bounds;
 use super::events::Events;
 use super::oddity::{Noise, Oddities};
 use super::session::Session;
 use super::wire::{Again, Content, Wire};
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
-use crate::error::{CallError, Stage, Violation};
-use crate::guard::{Guard, Place};
+use crate::bounds::Bounds;
+use crate::error::{CallError, Violation};
+use crate::guard::UnderWay;
 use crate::meter::Held;
 use crate::reply::{Message, Reply};
 
@@ -157,7 +158,7 @@ type Reconnecting = ReusableBoxFuture<'static, Result<Option<Events>, CallError>
 
 /// The messages of a call, in order; the last one is the answer. Dropping it cancels the call.
 #[derive(Debug)]
-pub struct Messages {
+pub(super) struct Messages {
     /// `None` at the end.
     events: Option<Events>,
     origin: Origin,
@@ -173,9 +174,7 @@ pub struct Messages {
     /// What was skipped.
     noise: Noise,
     /// Among the calls under way, until the end.
-    place: Option<Place>,
-    /// Nothing was heard when the stream was handed out: it waits for the first message, which says that the target serves.
-    unheard: Option<Arc<Guard>>,
+    under_way: Option<UnderWay>,
     /// The stream broke off. Kept here, so that it goes on where a dropped future left it.
     reconnecting: Option<Reconnecting>,
     resumes_left: u8,
@@ -204,27 +203,15 @@ impl Messages {
             ahead: VecDeque::new(),
             interpreting: None,
             noise: Noise::default(),
-            place: None,
-            unheard: None,
+            under_way: None,
             reconnecting: None,
             resumes_left: FRUITLESS,
             first_byte: target.settings.timeouts.answer,
             tools_changed: Arc::clone(&target.poke),
             oddities: Arc::clone(&target.oddities),
-            target: Arc::clone(&target.settings.name),
+            target: Arc::clone(target.name()),
             tracker: target.tracker.clone(),
         }
-    }
-
-    /// Keeps the call's place until its end, and tells a guard of the first message.
-    pub(super) fn hold(&mut self, place: Place, unheard: Option<Arc<Guard>>) {
-        self.place = Some(place);
-        self.unheard = unheard;
-    }
-
-    /// Whether there is no message yet.
-    pub(super) fn is_silent(&self) -> bool {
-        self.ahead.is_empty()
     }
 
     /// Waits for the first message. If it is the answer, there is no stream.
@@ -240,21 +227,6 @@ impl Messages {
         }
     }
 
-    /// The next message; `None` after the answer or an error.
-    ///
-    /// Dropping the future loses nothing.
-    ///
-    /// # Errors
-    /// As [`crate::Target::call`]; nothing follows an error.
-    pub async fn next(&mut self) -> Option<Result<Message, CallError>> {
-        let next = self.next_held().await;
-        if self.ahead.is_empty() {
-            self.held
-                .shrink(self.events.as_ref().map_or(0, Events::buffered));
-        }
-        next
-    }
-
     /// The next message, still counted.
     async fn next_held(&mut self) -> Option<Result<Message, CallError>> {
         if let Some(Message::Notification { .. }) = self.ahead.front() {
@@ -262,21 +234,16 @@ impl Messages {
         }
         self.events.as_ref()?;
         let bounds = self.bounds.clone();
-        let next = tokio::select! {
-            biased;
-            () = bounds.cancelled() => Err(CallError::Cancelled),
-            next = self.advance() => next,
-            () = tokio::time::sleep_until(bounds.deadline) => Err(CallError::TimedOut(Stage::Total)),
-        };
+        let next = bounds.within(self.advance()).await;
         if next.is_ok()
-            && let Some(guard) = self.unheard.take()
+            && let Some(under_way) = &mut self.under_way
         {
-            guard.note_served();
+            under_way.heard();
         }
         match &next {
             Ok(Message::Notification { .. }) => {}
             Ok(Message::Answer(_)) => {
-                self.place = None;
+                self.under_way = None;
                 self.ahead.clear();
                 self.origin.answered();
                 if let Some(events) = self.events.take() {
@@ -284,7 +251,7 @@ impl Messages {
                 }
             }
             Err(_) => {
-                self.place = None;
+                self.under_way = None;
                 self.ahead.clear();
                 self.interpreting = None;
                 // Closes the connection, and cancels in the session era.
@@ -416,6 +383,27 @@ impl Messages {
             }
             Ok(Some(received.events().after(&last, retry)))
         }))
+    }
+}
+
+impl crate::reply::Messages for Messages {
+    fn next(&mut self) -> BoxFuture<'_, Option<Result<Message, CallError>>> {
+        Box::pin(async {
+            let next = self.next_held().await;
+            if self.ahead.is_empty() {
+                self.held
+                    .shrink(self.events.as_ref().map_or(0, Events::buffered));
+            }
+            next
+        })
+    }
+
+    fn is_silent(&self) -> bool {
+        self.ahead.is_empty()
+    }
+
+    fn hold(&mut self, under_way: UnderWay) {
+        self.under_way = Some(under_way);
     }
 }
 

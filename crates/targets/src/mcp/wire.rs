@@ -16,16 +16,17 @@ use http::header::{
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyDataStream, BodyExt as _};
+use model::target::Target;
 use net::body::{Body, BodyError, BoxError};
 use net::egress::client::is_encoded;
 use net::egress::pool::{Repeatable, Upstream};
 use url::Url;
 
-use super::Settings;
 use super::events::Events;
 use super::oddity::{Oddities, Oddity};
 use crate::error::{CallError, Challenge, LeadsTo, Stage, Violation};
 use crate::meter::{self, Counted, Held, NoRoom};
+use crate::outward::Outward;
 
 /// Of a body that explains an HTTP error.
 pub(super) const EXPLANATION: usize = 64 * 1024;
@@ -69,9 +70,14 @@ pub(super) enum Again {
 }
 
 impl Wire {
-    pub(super) fn new(upstream: Upstream, settings: &Settings, oddities: Arc<Oddities>) -> Self {
+    pub(super) fn new(
+        upstream: Upstream,
+        url: &Url,
+        settings: &Target,
+        oddities: Arc<Oddities>,
+    ) -> Self {
         let upstream = upstream.connecting_within(settings.timeouts.connect);
-        let outward = &settings.outward;
+        let outward = Outward::of(settings);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(
@@ -90,9 +96,9 @@ impl Wire {
             gets,
             deletes,
             endpoint: Arc::new(Endpoint {
-                target: Arc::clone(&settings.name),
-                url: settings.url.clone(),
-                uri: Arc::new(path_of(&settings.url)),
+                target: Arc::clone(settings.name.shared()),
+                url: url.clone(),
+                uri: Arc::new(path_of(url)),
                 moved: ArcSwapOption::empty(),
                 settled: AtomicBool::new(false),
             }),

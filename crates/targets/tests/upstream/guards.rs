@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use targets::Target;
 use targets::error::{CallError, Stage};
-use targets::mcp::{McpTarget, Settings};
 use targets::reply::{Message, Reply};
 use testkit::fake_mcp::{Act, FakeMcp, Script};
 
-use crate::world::{World, pass, world, world_with};
+use crate::world::{World, mcp_server, pass, world, world_with};
 
 // SEC-79
 #[tokio::test]
@@ -57,11 +56,11 @@ async fn down() -> (World, std::net::SocketAddr) {
     elsewhere.stop().await;
     let mut world = world(Script::modern()).await;
     let url = format!("http://{address}/mcp").parse().unwrap();
-    let mut settings = Settings::new("my-server", url);
+    let mut settings = mcp_server(url);
     settings.circuit_breaker.failures = 3;
     settings.circuit_breaker.pause = Duration::from_hours(1);
-    let target = McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
-    world.target = Target::Mcp(target);
+    let target = Target::new(settings, &world.pool, world.tracker.clone()).unwrap();
+    world.target = target;
     (world, address)
 }
 
@@ -215,10 +214,10 @@ async fn connecting_has_a_time_of_its_own() {
     let address = listener.local_addr().unwrap();
     let world = world(Script::modern()).await;
     let url = format!("https://{address}/mcp").parse().unwrap();
-    let mut settings = Settings::new("my-server", url);
+    let mut settings = mcp_server(url);
     settings.timeouts.connect = Duration::from_millis(50);
-    let target = McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
-    let error = Target::Mcp(target).tools().await.unwrap_err();
+    let target = Target::new(settings, &world.pool, world.tracker.clone()).unwrap();
+    let error = target.tools().await.unwrap_err();
     assert!(
         matches!(error, CallError::TimedOut(Stage::Connect)),
         "{error:?}"

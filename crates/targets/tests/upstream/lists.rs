@@ -5,7 +5,7 @@ use std::time::Duration;
 use mcp::result::CacheScope;
 use serde_json::json;
 use targets::error::{CallError, ListBound};
-use targets::mcp::page::Mended;
+use targets::listing::Mended;
 use testkit::fake_mcp::{Act, Answers, Script, tool};
 
 use crate::world::{World, pass, world, world_with};

@@ -1,25 +1,24 @@
 //! What a target is shown with every request.
 
 use http::{HeaderMap, HeaderValue};
-use targets::outward::Outward;
 use testkit::fake_mcp::Script;
 
 use crate::world::world_with;
 
 /// A credential, and a header that the protocol would not let anybody set.
-fn outward() -> Outward {
+fn outward() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert("x-api-key", HeaderValue::from_static("k-1"));
     headers.append("x-tenant", HeaderValue::from_static("acme"));
     headers.insert("accept", HeaderValue::from_static("text/plain"));
-    Outward::new(headers)
+    headers
 }
 
 // SEC-36
 #[tokio::test]
 async fn every_request_of_either_era_carries_what_the_operator_wrote_once() {
     for script in [Script::modern(), Script::legacy()] {
-        let world = world_with(script, |settings| settings.outward = outward()).await;
+        let world = world_with(script, |settings| settings.headers = outward()).await;
         let stop = world.run();
         world.until_listed(|names| !names.is_empty()).await;
         world.call("echo", "{}").await.unwrap();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use targets::error::{CallError, Violation};
-use targets::mcp::stream::Messages;
+use targets::reply::Messages;
 use targets::reply::{Message, Reply};
 use testkit::fake_mcp::{Act, Script};
 
@@ -121,7 +121,7 @@ async fn all_sessions_are_ended_at_the_end() {
 }
 
 /// The call behind this stream is still served.
-async fn assert_goes_on(stream: &mut Messages) {
+async fn assert_goes_on(stream: &mut dyn Messages) {
     for _ in 0..20 {
         let message = stream.next().await;
         assert!(
@@ -151,7 +151,7 @@ async fn a_session_with_a_call_under_way_is_ended_after_the_call() {
         })
         .await
         .unwrap();
-    assert_goes_on(&mut stream).await;
+    assert_goes_on(&mut *stream).await;
     assert_eq!(world.fake.sessions(), [alice]);
     drop(stream);
     world.tracker.close();
@@ -221,7 +221,7 @@ async fn a_session_that_makes_room_is_ended_after_the_call_in_it() {
     };
     let alice = session_of(&world.fake, 0);
     world.call_as("bob", "echo", "{}").await.unwrap();
-    assert_goes_on(&mut stream).await;
+    assert_goes_on(&mut *stream).await;
     drop(stream);
     world
         .fake

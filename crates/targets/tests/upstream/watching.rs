@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use targets::mcp::Settings;
+use model::target::Target;
 use testkit::fake_mcp::{Act, FakeMcp, Script, tool};
 
-use crate::world::{World, world, world_with};
+use crate::world::{World, mcp_server, world, world_with};
 
 fn kinds() -> [Script; 3] {
     [
@@ -135,7 +135,7 @@ async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
 }
 
 /// A server that answers so to the question for its notifications at first is listened to later.
-async fn recovers(question: &str, script: Script, act: Act, change: impl FnOnce(&mut Settings)) {
+async fn recovers(question: &str, script: Script, act: Act, change: impl FnOnce(&mut Target)) {
     let world = world_with(script.on(question, act), |settings| {
         settings.freshness.first_pause = Duration::from_millis(20);
         change(settings);
@@ -225,12 +225,11 @@ async fn a_server_that_is_down_at_first_is_listed_when_it_comes() {
     elsewhere.stop().await;
 
     let url = format!("http://{address}/mcp").parse().unwrap();
-    let mut settings = Settings::new("my-server", url);
+    let mut settings = mcp_server(url);
     settings.freshness.first_pause = Duration::from_millis(20);
     let mut world = world(Script::modern()).await;
-    let target =
-        targets::mcp::McpTarget::new(settings, &world.pool, world.tracker.clone()).unwrap();
-    world.target = targets::Target::Mcp(target);
+    let target = targets::Target::new(settings, &world.pool, world.tracker.clone()).unwrap();
+    world.target = target;
     let mut changes = world.target.changes();
     world.run();
     changes.changed().await.unwrap();

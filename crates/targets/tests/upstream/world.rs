@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mcp::params::{CallParams, Params};
 use mcp::raw::Raw;
+use model::target::{Target as Declared, TargetKind};
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::pool::{self, Pool};
 use net::egress::resolve::SystemResolver;
@@ -17,12 +18,12 @@ use policy::permitted::Permitted;
 use serde_json::Value;
 use targets::Target;
 use targets::error::CallError;
-use targets::mcp::{McpTarget, Settings};
 use targets::meter::Held;
 use targets::reply::{Answer, Message, Outcome, Reply};
 use testkit::fake_mcp::{FakeMcp, Script};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 pub(crate) struct World {
     pub(crate) fake: FakeMcp,
@@ -41,18 +42,23 @@ pub(crate) fn pool() -> Pool {
     Pool::new(Arc::new(connector), rules, pool::Settings::default())
 }
 
+/// An MCP server at this place, with the default bounds.
+pub(crate) fn mcp_server(url: Url) -> Declared {
+    Declared::new("my-server".parse().unwrap(), TargetKind::Mcp { url })
+}
+
 pub(crate) async fn world(script: Script) -> World {
     world_with(script, |_| {}).await
 }
 
-pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Settings)) -> World {
+pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Declared)) -> World {
     let fake = FakeMcp::start(script).await.unwrap();
-    let mut settings = Settings::new("my-server", fake.url().parse().unwrap());
+    let mut settings = mcp_server(fake.url().parse().unwrap());
     settings.timeouts.handshake = Duration::from_secs(5);
     change(&mut settings);
     let tracker = TaskTracker::new();
     let pool = pool();
-    let target = Target::Mcp(McpTarget::new(settings, &pool, tracker.clone()).unwrap());
+    let target = Target::new(settings, &pool, tracker.clone()).unwrap();
     World {
         fake,
         target,

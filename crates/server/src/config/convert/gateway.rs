@@ -1,11 +1,9 @@
 //! `gateways` into `model::gateway`.
 
 use std::path::Path;
-use std::time::Duration;
 
-use model::gateway::{Authorization, Authorizer, Gateway, Limits};
-use model::span::Span;
-use model::target::{Target, TargetKind, Timeouts};
+use model::gateway::{Authorization, Authorizer, Gateway};
+use model::target::{Target, TargetKind};
 use oauth::jose::alg::{Alg, AlgSet};
 
 use crate::config::convert::{headers, parse, parse_all, realm};
@@ -39,21 +37,6 @@ pub(crate) fn convert(
             target(one, &path, directory, problems)
         })
         .collect();
-    let Limits {
-        body_idle,
-        keep_alive,
-        session,
-        body: _,
-        page_size: _,
-        verified_tokens: _,
-    } = from.limits;
-    for (key, duration) in [
-        ("body_idle", body_idle),
-        ("keep_alive", keep_alive),
-        ("session", session),
-    ] {
-        check_some_time(duration, &format!("{path}.limits.{key}"), problems);
-    }
     for (index, origin) in from.allowed_origins.iter().enumerate() {
         if !is_origin(origin) {
             let hint =
@@ -160,27 +143,6 @@ fn target(
     problems: &mut Problems<'_>,
 ) -> Option<Target> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    let Timeouts {
-        connect,
-        handshake,
-        answer,
-        idle,
-        first_message,
-        total,
-        session_idle,
-    } = from.timeouts;
-    for (key, duration) in [
-        ("timeouts.connect", connect),
-        ("timeouts.handshake", handshake),
-        ("timeouts.answer", answer),
-        ("timeouts.idle", idle),
-        ("timeouts.first_message", first_message),
-        ("timeouts.total", total),
-        ("timeouts.session_idle", session_idle),
-        ("list_max_age", from.list_max_age.0),
-    ] {
-        check_some_time(duration, &format!("{path}.{key}"), problems);
-    }
     Some(Target {
         name: name?,
         kind: TargetKind::Mcp {
@@ -189,20 +151,9 @@ fn target(
         timeouts: from.timeouts,
         limits: from.limits,
         circuit_breaker: from.circuit_breaker,
-        list_max_age: from.list_max_age.0,
+        freshness: from.freshness,
         headers: headers::convert(&from.headers, path, directory, problems),
     })
-}
-
-fn check_some_time(duration: Duration, path: &str, problems: &mut Problems<'_>) {
-    if duration.is_zero() {
-        let hint = "leave the key out for its default".to_owned();
-        problems.note(
-            path,
-            format!("`{}` is no time at all", Span(duration)),
-            hint,
-        );
-    }
 }
 
 fn check_resource_policy(policy: &serde_json::Value, path: &str, problems: &mut Problems<'_>) {

@@ -16,7 +16,7 @@ gateways:
     url: http://127.0.0.1:8480/mcp
     authorizer: { discovery_url: "https://id.example/wrong", allowed_audiences: [ a ] }
     targets:
-      - { name: a, mcp: { url: "http://10.1.2.3/mcp" }, list_max_age: soon }
+      - { name: a, mcp: { url: "http://10.1.2.3/mcp" }, freshness: { max_age: soon } }
       - { name: b, mcp: { url: "http://10.1.2.3/mcp" } }
       - { name: b, mcp: { url: "https://mcp.example/mcp" } }
 "#;
@@ -26,7 +26,7 @@ gateways:
     f.yaml:5: store.url: expected `sqlite::memory:`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`
     f.yaml:9: gateways[0].authorizer.discovery_url: `https://id.example/wrong` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
-    f.yaml:11: gateways[0].targets[0].list_max_age: `soon` is not a duration such as `60s`, `10m`, `12h` or `14d`
+    f.yaml:11: gateways[0].targets[0].freshness.max_age: `soon` is not a duration such as `60s`, `10m`, `12h` or `14d`
       hint: write a whole number directly followed by its unit: ms, s, m, h or d
     f.yaml:12: gateways[0].targets[1].mcp.url: 10.1.2.3 is special-use (private)
       hint: if that is meant, add `10.1.2.3/32` to `egress.allow_networks`

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use model::target::{CircuitBreaker, Limits, Target, Timeouts};
+use model::target::{CircuitBreaker, Freshness, Limits, Target, Timeouts};
 
 use super::{plan, problems};
 
@@ -33,13 +33,13 @@ fn the_bounds_of_a_target_can_be_set_one_by_one_and_have_defaults_that_slow_tool
     let default = target("");
     let minutes = Duration::from_mins(5);
     assert!(default.timeouts.answer >= minutes && default.timeouts.idle >= minutes);
-    assert!(default.list_max_age <= Duration::from_mins(1));
+    assert!(default.freshness.max_age <= Duration::from_mins(1));
     let set = target(
         r"
         timeouts: { connect: 1s, answer: 20m, first_message: 1s }
         limits: { calls: 7, message: 1048576 }
         circuit_breaker: { failures: 0 }
-        list_max_age: 5s",
+        freshness: { max_age: 5s }",
     );
     let expected = Target {
         timeouts: Timeouts {
@@ -57,7 +57,10 @@ fn the_bounds_of_a_target_can_be_set_one_by_one_and_have_defaults_that_slow_tool
             failures: 0,
             ..default.circuit_breaker
         },
-        list_max_age: Duration::from_secs(5),
+        freshness: Freshness {
+            max_age: Duration::from_secs(5),
+            ..default.freshness
+        },
         ..default
     };
     assert_eq!(set, expected);
@@ -69,7 +72,7 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
         r"
         timeouts: { connect: 0s, total: 0ms }
         limits: { calls: 0 }
-        list_max_age: 0s",
+        freshness: { max_age: 0s }",
     );
     insta::assert_snapshot!(plan(&text).err().unwrap_or_default(), @r"
     f.yaml:12: gateways[0].targets[0].timeouts.connect: `0s` is no time at all
@@ -77,7 +80,7 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
     f.yaml:12: gateways[0].targets[0].timeouts.total: `0s` is no time at all
       hint: leave the key out for its default
     f.yaml:13: gateways[0].targets[0].limits.calls: `0` is out of range: expected at least 1
-    f.yaml:14: gateways[0].targets[0].list_max_age: `0s` is no time at all
+    f.yaml:14: gateways[0].targets[0].freshness.max_age: `0s` is no time at all
       hint: leave the key out for its default
     ");
 }
