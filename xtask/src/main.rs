@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod circles;
 mod citations;
 mod e2e;
 mod install;
@@ -15,6 +16,7 @@ mod metadata;
 mod postgres;
 mod prove;
 mod schema;
+mod shapes;
 mod shell;
 mod sources;
 mod spec;

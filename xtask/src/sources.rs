@@ -112,6 +112,21 @@ fn is_module_start(line: &str) -> bool {
     rest.starts_with("mod ") && rest.ends_with('{')
 }
 
+/// A line of code without what stands in double quotes on it.
+pub(crate) fn without_texts(line: &str) -> String {
+    let (mut kept, mut is_text, mut is_escaped) = (String::new(), false, false);
+    for character in line.chars() {
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' if is_text => is_escaped = true,
+            '"' => is_text = !is_text,
+            other if !is_text => kept.push(other),
+            _ => {}
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,9 +2,10 @@
 
 use anyhow::{Result, bail};
 
+use crate::circles;
 use crate::citations::Known;
 use crate::{
-    metadata, shell,
+    metadata, shapes, shell,
     sources::{self, Line},
     spec,
 };
@@ -56,6 +57,7 @@ pub(crate) fn run() -> Result<()> {
         complaints.extend(check_file(&file.path, &text));
         complaints.extend(known.complaints(&file.path, &text));
     }
+    complaints.extend(circles::complaints(&files)?);
     complaints.extend(check_architecture()?);
     if let Err(error) = spec::run(true) {
         complaints.push(format!("{error:#}"));
@@ -118,6 +120,7 @@ fn check_file(path: &str, text: &str) -> Vec<String> {
             ));
         }
     }
+    complaints.extend(shapes::complaints(path, text));
     if !sources::is_test_file(path) {
         let lines = sources::classify(text)
             .into_iter()

@@ -16,19 +16,19 @@ use net::egress::documents::WallClock;
 use net::egress::rules::Rules;
 
 use crate::buckets::Buckets;
-use crate::client::cimd;
+use crate::client::documents::Documents;
 use crate::client::key_sets::KeySets;
 use crate::declared_users::DeclaredUsers;
 use crate::failure::Internal;
 use crate::guesses::Guesses;
-use crate::keys::Keys;
+use crate::keys::{Keys, Need, RealmKeys};
 use crate::metrics::Metrics;
 use crate::pages::Frame;
 use crate::password_pool::PasswordPool;
 use crate::queues::Queues;
 use crate::realm::{Realms, ServedRealm};
+use crate::settings::{Parts, Settings};
 use crate::texts::Language;
-use crate::{Parts, Settings};
 
 /// Everything that outlives a request.
 pub(crate) struct App {
@@ -87,7 +87,7 @@ impl App {
     pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>) {
         let [_, strangers] = &self.connectors;
         let served = realms.into_iter().map(|realm| {
-            let documents = cimd::Documents::new(
+            let documents = Documents::new(
                 &realm,
                 Arc::clone(strangers),
                 Arc::clone(&self.budgets),
@@ -149,6 +149,14 @@ impl Cx {
     /// What every page of this request has around its content.
     pub(crate) fn frame(&self) -> Frame {
         Frame::new(&self.realm, self.language)
+    }
+
+    /// The keys of the realm.
+    pub(crate) async fn keys(&self, need: Need) -> Result<Arc<RealmKeys>, Internal> {
+        self.app
+            .keys
+            .of(&self.app.store, &self.realm.config, need, self.now)
+            .await
     }
 
     /// Random bytes.

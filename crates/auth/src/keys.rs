@@ -19,7 +19,6 @@ use oauth::jose::jwk::JwkSet;
 use oauth::jose::signing::{SigningError, SigningKey};
 use store::Store;
 
-use crate::cx::Cx;
 use crate::failure::Internal;
 
 /// How old what was read may be: how soon this node learns what another one did.
@@ -98,16 +97,6 @@ enum KeyError {
     /// No key signs, although one was just made.
     #[error("realm `{0}` has no active signing key")]
     NoneActive(RealmName),
-}
-
-impl Cx {
-    /// The keys of the realm.
-    pub(crate) async fn keys(&self, need: Need) -> Result<Arc<RealmKeys>, Internal> {
-        self.app
-            .keys
-            .of(&self.app.store, &self.realm.config, need, self.now)
-            .await
-    }
 }
 
 impl Keys {
@@ -346,4 +335,9 @@ pub(crate) const fn alg(algorithm: SigningAlgorithm) -> Alg {
         SigningAlgorithm::Rs256 => Alg::Rs256,
         SigningAlgorithm::EdDsa => Alg::EdDsa,
     }
+}
+
+/// The algorithms of which clients of a realm may choose.
+pub(crate) fn algorithms(realm: &Realm) -> Vec<Alg> {
+    realm.algorithms().into_iter().map(alg).collect()
 }

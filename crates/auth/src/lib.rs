@@ -21,6 +21,8 @@ mod cx;
 mod failure;
 mod metrics;
 mod realm;
+mod server;
+mod settings;
 
 mod cors;
 mod jwks;
@@ -56,84 +58,18 @@ mod revoke;
 mod token;
 mod userinfo;
 
-use std::fmt;
-use std::sync::Arc;
-
 use axum::Router;
-use axum::extract::Request;
 use axum::middleware::from_fn;
 use axum::routing::{get, post};
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
-use http::{Response, StatusCode, Uri};
-use model::clock::Clock;
-use model::realm::{Realm, RealmName};
-use net::body::Body;
-use net::edge::hosts::host_of;
-use net::edge::{Peer, Site};
-use net::egress::budget;
-use net::egress::connect::Connector;
-use net::egress::documents::WallClock;
-use net::egress::rules::Rules;
-use tower::ServiceExt as _;
 
-use crate::cx::{App, Cx};
+use crate::cx::Cx;
 pub use crate::declared_users::DeclaredUsers;
 pub use crate::failure::Internal;
 use crate::interaction::error_page::PageRefusal;
-use crate::keys::Need;
 pub use crate::metrics::Metrics;
 pub use crate::origin::{AtOrigin, PATHS as ORIGIN_PATHS};
-use crate::password_pool::PasswordPool;
-use crate::realm::ServedRealm;
-
-/// What is configured about the authorization server.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The realms to serve.
-    pub realms: Vec<Realm>,
-    /// Which addresses may be dialled for what the operator configured: the `jwks_uri` of registered clients.
-    pub operators_rules: Rules,
-    /// How much fetching strangers may cause, over all realms (SEC-27).
-    pub budgets: budget::Settings,
-}
-
-impl Settings {
-    /// These realms, and the defaults of everything else.
-    pub fn new(realms: Vec<Realm>) -> Self {
-        Self {
-            realms,
-            operators_rules: Rules::default(),
-            budgets: budget::Settings::default(),
-        }
-    }
-}
-
-/// What the authorization server needs of the process that it lives in.
-pub struct Parts {
-    /// Where everything is kept, and what seals cookies.
-    pub store: store::Store,
-    /// Tells the time.
-    pub clock: Arc<dyn Clock>,
-    /// Dials out to what the operator named.
-    pub connector: Arc<Connector>,
-    /// Dials out to what strangers name.
-    pub strangers: Arc<Connector>,
-    /// Tells the wall time to caches of documents.
-    pub wall: WallClock,
-    /// What is counted.
-    pub metrics: Metrics,
-    /// Checks passwords (SEC-53, SEC-79).
-    pub passwords: PasswordPool,
-    /// Says when logins may begin.
-    pub declared_users: DeclaredUsers,
-}
-
-impl fmt::Debug for Parts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Parts")
-    }
-}
+pub use crate::server::{AuthServer, RealmSite};
+pub use crate::settings::{Parts, Settings};
 
 /// Every URL of the authorization server, below the issuer of a realm.
 fn router() -> Router {
@@ -188,151 +124,9 @@ async fn not_found(cx: Cx) -> axum::response::Response {
     PageRefusal::NotFound.into_response(&cx)
 }
 
-/// The authorization server, as a site for all hosts of its realms.
-#[derive(Debug, Clone)]
-pub struct AuthServer {
-    app: Arc<App>,
-    router: Router,
-}
-
 impl AuthServer {
     /// Puts the server together.
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        Self {
-            app: Arc::new(App::new(parts, settings)),
-            router: router(),
-        }
-    }
-
-    /// Makes the keys for the access tokens of all realms, or reads them. Without it, the first request that needs a key
-    /// does so.
-    pub async fn prepare(&self) -> Result<(), Internal> {
-        self.prepare_keys(Need::AccessTokens).await
-    }
-
-    /// Makes the other keys, which can take a second, so that no request has to wait for them.
-    pub async fn prepare_rest(&self) -> Result<(), Internal> {
-        self.prepare_keys(Need::All).await
-    }
-
-    async fn prepare_keys(&self, need: Need) -> Result<(), Internal> {
-        let now = self.app.clock.now();
-        for realm in self.app.realms().iter() {
-            self.app
-                .keys
-                .of(&self.app.store, &realm.config, need, now)
-                .await?;
-        }
-        Ok(())
-    }
-
-    /// Serves other realms from now on; requests under way keep theirs.
-    pub fn replace_realms(&self, realms: Vec<Realm>) {
-        self.app.replace_realms(realms);
-    }
-
-    /// The hosts of the realms, without ports: where this site wants to be found.
-    pub fn hosts(&self) -> Vec<String> {
-        self.app.realms().hosts()
-    }
-
-    /// Whether a path of a host belongs to a realm, for who serves several sites under one host.
-    pub fn serves(&self, host: &str, uri: &Uri) -> bool {
-        self.app.realms().find(host, None, uri).is_some()
-    }
-
-    /// The site of one realm and nothing else, for who has found out which realm a request is for: a host
-    /// may have another name outside, and a port another number (SEC-84).
-    pub fn realm(&self, name: &str) -> RealmSite {
-        RealmSite {
-            server: self.clone(),
-            realm: name.into(),
-        }
-    }
-
-    /// A realm under [`ORIGIN_PATHS`] of an origin that is not its own.
-    pub fn at_origin(&self, realm: RealmName) -> AtOrigin {
-        AtOrigin {
-            server: self.clone(),
-            realm,
-        }
-    }
-
-    async fn answer(
-        &self,
-        request: http::Request<Body>,
-        peer: Peer,
-        realm: Option<&str>,
-    ) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let located = if let Some(name) = realm {
-            self.app.realms().find_in(name, &parts.uri)
-        } else {
-            let probe = http::Request::from_parts(parts.clone(), ());
-            let port = port_of(&parts);
-            host_of(&probe)
-                .ok()
-                .and_then(|host| self.app.realms().find(&host, port, &parts.uri))
-        };
-        let Some(located) = located else {
-            return headers::bare(StatusCode::NOT_FOUND, "not found\n").map(Body::new);
-        };
-        let request = http::Request::from_parts(parts, body);
-        self.answer_in(located.realm, located.target, request, peer)
-            .await
-    }
-
-    /// Answers for a realm; the target is the path and query within it.
-    async fn answer_in(
-        &self,
-        realm: Arc<ServedRealm>,
-        target: Uri,
-        request: http::Request<Body>,
-        peer: Peer,
-    ) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
-        let cx = Cx::new(Arc::clone(&self.app), realm, peer, &parts.headers);
-        parts.uri = target;
-        parts.extensions.insert(cx);
-        let request = Request::from_parts(parts, axum::body::Body::new(body));
-        match self.router.clone().oneshot(request).await {
-            Ok(response) => response.map(Body::new),
-            Err(never) => match never {},
-        }
-    }
-}
-
-/// The port that the request was sent to, as the client wrote it.
-fn port_of(parts: &http::request::Parts) -> Option<u16> {
-    let stated = parts
-        .headers
-        .get(http::header::HOST)
-        .and_then(|value| value.to_str().ok());
-    let authority = parts
-        .uri
-        .authority()
-        .map(http::uri::Authority::as_str)
-        .or(stated)?;
-    authority.parse::<http::uri::Authority>().ok()?.port_u16()
-}
-
-impl Site for AuthServer {
-    fn call(&self, request: http::Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        self.answer(request, peer.clone(), None).boxed()
-    }
-}
-
-/// One realm of the server; made by [`AuthServer::realm`].
-#[derive(Debug, Clone)]
-pub struct RealmSite {
-    server: AuthServer,
-    realm: Box<str>,
-}
-
-impl Site for RealmSite {
-    fn call(&self, request: http::Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
-        self.server
-            .answer(request, peer.clone(), Some(&self.realm))
-            .boxed()
+        Self::with_routes(parts, settings, router())
     }
 }

@@ -11,8 +11,8 @@ use model::realm::RealmName;
 use net::body::Body;
 use net::edge::{Peer, Site};
 
-use crate::AuthServer;
 use crate::headers;
+use crate::server::AuthServer;
 
 /// The paths at that origin.
 pub const PATHS: [&str; 5] = [
@@ -27,8 +27,18 @@ const AUTHORIZE: &str = "/authorize";
 /// A realm under [`PATHS`] of another origin.
 #[derive(Debug, Clone)]
 pub struct AtOrigin {
-    pub(crate) server: AuthServer,
-    pub(crate) realm: RealmName,
+    server: AuthServer,
+    realm: RealmName,
+}
+
+impl AuthServer {
+    /// A realm under [`PATHS`] of an origin that is not its own.
+    pub fn at_origin(&self, realm: RealmName) -> AtOrigin {
+        AtOrigin {
+            server: self.clone(),
+            realm,
+        }
+    }
 }
 
 impl AtOrigin {

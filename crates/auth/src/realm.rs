@@ -7,7 +7,7 @@ use http::Uri;
 use model::realm::{Realm, RealmName};
 use url::Host;
 
-use crate::client::cimd;
+use crate::client::documents::Documents;
 use crate::client::key_sets::KeySets;
 use crate::cookies::Transport;
 
@@ -16,7 +16,7 @@ pub(crate) struct ServedRealm {
     /// The realm as configured.
     pub(crate) config: Realm,
     /// The clients' metadata documents.
-    pub(crate) documents: cimd::Documents,
+    pub(crate) documents: Documents,
     /// The key sets of clients that publish them at an address.
     pub(crate) key_sets: KeySets,
     host: String,
@@ -33,7 +33,7 @@ impl fmt::Debug for ServedRealm {
 
 impl ServedRealm {
     /// Takes a realm into service.
-    pub(crate) fn new(config: Realm, documents: cimd::Documents, key_sets: KeySets) -> Self {
+    pub(crate) fn new(config: Realm, documents: Documents, key_sets: KeySets) -> Self {
         let url = config.issuer.url();
         let host = match url.host() {
             Some(Host::Ipv6(address)) => address.to_string(),
@@ -187,7 +187,7 @@ mod tests {
         let realm = |name: &str, issuer: &str| {
             ServedRealm::new(
                 Realm::new(name.parse().unwrap(), issuer.parse().unwrap()),
-                cimd::Documents::for_tests(),
+                Documents::for_tests(),
                 KeySets::for_tests(),
             )
         };

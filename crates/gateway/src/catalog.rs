@@ -23,8 +23,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::page::{Page, Shown};
-use crate::TargetState;
 use crate::metrics::Calls;
+
+/// How it stands with a target, for who asks whether the gateway can work.
+#[derive(Clone, Debug)]
+pub struct TargetState {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Why its tools could not be listed when that was last tried.
+    pub failure: Option<CallError>,
+}
 
 /// How long the first requests wait for targets that were not asked for their tools yet.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use crate::caller::Identification;
 use crate::catalog::Catalog;
 use crate::detach::Background;
 use crate::flights::Flights;
-use crate::handover::{Admission, Handover};
+use crate::handover::{Admission, Handover, Successor};
 use crate::metrics::Metrics;
 use crate::origin::Origins;
 use crate::quota::Quotas;
@@ -36,7 +36,7 @@ pub(crate) struct Cx {
     /// What stands behind it.
     pub(crate) behind: Vec<Arc<Behind>>,
     pub(crate) admission: Admission,
-    pub(crate) handover: Handover,
+    pub(crate) handover: Handover<Self>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) background: Arc<Background>,
     pub(crate) quotas: Quotas,
@@ -50,4 +50,30 @@ pub(crate) struct Cx {
     /// Ends what it shares with other gateways.
     pub(crate) stop_of_all: CancellationToken,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Cx {
+    /// Says to all streams of this gateway, and of those that it followed, who takes its place.
+    pub(crate) fn give_way(self: &Arc<Self>, next: &Arc<Self>) {
+        let mut followed = self.handover.hand_on();
+        followed.push(Arc::downgrade(self));
+        followed.retain(|one| {
+            let one = one.upgrade();
+            if let Some(one) = &one {
+                one.handover.announce(one.followed_by(next));
+            }
+            one.is_some()
+        });
+        next.handover.follow(followed);
+    }
+
+    fn followed_by(&self, next: &Arc<Self>) -> Successor<Self> {
+        let (lists_differ, revision) = next.catalog.differs_from(&self.catalog);
+        Successor {
+            cx: Arc::downgrade(next),
+            admits_alike: self.admission == next.admission,
+            lists_differ,
+            revision,
+        }
+    }
 }

@@ -188,7 +188,7 @@ fn notified(
     if era_of_header(headers)? == Era::Session {
         let session = session(cx, caller, headers, now)?;
         if Method::parse(&notification.method) == Some(Method::Cancelled) {
-            let session = session.map(|session| session.id).unwrap_or_default();
+            let session = session.map(|session| session.id);
             cancelled::handle(cx, &caller.principal, session, notification);
         }
     }
@@ -363,7 +363,7 @@ impl Post<'_> {
                     params,
                     era,
                     accepted,
-                    session: session.map(|session| session.id).unwrap_or_default(),
+                    session: session.map(|session| session.id),
                     facts: self.facts,
                     burden: Burden {
                         _place: place,

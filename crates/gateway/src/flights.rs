@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use mcp::id::OwnedId;
 use parking_lot::Mutex;
 use policy::call::Principal;
+
+use crate::session_id::SessionId;
 use tokio_util::sync::CancellationToken;
 
 /// Whose request it is: nobody cancels the request of somebody else.
@@ -15,8 +17,8 @@ pub(crate) struct Key {
     /// The gateway's name.
     pub(crate) gateway: Arc<str>,
     pub(crate) principal: Principal,
-    /// The random id of the session; zeros for clients without one.
-    pub(crate) session: [u8; 16],
+    /// None for clients without one.
+    pub(crate) session: Option<SessionId>,
     pub(crate) request: OwnedId,
 }
 
@@ -108,7 +110,7 @@ mod tests {
         Key {
             gateway: "demo".into(),
             principal: Principal::new(principal),
-            session: [0; 16],
+            session: None,
             request: OwnedId::number(id),
         }
     }

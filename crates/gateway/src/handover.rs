@@ -7,8 +7,6 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use url::Url;
 
-use crate::cx::Cx;
-
 /// What decides who may be where: streams go on only where it did not change, because who opened them is not asked again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Admission {
@@ -32,8 +30,8 @@ impl Admission {
 /// A gateway that took another's place. Nobody is kept by having been followed: a gateway lives as long as it serves or
 /// has requests of its own.
 #[derive(Debug)]
-pub(crate) struct Successor {
-    pub(crate) cx: Weak<Cx>,
+pub(crate) struct Successor<T> {
+    pub(crate) cx: Weak<T>,
     /// Whether streams may go on there.
     pub(crate) admits_alike: bool,
     /// Whether its list of tools was another one then.
@@ -42,28 +40,16 @@ pub(crate) struct Successor {
     pub(crate) revision: u64,
 }
 
-impl Successor {
-    fn of(cx: &Cx, next: &Arc<Cx>) -> Self {
-        let (lists_differ, revision) = next.catalog.differs_from(&cx.catalog);
-        Self {
-            cx: Arc::downgrade(next),
-            admits_alike: cx.admission == next.admission,
-            lists_differ,
-            revision,
-        }
-    }
-}
-
 /// Where a gateway says who took its place.
 #[derive(Debug)]
-pub(crate) struct Handover {
-    successor: watch::Sender<Option<Arc<Successor>>>,
+pub(crate) struct Handover<T> {
+    successor: watch::Sender<Option<Arc<Successor<T>>>>,
     /// Whose place it took, directly or not, and who may have streams yet that did not look who follows: by then only the
     /// last one is there for certain.
-    followed: Mutex<Vec<Weak<Cx>>>,
+    followed: Mutex<Vec<Weak<T>>>,
 }
 
-impl Handover {
+impl<T> Handover<T> {
     pub(crate) fn new() -> Self {
         Self {
             successor: watch::Sender::new(None),
@@ -71,23 +57,23 @@ impl Handover {
         }
     }
 
-    /// Says to all streams of a gateway, and of those that it followed, who takes its place.
-    pub(crate) fn take_place(cx: &Arc<Cx>, next: &Arc<Cx>) {
-        let mut followed = std::mem::take(&mut *cx.handover.followed.lock());
-        followed.push(Arc::downgrade(cx));
-        followed.retain(|one| {
-            let one = one.upgrade();
-            if let Some(one) = &one {
-                let successor = Arc::new(Successor::of(one, next));
-                one.handover.successor.send_replace(Some(successor));
-            }
-            one.is_some()
-        });
-        next.handover.followed.lock().extend(followed);
+    /// Whose place is taken besides this one's: those that it followed.
+    pub(crate) fn hand_on(&self) -> Vec<Weak<T>> {
+        std::mem::take(&mut *self.followed.lock())
+    }
+
+    /// Remembers whose place it took.
+    pub(crate) fn follow(&self, before: Vec<Weak<T>>) {
+        self.followed.lock().extend(before);
+    }
+
+    /// Says to its streams who takes its place.
+    pub(crate) fn announce(&self, successor: Successor<T>) {
+        self.successor.send_replace(Some(Arc::new(successor)));
     }
 
     /// Waits for it.
-    pub(crate) async fn successor(&self) -> Arc<Successor> {
+    pub(crate) async fn successor(&self) -> Arc<Successor<T>> {
         let mut said = self.successor.subscribe();
         loop {
             if let Some(successor) = said.borrow_and_update().clone() {

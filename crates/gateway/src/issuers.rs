@@ -11,6 +11,7 @@ use oauth::metadata::server::ServerMetadataError;
 use parking_lot::Mutex;
 use url::Url;
 
+pub use crate::caller::keys::IssuerState;
 use crate::caller::keys::{Discovered, Issuer, issuer_of};
 
 /// What issuers have said: their discovery documents and key sets. A new configuration goes on with it (SEC-90).
@@ -75,17 +76,6 @@ impl Issuers {
         });
         Arc::clone(issuer)
     }
-}
-
-/// How it stands with an issuer of a gateway, for who asks whether the gateway can work.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IssuerState {
-    /// Its name.
-    pub issuer: Box<str>,
-    /// Whether its keys are at hand, be they those from before an outage.
-    pub has_keys: bool,
-    /// Why they could not be had or renewed just now.
-    pub last_error: Option<Box<str>>,
 }
 
 /// What the issuer of a discovery document is called: by its URL, unless the operator says otherwise.

@@ -13,7 +13,7 @@
 //! | `issuers` | who makes the tokens: asked once for all gateways |
 //! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
 //! | `spelling` | the endpoint's URL with and without a slash at its end |
-//! | `session`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
+//! | `session`, `session_id`, `revocation`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `method` | one file per method |
 //! | `behind`, `handover` | targets that outlive a configuration, and streams that do |
@@ -43,7 +43,9 @@ mod origin;
 mod quota;
 mod refusal;
 mod relay;
+mod revocation;
 pub mod session;
+mod session_id;
 pub mod settings;
 mod spelling;
 
@@ -59,11 +61,11 @@ use oauth::discovery::PROTECTED_RESOURCE;
 use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
-use targets::error::CallError;
 
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
+pub use self::catalog::TargetState;
 use self::catalog::{Catalog, Measured};
 use self::cx::Cx;
 use self::detach::Background;
@@ -80,15 +82,6 @@ use self::spelling::Spelling;
 pub struct Gateway {
     cx: Arc<Cx>,
     paths: Arc<Paths>,
-}
-
-/// How it stands with a target, for who asks whether the gateway can work.
-#[derive(Clone, Debug)]
-pub struct TargetState {
-    /// Its name.
-    pub name: Arc<str>,
-    /// Why its tools could not be listed when that was last tried.
-    pub failure: Option<CallError>,
 }
 
 /// The paths that a gateway answers.
@@ -247,7 +240,7 @@ impl Gateway {
             Some(next) if Arc::ptr_eq(&self.cx, &next.cx) => return,
             Some(next) => {
                 next.cx.catalog.rebuild().await;
-                Handover::take_place(&self.cx, &next.cx);
+                self.cx.give_way(&next.cx);
                 &next.cx.behind[..]
             }
             None => &[],

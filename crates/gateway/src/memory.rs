@@ -8,12 +8,10 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::flights::Flights;
-use crate::session::Session;
+use crate::session_id::{Session, SessionId};
 
 /// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
 const REMEMBERED: usize = 100_000;
-
-type SessionId = [u8; 16];
 
 /// Sessions that ended, their open streams, and calls under way; for all gateways of a process.
 #[derive(Debug, Default)]

@@ -16,6 +16,7 @@ use mcp::param_header::AmbiguousArgument;
 use net::body::{Body, BoxError};
 use net::edge::remarks::Remarks;
 use oauth::causes::with_causes;
+use oauth::error::ErrorCode;
 use oauth::scope::ScopeSet;
 use policy::decide::Denied;
 use targets::error::CallError;
@@ -334,6 +335,33 @@ impl Refusal {
         }
     }
 
+    /// The challenge that goes with it, if one does.
+    pub(crate) fn challenge(&self, challenges: &Challenges) -> Option<HeaderValue> {
+        let (code, description) = match self {
+            Self::NoToken => return Some(challenges.no_token().clone()),
+            Self::InvalidToken(fault) => (ErrorCode::InvalidToken, fault.to_string()),
+            Self::InsufficientScope(_) => (
+                ErrorCode::InsufficientScope,
+                "the token lacks a required scope".to_owned(),
+            ),
+            Self::TokenInQuery => (
+                ErrorCode::InvalidRequest,
+                "access tokens are taken from the Authorization header only".to_owned(),
+            ),
+            Self::SeveralTokens => (
+                ErrorCode::InvalidRequest,
+                "expected one Authorization header".to_owned(),
+            ),
+            _ => return None,
+        };
+        // Those that the issuer of this token is asked for.
+        let needed = match self {
+            Self::InsufficientScope(needed) => Some(needed),
+            _ => None,
+        };
+        Some(challenges.with_error(code, &description, needed))
+    }
+
     /// The answer for a client.
     pub(crate) fn respond(
         &self,
@@ -348,7 +376,7 @@ impl Refusal {
         *response.status_mut() = wire.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(challenge) = challenges.for_refusal(self) {
+        if let Some(challenge) = self.challenge(challenges) {
             headers.insert(WWW_AUTHENTICATE, challenge);
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }

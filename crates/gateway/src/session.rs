@@ -8,37 +8,21 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mcp::era::{Era, ProtocolVersion};
 use model::clock::Timestamp;
-use model::secret::Secret;
 
 use crate::caller::Caller;
 use net::body::BoxError;
 
 use crate::memory::{Memory, OpenStream};
-use crate::settings::{Revoke, Revoked};
+use crate::revocation::{Revoke, Revoked};
+pub(crate) use crate::session_id::Session;
+use crate::session_id::SessionId;
+pub use crate::session_id::SessionKey;
 
 /// The first byte of a sealed session, so that its form can change.
 const FORM: u8 = 1;
 const NONCE: usize = 12;
 const TAG: usize = 16;
 const PLAIN: usize = 1 + 8 + 1 + 32 + 16;
-
-/// What seals session ids. Nodes that share it serve each other's sessions.
-#[derive(Clone, Debug)]
-pub struct SessionKey(Secret<[u8; 32]>);
-
-impl SessionKey {
-    /// From 32 random bytes.
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(Secret::new(bytes))
-    }
-
-    /// A key that nobody else has: sessions end with the process.
-    pub fn random() -> Option<Self> {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).ok()?;
-        Some(Self::new(bytes))
-    }
-}
 
 /// Makes sessions and recognizes them.
 pub(crate) struct Sessions {
@@ -62,7 +46,7 @@ struct Name([u8; Self::PREFIX.len() + 22]);
 impl Name {
     const PREFIX: &[u8; 8] = b"session:";
 
-    fn of(id: &[u8; 16]) -> Self {
+    fn of(SessionId(id): &SessionId) -> Self {
         let mut name = [0; Self::PREFIX.len() + 22];
         let (prefix, encoded) = name.split_at_mut(Self::PREFIX.len());
         prefix.copy_from_slice(Self::PREFIX);
@@ -74,14 +58,6 @@ impl Name {
     fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
-}
-
-/// A session that was recognized as the caller's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Session {
-    pub(crate) version: ProtocolVersion,
-    pub(crate) id: [u8; 16],
-    pub(crate) expires_at: Timestamp,
 }
 
 impl std::fmt::Debug for Sessions {
@@ -185,7 +161,7 @@ fn read(plain: &[u8], fingerprint: &[u8; 32]) -> Option<Session> {
         version: ProtocolVersion::ALL
             .into_iter()
             .find(|known| version_byte(*known) == *version)?,
-        id: id.try_into().ok()?,
+        id: SessionId(id.try_into().ok()?),
         expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
     };
     let ours = *form == FORM && owner == fingerprint && session.version.era() == Era::Session;
@@ -277,10 +253,13 @@ mod tests {
     #[test]
     fn a_session_is_revoked_under_a_name_of_its_own() {
         assert_eq!(
-            Name::of(&[0xff; 16]).as_str(),
+            Name::of(&SessionId([0xff; 16])).as_str(),
             "session:_____________________w"
         );
-        assert_ne!(Name::of(&[1; 16]).as_str(), Name::of(&[2; 16]).as_str());
+        assert_ne!(
+            Name::of(&SessionId([1; 16])).as_str(),
+            Name::of(&SessionId([2; 16])).as_str()
+        );
     }
 
     // TL-3

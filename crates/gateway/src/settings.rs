@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use model::clock::{Clock, Timestamp};
-use net::body::BoxError;
+use model::clock::Clock;
 use net::egress::pool::Pool;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,15 +10,8 @@ use tokio_util::task::TaskTracker;
 use crate::issuers::Issuers;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::session::SessionKey;
-
-/// Asks whether a token, or the family it belongs to, was revoked: by its `jti`. Asked on every request, so it answers
-/// from memory.
-pub type Revoked = Arc<dyn Fn(&str) -> bool + Send + Sync>;
-
-/// Revokes an id until then, on every node and over a restart; it answers when this node knows.
-pub type Revoke =
-    Arc<dyn Fn(String, Timestamp) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
+pub use crate::revocation::{Revoke, Revoked};
+use crate::session_id::SessionKey;
 
 /// What the process lends a gateway.
 #[derive(Clone)]

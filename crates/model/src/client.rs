@@ -6,8 +6,8 @@ use oauth::redirect_uri::RedirectUri;
 use url::Url;
 
 use crate::clock::Timestamp;
-use crate::realm::SigningAlgorithm;
 use crate::secret::{Secret, TokenHash};
+use crate::signing_algorithm::SigningAlgorithm;
 
 /// Where a client comes from (SEC-30).
 #[derive(Clone, Debug, PartialEq, Eq)]

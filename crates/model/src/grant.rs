@@ -8,7 +8,7 @@ use oauth::scope::ScopeSet;
 
 use crate::clock::Timestamp;
 use crate::id::Id;
-use crate::realm::RealmName;
+use crate::realm_name::RealmName;
 use crate::refresh::Family;
 use crate::scope_grant::{self, narrow_resources};
 use crate::session::Session;

@@ -24,6 +24,10 @@ pub mod rate;
 pub mod secret;
 pub mod span;
 
+mod lifetimes;
+mod realm_name;
+mod signing_algorithm;
+
 pub mod client;
 pub mod client_policy;
 pub mod gateway;

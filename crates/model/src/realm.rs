@@ -1,9 +1,6 @@
 //! A realm: one issuer with its lifetimes, scopes, resources, clients and policies, as configured.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
-use std::time::Duration;
 
 use oauth::client_id::ClientId;
 use oauth::issuer::Issuer;
@@ -12,181 +9,13 @@ use oauth::scope::{Scope, ScopeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::claims;
+use crate::claims::mapper::Mapper;
 use crate::client::Client;
 use crate::client_policy::CimdPolicy;
+pub use crate::lifetimes::Lifetimes;
+pub use crate::realm_name::{BadRealmName, MAX_NAME, RealmName};
 use crate::registration::RegistrationPolicy;
-use crate::span::{Span, as_text};
-
-/// The longest name of a realm.
-pub const MAX_NAME: usize = 64;
-
-/// The name of a realm: letters, digits, `-` and `_`, at most [`MAX_NAME`], beginning with a letter or digit.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RealmName(String);
-
-/// A text that cannot name a realm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected 1 to {MAX_NAME} letters, digits, `-` or `_`, beginning with a letter or digit")]
-pub struct BadRealmName;
-
-impl RealmName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for RealmName {
-    type Err = BadRealmName;
-
-    fn from_str(text: &str) -> Result<Self, BadRealmName> {
-        let begins_well = text
-            .bytes()
-            .next()
-            .is_some_and(|byte| byte.is_ascii_alphanumeric());
-        let fits = text.len() <= MAX_NAME
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-        if begins_well && fits {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(BadRealmName)
-        }
-    }
-}
-
-impl fmt::Display for RealmName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-// ECDSA on P-256 with SHA-256; RSA PKCS#1 v1.5 with SHA-256, 2048 bits or more; Ed25519.
-/// The algorithm of a signing key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
-#[expect(missing_docs, reason = "their names in the JOSE registry say it")]
-pub enum SigningAlgorithm {
-    #[default]
-    #[serde(rename = "ES256")]
-    Es256,
-    #[serde(rename = "RS256")]
-    Rs256,
-    #[serde(rename = "EdDSA")]
-    EdDsa,
-}
-
-impl SigningAlgorithm {
-    /// All of them.
-    pub const ALL: &'static [Self] = &[Self::Es256, Self::Rs256, Self::EdDsa];
-
-    /// What ID tokens are signed with unless the client says otherwise (OpenID Connect Registration §2).
-    pub const fn default_of_id_tokens() -> Self {
-        Self::Rs256
-    }
-
-    /// The name in the JOSE registry.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Es256 => "ES256",
-            Self::Rs256 => "RS256",
-            Self::EdDsa => "EdDSA",
-        }
-    }
-}
-
-impl fmt::Display for SigningAlgorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// The text is no algorithm that realms sign with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected `ES256`, `RS256` or `EdDSA`")]
-pub struct UnknownAlgorithm;
-
-impl FromStr for SigningAlgorithm {
-    type Err = UnknownAlgorithm;
-
-    fn from_str(text: &str) -> Result<Self, UnknownAlgorithm> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|algorithm| algorithm.as_str() == text)
-            .ok_or(UnknownAlgorithm)
-    }
-}
-
-/// How long things live.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Lifetimes {
-    /// An authorization code. At most `1m`.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub code: Duration,
-    /// An access token. At most `1h`.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub access_token: Duration,
-    /// A refresh token that is not used.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub refresh_idle: Duration,
-    /// A chain of refresh tokens, used or not.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub refresh_absolute: Duration,
-    /// How long a used refresh token gives the same answer again, for clients that lost the first one. At most `5m`.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub refresh_grace: Duration,
-    /// A login session that is not used.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub session_idle: Duration,
-    /// A login session, used or not.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub session_absolute: Duration,
-    /// A login under way, from the request of a client until its answer. At most `1d`.
-    #[serde(with = "as_text")]
-    #[schemars(with = "Span")]
-    pub interaction: Duration,
-}
-
-impl Lifetimes {
-    /// The longest that a code may live (SEC-3).
-    pub const LONGEST_CODE: Duration = Duration::from_mins(1);
-    /// The longest that an access token may live (SEC-45).
-    pub const LONGEST_ACCESS_TOKEN: Duration = Duration::from_hours(1);
-    /// The longest that a used refresh token may give the same answer again (SEC-48): several times the bursts of
-    /// concurrent refreshes that real clients show, and well below the time between two refreshes, so that two holders
-    /// of one token are found out.
-    pub const LONGEST_REFRESH_GRACE: Duration = Duration::from_mins(5);
-    /// The longest that a login may be under way: its state is with the browser, and nobody should come back to it much later.
-    pub const LONGEST_INTERACTION: Duration = Duration::from_hours(24);
-}
-
-impl Default for Lifetimes {
-    fn default() -> Self {
-        const MINUTE: u64 = 60;
-        const HOUR: u64 = 60 * MINUTE;
-        const DAY: u64 = 24 * HOUR;
-        Self {
-            code: Duration::from_mins(1),
-            access_token: Duration::from_secs(10 * MINUTE),
-            refresh_idle: Duration::from_secs(14 * DAY),
-            refresh_absolute: Duration::from_secs(90 * DAY),
-            refresh_grace: Duration::from_mins(2),
-            session_idle: Duration::from_secs(30 * MINUTE),
-            session_absolute: Duration::from_secs(10 * HOUR),
-            interaction: Duration::from_secs(30 * MINUTE),
-        }
-    }
-}
+pub use crate::signing_algorithm::{SigningAlgorithm, UnknownAlgorithm};
 
 /// What a logout ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -224,7 +53,7 @@ pub struct ClientScope {
     /// Added to `aud` of access tokens with this scope.
     pub audiences: Vec<String>,
     /// What else tokens with this scope say.
-    pub claims: Vec<claims::Mapper>,
+    pub claims: Vec<Mapper>,
 }
 
 impl ClientScope {
@@ -237,8 +66,8 @@ impl ClientScope {
     /// A scope without audiences, with the mappers that OpenID Connect Core §5.4 knows for its name.
     pub fn new(name: Scope, kind: ScopeKind) -> Self {
         let claims = match name.as_str() {
-            "profile" => vec![claims::Mapper::Profile],
-            "email" => vec![claims::Mapper::Email],
+            "profile" => vec![Mapper::Profile],
+            "email" => vec![Mapper::Email],
             _ => Vec::new(),
         };
         Self {

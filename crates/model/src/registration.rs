@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::client_policy::DomainPattern;
 use crate::clock::Timestamp;
 use crate::rate::Limit;
-use crate::realm::RealmName;
+use crate::realm_name::RealmName;
 use crate::secret::TokenHash;
 
 /// How long a registration waits for the first login.

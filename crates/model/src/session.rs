@@ -2,7 +2,8 @@
 
 use crate::clock::Timestamp;
 use crate::id::Id;
-use crate::realm::{Lifetimes, RealmName};
+use crate::lifetimes::Lifetimes;
+use crate::realm_name::RealmName;
 use crate::user::User;
 
 /// The session behind a cookie. The cookie holds a random token of which only the hash is stored.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use crate::clock::Timestamp;
-use crate::realm::{RealmName, SigningAlgorithm};
+use crate::realm_name::RealmName;
 use crate::secret::Secret;
+use crate::signing_algorithm::SigningAlgorithm;
 
 /// A key pair of a realm.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::password::PasswordHash;
-use crate::realm::RealmName;
+use crate::realm_name::RealmName;
 
 /// The longest user name, in bytes.
 pub const MAX_USERNAME: usize = 255;

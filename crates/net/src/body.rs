@@ -11,10 +11,9 @@ use http_body::{Frame, SizeHint};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::time::Instant;
 
-use crate::edge::pace::{Arriving, TooSlow};
-
-/// The error of a body that could not be read to its end.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+pub use crate::boxed::BoxError;
+use crate::edge::arriving::Arriving;
+use crate::edge::pace::TooSlow;
 
 /// How long [`read_bounded`] waits for the next piece of a body that has stalled (SEC-61).
 pub const DEFAULT_IDLE: Duration = Duration::from_secs(15);

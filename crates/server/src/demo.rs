@@ -6,7 +6,7 @@ pub(crate) mod words;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use crate::demo::words::Places;
 
 /// The host names below this domain are used when none is given.
 pub(crate) const DOMAIN: &str = "sekisho.localhost";
@@ -37,37 +37,6 @@ pub(crate) enum Shape {
         /// Where the local CA is kept when `data` does not say.
         home: PathBuf,
     },
-}
-
-/// Where everything is, once the ports are known. Written to the ready file as it is.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Places {
-    /// The MCP endpoint of the gateway.
-    pub(crate) mcp_endpoint: String,
-    /// The issuer of the realm.
-    pub(crate) issuer: String,
-    /// The client metadata document, which is the `client_id`, too.
-    pub(crate) client_metadata_document: String,
-    /// Who can log in.
-    pub(crate) username: &'static str,
-    /// With which password.
-    pub(crate) password: &'static str,
-    /// The scope to ask for.
-    pub(crate) scope: &'static str,
-    /// The endpoint of the MCP server behind the gateway.
-    pub(crate) mcp_server: String,
-    /// The certificate of the local CA.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ca_certificate: Option<PathBuf>,
-    /// The command for MCP Inspector.
-    pub(crate) inspector_command: String,
-    /// The command for the Python client.
-    pub(crate) python_command: String,
-    /// The command for `sekisho verify`.
-    pub(crate) verify_command: String,
-    /// What others can do to this machine, where it is not the only one that can call.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(crate) dangers: Vec<String>,
 }
 
 impl Settings {
@@ -340,6 +309,7 @@ pub(crate) fn home(environment: impl Fn(&str) -> Option<String>) -> Option<PathB
 mod tests {
     use super::*;
     use crate::config::Loaded;
+
     use crate::wire::plan::Plan;
 
     fn plan(listen: &str, shape: Shape) -> (String, Plan) {
@@ -415,7 +385,7 @@ mod tests {
             home: PathBuf::from("/tmp/home"),
         };
         let (_, plan) = plan("0.0.0.0:443", shape);
-        let (realm, _) = plan.realms.first().unwrap();
+        let realm = &plan.realms.first().unwrap().realm;
         assert_eq!(
             realm.issuer.as_str(),
             "https://auth.example.test/realms/mcp-demo"

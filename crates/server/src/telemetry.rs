@@ -58,7 +58,7 @@ pub(crate) fn start(
     format: LogFormat,
     unless_told: Chattiness,
 ) -> anyhow::Result<(RequestLog, Guard)> {
-    let wanted = config::environment("RUST_LOG").filter(|value| !value.is_empty());
+    let wanted = config::environment::variable("RUST_LOG").filter(|value| !value.is_empty());
     let filter = filter(wanted.as_deref().unwrap_or_else(|| unless_told.filter()))?;
     let registry = tracing_subscriber::registry().with(filter);
     let (lines, guard) = Lines::start()?;

@@ -36,6 +36,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::access::Access;
 use crate::by_name::ByName;
+use crate::config::listener::Listener as Configured;
 use crate::config::{Invalid, Loaded};
 use crate::control;
 use crate::control::server::{ControlSocket, Desk};
@@ -98,13 +99,13 @@ pub(crate) async fn run(
     // What is asked until the end: by operators, and by our own gateways.
     let serving_to_the_end = Serving::default();
     let addresses = sockets.addresses();
-    for (listener, configured) in sockets.listeners.iter().zip(&plan.loaded.config.listeners) {
-        announce::listener(&plan, configured, listener.address());
+    for bound in &sockets.listeners {
+        announce::listener(&plan, &bound.configured, bound.listener.address());
     }
     tracing::info!("listening on http://{} for operators", addresses.management);
     announce::configuration(&plan);
 
-    for listener in sockets.listeners {
+    for Bound { listener, .. } in sockets.listeners {
         let access = Access::new(
             Arc::clone(&hosts) as Arc<dyn Site>,
             Arc::clone(&foundation.watch),
@@ -237,10 +238,15 @@ async fn insisted(signals: &mut Signals) {
     while signals.next().await != Told::End || begun.elapsed() < ECHO {}
 }
 
+/// A listener of the configuration that is bound.
+struct Bound {
+    configured: Configured,
+    listener: listen::Listener,
+}
+
 /// Sockets that are bound and not served yet.
 struct Sockets {
-    names: Vec<String>,
-    listeners: Vec<listen::Listener>,
+    listeners: Vec<Bound>,
     management: listen::Listener,
     demo_mcp_server: Option<listen::Listener>,
 }
@@ -258,7 +264,10 @@ impl Sockets {
                     .settings(&plan.loaded, index, listener, &foundation.shares.incoming)
                     .await?
             };
-            listeners.push(bind(settings).await?);
+            listeners.push(Bound {
+                configured: listener.clone(),
+                listener: bind(settings).await?,
+            });
         }
         let management = listen::Settings {
             places: Arc::clone(&foundation.shares.management),
@@ -280,13 +289,7 @@ impl Sockets {
             }
             None => None,
         };
-        let names = config
-            .listeners
-            .iter()
-            .map(|listener| listener.name.0.clone())
-            .collect();
         Ok(Self {
-            names,
             listeners,
             management,
             demo_mcp_server,
@@ -296,10 +299,9 @@ impl Sockets {
     fn addresses(&self) -> Addresses {
         Addresses {
             listeners: self
-                .names
+                .listeners
                 .iter()
-                .cloned()
-                .zip(self.listeners.iter().map(listen::Listener::address))
+                .map(|bound| (bound.configured.name.0.clone(), bound.listener.address()))
                 .collect(),
             management: self.management.address(),
         }

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::seal::UnsealError;
-
 /// A failure of the store.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -80,6 +78,20 @@ pub enum Outage {
     /// It took a statement, or was asked for a connection, and says nothing.
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
+}
+
+/// Why a sealed value cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsealError {
+    /// It has not the form of a sealed value.
+    #[error("not a sealed value")]
+    Malformed,
+    /// It was sealed with a key that is not among ours.
+    #[error("sealed with an unknown key")]
+    UnknownKey,
+    /// It was changed, or sealed for another purpose.
+    #[error("not authentic")]
+    NotAuthentic,
 }
 
 impl From<Outage> for Error {

@@ -60,6 +60,28 @@ pub struct Refreshed {
     pub token: Secret<String>,
 }
 
+/// What came of a refresh token.
+#[derive(Debug)]
+pub enum Rotation {
+    /// Its successor.
+    Done(Box<Refreshed>),
+    /// It has none.
+    Refused(Refusal),
+}
+
+impl Rotation {
+    /// The successor.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn refreshed(self) -> Result<Refreshed, Refusal> {
+        match self {
+            Self::Done(refreshed) => Ok(*refreshed),
+            Self::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
 /// Refreshes by the rules of [`model::refresh`], in one transaction. Concurrent refreshes with one token get one
 /// successor. A token that was used before revokes the family, which is done when this returns.
 ///
@@ -70,7 +92,7 @@ pub async fn rotate(
     client_id: &ClientId,
     lifetimes: &Lifetimes,
     now: Timestamp,
-) -> Result<Result<Refreshed, Refusal>, Error> {
+) -> Result<Rotation, Error> {
     let until = forget_at(lifetimes, now);
     let state = (*presented, client_id.clone(), *lifetimes, now, until);
     let (outcome, revoked) = store
@@ -107,14 +129,14 @@ pub async fn rotate(
         )
         .await?;
     store.revocations().add(revoked);
-    Ok(outcome.map(|(family, step)| {
-        let token = family.token(store.refresh_key(), step.to);
-        Refreshed {
+    Ok(match outcome {
+        Ok((family, step)) => Rotation::Done(Box::new(Refreshed {
+            token: family.token(store.refresh_key(), step.to),
             family,
             rule: step.rule,
-            token,
-        }
-    }))
+        })),
+        Err(refusal) => Rotation::Refused(refusal),
+    })
 }
 
 /// Revokes a family with all its tokens. `false` if it was revoked before or does not exist; its access tokens are

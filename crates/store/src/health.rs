@@ -5,10 +5,9 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use model::clock::{Clock, Timestamp};
 use oauth::causes::with_causes;
 use tokio_util::sync::CancellationToken;
@@ -22,19 +21,6 @@ use crate::error::Error;
 const PERIOD: Duration = Duration::from_secs(5);
 /// How often one that does not.
 const AGAIN: Duration = Duration::from_secs(1);
-
-/// A change of the difference between the clocks that counts, in milliseconds: below it, each node's own will do.
-const COUNTS: i64 = 1000;
-/// A difference that the operator should know of.
-const WORTH_SAYING: i64 = 5000;
-
-/// What was seen last.
-#[derive(Debug, Default)]
-pub(crate) struct Seen {
-    failure: ArcSwapOption<Error>,
-    /// Milliseconds by which the database's clock is ahead; a difference that does not count is none.
-    ahead: AtomicI64,
-}
 
 impl Store {
     /// What was wrong with the database when it was last looked at; it costs nothing to ask.
@@ -129,35 +115,12 @@ async fn look_with(probe: &mut Probe, store: &Store, local: &dyn Clock) -> Resul
     Ok(())
 }
 
-impl Seen {
-    /// Takes a difference over once it has changed by so much that it counts.
-    fn measured(&self, ahead: i64) {
-        let before = self.ahead.load(Ordering::Relaxed);
-        if ahead.abs_diff(before) <= COUNTS.unsigned_abs() {
-            return;
-        }
-        let now = if ahead.abs() > COUNTS { ahead } else { 0 };
-        self.ahead.store(now, Ordering::Relaxed);
-        if now.abs() >= WORTH_SAYING {
-            tracing::warn!(
-                milliseconds = now,
-                "the database's clock is {now} ms ahead of this machine's, and is used in its place; \
-                 hint: synchronize both, by NTP for instance"
-            );
-        } else {
-            tracing::info!(
-                milliseconds = now,
-                "the database's clock is {now} ms ahead of this machine's"
-            );
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use model::clock::{SystemClock, TestClock};
 
     use super::*;
+    use crate::seen::Seen;
     use crate::testing;
 
     // SEC-80

@@ -24,7 +24,9 @@ mod backend;
 mod migrate;
 mod query;
 mod random;
+mod revocations;
 mod row;
+mod seen;
 
 pub mod approval;
 pub mod assertion;
@@ -52,11 +54,9 @@ use model::refresh::TokenKey;
 
 use crate::backend::Backend;
 use crate::error::Error;
-use crate::health::Seen;
-use crate::opening::Opening;
-use crate::revocation::Revocations;
+use crate::revocations::Revocations;
 use crate::seal::Sealer;
-use crate::url::StoreUrl;
+use crate::seen::Seen;
 
 /// The database. Clones share one set of connections.
 #[derive(Clone)]
@@ -73,29 +73,16 @@ struct Inner {
 }
 
 impl Store {
-    /// Opens the database, brings its schema up to date and reads the log of revocations.
-    ///
-    /// A SQLite file is created if there is none; its directory must exist. A file that another process has open is
-    /// refused.
-    pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
-        Opening::connect(url).await?.unlock(sealer).await
-    }
-
-    async fn prepare(backend: Arc<Backend>, sealer: Sealer) -> Result<Self, Error> {
-        migrate::run(&backend).await?;
-        let refresh_key = TokenKey::new(&key::server_secret(&backend, &sealer, "refresh").await?);
-        let revocations = Revocations::default();
-        let store = Self {
+    pub(crate) fn new(backend: Arc<Backend>, sealer: Sealer, refresh_key: TokenKey) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 backend,
                 sealer,
                 refresh_key,
-                revocations,
+                revocations: Revocations::default(),
                 seen: Seen::default(),
             }),
-        };
-        revocation::read_log(&store).await?;
-        Ok(store)
+        }
     }
 
     /// Seals what leaves the process and comes back, such as cookies.

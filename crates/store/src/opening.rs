@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 
+use model::refresh::TokenKey;
 use sqlx::Row as _;
 
 use crate::Store;
 use crate::backend::{Backend, Kind};
 use crate::error::Error;
+use crate::key;
 use crate::migrate;
 use crate::query;
+use crate::revocation;
 use crate::seal::Sealer;
 use crate::url::StoreUrl;
 
@@ -77,7 +80,7 @@ impl Opening {
 
     /// Brings the tables up to date, makes what is sealed on first use, and reads the log of revocations.
     pub async fn unlock(self, sealer: Sealer) -> Result<Store, Error> {
-        let prepared = Store::prepare(Arc::clone(&self.backend), sealer).await;
+        let prepared = prepare(Arc::clone(&self.backend), sealer).await;
         if prepared.is_err() {
             // So that the file is free again when this returns.
             self.backend.close().await;
@@ -88,6 +91,24 @@ impl Opening {
     /// Leaves it as it is.
     pub async fn close(self) {
         self.backend.close().await;
+    }
+}
+
+async fn prepare(backend: Arc<Backend>, sealer: Sealer) -> Result<Store, Error> {
+    migrate::run(&backend).await?;
+    let refresh_key = TokenKey::new(&key::server_secret(&backend, &sealer, "refresh").await?);
+    let store = Store::new(backend, sealer, refresh_key);
+    revocation::read_log(&store).await?;
+    Ok(store)
+}
+
+impl Store {
+    /// Opens the database, brings its schema up to date and reads the log of revocations.
+    ///
+    /// A SQLite file is created if there is none; its directory must exist. A file that another process has open is
+    /// refused.
+    pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
+        Opening::connect(url).await?.unlock(sealer).await
     }
 }
 

@@ -1,13 +1,11 @@
 //! Revocations: a numbered log that every node reads, and the set of what it says in memory.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use model::clock::{Clock, Timestamp};
 use oauth::causes::with_causes;
-use parking_lot::{Mutex, RwLock};
 use sqlx::AnyConnection;
 use sqlx::Row as _;
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,6 +15,8 @@ use tokio_util::task::TaskTracker;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
+pub(crate) use crate::revocations::Entry;
+pub use crate::revocations::Revocations;
 use crate::row::Record;
 
 /// How often the log is read for what other nodes revoked (SEC-46).
@@ -24,90 +24,6 @@ pub const PERIOD: Duration = Duration::from_secs(1);
 
 /// How many entries are read at once.
 const CHUNK: i64 = 1000;
-
-/// One line of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    seq: i64,
-    subject: String,
-    until: Timestamp,
-}
-
-/// What was revoked and might still be believed: `jti`s of access tokens, and ids of families.
-#[derive(Debug, Default)]
-pub struct Revocations {
-    until: RwLock<HashMap<String, Timestamp>>,
-    /// So that nothing is locked as long as nothing was revoked.
-    count: AtomicUsize,
-    /// The last line of the log that was read, without gaps before it.
-    read: AtomicI64,
-    /// When the log was last read to its end.
-    read_at: Mutex<Option<Timestamp>>,
-}
-
-impl Revocations {
-    /// Whether an access token was revoked, by itself or with its family.
-    pub fn is_revoked(&self, jti: &str) -> bool {
-        if self.count.load(Ordering::Acquire) == 0 {
-            return false;
-        }
-        let until = self.until.read();
-        until.contains_key(jti)
-            || jti
-                .split_once('.')
-                .is_some_and(|(family, _)| until.contains_key(family))
-    }
-
-    /// Whether it is known already that this is revoked until then: saying it again would only make the log longer.
-    fn covers(&self, subject: &str, until: Timestamp) -> bool {
-        let known = self.until.read().get(subject).copied();
-        known.is_some_and(|known| known >= until)
-    }
-
-    /// Whether a family is known to be revoked. What was issued before then ends before this is forgotten, and nothing is
-    /// issued after.
-    pub(crate) fn has_family(&self, family: &str) -> bool {
-        self.until.read().contains_key(family)
-    }
-
-    /// How many entries are held.
-    pub fn len(&self) -> usize {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// Whether nothing is revoked.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// When the log was last read to its end by the task of [`tail`]; the older, the more may be missing.
-    pub fn read_at(&self) -> Option<Timestamp> {
-        *self.read_at.lock()
-    }
-
-    pub(crate) fn add(&self, entries: impl IntoIterator<Item = Entry>) {
-        let mut entries = entries.into_iter().peekable();
-        if entries.peek().is_none() {
-            return;
-        }
-        let mut until = self.until.write();
-        for entry in entries {
-            let known = until.entry(entry.subject).or_insert(entry.until);
-            *known = entry.until.max(*known);
-        }
-        self.count.store(until.len(), Ordering::Release);
-    }
-
-    /// Forgets what no token can outlive.
-    fn prune(&self, now: Timestamp) {
-        if self.is_empty() {
-            return;
-        }
-        let mut until = self.until.write();
-        until.retain(|_, until| *until > now);
-        self.count.store(until.len(), Ordering::Release);
-    }
-}
 
 /// Revokes one access token until it has expired everywhere. This node knows when this returns, others within
 /// [`PERIOD`]. `false` if it was known to be revoked.

@@ -10,6 +10,7 @@ use model::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::error::Error;
+pub use crate::error::UnsealError;
 use crate::random;
 
 const VERSION: u8 = 1;
@@ -75,20 +76,6 @@ fn hex(text: &str) -> Option<Vec<u8>> {
         .chunks_exact(2)
         .map(|pair| u8::try_from(pair.iter().fold(0, |value, digit| value * 16 + digit)).ok())
         .collect()
-}
-
-/// Why a sealed value cannot be opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum UnsealError {
-    /// It has not the form of a sealed value.
-    #[error("not a sealed value")]
-    Malformed,
-    /// It was sealed with a key that is not among ours.
-    #[error("sealed with an unknown key")]
-    UnknownKey,
-    /// It was changed, or sealed for another purpose.
-    #[error("not authentic")]
-    NotAuthentic,
 }
 
 /// Seals with one key, and opens what was sealed with it or with an earlier one.

@@ -90,6 +90,7 @@ async fn what_was_stored_is_there_after_reopening() {
     )
     .await
     .unwrap()
+    .refreshed()
     .unwrap();
     // SEC-46: revocations outlive the process.
     assert!(
@@ -314,7 +315,7 @@ async fn seed(store: &Store) -> Vec<Vec<u8>> {
     )
     .await
     .unwrap();
-    let second = second.unwrap().token;
+    let second = second.refreshed().unwrap().token;
     let cookie = secret::token(&[12; 32]);
     let browser = Session::begin(
         Id::from_bytes([2; 16]),

@@ -188,7 +188,10 @@ async fn check(store: &Store, said: &Acknowledged) {
         )
         .await
         .unwrap();
-        assert!(matches!(next.unwrap().rule, Rule::Rotate | Rule::Repeat));
+        assert!(matches!(
+            next.refreshed().unwrap().rule,
+            Rule::Rotate | Rule::Repeat
+        ));
     }
 }
 
@@ -232,6 +235,7 @@ async fn work(store: &Store, name: String) {
             let answer = family::rotate(store, &presented, &stored.client_id, &lifetimes, now)
                 .await
                 .unwrap()
+                .refreshed()
                 .unwrap();
             token.clone_from(answer.token.expose());
             let Position { generation, branch } = answer.family.position;

@@ -15,7 +15,8 @@ pub mod check;
 pub mod checks;
 pub mod report;
 pub mod session;
-pub mod web;
+pub mod verdict;
+mod web;
 
 mod browser;
 mod forge;

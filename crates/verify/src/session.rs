@@ -12,10 +12,10 @@ use serde_json::Value;
 use url::Url;
 
 use crate::browser::{Ending, Person};
-use crate::check::Unanswerable;
 use crate::forge::UnverifiedJwt;
 use crate::host::Host;
-use crate::web::{Actor, Answer, NoAnswer, Web};
+use crate::verdict::Unanswerable;
+use crate::web::{Actor, Answer, Answered, Web};
 
 /// What to verify, and with which means.
 pub struct Options {
@@ -441,7 +441,7 @@ impl Session {
         about: &str,
         fields: &[(&str, &str)],
         changes: &[(&str, &str)],
-    ) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
+    ) -> Result<Answered, Unanswerable> {
         let client = self.client()?.clone();
         let endpoint = self.server()?.token_endpoint.clone();
         let mut form: Vec<(&str, &str)> = fields.to_vec();
@@ -471,7 +471,7 @@ impl Session {
         &self,
         code: &Code,
         changes: &[(&str, &str)],
-    ) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
+    ) -> Result<Answered, Unanswerable> {
         let redirect_uri = self.client()?.redirect_uri.clone();
         let resource = self.resource()?.resource.clone();
         let fields = [
@@ -510,7 +510,7 @@ impl Session {
         token: Option<&str>,
         message: &Value,
         headers: &[(&str, &str)],
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Answered {
         let url = self.options.url.clone();
         self.mcp_at(&url, about, token, message, headers).await
     }
@@ -523,7 +523,7 @@ impl Session {
         token: Option<&str>,
         message: &Value,
         headers: &[(&str, &str)],
-    ) -> Result<Answer, NoAnswer> {
+    ) -> Answered {
         let mut request = Request::new(Bytes::from(message.to_string()));
         *request.method_mut() = Method::POST;
         let map = request.headers_mut();

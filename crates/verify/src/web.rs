@@ -153,6 +153,9 @@ impl Answer {
 #[derive(Debug)]
 pub(crate) struct NoAnswer(pub(crate) FetchError);
 
+/// What became of an exchange with a deployment: for a check that there is none can be a finding.
+pub(crate) type Answered = Result<Answer, NoAnswer>;
+
 impl NoAnswer {
     /// Whether the certificate is one that nothing here vouches for.
     pub(crate) fn is_untrusted_certificate(&self) -> bool {

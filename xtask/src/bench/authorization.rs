@@ -13,8 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::form::{between, filled};
 use super::http::{Answer, Connection, request};
 use super::issuer::free_address;
-use super::process::Process;
-use super::sekisho;
+use super::process::{Process, sekisho};
 use crate::shell::{self, clock};
 
 /// The figures.

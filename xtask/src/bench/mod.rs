@@ -10,9 +10,6 @@ pub(crate) mod path;
 pub(crate) mod process;
 mod report;
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use anyhow::Result;
 
 use crate::shell;
@@ -32,10 +29,4 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     shell::write(&shell::root().join("docs/BENCHMARKS.md"), &text)
-}
-
-/// The program under measurement.
-fn sekisho() -> Command {
-    let binary: PathBuf = shell::target().join("dist/sekisho");
-    shell::command(binary)
 }

@@ -13,8 +13,7 @@ use anyhow::{Context as _, Result};
 use super::http::request;
 use super::issuer::{Issuer, free_address};
 use super::load::{self, Sample, Shape};
-use super::process::Process;
-use super::sekisho;
+use super::process::{Process, sekisho};
 use crate::{
     install,
     shell::{self, clock},

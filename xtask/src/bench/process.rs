@@ -9,6 +9,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::shell::{clock, read};
 
+use crate::shell;
+
 /// Ticks per second of the kernel's process accounting on Linux.
 const TICKS: f64 = 100.0;
 
@@ -157,4 +159,10 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The program under measurement.
+pub(super) fn sekisho() -> Command {
+    let binary = shell::target().join("dist/sekisho");
+    shell::command(binary)
 }

@@ -1,6 +1,6 @@
 //! Reads requirement ids out of a comment: single ones, lists (`SEC-16, 17`) and ranges (`CI-1 … CI-20`).
 
-use super::CHAPTERS;
+use super::chapters::CHAPTERS;
 
 /// The most that one range may stand for; more is a slip of the pen.
 const LONGEST_RANGE: u32 = 100;

@@ -1,5 +1,6 @@
 //! Writes `docs/SPEC.md`: which requirement is promised by which test, and which by none.
 
+mod chapters;
 mod citations;
 mod tests_of;
 
@@ -7,6 +8,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use anyhow::{Context, Result, bail};
 
+use self::chapters::CHAPTERS;
 use crate::{shell, sources};
 
 const LIST: &str = "docs/requirements.tsv";
@@ -19,20 +21,6 @@ struct Requirement {
     level: String,
     title: String,
 }
-
-/// What the letters before the dash stand for, in the order of the document.
-const CHAPTERS: &[(&str, &str)] = &[
-    ("GE", "Authorization in general"),
-    ("AS", "Authorization server"),
-    ("RS", "Resource server (the gateway's endpoints)"),
-    ("CL", "OAuth client"),
-    ("BP", "Best practices for a proxying gateway"),
-    ("TM", "Streamable HTTP, stateless era"),
-    ("TL", "Streamable HTTP, session era"),
-    ("UC", "Gateway as a client of its upstreams"),
-    ("CI", "Client ID Metadata Documents"),
-    ("SEC", "Threats"),
-];
 
 /// Prints the summary and writes the document, or fails if it differs from what would be written.
 pub(crate) fn run(check: bool) -> Result<()> {

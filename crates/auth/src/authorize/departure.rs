@@ -12,7 +12,7 @@ use crate::client::KnownClient;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers::FormAction;
-use crate::interaction::{self, consent, session};
+use crate::interaction::{asker, session};
 use crate::pages::{self, DeparturePage};
 
 /// Refuses a request on which no human has acted yet: by redirect, or with a page that has the same redirect behind a
@@ -35,8 +35,8 @@ pub(crate) async fn refuse(
     tracing::info!(client.id = %known.client.client_id, %error, "authorization refused with a page before the redirect");
     let page = DeparturePage {
         frame: cx.frame(),
-        returns_to: consent::returns_to(redirect.uri()),
-        asker: interaction::asker(known),
+        returns_to: asker::returns_to(redirect.uri()),
+        asker: asker::asker(known),
         error: error.code().as_str(),
         description: error.description().to_owned(),
         target: respond::refusal_url(cx, redirect, error),

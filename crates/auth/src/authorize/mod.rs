@@ -67,10 +67,13 @@ async fn start(
     let redirect = verify_redirect(&known, &addressing)?;
     match begin(cx, &form, &known, &redirect) {
         Ok(interaction) => {
-            let visit = Visit::new(interaction?, known, redirect);
+            let visit = Visit::new(interaction, known, redirect);
             interaction::enter(cx, headers, visit, identified).await
         }
-        Err(error) => Ok(departure::refuse(cx, headers, &known, &redirect, &error).await?),
+        Err(NotBegun::Failed(error)) => Err(error.into()),
+        Err(NotBegun::Refused(error)) => {
+            Ok(departure::refuse(cx, headers, &known, &redirect, &error).await?)
+        }
     }
 }
 
@@ -94,39 +97,55 @@ fn verify_redirect(
     })
 }
 
-/// Applies the rules, and writes down what was asked for. The outer error is the client's fault, the inner one ours.
+/// Why there is no interaction.
+enum NotBegun {
+    /// The client is told.
+    Refused(OauthError),
+    Failed(Internal),
+}
+
+impl From<OauthError> for NotBegun {
+    fn from(error: OauthError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<Internal> for NotBegun {
+    fn from(error: Internal) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Applies the rules, and writes down what was asked for.
 fn begin(
     cx: &Cx,
     form: &Form,
     known: &KnownClient,
     redirect: &VerifiedRedirect,
-) -> Result<Result<Interaction, Internal>, OauthError> {
+) -> Result<Interaction, NotBegun> {
     let request = AuthorizationRequest::parse(form)?;
     let loaded = Loaded {
         realm: &cx.realm.config,
         client: &known.client,
     };
     let grantable = rules::apply(&request, &loaded)?;
-    let made = || {
-        Ok(Interaction {
-            id: Id::new(cx.now, cx.random()?),
-            realm: cx.realm.config.name.clone(),
-            client_id: known.client.client_id.clone(),
-            redirect_uri: redirect.uri().clone(),
-            state: redirect.state().cloned(),
-            challenge: request.code_challenge,
-            scope: grantable.granted.scope,
-            id_token: grantable.granted.openid_requested,
-            resources: grantable.resources,
-            nonce: request.nonce,
-            prompt: request.prompt,
-            max_age: request.max_age,
-            login_hint: request.login_hint.filter(|hint| hint.len() <= 200),
-            ui_locales: request.ui_locales.filter(|locales| locales.len() <= 100),
-            form_key: cx.random()?,
-            started_at: cx.now,
-            stage: Stage::Started,
-        })
-    };
-    Ok(made())
+    Ok(Interaction {
+        id: Id::new(cx.now, cx.random()?),
+        realm: cx.realm.config.name.clone(),
+        client_id: known.client.client_id.clone(),
+        redirect_uri: redirect.uri().clone(),
+        state: redirect.state().cloned(),
+        challenge: request.code_challenge,
+        scope: grantable.granted.scope,
+        id_token: grantable.granted.openid_requested,
+        resources: grantable.resources,
+        nonce: request.nonce,
+        prompt: request.prompt,
+        max_age: request.max_age,
+        login_hint: request.login_hint.filter(|hint| hint.len() <= 200),
+        ui_locales: request.ui_locales.filter(|locales| locales.len() <= 100),
+        form_key: cx.random()?,
+        started_at: cx.now,
+        stage: Stage::Started,
+    })
 }

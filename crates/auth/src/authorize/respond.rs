@@ -14,15 +14,19 @@ use crate::authorize::redirect::VerifiedRedirect;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers;
-use crate::interaction::Visit;
+use crate::interaction::visit::Visit;
+
+/// What came of a request that nothing speaks against any more.
+pub(crate) enum Granting {
+    /// The way back with a code.
+    Done(Response),
+    /// Something speaks against it after all.
+    Withheld(OauthError),
+}
 
 /// Issues a code: 256 random bits, of which only the hash is stored (SEC-3). An error for the client if the session has
 /// ended, or the consent was taken back, meanwhile (SEC-46).
-pub(crate) async fn grant(
-    cx: &Cx,
-    visit: &Visit,
-    session: &Session,
-) -> Result<Result<Response, OauthError>, Internal> {
+pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<Granting, Internal> {
     let interaction = &visit.interaction;
     let code = secret::token(&cx.random()?);
     let grant = Grant {
@@ -57,7 +61,7 @@ pub(crate) async fn grant(
             cx.app.metrics.codes.inc();
             tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
             let code = Outcome::Code(code.expose());
-            return Ok(Ok(send(cx, &visit.redirect, code)));
+            return Ok(Granting::Done(send(cx, &visit.redirect, code)));
         }
         Issued::SessionEnded => (
             ErrorCode::LoginRequired,
@@ -68,7 +72,7 @@ pub(crate) async fn grant(
             "the consent of the user was taken back meanwhile",
         ),
     };
-    Ok(Err(OauthError::new(error, description)))
+    Ok(Granting::Withheld(OauthError::new(error, description)))
 }
 
 /// Tells the client that it gets nothing, and why.

@@ -2,18 +2,16 @@
 
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::client_policy;
-use model::realm::Realm;
 use model::registration::{Mode, Registered};
 use model::secret::TokenHash;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
 use oauth::grant_type::GrantType;
-use oauth::jose::alg::Alg;
 use oauth::metadata::client::{ClientMetadata, Rules};
 use oauth::metadata::registration::Registration;
 use serde_json::{Map, Value};
 
-use crate::client::FindError;
+use crate::client::finding::{FindError, id_token_algorithm};
 use crate::client::refusal::ClientRefusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
@@ -43,7 +41,7 @@ pub(crate) fn document_of(registered: &Registered) -> Result<Map<String, Value>,
 /// that leads where the policy doesn't let answers go is left out; the last one is a refusal.
 pub(crate) fn check(cx: &Cx, document: Map<String, Value>) -> Result<Registration, ClientRefusal> {
     let realm = &cx.realm.config;
-    let algorithms = id_token_algorithms(realm);
+    let algorithms = keys::algorithms(realm);
     let policy = &realm.registration;
     let schemes: Vec<&str> = policy.private_schemes.iter().map(String::as_str).collect();
     let rules = Rules {
@@ -64,11 +62,6 @@ pub(crate) fn check(cx: &Cx, document: Map<String, Value>) -> Result<Registratio
     }
     cx.realm.documents.check_contained_urls(metadata)?;
     Ok(registration)
-}
-
-/// The algorithms of which clients of a realm may choose.
-pub(crate) fn id_token_algorithms(realm: &Realm) -> Vec<Alg> {
-    realm.algorithms().into_iter().map(keys::alg).collect()
 }
 
 fn client_of(registered: &Registered, metadata: &ClientMetadata) -> Client {
@@ -95,7 +88,7 @@ fn client_of(registered: &Registered, metadata: &ClientMetadata) -> Client {
         },
         redirect_uris: metadata.redirect_uris.clone(),
         post_logout_redirect_uris: metadata.post_logout_redirect_uris.clone(),
-        id_token_algorithm: super::id_token_algorithm(metadata),
+        id_token_algorithm: id_token_algorithm(metadata),
         may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),
         skip_consent: false,
     }

@@ -43,6 +43,20 @@ pub(crate) enum Held {
     Back(TooOften),
     /// By others from the same address, for too long.
     Up,
+    /// It could not be counted.
+    Uncounted(Internal),
+}
+
+impl From<Internal> for Held {
+    fn from(error: Internal) -> Self {
+        Self::Uncounted(error)
+    }
+}
+
+impl From<store::error::Error> for Held {
+    fn from(error: store::error::Error) -> Self {
+        Self::Uncounted(error.into())
+    }
 }
 
 /// What is counted, and where.
@@ -92,7 +106,7 @@ impl<'a> Attempt<'a> {
         headers: &HeaderMap,
         username: &Username,
         password: Option<&PasswordHash>,
-    ) -> Result<Result<Self, Held>, Internal> {
+    ) -> Result<Self, Held> {
         let store = &cx.app.store;
         let counters = Counters::of(cx, headers, username, password);
         // Who has to wait does not wait in the queue, too. One of what is counted may be an attempt that is being made, and is
@@ -102,16 +116,16 @@ impl<'a> Attempt<'a> {
             .await?
             .without_one_under_way();
         if let Err(too_often) = counters.admit(&shown, cx.app.clock.now()) {
-            return Ok(Err(Held::Back(too_often)));
+            return Err(Held::Back(too_often));
         }
         let turn = cx.app.logins.turn(counters.address.name.to_string());
         let Ok(turn) = timeout(PATIENCE, turn).await else {
-            return Ok(Err(Held::Up));
+            return Err(Held::Up);
         };
         let at = cx.app.clock.now();
         let before = counters.read(store, at).await?;
         if let Err(too_often) = counters.admit(&before, at) {
-            return Ok(Err(Held::Back(too_often)));
+            return Err(Held::Back(too_often));
         }
         let attempt = Self {
             store,
@@ -120,14 +134,12 @@ impl<'a> Attempt<'a> {
             before,
             _turn: turn,
         };
-        attempt
-            .count()
-            .await
-            .map(|counted| counted.map(|()| attempt))
+        attempt.count().await?;
+        Ok(attempt)
     }
 
     /// Counts it as if it had failed already.
-    async fn count(&self) -> Result<Result<(), Held>, Internal> {
+    async fn count(&self) -> Result<(), Held> {
         let mut shown = self.before;
         for (counter, shown) in [
             (Some(&self.counters.address), &mut shown.address),
@@ -151,9 +163,9 @@ impl<'a> Attempt<'a> {
         }
         if let Err(too_often) = self.counters.admit(&shown, self.at) {
             self.not_made().await?;
-            return Ok(Err(Held::Back(too_often)));
+            return Err(Held::Back(too_often));
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// The password was wrong.

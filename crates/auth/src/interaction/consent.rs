@@ -9,7 +9,6 @@ use model::interaction::{ConsentReason, Event, Stage, Step};
 use model::secret::TokenHash;
 use model::session::Session;
 use oauth::error::ErrorCode;
-use oauth::redirect_uri::RedirectUri;
 use oauth::scope::ScopeSet;
 use store::consent::{Agreed, Basis};
 
@@ -21,8 +20,8 @@ use crate::headers::FormAction;
 use crate::identified::Identified;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::session::Browser;
-use crate::interaction::{self, FLOW, Visit, forgery};
-use crate::pages::{self, Asker, ConsentPage, ReturnsTo, ScopeLine};
+use crate::interaction::{self, FLOW, Visit, asker, forgery};
+use crate::pages::{self, Asker, ConsentPage, ScopeLine};
 use crate::request_body;
 use crate::texts::Texts;
 
@@ -54,7 +53,7 @@ async fn show(
     let frame = interaction::frame(cx, &visit.interaction);
     let page = ConsentPage {
         asker: asker(cx, &visit.known).await?,
-        returns_to: returns_to(&visit.interaction.redirect_uri),
+        returns_to: asker::returns_to(&visit.interaction.redirect_uri),
         only_this_device: visit.interaction.redirect_uri.is_loopback()
             && visit.known.client.provenance != Provenance::Configured,
         resources: visit
@@ -165,7 +164,7 @@ async fn agree(cx: &Cx, visit: &Visit, session: &Session) -> Result<Agreed, Inte
 
 /// Who asks, and whether anybody has agreed to that before (SEC-18).
 async fn asker(cx: &Cx, known: &KnownClient) -> Result<Asker, Internal> {
-    let mut asker = interaction::asker(known);
+    let mut asker = asker::asker(known);
     if let Asker::Verified { first_seen, .. } = &mut asker
         && !known.trusted
     {
@@ -184,18 +183,6 @@ fn seen(visit: &Visit, session: &Session) -> String {
         .unwrap_or_default();
     let (interaction, session) = (visit.interaction.id.to_string(), session.id.to_string());
     TokenHash::of_all(&[&interaction, &session, &document]).to_string()
-}
-
-/// Where the browser goes next, as the pages show it (AS-24).
-pub(crate) fn returns_to(uri: &RedirectUri) -> ReturnsTo {
-    let host = uri.display_host().to_owned();
-    if uri.is_private_scheme() {
-        ReturnsTo::Application { scheme: host }
-    } else if uri.is_loopback() {
-        ReturnsTo::ThisDevice { host }
-    } else {
-        ReturnsTo::Site { host }
-    }
 }
 
 /// The scopes in plain words: the operator's, or ours for those of OpenID Connect.

@@ -17,7 +17,7 @@ use crate::headers::{self, FormAction};
 use crate::identified::Identified;
 use crate::interaction::attempt::{Attempt, Held};
 use crate::interaction::error_page::PageRefusal;
-use crate::interaction::{self, FLOW, Visit, device, forgery, session};
+use crate::interaction::{self, FLOW, Visit, asker, device, forgery, session};
 use crate::pages::{self, LoginPage, LoginProblem};
 use crate::password_pool::PoolError;
 use crate::request_body;
@@ -48,7 +48,7 @@ async fn show(
 fn render(cx: &Cx, visit: &Visit, username: String, problem: Option<LoginProblem>) -> Response {
     let page = LoginPage {
         frame: interaction::frame(cx, &visit.interaction),
-        asker: Some(interaction::asker(&visit.known)),
+        asker: Some(asker::asker(&visit.known)),
         action: cx.realm.path("/login"),
         flow: visit.interaction.id.to_string(),
         csrf: forgery::token(&visit.interaction),
@@ -104,7 +104,7 @@ async fn submit(
     let password = Secret::new(password.to_owned());
     drop(form);
     let client = &visit.interaction.client_id;
-    match check(cx, headers, &username, password, client).await? {
+    match check(cx, headers, &username, password, client).await {
         Ok(user) => {
             let Some(begun) = session::begin(cx, &user, browser).await? else {
                 return Ok(render(cx, &visit, typed, Some(LoginProblem::Wrong)));
@@ -118,7 +118,33 @@ async fn submit(
             device::remember(cx, headers, &mut response, &user)?;
             Ok(response)
         }
-        Err(problem) => Ok(render(cx, &visit, typed, Some(problem))),
+        Err(NotSignedIn::Because(problem)) => Ok(render(cx, &visit, typed, Some(problem))),
+        Err(NotSignedIn::Failed(error)) => Err(error.into()),
+    }
+}
+
+/// Why nobody is signed in.
+enum NotSignedIn {
+    /// What the page says.
+    Because(LoginProblem),
+    Failed(Internal),
+}
+
+impl From<LoginProblem> for NotSignedIn {
+    fn from(problem: LoginProblem) -> Self {
+        Self::Because(problem)
+    }
+}
+
+impl From<Internal> for NotSignedIn {
+    fn from(error: Internal) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<store::error::Error> for NotSignedIn {
+    fn from(error: store::error::Error) -> Self {
+        Self::Failed(error.into())
     }
 }
 
@@ -130,9 +156,9 @@ async fn check(
     username: &Username,
     password: Secret<String>,
     client: &ClientId,
-) -> Result<Result<User, LoginProblem>, Internal> {
+) -> Result<User, NotSignedIn> {
     if !cx.app.declared_users.wait().await {
-        return Ok(Err(LoginProblem::Starting));
+        return Err(LoginProblem::Starting.into());
     }
     let user = store::user::by_username(&cx.app.store, &cx.realm.config.name, username).await?;
     // Only of users that there are: some type their password in the other field.
@@ -140,7 +166,7 @@ async fn check(
     let name = name.as_deref().unwrap_or("(unknown)");
     let user = user.filter(|user| !user.disabled);
     let hash = user.as_ref().and_then(|user| user.password.clone());
-    let attempt = match Attempt::begin(cx, headers, username, hash.as_ref()).await? {
+    let attempt = match Attempt::begin(cx, headers, username, hash.as_ref()).await {
         Ok(attempt) => attempt,
         Err(Held::Back(TooOften { retry_after })) => {
             cx.app.metrics.logins_delayed.inc();
@@ -148,9 +174,10 @@ async fn check(
                 user.name = name, client.id = %client, peer = %cx.peer.address,
                 "login delayed after too many failures"
             );
-            return Ok(Err(LoginProblem::Wait { retry_after }));
+            return Err(LoginProblem::Wait { retry_after }.into());
         }
-        Err(Held::Up) => return Ok(Err(LoginProblem::Busy)),
+        Err(Held::Up) => return Err(LoginProblem::Busy.into()),
+        Err(Held::Uncounted(error)) => return Err(error.into()),
     };
     let known = hash.is_some();
     let hash = hash.unwrap_or_else(PasswordHash::dummy);
@@ -163,9 +190,9 @@ async fn check(
         Ok(verified) => verified && known,
         Err(PoolError::Busy) => {
             attempt.not_made().await?;
-            return Ok(Err(LoginProblem::Busy));
+            return Err(LoginProblem::Busy.into());
         }
-        Err(error) => return Err(Internal::new(error)),
+        Err(error) => return Err(Internal::new(error).into()),
     };
     match user {
         Some(mut user) if verified => {
@@ -178,7 +205,7 @@ async fn check(
                 user.id = %user.id, user.name = %user.username, client.id = %client, peer = %cx.peer.address,
                 "user signed in"
             );
-            Ok(Ok(user))
+            Ok(user)
         }
         _ => {
             attempt.failed().await?;
@@ -187,7 +214,7 @@ async fn check(
                 user.name = name, client.id = %client, peer = %cx.peer.address,
                 "login failed"
             );
-            Ok(Err(LoginProblem::Wrong))
+            Err(LoginProblem::Wrong.into())
         }
     }
 }

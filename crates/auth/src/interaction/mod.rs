@@ -3,6 +3,7 @@
 //! The state is in a sealed cookie ([`flow`]); what comes next is decided by [`model::interaction::next_step`], a pure
 //! function; every page asks it anew, so that no page can be skipped by knowing its address.
 
+pub(crate) mod asker;
 mod attempt;
 pub(crate) mod consent;
 mod device;
@@ -11,19 +12,20 @@ pub(crate) mod flow;
 pub(crate) mod forgery;
 pub(crate) mod login;
 pub(crate) mod session;
+pub(crate) mod visit;
 
 use axum::response::Response;
 use http::{HeaderMap, Uri};
-use model::client::Provenance;
 use model::consent::Consent;
-use model::interaction::{Facts, Interaction, Step, next_step};
+use model::interaction::{Interaction, Step};
 use model::session::Session;
 use oauth::error::{ErrorCode, OauthError};
 use oauth::form::Form;
 
 use crate::authorize::redirect::VerifiedRedirect;
+use crate::authorize::respond::Granting;
 use crate::authorize::{departure, respond};
-use crate::client::{self, KnownClient, Purpose};
+use crate::client::{self, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::headers;
@@ -31,7 +33,8 @@ use crate::identified::Identified;
 use crate::interaction::error_page::PageRefusal;
 use crate::interaction::flow::KeepError;
 use crate::interaction::session::Browser;
-use crate::pages::{Asker, Frame};
+pub(crate) use crate::interaction::visit::Visit;
+use crate::pages::Frame;
 use crate::texts::Language;
 
 /// What the pages of a flow have around them, in the language that the client or else the browser asks for.
@@ -45,70 +48,6 @@ pub(crate) fn frame(cx: &Cx, interaction: &Interaction) -> Frame {
 
 /// Names the flow in the query of a page and in its forms.
 pub(crate) const FLOW: &str = "flow";
-
-/// One visit of a browser to a flow: everything the next step depends on.
-#[derive(Debug)]
-pub(crate) struct Visit {
-    pub(crate) interaction: Interaction,
-    pub(crate) known: KnownClient,
-    pub(crate) redirect: VerifiedRedirect,
-    pub(crate) session: Option<Session>,
-    pub(crate) consents: Vec<Consent>,
-}
-
-impl Visit {
-    /// One of a browser of which nothing is known.
-    pub(crate) const fn new(
-        interaction: Interaction,
-        known: KnownClient,
-        redirect: VerifiedRedirect,
-    ) -> Self {
-        Self {
-            interaction,
-            known,
-            redirect,
-            session: None,
-            consents: Vec::new(),
-        }
-    }
-
-    /// What comes next.
-    pub(crate) fn step(&self, cx: &Cx) -> Step {
-        let facts = Facts {
-            session: self.session.as_ref(),
-            consents: &self.consents,
-            document_hash: self.known.client.document_hash(),
-            skip_consent: self.known.client.skip_consent,
-            anybody_can_pose: self
-                .known
-                .client
-                .anybody_can_pose(&self.interaction.redirect_uri),
-        };
-        next_step(
-            &self.interaction,
-            &facts,
-            &cx.realm.config.lifetimes,
-            cx.now,
-        )
-    }
-
-    /// Takes up a session, with what its user agreed to before.
-    pub(crate) async fn with_session(
-        mut self,
-        cx: &Cx,
-        session: Option<Session>,
-    ) -> Result<Self, Internal> {
-        self.consents = match &session {
-            Some(session) => {
-                store::consent::list(&cx.app.store, session.user, &self.interaction.client_id)
-                    .await?
-            }
-            None => Vec::new(),
-        };
-        self.session = session;
-        Ok(self)
-    }
-}
 
 /// Begins a flow in this browser.
 pub(crate) async fn enter(
@@ -236,8 +175,10 @@ pub(crate) async fn proceed(
                 granted => granted?,
             };
             let mut response = match granted {
-                Ok(response) => response,
-                Err(error) => return refuse_at_once(cx, headers, &visit, &error).await,
+                Granting::Done(response) => response,
+                Granting::Withheld(error) => {
+                    return refuse_at_once(cx, headers, &visit, &error).await;
+                }
             };
             flow::end(cx, &mut response, &visit.interaction);
             return Ok(response);
@@ -283,23 +224,4 @@ pub(crate) fn refuse(
     let mut response = respond::refuse(cx, &visit.redirect, &OauthError::new(code, description));
     flow::end(cx, &mut response, &visit.interaction);
     response
-}
-
-/// Who asks, as the pages show it (SEC-18, CI-18).
-pub(crate) fn asker(known: &KnownClient) -> Asker {
-    let client = &known.client;
-    let name = client
-        .name
-        .clone()
-        .unwrap_or_else(|| client.client_id.to_string());
-    match &client.provenance {
-        Provenance::Document { url, .. } => Asker::Verified {
-            host: url.host().to_owned(),
-            claimed_name: name,
-            protected: url.url().scheme() == "https",
-            first_seen: false,
-        },
-        Provenance::Registered { .. } => Asker::Unvouched { claimed_name: name },
-        Provenance::Configured => Asker::Registered { name },
-    }
 }

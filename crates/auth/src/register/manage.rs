@@ -19,7 +19,7 @@ use crate::client::registered;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::identified::Identified;
-use crate::register::{self, Refused};
+use crate::register::reply::{self, Refused};
 use crate::source;
 
 /// `GET /register/{client_id}`
@@ -32,7 +32,7 @@ pub(crate) async fn get_registration(
     let answer = async {
         let (kept, token) = authorize(&cx, &client_id, &headers, &mut identified).await?;
         let document = registered::document_of(&kept)?;
-        Ok(register::answer_of(&cx, &kept, document, token, None))
+        Ok(reply::answer_of(&cx, &kept, document, token, None))
     };
     let answer = answer.await;
     identified.said_beside(respond(&cx, answer))
@@ -69,7 +69,7 @@ pub(crate) async fn delete_registration(
     };
     let response = match done.await {
         Ok(()) => answer::empty(StatusCode::NO_CONTENT),
-        Err(refused) => register::refuse(&cx, refused),
+        Err(refused) => reply::refuse(&cx, refused),
     };
     identified.said_beside(response)
 }
@@ -77,7 +77,7 @@ pub(crate) async fn delete_registration(
 fn respond(cx: &Cx, answer: Result<Map<String, Value>, Refused>) -> Response {
     match answer {
         Ok(answer) => answer::json(StatusCode::OK, &answer),
-        Err(refused) => register::refuse(cx, refused),
+        Err(refused) => reply::refuse(cx, refused),
     }
 }
 
@@ -130,7 +130,7 @@ async fn replace(
     token: &str,
     body: Body,
 ) -> Result<Map<String, Value>, Refused> {
-    let document = register::read(body).await?;
+    let document = reply::read(body).await?;
     let invalid =
         |description: &'static str| OauthError::new(ErrorCode::InvalidClientMetadata, description);
     if document.get("client_id").and_then(Value::as_str) != Some(kept.client_id.as_str()) {
@@ -149,7 +149,7 @@ async fn replace(
         AuthMethod::None | AuthMethod::PrivateKeyJwt => kept.secret = None,
         AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost if kept.secret.is_some() => {}
         AuthMethod::ClientSecretBasic | AuthMethod::ClientSecretPost => {
-            new_secret = register::new_secret(cx, &registration)?;
+            new_secret = reply::new_secret(cx, &registration)?;
             kept.secret = new_secret
                 .as_ref()
                 .map(|secret| TokenHash::of(secret.expose()));
@@ -166,7 +166,7 @@ async fn replace(
         return Err(Refused::Token("the registration access token is unknown"));
     }
     tracing::info!(client.id = %kept.client_id, "registration changed");
-    Ok(register::answer_of(
+    Ok(reply::answer_of(
         cx,
         &kept,
         document,

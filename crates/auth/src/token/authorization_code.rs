@@ -15,7 +15,7 @@ use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::identified::Identified;
-use crate::token::{self, issue};
+use crate::token::{family, issue, refusal};
 
 /// Redeems a code for a client that was authenticated.
 pub(super) async fn redeem(
@@ -43,21 +43,21 @@ pub(super) async fn redeem(
         .map_err(Internal::new)?;
     let grant = loaded
         .filter(|grant| grant.realm == cx.realm.config.name)
-        .ok_or_else(token::unknown_code)?;
+        .ok_or_else(refusal::unknown_code)?;
 
     let redeemed = match grant::decide(&grant, &redemption, cx.now) {
         Ok(redeemed) => redeemed,
         Err(refusal) => {
             // The same client with the right verifier: what came of the code may be in two hands (SEC-3).
             if let grant::Refusal::Replayed { family } = refusal {
-                token::revoke_family(cx, family, "a code was used twice").await?;
+                family::revoke_family(cx, family, "a code was used twice").await?;
             }
-            return Err(token::code_refused(&refusal).into());
+            return Err(refusal::code_refused(&refusal).into());
         }
     };
     // What the operator has removed since then is in no new token; a refusal leaves the code usable (SEC-38, SEC-4).
     let realm = &cx.realm.config;
-    let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
+    let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
     let scope = scope_grant::present_scopes(realm, &grant.scope, None).map_err(beyond)?;
     let resources = scope_grant::present_resources(realm, &redeemed.resources, &request.resources)
         .map_err(beyond)?;
@@ -90,11 +90,11 @@ pub(super) async fn redeem(
         .map_err(Internal::new)?
     {
         Redemption::First => {}
-        Redemption::Gone => return Err(token::unknown_code().into()),
+        Redemption::Gone => return Err(refusal::unknown_code().into()),
         // Somebody redeemed it between our reading and our writing: a replay all the same (SEC-3).
         Redemption::Replayed { family } => {
-            token::revoke_family(cx, family, "a code was used twice at the same time").await?;
-            return Err(token::code_refused(&grant::Refusal::Replayed { family }).into());
+            family::revoke_family(cx, family, "a code was used twice at the same time").await?;
+            return Err(refusal::code_refused(&grant::Refusal::Replayed { family }).into());
         }
     }
     cx.app.metrics.codes_redeemed.inc();
@@ -108,7 +108,7 @@ pub(super) async fn redeem(
 /// As in the authorization request, any scheme that was registered passes; comparing decides.
 fn read_redirect_uri(text: &str) -> Result<RedirectUri, Refusal> {
     RedirectUri::parse_requested(text)
-        .map_err(|_| token::code_refused(&grant::Refusal::OtherRedirectUri).into())
+        .map_err(|_| refusal::code_refused(&grant::Refusal::OtherRedirectUri).into())
 }
 
 /// The family of everything that comes of this code; also one without refresh tokens has access tokens to revoke.

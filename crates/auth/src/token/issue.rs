@@ -13,7 +13,7 @@ use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::keys::Need;
-use crate::token;
+use crate::token::refusal;
 
 /// `typ` of access tokens (RFC 9068 §2.1).
 const ACCESS_TOKEN: &str = "at+jwt";
@@ -43,7 +43,7 @@ pub(super) async fn user(cx: &Cx, id: Id<User>) -> Result<User, Refusal> {
         .await
         .map_err(Internal::new)?;
     user.filter(|user| !user.disabled)
-        .ok_or_else(|| token::invalid_grant("the user may not log in any more").into())
+        .ok_or_else(|| refusal::invalid_grant("the user may not log in any more").into())
 }
 
 /// Makes and signs.

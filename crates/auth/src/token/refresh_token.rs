@@ -12,7 +12,7 @@ use crate::answer::Refusal;
 use crate::cx::Cx;
 use crate::failure::Internal;
 use crate::identified::Identified;
-use crate::token::{self, issue};
+use crate::token::{issue, refusal};
 
 /// Refreshes for a client that was authenticated.
 pub(super) async fn refresh(
@@ -34,14 +34,14 @@ pub(super) async fn refresh(
         .map_err(Internal::new)?;
     let (family, presented) = loaded
         .filter(|(family, _)| family.realm == cx.realm.config.name)
-        .ok_or_else(token::unknown_refresh_token)?;
+        .ok_or_else(refusal::unknown_refresh_token)?;
 
     // What would pass must also ask for no more than was granted and still exists, before anything moves: a request for
     // too much does not cost the client its token (SEC-38). What would not pass goes on to where a replay has its
     // consequences.
     let mut narrowed = None;
     if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
-        let beyond = |refusal: scope_grant::Refusal| token::beyond_grant(&refusal);
+        let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
         let realm = &cx.realm.config;
         let scope = scope_grant::present_scopes(realm, &family.scope, request.scope.as_ref())
             .map_err(beyond)?;
@@ -56,17 +56,17 @@ pub(super) async fn refresh(
     let rotated = store::family::rotate(store, &presented, &client.client_id, lifetimes, cx.now)
         .await
         .map_err(Internal::new)?;
-    let (refreshed, (scope, resources, user)) = match (rotated, narrowed) {
+    let (refreshed, (scope, resources, user)) = match (rotated.refreshed(), narrowed) {
         (Ok(refreshed), Some(narrowed)) => (refreshed, narrowed),
         (Err(refusal), _) => {
             if refusal == refresh::Refusal::Reused {
                 cx.app.metrics.families_revoked.inc();
                 tracing::warn!(family.id = %family.id, "grant revoked: a refresh token was used twice");
             }
-            return Err(token::refresh_refused(refusal).into());
+            return Err(refusal::refresh_refused(refusal).into());
         }
         // A family that would not let a token pass never does so later.
-        (Ok(_), None) => return Err(token::unknown_refresh_token().into()),
+        (Ok(_), None) => return Err(refusal::unknown_refresh_token().into()),
     };
     count(cx, &refreshed);
     let tokens = issue::tokens(

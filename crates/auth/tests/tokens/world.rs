@@ -9,7 +9,7 @@ use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
-use model::claims::Mapper;
+use model::claims::mapper::Mapper;
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};

@@ -7,8 +7,8 @@ use std::time::Duration;
 use model::clock::Timestamp;
 use quick_cache::sync::Cache;
 
-use super::Caller;
 use super::jwt::LEEWAY;
+use super::who::Caller;
 
 /// A verification is believed at most this long, so that a key that its issuer withdrew stops counting.
 const BELIEVED: Duration = Duration::from_mins(5);

@@ -5,8 +5,6 @@ use oauth::challenge::Challenge;
 use oauth::error::ErrorCode;
 use oauth::scope::ScopeSet;
 
-use crate::refusal::Refusal;
-
 /// Challenges of one gateway.
 #[derive(Debug)]
 pub(crate) struct Challenges {
@@ -31,36 +29,24 @@ impl Challenges {
         }
     }
 
-    /// The challenge that goes with a refusal, if one does.
-    pub(crate) fn for_refusal(&self, refusal: &Refusal) -> Option<HeaderValue> {
-        let (code, description) = match refusal {
-            // Who shows nothing is told nothing about errors (RFC 6750 §3).
-            Refusal::NoToken => return Some(self.no_token.clone()),
-            Refusal::InvalidToken(fault) => (ErrorCode::InvalidToken, fault.to_string()),
-            Refusal::InsufficientScope(_) => (
-                ErrorCode::InsufficientScope,
-                "the token lacks a required scope".to_owned(),
-            ),
-            Refusal::TokenInQuery => (
-                ErrorCode::InvalidRequest,
-                "access tokens are taken from the Authorization header only".to_owned(),
-            ),
-            Refusal::SeveralTokens => (
-                ErrorCode::InvalidRequest,
-                "expected one Authorization header".to_owned(),
-            ),
-            _ => return None,
-        };
-        let scopes = match refusal {
-            // Those that the issuer of this token is asked for.
-            Refusal::InsufficientScope(needed) => needed,
-            _ => &self.scopes,
-        };
-        let challenge = Challenge::bearer()
-            .with_error(code, &description)
-            .with_scope(scopes)
-            .with_resource_metadata(&self.metadata_url);
-        Some(header(&challenge))
+    /// For who showed no token. Who shows nothing is told nothing about errors (RFC 6750 §3).
+    pub(crate) const fn no_token(&self) -> &HeaderValue {
+        &self.no_token
+    }
+
+    /// For who made a mistake; `needed` are scopes if other ones are asked for than by the first issuer.
+    pub(crate) fn with_error(
+        &self,
+        code: ErrorCode,
+        description: &str,
+        needed: Option<&ScopeSet>,
+    ) -> HeaderValue {
+        header(
+            &Challenge::bearer()
+                .with_error(code, description)
+                .with_scope(needed.unwrap_or(&self.scopes))
+                .with_resource_metadata(&self.metadata_url),
+        )
     }
 }
 
@@ -73,12 +59,13 @@ fn header(challenge: &Challenge) -> HeaderValue {
 mod tests {
     use super::*;
     use crate::caller::jwt::TokenFault;
+    use crate::refusal::Refusal;
 
     fn challenge(refusal: &Refusal) -> String {
         let url = "https://h/.well-known/oauth-protected-resource/mcp".to_owned();
         let challenges = Challenges::new(url, "mcp:tools".parse().unwrap());
-        challenges
-            .for_refusal(refusal)
+        refusal
+            .challenge(&challenges)
             .unwrap()
             .to_str()
             .unwrap()

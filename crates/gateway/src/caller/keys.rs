@@ -14,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use crate::issuers::IssuerState;
-
 /// How often it is seen to that the keys of an issuer are at hand and fresh.
 const RENEWAL: Duration = Duration::from_secs(15);
 
@@ -24,6 +22,17 @@ const RETRY: Duration = Duration::from_millis(500);
 
 /// The most keys that a log line names.
 const NAMED: usize = 8;
+
+/// How it stands with an issuer of a gateway, for who asks whether the gateway can work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerState {
+    /// Its name.
+    pub issuer: Box<str>,
+    /// Whether its keys are at hand, be they those from before an outage.
+    pub has_keys: bool,
+    /// Why they could not be had or renewed just now.
+    pub last_error: Option<Box<str>>,
+}
 
 /// Why there are no keys.
 #[derive(Debug, thiserror::Error)]

@@ -8,13 +8,14 @@ use policy::call::Principal;
 
 use crate::cx::Cx;
 use crate::flights::Key;
+use crate::session_id::SessionId;
 
 /// Cancels the call, if there is one of this id by this principal in this session. What is malformed or unknown is
 /// ignored, as the protocol asks.
 pub(crate) fn handle(
     cx: &Cx,
     principal: &Principal,
-    session: [u8; 16],
+    session: Option<SessionId>,
     notification: &Notification<'_>,
 ) {
     let id = notification

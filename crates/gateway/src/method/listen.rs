@@ -189,7 +189,7 @@ impl Listening {
     }
 
     /// Another gateway takes the place of this one: says so if the list of tools is another one.
-    fn go_on_at(&mut self, successor: &Successor) -> Option<Bytes> {
+    fn go_on_at(&mut self, successor: &Successor<Cx>) -> Option<Bytes> {
         // Only a gateway that nobody followed is gone, with its streams.
         let Some(next) = successor.cx.upgrade() else {
             self.step = Step::Ending;

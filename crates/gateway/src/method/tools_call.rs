@@ -29,6 +29,7 @@ use crate::metrics::End;
 use crate::quota::Burden;
 use crate::refusal::Refusal;
 use crate::relay::{self, Client, LogLevel};
+use crate::session_id::SessionId;
 
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
@@ -39,8 +40,8 @@ pub(crate) struct Incoming<'a> {
     pub(crate) params: Params<'a>,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
-    /// The random id of a legacy session; zeros without.
-    pub(crate) session: [u8; 16],
+    /// The session of a legacy client, if it has one.
+    pub(crate) session: Option<SessionId>,
     pub(crate) facts: CallerFacts<'a>,
     /// What it takes up of its caller's share.
     pub(crate) burden: Burden,

@@ -1,46 +1,21 @@
 //! What tokens say: the claims of access and ID tokens and of the user information, by the mappers of their scopes.
 
 mod audience;
-mod email;
-mod profile;
-
-use std::collections::BTreeMap;
+pub mod mapper;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oauth::client_id::ClientId;
 use oauth::resource::Resource;
 use oauth::scope::ScopeSet;
-use serde_json::Value;
 
+pub use self::mapper::Claims;
 use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::realm::Realm;
 use crate::refresh::Family;
 use crate::session::Session;
 use crate::user::User;
-
-/// Claims by name, ready to be signed.
-pub type Claims = BTreeMap<String, Value>;
-
-/// Adds claims about the user to ID tokens and to the user information. Access tokens carry none: resources know the
-/// user by `sub`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mapper {
-    /// `name`, `preferred_username`.
-    Profile,
-    /// `email`, `email_verified`.
-    Email,
-}
-
-impl Mapper {
-    fn apply(self, user: &User, claims: &mut Claims) {
-        match self {
-            Self::Profile => profile::apply(user, claims),
-            Self::Email => email::apply(user, claims),
-        }
-    }
-}
 
 /// What a token is made from.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use oauth::prompt::Prompt;
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::authorization::State;
 
-use super::{Interaction, Stage};
+use super::flight::{Interaction, Stage};
 use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::secret::TokenHash;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use oauth::prompt::Prompt;
 
 const START: Timestamp = Timestamp::from_seconds(1_000_000);
 

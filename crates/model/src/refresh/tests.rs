@@ -5,6 +5,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::id::Id;
+use crate::secret::Secret;
 
 const START: Timestamp = Timestamp::from_seconds(1_000_000);
 

@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Family, Position};
+use super::family::{Family, Position};
 use crate::id::Id;
 use crate::secret::Secret;
 
@@ -113,7 +113,14 @@ impl Presented {
     }
 }
 
-pub(super) fn make(
+impl Family {
+    /// The refresh token of a position.
+    pub fn token(&self, key: &TokenKey, position: Position) -> Secret<String> {
+        make(key, self.id, position, &self.secret)
+    }
+}
+
+fn make(
     key: &TokenKey,
     family: Id<Family>,
     position: Position,

@@ -21,11 +21,11 @@ use tokio::net::TcpStream;
 use tokio_util::task::TaskTracker;
 
 use crate::body::Body;
+use crate::edge::arriving::{Arriving, Source};
 use crate::edge::forwarded::TrustedProxies;
 use crate::edge::hosts::ToldHost;
 use crate::edge::hosts::plain;
 use crate::edge::leftover::Leftover;
-use crate::edge::pace::{Arriving, Source};
 use crate::edge::sending::{Sending, UnderWay};
 use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Registered, Watch, Watched};

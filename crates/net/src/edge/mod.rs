@@ -1,5 +1,6 @@
 //! The edge: connections come in here, and leave as requests to a [`Site`].
 
+pub(crate) mod arriving;
 mod connection;
 pub mod forwarded;
 mod framing;

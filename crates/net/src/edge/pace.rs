@@ -3,20 +3,11 @@
 //! Only the time counts in which somebody waits for the client: a slow upstream is not the client's fault.
 //! A body that comes together with its head, as most do, costs nothing.
 
-use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::task::AtomicWaker;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-
-use crate::body::BoxError;
-use crate::edge::leftover::Lent;
-use crate::edge::watch::{Registered, Watch};
 
 /// How fast a body has to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +58,7 @@ impl TooSlow {
     }
 }
 
-/// How a body that is waited for comes along. Times are those of its connection's [`Watch`]; 0 is "not".
+/// How a body that is waited for comes along. Times are those of its connection's watch; 0 is "not".
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     bytes: AtomicU64,
@@ -78,20 +69,25 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    fn waits(&self, now: u64, cx: &Context<'_>) {
+    pub(crate) fn waits(&self, now: u64, cx: &Context<'_>) {
         self.reader.register(cx.waker());
         if self.waiting_since.load(Ordering::Relaxed) == 0 {
             self.waiting_since.store(now, Ordering::Relaxed);
         }
     }
 
-    fn came(&self, bytes: u64, now: u64) {
+    pub(crate) fn came(&self, bytes: u64, now: u64) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
         let since = self.waiting_since.swap(0, Ordering::Relaxed);
         if since != 0 {
             self.waited
                 .fetch_add(now.saturating_sub(since), Ordering::Relaxed);
         }
+    }
+
+    /// Whether it came too slowly.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
     }
 
     /// Gives the body up if it came too slowly, and tells whoever waits for it.
@@ -105,82 +101,6 @@ impl Progress {
         if pace.is_missed(self.bytes.load(Ordering::Relaxed), waited, silent) {
             self.given_up.store(true, Ordering::Release);
             self.reader.wake();
-        }
-    }
-}
-
-/// A request's body on its way in.
-pub(crate) struct Arriving {
-    body: Source,
-    watch: Arc<Watch>,
-    bytes: u64,
-    /// Since it was waited for.
-    progress: Option<Registered<Progress>>,
-}
-
-/// Where a body comes from.
-pub(crate) enum Source {
-    /// From a connection that does not depend on it.
-    Incoming(Incoming),
-    /// From one that can be used again only after its end.
-    Lent(Lent),
-}
-
-impl Arriving {
-    pub(crate) const fn new(body: Source, watch: Arc<Watch>) -> Self {
-        Self {
-            body,
-            watch,
-            bytes: 0,
-            progress: None,
-        }
-    }
-
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let polled = match &mut self.body {
-            Source::Incoming(body) => Pin::new(body).poll_frame(cx),
-            Source::Lent(body) => body.poll_frame(cx),
-        };
-        match polled {
-            Poll::Pending => {
-                let (watch, bytes) = (&self.watch, self.bytes);
-                let progress = self.progress.get_or_insert_with(|| {
-                    let registered = watch.body_is_waited_for();
-                    registered.entry.came(bytes, watch.now());
-                    registered
-                });
-                progress.entry.waits(watch.now(), cx);
-                if progress.entry.given_up.load(Ordering::Acquire) {
-                    return Poll::Ready(Some(Err(TooSlow.into())));
-                }
-                Poll::Pending
-            }
-            Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len) as u64;
-                self.bytes += bytes;
-                if let Some(progress) = &self.progress {
-                    progress.entry.came(bytes, self.watch.now());
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(other) => Poll::Ready(other.map(|end| end.map_err(Into::into))),
-        }
-    }
-
-    pub(crate) fn is_end_stream(&self) -> bool {
-        match &self.body {
-            Source::Incoming(body) => body.is_end_stream(),
-            Source::Lent(body) => body.is_end_stream(),
-        }
-    }
-
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        match &self.body {
-            Source::Incoming(body) => body.size_hint(),
-            Source::Lent(body) => body.size_hint(),
         }
     }
 }

@@ -11,35 +11,15 @@ pub mod condition;
 pub mod fault;
 mod json;
 mod parse;
+mod statement;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use self::condition::Condition;
 use self::fault::Faults;
+pub use self::statement::ResourcePolicy;
+use self::statement::{Effect, Statement};
 use crate::facts::CallerFacts;
 use crate::permitted::StatementId;
-
-/// A parsed resource policy.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResourcePolicy {
-    statements: Vec<Statement>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Statement {
-    sid: Option<Arc<str>>,
-    effect: Effect,
-    /// All must hold.
-    conditions: Vec<Condition>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Effect {
-    Allow,
-    Deny,
-}
 
 /// What a resource policy says about a request.
 #[derive(Debug, Clone, PartialEq, Eq)]

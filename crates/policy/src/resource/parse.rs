@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::condition::{Condition, KEY_NAMES, Key, OPERATOR_NAMES, Operator, Test, Wanted};
 use super::fault::{Fault, Faults, Noun, What};
 use super::json::Node;
-use super::{Effect, ResourcePolicy, Statement};
+use super::statement::{Effect, ResourcePolicy, Statement};
 
 const POLICY_FIELDS: &[&str] = &["Version", "Id", "Statement"];
 const STATEMENT_FIELDS: &[&str] = &[

@@ -1,7 +1,7 @@
 //! `sekisho client`: whose metadata documents are accepted where the mode is `approval`.
 
 use crate::cli::{Client as Command, ClientHost};
-use crate::commands::about_realm;
+use crate::commands::running::about_realm;
 use crate::operation::asked::Operation;
 use crate::operation::output::Host;
 use crate::talk;

@@ -59,7 +59,7 @@ pub(crate) fn demo_settings(shape: &DemoShape) -> anyhow::Result<demo::Settings>
     let made = if shape.tls {
         let home = match &data {
             Some(data) => data.clone(),
-            None => demo::home(config::environment).context(
+            None => demo::home(config::environment::variable).context(
                 "there is no home directory to keep the local CA in; hint: say where with --data DIR",
             )?,
         };

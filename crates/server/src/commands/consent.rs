@@ -1,7 +1,7 @@
 //! `sekisho consent`: what users have granted to clients, and taking it back.
 
 use crate::cli::{Consent as Command, ConsentRevoke, OfUser};
-use crate::commands::about_realm;
+use crate::commands::running::about_realm;
 use crate::commands::table::table;
 use crate::operation::asked::Operation;
 use crate::operation::output::{Consent, Revoked};

@@ -8,12 +8,14 @@ use serde::Serialize;
 
 use crate::cli::Demo;
 use crate::commands::config::demo_settings;
+use crate::commands::running::runtime;
 use crate::config::Loaded;
-use crate::demo::{Places, Shape, words};
+use crate::demo::words::Places;
+use crate::demo::{Shape, words};
 use crate::telemetry::Chattiness;
 use crate::wire::plan::Plan;
 use crate::wire::{self, Addresses, Source};
-use crate::{commands, files, talk, telemetry};
+use crate::{files, talk, telemetry};
 
 /// What the ready file says.
 #[derive(Serialize)]
@@ -48,7 +50,7 @@ pub(crate) fn run(options: &Demo) -> anyhow::Result<()> {
     };
     let (log, _guard) = telemetry::start(options.log_format, chattiness)?;
     let places = settings.places();
-    commands::runtime()?.block_on(wire::run(plan, &Source::Fixed, log, |addresses| {
+    runtime()?.block_on(wire::run(plan, &Source::Fixed, log, |addresses| {
         talk::data(&words::introduction(&places));
         if let Some(path) = &options.ready_file {
             files::replace(

@@ -1,15 +1,16 @@
 //! `sekisho migrate`: brings the database to the version of this program.
 
 use crate::cli::Migrate;
+use crate::commands::running::runtime;
 use crate::config::Loaded;
+use crate::talk;
 use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
-use crate::{commands, talk};
 
 /// Runs `sekisho migrate`.
 pub(crate) fn run(options: &Migrate) -> anyhow::Result<()> {
     let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    commands::runtime()?.block_on(async {
+    runtime()?.block_on(async {
         let begin = if options.begin_empty {
             Begin::Insisted
         } else {

@@ -8,6 +8,7 @@ mod demo;
 mod init;
 mod migrate;
 mod password;
+mod running;
 mod serve;
 mod session;
 mod table;
@@ -16,17 +17,13 @@ mod verify;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
 use oauth::causes::with_causes;
-use store::url::StoreUrl;
 
-use crate::cli::{Command, InRealm};
-use crate::config::{Invalid, Loaded};
-use crate::control::client::Control;
+use crate::cli::Command;
+use crate::commands::running::AlreadySaid;
+use crate::config::Invalid;
 use crate::talk;
 use crate::wire::CutShort;
-use crate::wire::database::Begin;
-use crate::wire::plan::Plan;
 
 /// The exit code for a wrong configuration (`EX_USAGE` of sysexits).
 const WRONG_CONFIGURATION: u8 = 64;
@@ -68,42 +65,4 @@ pub(crate) fn run(command: Command) -> ExitCode {
         talk::say(format_args!("error: {}", with_causes(&*error)));
     }
     ExitCode::FAILURE
-}
-
-/// The command did its work and found something wrong, and has said so.
-#[derive(Debug, thiserror::Error)]
-#[error("something was wrong")]
-pub(crate) struct AlreadySaid;
-
-/// The threads that everything runs on.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime can't be started")
-}
-
-/// Does something about a realm of a configuration: by the program that runs it, or with the database that it names.
-fn about_realm<T>(
-    options: &InRealm,
-    begin: Begin,
-    work: impl AsyncFnOnce(&Control<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
-    let plan = Plan::new(Loaded::read(&options.source.config)?)?;
-    ensure_kept(&plan)?;
-    runtime()?.block_on(async {
-        let control = Control::reach(&plan, options.realm.as_deref(), begin).await?;
-        let done = work(&control).await;
-        control.close().await;
-        done
-    })
-}
-
-/// Refuses a database in memory to commands that change it: they would talk to themselves.
-fn ensure_kept(plan: &Plan) -> anyhow::Result<()> {
-    ensure!(
-        plan.storage.url != StoreUrl::memory(),
-        "the database is in memory, where another process can't reach it"
-    );
-    Ok(())
 }

@@ -1,7 +1,7 @@
 //! `sekisho session`: who is logged in, and the end of it.
 
 use crate::cli::{OfUser, Session as Command, SessionEnd};
-use crate::commands::about_realm;
+use crate::commands::running::about_realm;
 use crate::commands::table::table;
 use crate::operation::asked::Operation;
 use crate::operation::output::{Session, SessionsEnded};

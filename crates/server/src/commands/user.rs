@@ -3,8 +3,9 @@
 use model::password_choice;
 
 use crate::cli::{Listing, User as Command, UserAdd, UserNamed, UserPasswd, UserShow};
+use crate::commands::password;
+use crate::commands::running::about_realm;
 use crate::commands::table::{harmless, table};
-use crate::commands::{about_realm, password};
 use crate::control::client::{Control, Done};
 use crate::operation::asked::Operation;
 use crate::operation::output::{Ended, User};

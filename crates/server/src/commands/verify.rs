@@ -18,16 +18,17 @@ use verify::report;
 use verify::session::{ClientChoice, Options, User};
 
 use crate::cli::Verify;
-use crate::commands::{AlreadySaid, password};
+use crate::commands::password;
+use crate::commands::running::{AlreadySaid, runtime};
 use crate::telemetry::moment;
-use crate::{commands, files, talk};
+use crate::{files, talk};
 
 /// Runs `sekisho verify URL`.
 pub(crate) fn run(options: Verify) -> anyhow::Result<()> {
     let (json, junit) = (options.json, options.junit.clone());
     let diagram = options.diagram.clone().map(Diagram::named).transpose()?;
     let walk = options_of(options)?;
-    let report = commands::runtime()?.block_on(verify::walk(walk, |finding| {
+    let report = runtime()?.block_on(verify::walk(walk, |finding| {
         if !json {
             talk::data(&format!("{}\n", report::text::line(finding)));
         }

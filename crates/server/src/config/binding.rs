@@ -7,7 +7,7 @@
 use net::edge::hosts::Reach;
 use oauth::discovery::PROTECTED_RESOURCE;
 
-use crate::config::Config;
+use crate::config::file::Config;
 use crate::config::listener::Listener;
 use crate::config::scalar::WebUrl;
 use crate::routes::Claim;

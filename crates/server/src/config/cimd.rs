@@ -1,6 +1,6 @@
 //! `realms[].cimd`: clients that identify themselves by the URL of a metadata document.
 
-use model::client_policy::{CacheBounds, Mode};
+use model::client_policy::{CacheBounds, CimdPolicy, Mode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -38,19 +38,25 @@ pub(crate) struct Cimd {
 
 impl Default for Cimd {
     fn default() -> Self {
+        let CimdPolicy {
+            restrict_same_domain,
+            required_properties,
+            only_confidential,
+            ports,
+            cache,
+            ..
+        } = CimdPolicy::default();
         Self {
             mode: Mode::default(),
             allow_http: false,
             trusted_domains: Vec::new(),
-            restrict_same_domain: false,
-            required_properties: ["client_id", "client_name", "redirect_uris"]
-                .map(str::to_owned)
-                .to_vec(),
-            only_confidential: false,
-            ports: vec![443],
+            restrict_same_domain,
+            required_properties,
+            only_confidential,
+            ports: ports.unwrap_or_default(),
             danger_any_port: false,
             danger_allow_networks: Vec::new(),
-            cache: CacheBounds::default(),
+            cache,
         }
     }
 }

@@ -9,14 +9,15 @@ use model::span::Span;
 use net::edge::hosts::Reach;
 
 use crate::config::binding::{self, Service};
+use crate::config::file::Config;
 use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
+use crate::config::loaded::Loaded;
 use crate::config::no_authorization;
 use crate::config::own_realm;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{Authentication, Realm};
 use crate::config::registration::Registration;
-use crate::config::{Config, Loaded};
 use crate::routes::Claim;
 
 /// Notes everything in `loaded` that does not go together.

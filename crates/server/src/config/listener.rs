@@ -63,16 +63,15 @@ pub(crate) struct Tls {
 
 /// The listener for operators: `/healthz`, `/readyz` and `/metrics`, without authentication.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Management {
     /// The IP address and port; port 0 takes a free one and prints it.
-    #[serde(default = "default_address")]
     pub(crate) address: Address,
     /// Host names by which it may be called, besides `localhost`, loopback addresses and its own address: `sekisho.monitoring.svc`, `*.internal`. A web page can have its own name resolve to this address, so other names are refused. It can't be changed by a reload.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) hosts: Vec<HostPattern>,
     /// What must be there for `/readyz` to say so, besides the database of an authorization server: `gateway_keys`, the keys of every issuer; `targets`, every target. What is not decisive is told by `/readyz?verbose`. Default: nothing, as all nodes would be taken out of service at once when an issuer or a target is away.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) ready_needs: Vec<Need>,
 }
 
@@ -89,13 +88,9 @@ pub(crate) enum Need {
 impl Default for Management {
     fn default() -> Self {
         Self {
-            address: default_address(),
+            address: Address(std::net::SocketAddr::from(([127, 0, 0, 1], 9480))),
             hosts: Vec::new(),
             ready_needs: Vec::new(),
         }
     }
-}
-
-fn default_address() -> Address {
-    Address(std::net::SocketAddr::from(([127, 0, 0, 1], 9480)))
 }

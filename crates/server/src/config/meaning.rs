@@ -1,14 +1,13 @@
 //! What a configuration means to those who will act on it, looked at in every respect before anybody does.
 
 use model::gateway::Gateway;
-use model::realm::Realm;
 use serde_json::{Map, Value};
 
-use crate::config::Loaded;
-use crate::config::convert::realm::DeclaredUser;
+use crate::config::convert::realm::DeclaredRealm;
 use crate::config::convert::storage::Storage;
 use crate::config::convert::{document, files, gateway, realm, storage};
 use crate::config::crosscheck::crosscheck;
+use crate::config::loaded::Loaded;
 use crate::config::problem::{Problem, Problems};
 use crate::config::reach;
 use crate::config::scalar::WebUrl;
@@ -19,7 +18,7 @@ pub(crate) struct Meaning {
     /// The database.
     pub(crate) storage: Option<Storage>,
     /// The realms, each with the users it declares.
-    pub(crate) realms: Vec<(Realm, Vec<DeclaredUser>)>,
+    pub(crate) realms: Vec<DeclaredRealm>,
     /// The gateways.
     pub(crate) gateways: Vec<Gateway>,
     /// Client metadata documents, each with its URL.

@@ -22,8 +22,11 @@ pub(crate) mod dangers;
 pub(crate) mod demo_mcp_server;
 pub(crate) mod document;
 pub(crate) mod egress;
+pub(crate) mod environment;
+pub(crate) mod file;
 pub(crate) mod gateway;
 pub(crate) mod listener;
+mod loaded;
 pub(crate) mod meaning;
 mod no_authorization;
 pub(crate) mod node;
@@ -39,81 +42,15 @@ pub(crate) mod shutdown;
 mod sound;
 pub(crate) mod store;
 
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
+pub(crate) use crate::config::file::Config;
+pub(crate) use crate::config::loaded::Loaded;
 use crate::config::meaning::Meaning;
 use crate::config::node::Node;
 use crate::config::problem::{Problem, Problems};
 use crate::config::sound::LeftOut;
 use crate::files;
-
-/// Sekisho: an MCP gateway and an OAuth 2.1 authorization server.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Config {
-    /// The addresses that are listened on.
-    #[serde(default)]
-    pub(crate) listeners: Vec<listener::Listener>,
-    /// The listener for operators: `/healthz`, `/readyz`, `/metrics`.
-    #[serde(default)]
-    pub(crate) management: listener::Management,
-    /// How many connections there may be at the same time, and how fast requests have to come.
-    #[serde(default)]
-    pub(crate) connections: connections::Connections,
-    /// How the program ends when it is told to.
-    #[serde(default)]
-    pub(crate) shutdown: shutdown::Shutdown,
-    /// Threads that serve connections, each on its own. Without it, one for each processor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) worker_threads: Option<NonZeroU16>,
-    /// Where files are kept: the database, its key, the local CA. A relative path starts at the configuration file.
-    #[serde(default = "default_data_directory")]
-    pub(crate) data_directory: PathBuf,
-    /// The database.
-    #[serde(default)]
-    pub(crate) store: store::Store,
-    /// Outgoing requests.
-    #[serde(default)]
-    pub(crate) egress: egress::Egress,
-    /// Authorization servers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) realms: Vec<realm::Realm>,
-    /// Client metadata documents that are hosted here.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) documents: Vec<document::Document>,
-    /// MCP endpoints.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) gateways: Vec<gateway::Gateway>,
-    /// Origins of other servers that this program stands in front of.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) proxies: Vec<proxy::Proxy>,
-    /// The built-in MCP server of the demonstration.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) demo_mcp_server: Option<demo_mcp_server::DemoMcpServer>,
-}
-
-fn default_data_directory() -> PathBuf {
-    PathBuf::from("sekisho-data")
-}
-
-/// A configuration that fits the schema, with all that is needed to speak about its lines.
-#[derive(Clone, Debug)]
-pub(crate) struct Loaded {
-    /// The typed configuration.
-    pub(crate) config: Config,
-    /// The document it came from.
-    tree: Node,
-    /// What of the document is not in the configuration: nothing, if that is to be used.
-    left_out: LeftOut,
-    /// The file as it was given.
-    file: String,
-    /// Where relative paths start.
-    pub(crate) directory: PathBuf,
-}
 
 /// A configuration that can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -197,36 +134,6 @@ impl Loaded {
             directory,
         })
     }
-
-    /// A collector for problems with this configuration.
-    pub(crate) fn problems(&self) -> Problems<'_> {
-        Problems::new(&self.file, &self.tree, &self.left_out)
-    }
-
-    /// The file as it was given.
-    pub(crate) fn file(&self) -> &str {
-        &self.file
-    }
-
-    /// File and line of the value at `path`, for people.
-    pub(crate) fn place(&self, path: &str) -> String {
-        format!("{}:{}", self.file, self.tree.line_of(path))
-    }
-
-    /// The path of a file or directory that the configuration names.
-    pub(crate) fn path(&self, named: &Path) -> PathBuf {
-        self.directory.join(named)
-    }
-
-    /// The directory where files are kept.
-    pub(crate) fn data_directory(&self) -> PathBuf {
-        self.path(&self.config.data_directory)
-    }
-
-    /// Whether `path` (`realms[0].cimd`) stands in the file, as opposed to being a default.
-    pub(crate) fn keys(&self) -> &Node {
-        &self.tree
-    }
 }
 
 /// The JSON Schema of the configuration file.
@@ -234,15 +141,6 @@ pub(crate) fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Config);
     schema.insert("title".to_owned(), "Configuration of Sekisho".into());
     schema.to_value()
-}
-
-/// Asks for an environment variable.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where the configuration asks the environment"
-)]
-pub(crate) fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 fn whole_file(file: &str, line: u64, message: String, hint: Option<&str>) -> Invalid {

@@ -3,8 +3,8 @@
 //! What keeps others away is that they can't connect (the listeners), that nobody lets them in by name (no trusted
 //! proxies), and that no page of theirs is served under a name that they own (the URL: DNS rebinding, SEC-62).
 
-use crate::config::Config;
 use crate::config::binding;
+use crate::config::file::Config;
 use crate::config::gateway::Gateway;
 use crate::config::listener::Listener;
 use crate::config::problem::Problems;

@@ -1,6 +1,6 @@
 //! Whether a realm of this very configuration can make the tokens that a gateway wants.
 
-use crate::config::Config;
+use crate::config::file::Config;
 use crate::config::gateway::{Authorizer, Gateway};
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::Realm;

@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use net::egress::rules::{Destination, Refusal, Rules, SpecialUse};
 
+use crate::config::convert;
+use crate::config::file::Config;
+use crate::config::loaded::Loaded;
 use crate::config::problem::{Problem, Problems};
 use crate::config::scalar::WebUrl;
-use crate::config::{Config, Loaded, convert};
 
 /// Notes every URL that leads where nothing of this configuration may call. What leads to this machine itself is returned as
 /// a warning: nobody else is reached by it, and a first try is rarely finished. Calls of it are refused all the same.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::config::environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,7 @@ impl Source {
     /// Reads the secret. Relative paths start at `directory`.
     pub(crate) fn read(&self, directory: &Path) -> Result<String, Missing> {
         match self {
-            Self::Env(name) => match super::environment(name) {
+            Self::Env(name) => match environment::variable(name) {
                 None => Err(Missing::Variable(name.clone())),
                 Some(value) if value.is_empty() => Err(Missing::EmptyVariable(name.clone())),
                 Some(value) => Ok(value),

@@ -6,29 +6,19 @@ use serde::{Deserialize, Serialize};
 
 /// How the program ends on SIGTERM or SIGINT. Both times together have to fit into what its supervisor gives it; Kubernetes gives 30s. The same signal once more ends it at once.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
     /// How long requests are still taken as before while `/readyz` says 503, so that load balancers turn to others first.
-    #[serde(default = "default_lame_duck")]
     pub(crate) lame_duck: Span,
     /// How long requests under way may take after that. What takes longer is cut, and the exit code is 3. It can't be changed by a reload.
-    #[serde(default = "default_drain")]
     pub(crate) drain: Span,
 }
 
 impl Default for Shutdown {
     fn default() -> Self {
         Self {
-            lame_duck: default_lame_duck(),
-            drain: default_drain(),
+            lame_duck: Span::seconds(0),
+            drain: Span::seconds(25),
         }
     }
-}
-
-fn default_lame_duck() -> Span {
-    Span::seconds(0)
-}
-
-fn default_drain() -> Span {
-    Span::seconds(25)
 }

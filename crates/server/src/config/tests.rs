@@ -6,6 +6,7 @@ use model::gateway::Authorization;
 use oauth::jose::alg::{Alg, AlgSet};
 
 use super::*;
+use crate::config::convert::realm::DeclaredRealm;
 use crate::wire::plan::Plan;
 
 mod no_authorization;
@@ -311,7 +312,7 @@ fn a_client_has_private_use_schemes_and_addresses_for_after_the_logout() {
 "#,
     ))
     .unwrap();
-    let [(realm, _)] = plan.realms.as_slice() else {
+    let [DeclaredRealm { realm, .. }] = plan.realms.as_slice() else {
         panic!("{} realms", plan.realms.len());
     };
     let client = realm.client(&"a".parse().unwrap()).unwrap();

@@ -1,8 +1,40 @@
 //! What the demonstration prints: where everything is, and the commands to try it.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
-use crate::demo::Places;
+use serde::Serialize;
+
+/// Where everything is, once the ports are known. Written to the ready file as it is.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Places {
+    /// The MCP endpoint of the gateway.
+    pub(crate) mcp_endpoint: String,
+    /// The issuer of the realm.
+    pub(crate) issuer: String,
+    /// The client metadata document, which is the `client_id`, too.
+    pub(crate) client_metadata_document: String,
+    /// Who can log in.
+    pub(crate) username: &'static str,
+    /// With which password.
+    pub(crate) password: &'static str,
+    /// The scope to ask for.
+    pub(crate) scope: &'static str,
+    /// The endpoint of the MCP server behind the gateway.
+    pub(crate) mcp_server: String,
+    /// The certificate of the local CA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ca_certificate: Option<PathBuf>,
+    /// The command for MCP Inspector.
+    pub(crate) inspector_command: String,
+    /// The command for the Python client.
+    pub(crate) python_command: String,
+    /// The command for `sekisho verify`.
+    pub(crate) verify_command: String,
+    /// What others can do to this machine, where it is not the only one that can call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) dangers: Vec<String>,
+}
 
 /// Fills in the commands.
 pub(crate) fn commands(mut places: Places) -> Places {

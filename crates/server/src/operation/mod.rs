@@ -42,17 +42,15 @@ impl<'a> Cx<'a> {
         let names: Vec<String> = plan
             .realms
             .iter()
-            .map(|(realm, _)| format!("`{}`", realm.name))
+            .map(|one| format!("`{}`", one.realm.name))
             .collect();
         let names = names.join(", ");
         let chosen = match (wanted, plan.realms.as_slice()) {
-            (Some(wanted), realms) => realms
-                .iter()
-                .find(|(realm, _)| realm.name.as_str() == wanted),
+            (Some(wanted), realms) => realms.iter().find(|one| one.realm.name.as_str() == wanted),
             (None, [only]) => Some(only),
             (None, _) => return Err(Problem::WhichRealm(names)),
         };
-        let realm = chosen.and_then(|(realm, _)| Some((realm, Declared::of(plan, &realm.name)?)));
+        let realm = chosen.and_then(|one| Some((&one.realm, Declared::of(plan, &one.realm.name)?)));
         let (realm, declared) = realm.ok_or(Problem::NoSuchRealm(names))?;
         Ok(Self {
             store,

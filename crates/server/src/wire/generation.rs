@@ -100,133 +100,24 @@ impl Generation {
         foundation: &Foundation,
         before: Option<&Self>,
     ) -> anyhow::Result<Self> {
-        let loaded = &plan.loaded;
-        let outgoing = Outgoing::kept_or_new(loaded, foundation, before)?;
+        let outgoing = Outgoing::kept_or_new(&plan.loaded, foundation, before)?;
+        let making = Making {
+            plan,
+            foundation,
+            outgoing: &outgoing,
+        };
         let mut services = Services {
-            config: &loaded.config,
+            config: &plan.loaded.config,
             hosts: BTreeMap::new(),
         };
-
-        for (url, content) in &plan.documents {
-            services.offer(
-                url,
-                binding::exact_claims(url),
-                &(Arc::new(Document::new(content)?) as Arc<dyn Site>),
-            );
-        }
-        if let Some(url) = loaded
-            .config
-            .demo_mcp_server
-            .as_ref()
-            .and_then(|demo| demo.url.as_ref())
-        {
-            services.offer(
-                url,
-                binding::exact_claims(url),
-                &(Arc::new(DemoMcpServer::new()) as Arc<dyn Site>),
-            );
-        }
-        let mut authorization = None;
-        if !plan.realms.is_empty() {
-            let parts = auth::Parts {
-                store: foundation.store.clone(),
-                clock: Arc::clone(&foundation.clock),
-                connector: Arc::clone(&outgoing.connectors.operators),
-                strangers: Arc::clone(&outgoing.connectors.strangers),
-                wall: wall_clock(&foundation.clock),
-                metrics: foundation.auth.clone(),
-                passwords: foundation.passwords.clone(),
-                declared_users: foundation.declared_users.clone(),
-            };
-            let realms = plan.realms.iter().map(|(realm, _)| realm.clone()).collect();
-            let settings = auth::Settings {
-                operators_rules: egress::convert(&loaded.config),
-                ..auth::Settings::new(realms)
-            };
-            let server = AuthServer::new(parts, settings);
-            server
-                .prepare()
-                .await
-                .context("the signing keys can't be had")?;
-            let rest = server.clone();
-            foundation.tasks.spawn(async move {
-                if let Err(error) = rest.prepare_rest().await {
-                    tracing::error!(%error, "the keys for ID tokens are made when they are needed");
-                }
-            });
-            for realm in &loaded.config.realms {
-                let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
-                services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
-            }
-            authorization = Some(server);
-        }
-        let documents = Client::new(
-            Arc::clone(&outgoing.connectors.operators),
-            egress::convert(&loaded.config),
-        );
-        let parts = gateway::settings::Parts {
-            clock: Arc::clone(&foundation.clock),
-            issuers: Arc::new(Issuers::new(&foundation.issuers, &documents)),
-            pool: outgoing.pool.clone(),
-            session_keys: vec![SessionKey::new(foundation.session_key)],
-            memory: Arc::clone(&foundation.memory),
-            revoked: revoked(&foundation.store),
-            revoke: revoke(&foundation.store),
-            tasks: foundation.tasks.clone(),
-            stop: foundation.stopped(),
-            metrics: Arc::clone(&foundation.gateway),
-        };
-        let mut gateways = Vec::new();
-        for declared in &plan.gateways {
-            // Targets can be kept only with their connections.
-            let before = before
-                .filter(|before| before.outgoing.declared == outgoing.declared)
-                .and_then(|before| before.serving(declared));
-            let gateway = match before {
-                Some(kept) if kept.declared == *declared => kept.gateway.clone(),
-                changed => gateway::Gateway::following(
-                    declared.clone(),
-                    parts.clone(),
-                    changed.map(|changed| &changed.gateway),
-                )
-                .with_context(|| format!("gateway `{}` can't be made", declared.name))?,
-            };
-            let url = WebUrl(declared.url.clone());
-            services.offer(
-                &url,
-                binding::gateway_claims(&url),
-                &(Arc::new(gateway.clone()) as Arc<dyn Site>),
-            );
-            services.offer_if_free(
-                &url,
-                &Claim::Exact(PROTECTED_RESOURCE.to_owned()),
-                &(Arc::new(gateway.clone()) as Arc<dyn Site>),
-            );
-            gateways.push(Serving {
-                declared: declared.clone(),
-                gateway,
-            });
-        }
-        for proxy in &loaded.config.proxies {
-            let upstream = outgoing
-                .pool
-                .upstream(&proxy.upstream.0)
-                .with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
-            services.offer(
-                &proxy.url,
-                binding::proxy_claims(&proxy.url),
-                &(Arc::new(Proxy::new(upstream)) as Arc<dyn Site>),
-            );
-        }
+        making.documents(&mut services)?;
+        making.demo_mcp_server(&mut services);
+        let authorization = making.authorization_server(&mut services).await?;
+        let gateways = making.gateways(before, &mut services)?;
+        making.proxies(&mut services)?;
         // Last, so that it takes nothing from anybody.
-        for (url, realm) in origins_with_one_realm(&loaded.config) {
-            let name = realm.name.0.parse().ok();
-            if let (Some(server), Some(name)) = (&authorization, name) {
-                let site: Arc<dyn Site> = Arc::new(server.at_origin(name));
-                for path in auth::ORIGIN_PATHS {
-                    services.offer_if_nobody_answers(url, path, &site);
-                }
-            }
+        if let Some(server) = &authorization {
+            making.realms_at_origins(server, &mut services);
         }
         for serving in &gateways {
             serving.gateway.start();
@@ -261,6 +152,157 @@ impl Generation {
             let next = next.and_then(|next| next.serving(&serving.declared));
             let next = next.map(|next| &next.gateway);
             serving.gateway.give_way(next).await;
+        }
+    }
+}
+
+/// What a generation is made of.
+struct Making<'a> {
+    plan: &'a Plan,
+    foundation: &'a Foundation,
+    outgoing: &'a Outgoing,
+}
+
+impl<'a> Making<'a> {
+    fn config(&self) -> &'a Config {
+        &self.plan.loaded.config
+    }
+
+    fn documents(&self, services: &mut Services<'_>) -> anyhow::Result<()> {
+        for (url, content) in &self.plan.documents {
+            let site: Arc<dyn Site> = Arc::new(Document::new(content)?);
+            services.offer(url, binding::exact_claims(url), &site);
+        }
+        Ok(())
+    }
+
+    fn demo_mcp_server(&self, services: &mut Services<'_>) {
+        let demo = self.config().demo_mcp_server.as_ref();
+        if let Some(url) = demo.and_then(|demo| demo.url.as_ref()) {
+            let site: Arc<dyn Site> = Arc::new(DemoMcpServer::new());
+            services.offer(url, binding::exact_claims(url), &site);
+        }
+    }
+
+    /// The authorization server, with its realms, if there are any.
+    async fn authorization_server(
+        &self,
+        services: &mut Services<'_>,
+    ) -> anyhow::Result<Option<AuthServer>> {
+        let realms = &self.plan.realms;
+        if realms.is_empty() {
+            return Ok(None);
+        }
+        let settings = auth::Settings {
+            operators_rules: egress::convert(self.config()),
+            ..auth::Settings::new(realms.iter().map(|one| one.realm.clone()).collect())
+        };
+        let server = AuthServer::new(self.lent_to_auth(), settings);
+        server
+            .prepare()
+            .await
+            .context("the signing keys can't be had")?;
+        let rest = server.clone();
+        self.foundation.tasks.spawn(async move {
+            if let Err(error) = rest.prepare_rest().await {
+                tracing::error!(%error, "the keys for ID tokens are made when they are needed");
+            }
+        });
+        for realm in &self.config().realms {
+            let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
+            services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
+        }
+        Ok(Some(server))
+    }
+
+    fn lent_to_auth(&self) -> auth::Parts {
+        let (foundation, connectors) = (self.foundation, &self.outgoing.connectors);
+        auth::Parts {
+            store: foundation.store.clone(),
+            clock: Arc::clone(&foundation.clock),
+            connector: Arc::clone(&connectors.operators),
+            strangers: Arc::clone(&connectors.strangers),
+            wall: wall_clock(&foundation.clock),
+            metrics: foundation.auth.clone(),
+            passwords: foundation.passwords.clone(),
+            declared_users: foundation.declared_users.clone(),
+        }
+    }
+
+    /// The gateways: those of `before` that are declared as they were, and what did not change of the others.
+    fn gateways(
+        &self,
+        before: Option<&Generation>,
+        services: &mut Services<'_>,
+    ) -> anyhow::Result<Vec<Serving>> {
+        let parts = self.lent_to_gateways();
+        // Targets can be kept only with their connections.
+        let before = before.filter(|before| before.outgoing.declared == self.outgoing.declared);
+        let mut gateways = Vec::new();
+        for declared in &self.plan.gateways {
+            let gateway = match before.and_then(|before| before.serving(declared)) {
+                Some(kept) if kept.declared == *declared => kept.gateway.clone(),
+                changed => gateway::Gateway::following(
+                    declared.clone(),
+                    parts.clone(),
+                    changed.map(|changed| &changed.gateway),
+                )
+                .with_context(|| format!("gateway `{}` can't be made", declared.name))?,
+            };
+            let url = WebUrl(declared.url.clone());
+            let site: Arc<dyn Site> = Arc::new(gateway.clone());
+            services.offer(&url, binding::gateway_claims(&url), &site);
+            services.offer_if_free(&url, &Claim::Exact(PROTECTED_RESOURCE.to_owned()), &site);
+            gateways.push(Serving {
+                declared: declared.clone(),
+                gateway,
+            });
+        }
+        Ok(gateways)
+    }
+
+    fn lent_to_gateways(&self) -> gateway::settings::Parts {
+        let foundation = self.foundation;
+        let documents = Client::new(
+            Arc::clone(&self.outgoing.connectors.operators),
+            egress::convert(self.config()),
+        );
+        gateway::settings::Parts {
+            clock: Arc::clone(&foundation.clock),
+            issuers: Arc::new(Issuers::new(&foundation.issuers, &documents)),
+            pool: self.outgoing.pool.clone(),
+            session_keys: vec![SessionKey::new(foundation.session_key)],
+            memory: Arc::clone(&foundation.memory),
+            revoked: revoked(&foundation.store),
+            revoke: revoke(&foundation.store),
+            tasks: foundation.tasks.clone(),
+            stop: foundation.stopped(),
+            metrics: Arc::clone(&foundation.gateway),
+        }
+    }
+
+    fn proxies(&self, services: &mut Services<'_>) -> anyhow::Result<()> {
+        for proxy in &self.config().proxies {
+            let upstream = self
+                .outgoing
+                .pool
+                .upstream(&proxy.upstream.0)
+                .with_context(|| format!("the upstream `{}` can't be used", proxy.upstream))?;
+            let site: Arc<dyn Site> = Arc::new(Proxy::new(upstream));
+            services.offer(&proxy.url, binding::proxy_claims(&proxy.url), &site);
+        }
+        Ok(())
+    }
+
+    /// Puts realms where clients look for them that know only the origin of a gateway.
+    fn realms_at_origins(&self, server: &AuthServer, services: &mut Services<'_>) {
+        for (url, realm) in origins_with_one_realm(self.config()) {
+            if let Ok(name) = realm.name.0.parse() {
+                let site: Arc<dyn Site> = Arc::new(server.at_origin(name));
+                for path in auth::ORIGIN_PATHS {
+                    services.offer_if_nobody_answers(url, path, &site);
+                }
+            }
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A configuration that was found good in every respect, in the terms of those who will act on it.
 
 use model::gateway::Gateway;
-use model::realm::Realm;
 
-use crate::config::convert::realm::DeclaredUser;
+use crate::config::convert::realm::DeclaredRealm;
 use crate::config::convert::storage::Storage;
 use crate::config::dangers::{Danger, dangers};
 use crate::config::meaning::Meaning;
@@ -19,7 +18,7 @@ pub(crate) struct Plan {
     /// The database.
     pub(crate) storage: Storage,
     /// The realms, each with the users it declares.
-    pub(crate) realms: Vec<(Realm, Vec<DeclaredUser>)>,
+    pub(crate) realms: Vec<DeclaredRealm>,
     /// The gateways.
     pub(crate) gateways: Vec<Gateway>,
     /// Client metadata documents, each with its URL.

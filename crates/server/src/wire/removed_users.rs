@@ -52,14 +52,10 @@ pub(crate) async fn note(store: &Store, plan: &Plan) -> anyhow::Result<()> {
 
 /// Each realm, whom it declares, and what becomes of others.
 fn of(plan: &Plan) -> impl Iterator<Item = (&Realm, BTreeSet<&Username>, UsersRemoved)> {
-    let sections = &plan.loaded.config.realms;
-    plan.realms
-        .iter()
-        .zip(sections)
-        .map(|((realm, users), section)| {
-            let declared = users.iter().map(|user| &user.username).collect();
-            (realm, declared, section.users_removed)
-        })
+    plan.realms.iter().map(|one| {
+        let declared = one.users.iter().map(|user| &user.username).collect();
+        (&one.realm, declared, one.users_removed)
+    })
 }
 
 async fn release(

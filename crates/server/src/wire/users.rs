@@ -14,7 +14,7 @@ use store::Store;
 use store::standing::{self, Change};
 use zeroize::Zeroizing;
 
-use crate::config::convert::realm::DeclaredUser;
+use crate::config::convert::realm::{DeclaredRealm, DeclaredUser};
 
 /// How many users are brought in at the same time. How many passwords are hashed meanwhile is the pool's matter.
 const AT_ONCE: usize = 16;
@@ -34,13 +34,10 @@ pub(crate) struct Declaring<'a> {
 impl Declaring<'_> {
     /// Brings the store up to what the configuration declares. What becomes of users that it no longer declares is the
     /// matter of [`removed_users`](crate::wire::removed_users).
-    pub(crate) async fn reconcile(
-        &self,
-        realms: &[(Realm, Vec<DeclaredUser>)],
-    ) -> anyhow::Result<()> {
+    pub(crate) async fn reconcile(&self, realms: &[DeclaredRealm]) -> anyhow::Result<()> {
         let all = realms
             .iter()
-            .flat_map(|(realm, users)| users.iter().map(move |declared| (realm, declared)));
+            .flat_map(|one| one.users.iter().map(move |declared| (&one.realm, declared)));
         stream::iter(all.map(Ok))
             .try_for_each_concurrent(AT_ONCE, |(realm, declared)| async move {
                 self.declare(realm, declared).await.with_context(|| {
@@ -172,6 +169,7 @@ mod tests {
     use store::testing::{self, sample};
 
     use super::*;
+    use crate::config::realm::UsersRemoved;
 
     const NOW: Timestamp = sample::NOW;
 
@@ -181,7 +179,7 @@ mod tests {
     }
 
     /// A realm that declares Alice with this password.
-    fn declaring(password: &str) -> [(Realm, Vec<DeclaredUser>); 1] {
+    fn declaring(password: &str) -> [DeclaredRealm; 1] {
         let issuer = "https://as.example/realms/demo".parse().unwrap();
         let alice = DeclaredUser {
             username: "alice".parse().unwrap(),
@@ -189,12 +187,16 @@ mod tests {
             name: None,
             email: None,
         };
-        [(Realm::new("demo".parse().unwrap(), issuer), vec![alice])]
+        [DeclaredRealm {
+            realm: Realm::new("demo".parse().unwrap(), issuer),
+            users: vec![alice],
+            users_removed: UsersRemoved::default(),
+        }]
     }
 
     const KEY: [u8; 32] = [7; 32];
 
-    async fn reconcile(store: &Store, realms: &[(Realm, Vec<DeclaredUser>)]) -> anyhow::Result<()> {
+    async fn reconcile(store: &Store, realms: &[DeclaredRealm]) -> anyhow::Result<()> {
         with_key(store, &KEY, realms).await.map(|_| ())
     }
 
@@ -202,7 +204,7 @@ mod tests {
     async fn with_key(
         store: &Store,
         key: &[u8; 32],
-        realms: &[(Realm, Vec<DeclaredUser>)],
+        realms: &[DeclaredRealm],
     ) -> anyhow::Result<bool> {
         let passwords = PasswordPool::default();
         let declaring = Declaring {
@@ -340,18 +342,23 @@ mod tests {
 
     #[tokio::test]
     async fn all_of_many_users_are_declared() {
-        let [(realm, alice)] = declaring("secret");
+        let [declared] = declaring("secret");
         let many: Vec<_> = (0..40)
             .map(|n| DeclaredUser {
                 username: format!("user{n}").parse().unwrap(),
-                ..alice.first().unwrap().clone()
+                ..declared.users.first().unwrap().clone()
             })
             .collect();
         let store = testing::open().await;
-        let realms = [(realm.clone(), many.clone())];
+        let realms = [DeclaredRealm {
+            users: many.clone(),
+            ..declared.clone()
+        }];
         assert!(with_key(&store, &KEY, &realms).await.unwrap());
         for user in &many {
-            let user = find(&store, &realm.name, &user.username).await.unwrap();
+            let user = find(&store, &declared.realm.name, &user.username)
+                .await
+                .unwrap();
             assert!(user.password.is_some(), "{}", user.username);
         }
         assert!(!with_key(&store, &KEY, &realms).await.unwrap());

@@ -222,7 +222,13 @@ gateways:
         circuit_breaker:
           failures: 10
           pause: 2s
-        list_max_age: 30s
+        freshness:
+          max_age: 30s
+          shortest: 1s
+          not_offered: 5m
+          first_pause: 250ms
+          longest_pause: 2s
+          between_probes: 1s
     --- stderr
     "#);
 }

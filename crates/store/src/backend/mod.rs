@@ -1,5 +1,6 @@
 //! All that differs between the databases: how to connect, how to write, what the words of the schema are.
 
+mod job;
 mod lock;
 pub(crate) mod probe;
 mod writer;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use futures_util::future::BoxFuture;
 use sqlx::any::{Any, AnyConnectOptions, AnyPoolOptions};
 use sqlx::pool::PoolConnection;
 use sqlx::{AnyConnection, AnyPool, ConnectOptions as _, Connection as _};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::error::{Error, Outage};
 use crate::url::{Place, StoreUrl};
+pub(crate) use job::Job;
 use writer::Queue;
 
 /// How many connections read a SQLite file.
@@ -42,10 +43,6 @@ const SQLITE_READ_ONLY: &str = "PRAGMA query_only = ON;";
 const POSTGRES_SETTINGS: &str = "SELECT set_config('synchronous_commit', 'on', false)
     WHERE current_setting('synchronous_commit') = 'off';
     SET statement_timeout = '10s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '20s'";
-
-/// A statement or several on one connection, on behalf of a state.
-pub(crate) type Job<S, T> =
-    for<'a> fn(&'a S, &'a mut AnyConnection) -> BoxFuture<'a, Result<T, Error>>;
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

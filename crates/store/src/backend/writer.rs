@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Connection as _};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use super::Job;
+use super::job::Job;
 use crate::error::Error;
 
 /// How many jobs share one transaction at most.

@@ -32,6 +32,7 @@ async fn present(store: &Store, token: &str, now: Timestamp) -> Result<Refreshed
     )
     .await
     .unwrap()
+    .refreshed()
 }
 
 fn first_token(store: &Store, family: &Family) -> String {
@@ -183,7 +184,7 @@ async fn another_client_changes_nothing() {
     )
     .await
     .unwrap();
-    assert_eq!(outcome.unwrap_err(), Refusal::OtherClient);
+    assert_eq!(outcome.refreshed().unwrap_err(), Refusal::OtherClient);
     assert_eq!(load(&store, family.id).await.unwrap(), Some(before));
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _};
 
-use crate::health::Seen;
 use crate::revocation::Revocations;
 use crate::seal::{Sealer, SealingKey};
+use crate::seen::Seen;
 use crate::url::StoreUrl;
 use crate::{Inner, Store, migrate, random};
 

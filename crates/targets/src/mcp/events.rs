@@ -12,9 +12,11 @@ use http_body_util::BodyExt as _;
 use net::body::Body;
 use tokio_util::task::TaskTracker;
 
-use super::wire::EXPLANATION;
 use crate::error::{CallError, Stage};
 use crate::meter::Held;
+
+/// Of a body that explains an HTTP error.
+pub(super) const EXPLANATION: usize = 64 * 1024;
 
 /// How long the end of a stream may take after its last message, before the connection is closed.
 const TAIL: Duration = Duration::from_secs(1);

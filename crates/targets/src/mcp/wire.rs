@@ -22,14 +22,11 @@ use net::egress::client::is_encoded;
 use net::egress::pool::{Repeatable, Upstream};
 use url::Url;
 
-use super::events::Events;
+use super::events::{EXPLANATION, Events};
 use super::oddity::{Oddities, Oddity};
 use crate::error::{CallError, Challenge, LeadsTo, Stage, Violation};
 use crate::meter::{self, Counted, Held, NoRoom};
 use crate::outward::Outward;
-
-/// Of a body that explains an HTTP error.
-pub(super) const EXPLANATION: usize = 64 * 1024;
 
 const NAME: HeaderName = HeaderName::from_static(header::NAME);
 const METHOD: HeaderName = HeaderName::from_static(header::METHOD);

@@ -2,8 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::insensitive;
+use super::script::{Answers, Script, Speaks};
+use super::seen::Seen;
+use super::shared::Shared;
 use super::wire::Plain;
-use super::{Answers, Script, Seen, Shared, Speaks, insensitive};
 
 const LEGACY_VERSIONS: &[&str] = &["2025-03-26", "2025-06-18", "2025-11-25"];
 const VERSION: &str = "io.modelcontextprotocol/protocolVersion";

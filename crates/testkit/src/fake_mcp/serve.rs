@@ -11,8 +11,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::protocol::{self, Reply};
+use super::script::Act;
+use super::seen::Seen;
+use super::shared::{Shared, Signal};
 use super::wire::{self, Plain, Reader};
-use super::{Act, Seen, Shared, Signal};
 
 /// Does the connection stay open for a further request?
 type KeepAlive = bool;

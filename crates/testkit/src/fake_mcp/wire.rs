@@ -5,7 +5,7 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::Seen;
+use super::seen::Seen;
 
 pub(super) type Reader = BufReader<OwnedReadHalf>;
 

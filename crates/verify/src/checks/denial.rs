@@ -8,7 +8,7 @@ use crate::checks::token::audience_of;
 use crate::checks::transport::{self, reason};
 use crate::forge::{StrangersKey, public_key_pem};
 use crate::session::{NoCode, Session, Tokens, Variation, fresh_text, message_of};
-use crate::web::{Answer, NoAnswer, plain};
+use crate::web::{Answer, Answered, NoAnswer, plain};
 
 /// Leeway for clocks that a gateway may grant (SEC-41), and a little more.
 const LEEWAY: i64 = 65;
@@ -55,7 +55,7 @@ async fn list(
     session: &Session,
     token: Option<&str>,
     more: &[(&str, &str)],
-) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
+) -> Result<Answered, Unanswerable> {
     let (message, headers) = if session.stateless == Some(true) {
         transport::stateless_request("tools/list", json!({}))
     } else {
@@ -103,12 +103,19 @@ pub(super) async fn garbage(session: &Session) -> Result<Verdict, Unanswerable> 
     .await
 }
 
+/// Tokens of the same user that were asked for in another way.
+enum OtherTokens {
+    Made(Tokens),
+    /// Why the server makes none.
+    Refused(String),
+}
+
 /// Tokens of the same user, asked for in another way; where there are none, why the question does not apply.
 async fn other_tokens(
     session: &mut Session,
     variation: Variation<'_>,
     changes: &[(&str, &str)],
-) -> Result<Result<Tokens, String>, Unanswerable> {
+) -> Result<OtherTokens, Unanswerable> {
     let nothing = Unanswerable::Missing("an answer to a request for another token");
     let code = match session.fresh_code(variation).await {
         Ok(code) => code,
@@ -116,7 +123,7 @@ async fn other_tokens(
             let refused = ending.parameter("error").is_some()
                 || matches!(&*ending, Ending::Page(answer) if answer.status.is_client_error());
             return if refused {
-                Ok(Err(ending.described()))
+                Ok(OtherTokens::Refused(ending.described()))
             } else {
                 Err(nothing)
             };
@@ -127,8 +134,8 @@ async fn other_tokens(
         return Err(nothing);
     };
     match Session::read_tokens(&answer, code.scope.as_deref()) {
-        Some(tokens) => Ok(Ok(tokens)),
-        None if answer.status.is_client_error() => Ok(Err(answer.described())),
+        Some(tokens) => Ok(OtherTokens::Made(tokens)),
+        None if answer.status.is_client_error() => Ok(OtherTokens::Refused(answer.described())),
         None => Err(nothing),
     }
 }
@@ -142,8 +149,8 @@ pub(super) async fn wrong_audience(session: &mut Session) -> Result<Verdict, Una
         ..Variation::default()
     };
     let tokens = match other_tokens(session, variation, &[("resource", "")]).await? {
-        Ok(tokens) => tokens,
-        Err(why) => {
+        OtherTokens::Made(tokens) => tokens,
+        OtherTokens::Refused(why) => {
             return Ok(Verdict::inapplicable(format!(
                 "the authorization server gives no token without this gateway's scope: {why}"
             )));
@@ -182,23 +189,20 @@ pub(super) async fn id_token(session: &mut Session) -> Result<Verdict, Unanswera
         ..Variation::default()
     };
     let id = match session.tokens()?.id.clone() {
-        Some(id) => Ok(Some(id)),
-        None => other_tokens(session, variation, &[])
-            .await?
-            .map(|tokens| tokens.id),
+        Some(id) => Some(id),
+        None => match other_tokens(session, variation, &[]).await? {
+            OtherTokens::Made(tokens) => tokens.id,
+            OtherTokens::Refused(why) => {
+                return Ok(Verdict::inapplicable(format!(
+                    "the authorization server issues no ID tokens to this client: {why}"
+                )));
+            }
+        },
     };
-    let id = match id {
-        Ok(Some(id)) => id,
-        Ok(None) => {
-            return Ok(Verdict::inapplicable(
-                "the authorization server issues no ID tokens to this client",
-            ));
-        }
-        Err(why) => {
-            return Ok(Verdict::inapplicable(format!(
-                "the authorization server issues no ID tokens to this client: {why}"
-            )));
-        }
+    let Some(id) = id else {
+        return Ok(Verdict::inapplicable(
+            "the authorization server issues no ID tokens to this client",
+        ));
     };
     let what = "an ID token, whose audience is the client";
     good_token_works(session).await?;
@@ -439,11 +443,7 @@ async fn someone_elses_token(session: &mut Session) -> Option<String> {
     Some(Session::read_tokens(&answer, None)?.access)
 }
 
-async fn session_request(
-    session: &Session,
-    token: Option<&str>,
-    id: &str,
-) -> Result<Answer, NoAnswer> {
+async fn session_request(session: &Session, token: Option<&str>, id: &str) -> Answered {
     let message = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list" });
     let headers = [
         ("mcp-protocol-version", "2025-11-25"),

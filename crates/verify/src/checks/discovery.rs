@@ -1,28 +1,17 @@
 //! From the bare endpoint to the authorization server's metadata and keys.
 
 use http::StatusCode;
-use oauth::challenge::{Challenge, ChallengeError};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use crate::check::{Unanswerable, Verdict};
 use crate::checks::mistaken;
-use crate::session::{ResourceSeen, ServerSeen, Session, message_of};
+use crate::checks::said::{challenges, initialize, is_json_rpc};
+use crate::session::{ResourceSeen, ServerSeen, Session};
 use crate::web::{Actor, Answer, NoAnswer, plain};
 
 const RESOURCE: (Actor, Actor) = (Actor::Client, Actor::Gateway);
 const SERVER: (Actor, Actor) = (Actor::Client, Actor::AuthorizationServer);
-
-/// The message that a client begins with.
-pub(super) fn initialize() -> Value {
-    json!({
-        "jsonrpc": "2.0", "id": 1, "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25", "capabilities": {},
-            "clientInfo": { "name": "sekisho-verify", "version": env!("CARGO_PKG_VERSION") }
-        }
-    })
-}
 
 /// A request without a token meets a challenge that says where to go.
 pub(super) async fn challenge(session: &mut Session) -> Result<Verdict, Unanswerable> {
@@ -90,26 +79,6 @@ pub(super) async fn challenge(session: &mut Session) -> Result<Verdict, Unanswer
             "many clients look nowhere else; always send it",
         ),
     })
-}
-
-/// Whether an answer is a JSON-RPC response, be it a result or an error.
-pub(super) fn is_json_rpc(answer: &Answer) -> bool {
-    message_of(answer).is_some_and(|message| {
-        message.get("jsonrpc").is_some()
-            && (message.get("result").is_some() || message.get("error").is_some())
-    })
-}
-
-/// All challenges of an answer.
-pub(super) fn challenges(answer: &Answer) -> Result<Vec<Challenge>, ChallengeError> {
-    let mut all = Vec::new();
-    for value in answer.headers.get_all("www-authenticate") {
-        // What is not text is not part of any challenge.
-        if let Ok(text) = value.to_str() {
-            all.extend(Challenge::parse_all(text)?);
-        }
-    }
-    Ok(all)
 }
 
 /// The challenge says which scope to ask for.

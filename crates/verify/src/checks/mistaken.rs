@@ -3,7 +3,7 @@
 use http::StatusCode;
 use url::Url;
 
-use crate::checks::discovery::{challenges, initialize, is_json_rpc};
+use crate::checks::said::{challenges, initialize, is_json_rpc};
 use crate::session::Session;
 use crate::web::{Answer, NoAnswer};
 

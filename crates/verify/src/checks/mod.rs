@@ -5,6 +5,7 @@ mod denial;
 mod discovery;
 mod mistaken;
 mod registration;
+mod said;
 mod token;
 mod transport;
 

@@ -7,7 +7,7 @@ use url::Url;
 use crate::check::{Unanswerable, Verdict};
 use crate::host::{CLIENT_NAME, Host};
 use crate::session::{ClientChoice, ClientSeen, Registration, Session};
-use crate::web::{Actor, Answer, NoAnswer, plain};
+use crate::web::{Actor, Answered, plain};
 
 /// What to do where neither a document on loopback nor dynamic registration is taken.
 const OTHER_CLIENTS: &str = "name a document that the server can reach with --client-id, or a registered client with --client-id and --redirect-uri";
@@ -120,18 +120,18 @@ async fn automatic(session: &mut Session) -> Result<Verdict, Unanswerable> {
         }
     }
     match register(session, redirect_uri.as_str()).await? {
-        Ok(registration) => {
+        Registering::Done(registration) => {
             let sentence = format!(
                 "registered dynamically as `{}`",
                 plain(&registration.client.client_id)
             );
             session.client = Some(registration.client.clone());
-            session.registration = Some(registration);
+            session.registration = Some(*registration);
             // Whatever this ends with, the check of the code will say it.
             let _ = session.try_client().await?;
             Ok(Verdict::ok(sentence))
         }
-        Err(why) => {
+        Registering::Refused(why) => {
             session.client = None;
             Ok(Verdict::fail(
                 format!("neither a document of our own nor dynamic registration is taken: {why}"),
@@ -149,10 +149,7 @@ fn registration_endpoint(session: &Session) -> Option<Url> {
 }
 
 /// The request that real clients send.
-async fn ask_to_register(
-    session: &Session,
-    redirect_uri: &str,
-) -> Option<Result<Answer, NoAnswer>> {
+async fn ask_to_register(session: &Session, redirect_uri: &str) -> Option<Answered> {
     let endpoint = registration_endpoint(session)?;
     let request = json!({
         "client_name": CLIENT_NAME,
@@ -171,28 +168,32 @@ async fn ask_to_register(
     )
 }
 
-/// Registers a public client; an inner error says why that was refused.
-async fn register(
-    session: &Session,
-    redirect_uri: &str,
-) -> Result<Result<Registration, String>, Unanswerable> {
+/// What came of a registration.
+enum Registering {
+    Done(Box<Registration>),
+    /// Why not.
+    Refused(String),
+}
+
+/// Registers a public client.
+async fn register(session: &Session, redirect_uri: &str) -> Result<Registering, Unanswerable> {
     let answer = match ask_to_register(session, redirect_uri).await {
         None => {
             return Err(Unanswerable::Missing("a registration endpoint"));
         }
-        Some(Err(error)) => return Ok(Err(error.to_string())),
+        Some(Err(error)) => return Ok(Registering::Refused(error.to_string())),
         Some(Ok(answer)) => answer,
     };
     let body = answer.status.is_success().then(|| answer.json()).flatten();
     let text = |name: &str| Some(body.as_ref()?.get(name)?.as_str()?.to_owned());
     let (Some(client_id), Ok(redirect_uri)) = (text("client_id"), Url::parse(redirect_uri)) else {
-        return Ok(Err(answer.described()));
+        return Ok(Registering::Refused(answer.described()));
     };
     let management = text("registration_client_uri")
         .and_then(|url| Url::parse(&url).ok())
         .filter(|url| matches!(url.scheme(), "http" | "https"))
         .zip(text("registration_access_token"));
-    Ok(Ok(Registration {
+    Ok(Registering::Done(Box::new(Registration {
         client: ClientSeen {
             client_id,
             secret: text("client_secret").map(zeroize::Zeroizing::new),
@@ -200,7 +201,7 @@ async fn register(
         },
         answer,
         management,
-    }))
+    })))
 }
 
 /// Dynamic registration, where it is offered.
@@ -212,11 +213,11 @@ pub(super) async fn dynamic(session: &mut Session) -> Result<Verdict, Unanswerab
     if session.registration.is_none() {
         let redirect_uri = loopback(session);
         match register(session, &redirect_uri).await? {
-            Ok(registration) => session.registration = Some(registration),
-            Err(why) if why.starts_with("401") || why.starts_with("403") => {
+            Registering::Done(registration) => session.registration = Some(*registration),
+            Registering::Refused(why) if why.starts_with("401") || why.starts_with("403") => {
                 return Ok(Verdict::ok(format!("offered to those who may: {why}")));
             }
-            Err(why) => {
+            Registering::Refused(why) => {
                 return Ok(Verdict::fail(
                     format!("a public client with a loopback redirect URI can't register: {why}"),
                     "this is the request of most MCP clients; take it, or do not offer registration",

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::check::{Unanswerable, Verdict};
-use crate::checks::discovery;
+use crate::checks::said;
 use crate::session::{Session, message_of};
-use crate::web::{Answer, NoAnswer, plain};
+use crate::web::{Answer, Answered, plain};
 
 /// The stateless revision that is tried first.
 const STATELESS: &str = "2026-07-28";
@@ -46,7 +46,7 @@ pub(super) async fn request(
     session: &Session,
     method: &str,
     params: Value,
-) -> Result<Result<Answer, NoAnswer>, Unanswerable> {
+) -> Result<Answered, Unanswerable> {
     let token = session.bearer()?;
     let stateless = session.stateless == Some(true);
     let (message, mut headers) = stateless_request(method, params.clone());
@@ -111,12 +111,7 @@ pub(super) async fn stateless(session: &mut Session) -> Result<Verdict, Unanswer
 pub(super) async fn session(session: &mut Session) -> Result<Verdict, Unanswerable> {
     let token = session.bearer()?;
     let answer = match session
-        .mcp(
-            "(initialize)",
-            token.as_deref(),
-            &discovery::initialize(),
-            &[],
-        )
+        .mcp("(initialize)", token.as_deref(), &said::initialize(), &[])
         .await
     {
         Ok(answer) => answer,
@@ -177,8 +172,8 @@ pub(super) async fn session(session: &mut Session) -> Result<Verdict, Unanswerab
 /// The tools that this caller may see.
 pub(super) async fn tools_list(session: &Session) -> Result<Verdict, Unanswerable> {
     let names = match tool_names(session).await? {
-        Ok(names) => names,
-        Err(why) => {
+        Tools::Listed(names) => names,
+        Tools::Unlisted(why) => {
             return Ok(Verdict::fail(
                 why,
                 "`tools/list` must answer with a list, even an empty one",
@@ -192,9 +187,17 @@ pub(super) async fn tools_list(session: &Session) -> Result<Verdict, Unanswerabl
     })
 }
 
-async fn tool_names(session: &Session) -> Result<Result<Vec<String>, String>, Unanswerable> {
+/// What came of asking for the tools.
+enum Tools {
+    /// Their names.
+    Listed(Vec<String>),
+    /// Why there is no list.
+    Unlisted(String),
+}
+
+async fn tool_names(session: &Session) -> Result<Tools, Unanswerable> {
     Ok(match request(session, "tools/list", json!({})).await? {
-        Err(error) => Err(format!("no answer: {error}")),
+        Err(error) => Tools::Unlisted(format!("no answer: {error}")),
         Ok(answer) => message_of(&answer)
             .and_then(|message| {
                 Some(
@@ -208,13 +211,25 @@ async fn tool_names(session: &Session) -> Result<Result<Vec<String>, String>, Un
                         .collect(),
                 )
             })
-            .ok_or_else(|| format!("`tools/list` got {}{}", answer.status, reason(&answer))),
+            .map_or_else(
+                || {
+                    Tools::Unlisted(format!(
+                        "`tools/list` got {}{}",
+                        answer.status,
+                        reason(&answer)
+                    ))
+                },
+                Tools::Listed,
+            ),
     })
 }
 
 /// A call, if there is a tool that is known to be harmless.
 pub(super) async fn tools_call(session: &Session) -> Result<Verdict, Unanswerable> {
-    let names = tool_names(session).await?.unwrap_or_default();
+    let names = match tool_names(session).await? {
+        Tools::Listed(names) => names,
+        Tools::Unlisted(_) => Vec::new(),
+    };
     let harmless = names.iter().find(|name| name.ends_with("add_numbers"));
     let Some(name) = harmless else {
         return Ok(Verdict::inapplicable(
@@ -260,7 +275,7 @@ pub(super) async fn tools_call(session: &Session) -> Result<Verdict, Unanswerabl
 
 /// What an error answer says about itself: its challenge, its JSON-RPC error, or its words.
 pub(super) fn reason(answer: &Answer) -> String {
-    let challenge = discovery::challenges(answer)
+    let challenge = said::challenges(answer)
         .unwrap_or_default()
         .into_iter()
         .find_map(|challenge| {

@@ -1,16 +1,19 @@
-//! All that is known about one URL, and what a caller gets of it.
+//! All that is known about each URL, and what a caller gets of it.
 
-use std::hash::BuildHasher as _;
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderValue, StatusCode, header};
 use parking_lot::Mutex;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
+use url::Url;
 
-use super::{Document, DocumentError, Memory, OnError, Origin, Settings};
+use super::document::{Document, DocumentError, OnError, Origin, Settings, WallClock};
+use crate::egress::budget::Budgets;
 use crate::egress::client::{FetchError, Fetched};
 use crate::egress::freshness::lifetime;
 
@@ -170,6 +173,70 @@ impl<T> Held<T> {
         if let Some(last_modified) = &self.last_modified {
             headers.insert(header::IF_MODIFIED_SINCE, last_modified.clone());
         }
+    }
+}
+
+/// What is known of documents of one kind. It outlives whoever fetches them, and the configuration by which they do.
+pub struct Memory<T, E> {
+    pub(super) settings: Settings,
+    pub(super) budgets: Arc<Budgets>,
+    wall: WallClock,
+    digests: RandomState,
+    revisions: AtomicU64,
+    pub(super) slots: Mutex<Slots<T, E>>,
+}
+
+/// By URL, byte for byte.
+type Slots<T, E> = HashMap<Box<str>, Arc<Slot<T, E>>>;
+
+impl<T, E> std::fmt::Debug for Memory<T, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Memory")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T, E> Memory<T, E> {
+    /// Nothing is known yet. `budgets` may be shared by several.
+    pub fn new(settings: Settings, budgets: Arc<Budgets>, wall: WallClock) -> Self {
+        Self {
+            settings,
+            budgets,
+            wall,
+            digests: RandomState::new(),
+            revisions: AtomicU64::new(0),
+            slots: Mutex::new(HashMap::new()),
+        }
+    }
+
+    pub(super) fn slot(&self, url: &Url) -> Arc<Slot<T, E>> {
+        let mut slots = self.slots.lock();
+        if let Some(slot) = slots.get(url.as_str()) {
+            return Arc::clone(slot);
+        }
+        if slots.len() >= self.settings.entries.max(1) {
+            make_room(&mut slots);
+        }
+        let slot = Arc::new(Slot::new());
+        slots.insert(url.as_str().into(), Arc::clone(&slot));
+        slot
+    }
+}
+
+/// Forgets one URL that nobody is fetching: one without a document rather than one with, then the
+/// one that was not asked for the longest.
+fn make_room<T, E>(slots: &mut Slots<T, E>) {
+    let victim = slots
+        .iter()
+        .filter(|(_, slot)| Arc::strong_count(slot) == 1)
+        .min_by_key(|(_, slot)| {
+            let state = slot.state.lock();
+            (state.held.is_some(), state.used)
+        })
+        .map(|(url, _)| url.clone());
+    if let Some(url) = victim {
+        slots.remove(&url);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use net::egress::rules::Rules;
 
-use crate::config::Config;
+use crate::config::file::Config;
 
 /// The operator's URLs say themselves whether they are http; a stranger has no say in them.
 pub(crate) fn convert(config: &Config) -> Rules {

@@ -7,7 +7,7 @@ use model::clock::{Clock as _, SystemClock};
 use net::edge::tls::Certificate;
 use net::egress::connect::ExtraRoots;
 
-use crate::config::Loaded;
+use crate::config::loaded::Loaded;
 use crate::config::problem::Problems;
 use crate::files;
 

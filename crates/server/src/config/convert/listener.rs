@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::Config;
 use crate::config::binding;
+use crate::config::file::Config;
 use crate::config::listener::Listener;
 
 /// The host names and addresses that `listener` answers for, in the order of the alphabet.

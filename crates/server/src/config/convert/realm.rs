@@ -17,6 +17,7 @@ use oauth::scope::{Scope, ScopeSet};
 
 use crate::config::convert::{parse, parse_all};
 use crate::config::problem::Problems;
+use crate::config::realm::UsersRemoved;
 use crate::config::{cimd, realm, registration, scalar, secret};
 
 /// The shortest initial access token.
@@ -35,13 +36,24 @@ pub(crate) struct DeclaredUser {
     pub(crate) email: Option<String>,
 }
 
+/// A realm, with whom the configuration declares in it.
+#[derive(Clone, Debug)]
+pub(crate) struct DeclaredRealm {
+    /// The realm.
+    pub(crate) realm: Realm,
+    /// Its users.
+    pub(crate) users: Vec<DeclaredUser>,
+    /// What becomes of users that were declared before.
+    pub(crate) users_removed: UsersRemoved,
+}
+
 /// The realm and its users. Relative paths of secrets start at `directory`.
 pub(crate) fn convert(
     from: &realm::Realm,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
-) -> Option<(Realm, Vec<DeclaredUser>)> {
+) -> Option<DeclaredRealm> {
     let name = parse(&from.name.0, &format!("{path}.name"), problems);
     let issuer = parse(from.url.plain(), &format!("{path}.url"), problems);
     let scopes = from
@@ -93,7 +105,11 @@ pub(crate) fn convert(
         problems,
     );
     realm.danger_pkce_optional = from.danger_pkce_optional;
-    Some((realm, users))
+    Some(DeclaredRealm {
+        realm,
+        users,
+        users_removed: from.users_removed,
+    })
 }
 
 fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option<ClientScope> {
@@ -432,7 +448,7 @@ realms:
         let text = format!("{HEAD}{rest}");
         let loaded = Loaded::parse(&text, "f.yaml", PathBuf::new()).unwrap();
         let plan = Plan::new(loaded).map_err(|invalid| invalid.to_string())?;
-        let (realm, _) = plan.realms.into_iter().next().unwrap();
+        let realm = plan.realms.into_iter().next().unwrap().realm;
         Ok(realm)
     }
 

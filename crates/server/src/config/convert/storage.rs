@@ -6,8 +6,8 @@ use model::secret::Secret;
 use store::seal::SealingKey;
 use store::url::StoreUrl;
 
-use crate::config::Loaded;
 use crate::config::convert::realm::read_secret;
+use crate::config::loaded::Loaded;
 use crate::config::problem::Problems;
 use crate::config::store::Url;
 

@@ -143,7 +143,7 @@ fn a_consent_text_is_the_same_everywhere_or_one_for_each_language() {
     let of = |text: &str| {
         let clients = format!("      []\n    scopes: [ {{ name: a, consent_text: {text} }} ]");
         let plan = plan(&with_clients(&clients)).unwrap();
-        let scope = plan.realms[0].0.scopes[0].clone();
+        let scope = plan.realms[0].realm.scopes[0].clone();
         ["en", "ja"].map(|tag| scope.consent_text_in(tag).map(str::to_owned))
     };
     let texts = |en: &str, ja: &str| [Some(en.to_owned()), Some(ja.to_owned())];

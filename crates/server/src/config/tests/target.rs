@@ -75,12 +75,12 @@ fn bounds_of_a_target_that_let_nothing_through_are_reported() {
         freshness: { max_age: 0s }",
     );
     insta::assert_snapshot!(plan(&text).err().unwrap_or_default(), @r"
-    f.yaml:12: gateways[0].targets[0].timeouts.connect: `0s` is no time at all
+    f.yaml:12: gateways[0].targets[0].timeouts.connect: `0s` is not a duration above zero
       hint: leave the key out for its default
-    f.yaml:12: gateways[0].targets[0].timeouts.total: `0s` is no time at all
+    f.yaml:12: gateways[0].targets[0].timeouts.total: `0ms` is not a duration above zero
       hint: leave the key out for its default
     f.yaml:13: gateways[0].targets[0].limits.calls: `0` is out of range: expected at least 1
-    f.yaml:14: gateways[0].targets[0].freshness.max_age: `0s` is no time at all
+    f.yaml:14: gateways[0].targets[0].freshness.max_age: `0s` is not a duration above zero
       hint: leave the key out for its default
     ");
 }
@@ -101,12 +101,16 @@ fn what_a_gateway_takes_and_keeps_can_be_set_and_is_something() {
     };
     assert_eq!(set, expected);
     let refused = with("keep_alive: 0s, page_size: 0").unwrap_err();
-    insta::assert_snapshot!(refused, @"f.yaml:8: gateways[0].limits.page_size: `0` is out of range: expected at least 1");
+    insta::assert_snapshot!(refused, @r"
+    f.yaml:8: gateways[0].limits.keep_alive: `0s` is not a duration above zero
+      hint: leave the key out for its default
+    f.yaml:8: gateways[0].limits.page_size: `0` is out of range: expected at least 1
+    ");
     let refused = with("keep_alive: 0s, session: 0d").unwrap_err();
     insta::assert_snapshot!(refused, @r"
-    f.yaml:8: gateways[0].limits.keep_alive: `0s` is no time at all
+    f.yaml:8: gateways[0].limits.keep_alive: `0s` is not a duration above zero
       hint: leave the key out for its default
-    f.yaml:8: gateways[0].limits.session: `0s` is no time at all
+    f.yaml:8: gateways[0].limits.session: `0d` is not a duration above zero
       hint: leave the key out for its default
     ");
 }

@@ -1,0 +1,56 @@
+//! What the connections of a fake server share, and what it saw.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use tokio::sync::{broadcast, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::script::Script;
+use super::seen::Seen;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) script: Mutex<Script>,
+    /// Session id → has `notifications/initialized` arrived?
+    pub(super) sessions: Mutex<HashMap<String, bool>>,
+    pub(super) counts: Mutex<Counts>,
+    pub(super) seen: Mutex<Vec<Seen>>,
+    /// Bumped whenever anything above changes.
+    pub(super) changed: watch::Sender<u64>,
+    pub(super) signals: broadcast::Sender<Signal>,
+    pub(super) stop: CancellationToken,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Counts {
+    pub(super) sessions_made: u64,
+    /// Ids of the sessions that a client ended.
+    pub(super) sessions_ended: Vec<String>,
+    pub(super) streams_open: u64,
+    pub(super) connections: u64,
+    /// Methods (`tools/call echo`) whose answer the peer did not wait for.
+    pub(super) abandoned: Vec<String>,
+}
+
+/// What open notification streams do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    ToolsChanged,
+    /// Break the connection.
+    Drop,
+    /// Send the final result and end the stream (modern), or just end it (legacy).
+    Finish,
+}
+
+impl Shared {
+    pub(super) fn note(&self, change: impl FnOnce(&mut Counts)) {
+        change(&mut self.counts.lock());
+        self.changed.send_modify(|version| *version += 1);
+    }
+
+    pub(super) fn record(&self, seen: Seen) {
+        self.seen.lock().push(seen);
+        self.changed.send_modify(|version| *version += 1);
+    }
+}
