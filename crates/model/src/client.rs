@@ -8,6 +8,7 @@ use url::Url;
 use crate::clock::Timestamp;
 use crate::secret::{Secret, TokenHash};
 use crate::signing_algorithm::SigningAlgorithm;
+use crate::traits::Traits;
 
 /// Where a client comes from (SEC-30).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub struct Client {
     pub may_refresh: bool,
     /// Whether users are not asked; only for configured clients of the operator's own.
     pub skip_consent: bool,
+    /// Its groups and attributes, for tokens that are about it.
+    pub traits: Traits,
 }
 
 impl Client {
@@ -184,6 +187,7 @@ mod tests {
             id_token_algorithm: SigningAlgorithm::default_of_id_tokens(),
             may_refresh: true,
             skip_consent: false,
+            traits: Traits::default(),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! The map, in reading order:
 //!
-//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`mail`], [`password`], [`password_choice`];
+//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`mail`], [`password`], [`password_choice`], [`text`], [`traits`];
 //! - what is configured: [`realm`], [`client`], [`client_policy`], [`gateway`], [`target`];
 //! - the rules of scopes and claims: [`scope_grant`], [`claims`];
 //! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`],
@@ -12,8 +12,8 @@
 //! A type with `Serialize` is a setting, and is written as the configuration has it: there is no second definition.
 //!
 //! To add a state machine: an enum with its data in the variants, consuming transitions, a pure `decide`, and one
-//! snapshot test that tries every event in every state. To add a claim mapper: one file in `claims/`, one arm in its
-//! `mod.rs`.
+//! snapshot test that tries every event in every state. To add a claim mapper: a variant of
+//! [`claims::mapper::Source`] and its arm.
 
 pub mod clock;
 pub mod id;
@@ -23,6 +23,8 @@ pub mod password_choice;
 pub mod rate;
 pub mod secret;
 pub mod span;
+pub mod text;
+pub mod traits;
 
 mod lifetimes;
 mod realm_name;

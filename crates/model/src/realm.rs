@@ -66,8 +66,8 @@ impl ClientScope {
     /// A scope without audiences, with the mappers that OpenID Connect Core §5.4 knows for its name.
     pub fn new(name: Scope, kind: ScopeKind) -> Self {
         let claims = match name.as_str() {
-            "profile" => vec![Mapper::Profile],
-            "email" => vec![Mapper::Email],
+            "profile" => Mapper::of_profile(),
+            "email" => Mapper::of_email(),
             _ => Vec::new(),
         };
         Self {

@@ -1,5 +1,6 @@
 //! A person who can log in to a realm.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::password::PasswordHash;
 use crate::realm_name::RealmName;
+use crate::traits::Traits;
 
 /// The longest user name, in bytes.
 pub const MAX_USERNAME: usize = 255;
@@ -64,6 +66,8 @@ pub struct User {
     pub email: Option<String>,
     /// Whether somebody made sure that the address is theirs.
     pub email_verified: bool,
+    /// Their groups and attributes.
+    pub traits: Traits,
     /// Whether they may not log in.
     pub disabled: bool,
     /// Since when they exist.
@@ -81,6 +85,10 @@ impl User {
             name: None,
             email: None,
             email_verified: false,
+            traits: Traits {
+                groups: BTreeSet::new(),
+                attributes: BTreeMap::new(),
+            },
             disabled: false,
             created_at: now,
         }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::id::Id;
 use model::mail::MailAddress;
+use model::traits::{AttributeName, Group};
 use model::user::Username;
 use oauth::client_id::ClientId;
 
@@ -276,6 +277,8 @@ pub(crate) enum User {
     Show(UserShow),
     /// Add a user
     Add(UserAdd),
+    /// Change a user's groups and attributes; tokens say them from the next one on
+    Set(UserSet),
     /// Set a user's password; what was begun with the old one ends
     Passwd(UserPasswd),
     /// Let a user log in no more; sessions, and all that was granted to clients, end at once
@@ -324,6 +327,38 @@ pub(crate) struct UserAdd {
     /// The mail address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<MailAddress>,
+    #[command(flatten)]
+    pub(crate) traits: TraitsGiven,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TraitsGiven {
+    /// A group to be in; may be given several times
+    #[arg(long = "group", value_name = "GROUP")]
+    pub(crate) groups: Vec<Group>,
+    /// An attribute; the same name several times gives it several texts
+    #[arg(long = "attribute", value_name = "NAME=TEXT", value_parser = attribute)]
+    pub(crate) attributes: Vec<(AttributeName, String)>,
+}
+
+fn attribute(text: &str) -> Result<(AttributeName, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=TEXT")?;
+    let name = name.parse().map_err(|error| format!("{error}"))?;
+    Ok((name, value.to_owned()))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UserSet {
+    #[command(flatten)]
+    pub(crate) named: UserNamed,
+    #[command(flatten)]
+    pub(crate) traits: TraitsGiven,
+    /// A group to be in no more
+    #[arg(long = "no-group", value_name = "GROUP")]
+    pub(crate) no_groups: Vec<Group>,
+    /// An attribute to have no more
+    #[arg(long = "no-attribute", value_name = "NAME")]
+    pub(crate) no_attributes: Vec<AttributeName>,
 }
 
 #[derive(Debug, Args)]

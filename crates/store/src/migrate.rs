@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0008_declared_users.sql"),
     include_str!("../migrations/0009_registrations.sql"),
     include_str!("../migrations/0010_registration_sites.sql"),
+    include_str!("../migrations/0011_traits.sql"),
 ];
 
 /// What earlier versions of the program can't work with any more: whoever adds a migration that takes something away from

@@ -12,13 +12,13 @@ macro_rules! queries {
 }
 
 queries! {
-    USER_INSERT = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-    USER_DECLARE = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+    USER_INSERT = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at, traits)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    USER_DECLARE = "INSERT INTO account (id, realm, username, password, name, email, email_verified, disabled, created_at, traits)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
         ON CONFLICT (realm, username) DO UPDATE SET
             password = COALESCE(excluded.password, account.password), name = excluded.name, email = excluded.email,
-            email_verified = excluded.email_verified, disabled = excluded.disabled
+            email_verified = excluded.email_verified, disabled = excluded.disabled, traits = excluded.traits
         RETURNING id";
     USER_BY_NAME = "SELECT * FROM account WHERE realm = $1 AND username = $2";
     USER_BY_ID = "SELECT * FROM account WHERE id = $1";
@@ -31,6 +31,7 @@ queries! {
     USER_DECLARED = "SELECT username FROM account WHERE realm = $1 AND declared = 1 ORDER BY username";
     USER_SET_DECLARED = "UPDATE account SET declared = $3 WHERE realm = $1 AND username = $2";
     USER_DELETE = "DELETE FROM account WHERE id = $1";
+    USER_SET_TRAITS = "UPDATE account SET traits = $3 WHERE id = $1 AND traits = $2";
     USER_SET_DISABLED = "UPDATE account SET disabled = $2 WHERE id = $1";
 
     KEY_INSERT = "INSERT INTO signing_key (kid, realm, algorithm, state, since, private)

@@ -3,6 +3,7 @@
 use model::id::Id;
 use model::password::PasswordHash;
 use model::realm::RealmName;
+use model::traits::Traits;
 use model::user::{User, Username};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -125,6 +126,31 @@ pub async fn set_disabled(store: &Store, id: Id<User>, disabled: bool) -> Result
                 Ok(query.execute(connection).await?.rows_affected() == 1)
             })
         })
+        .await
+}
+
+/// Puts other groups and attributes in the place of `before`. `false` if those are not the user's any more, or there is no
+/// such user.
+pub async fn set_traits(
+    store: &Store,
+    id: Id<User>,
+    before: &Traits,
+    after: &Traits,
+) -> Result<bool, Error> {
+    store
+        .backend()
+        .write(
+            (id, before.to_json(), after.to_json()),
+            |(id, before, after), connection| {
+                Box::pin(async move {
+                    let query = sqlx::query(query::USER_SET_TRAITS)
+                        .bind(id.to_string())
+                        .bind(before.clone())
+                        .bind(after.clone());
+                    Ok(query.execute(connection).await?.rows_affected() == 1)
+                })
+            },
+        )
         .await
 }
 
@@ -263,6 +289,7 @@ fn bind(
         .bind(i64::from(user.email_verified))
         .bind(i64::from(user.disabled))
         .bind(user.created_at.millis())
+        .bind(user.traits.to_json())
 }
 
 fn read(row: &AnyRow) -> Result<User, Error> {
@@ -284,6 +311,7 @@ fn read(row: &AnyRow) -> Result<User, Error> {
         email_verified: row.flag("email_verified")?,
         disabled: row.flag("disabled")?,
         created_at: row.time("created_at")?,
+        traits: Traits::of_json(&row.text("traits")?).map_err(|_| row.inconsistent("traits"))?,
     })
 }
 

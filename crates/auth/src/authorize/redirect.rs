@@ -110,6 +110,7 @@ mod tests {
             id_token_algorithm: SigningAlgorithm::Rs256,
             may_refresh: true,
             skip_consent: false,
+            traits: model::traits::Traits::default(),
         }
     }
 

@@ -142,5 +142,6 @@ fn client_of(document: &ClientDocument) -> Client {
         id_token_algorithm: id_token_algorithm(metadata),
         may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),
         skip_consent: false,
+        traits: model::traits::Traits::default(),
     }
 }

@@ -91,6 +91,7 @@ fn client_of(registered: &Registered, metadata: &ClientMetadata) -> Client {
         id_token_algorithm: id_token_algorithm(metadata),
         may_refresh: metadata.grant_types.contains(&GrantType::RefreshToken),
         skip_consent: false,
+        traits: model::traits::Traits::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Makes the tokens of one answer: access token (RFC 9068), ID token when `openid` was requested, refresh token.
 
-use model::claims::{self, Subject};
+use model::claims::subject::Subject;
+use model::claims::{self, Grounds};
 use model::client::Client;
 use model::id::Id;
 use model::refresh::Family;
@@ -56,22 +57,22 @@ pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, 
             Need::AccessTokens
         })
         .await?;
-    let subject = Subject {
+    let grounds = Grounds {
         realm,
-        user: order.user,
+        subject: Subject::User(order.user),
         client_id: &order.client.client_id,
         scope: order.scope,
-        auth_time: order.family.auth_time,
+        auth_time: Some(order.family.auth_time),
         session: order.family.session,
     };
     let token_id = claims::token_id(order.family.id, &cx.random()?);
-    let access_token = claims::access_token(&subject, order.resources, &token_id, cx.now);
+    let access_token = claims::access_token(&grounds, order.resources, &token_id, cx.now);
     let access_token = keys
         .for_access_tokens()
         .sign_jwt(ACCESS_TOKEN, &access_token)
         .map_err(Internal::new)?;
     let id_token = if order.id_token {
-        let id_token = claims::id_token(&subject, order.nonce, cx.now);
+        let id_token = claims::id_token(&grounds, order.nonce, cx.now);
         Some(
             keys.for_id_tokens(order.client.id_token_algorithm)
                 .sign_jwt(ID_TOKEN, &id_token)

@@ -229,6 +229,7 @@ pub(crate) fn registered(id: &str, callback: &str) -> Client {
         id_token_algorithm: SigningAlgorithm::Rs256,
         may_refresh: true,
         skip_consent: false,
+        traits: model::traits::Traits::default(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The user information (OpenID Connect Core §5.3).
 
 use http::Method;
+use oauth::jose::jws::UnverifiedJws;
 use serde_json::json;
 
 use crate::world::{Answer, World, refresh_form, with};
@@ -159,4 +160,73 @@ async fn a_token_without_openid_is_not_enough() {
             .header("www-authenticate")
             .contains("error=\"insufficient_scope\"")
     );
+}
+
+// SEC-37
+#[tokio::test]
+async fn mapped_claims_are_said_in_the_tokens_of_their_scope_and_kind_and_follow_the_user() {
+    let world = World::with(|realm| {
+        let tools = realm.scopes.iter_mut();
+        let tools = tools.filter(|scope| scope.name.as_str() == "mcp:tools");
+        for scope in tools {
+            scope.claims = serde_json::from_value(json!([
+                { "claim": "groups", "from": "groups", "tokens": ["access_token"] },
+                { "claim": "department", "from": { "attribute": "dept" } },
+                { "claim": "tenant", "from": { "value": "acme" }, "tokens": ["userinfo"] },
+            ]))
+            .unwrap();
+        }
+    })
+    .await;
+    let traits = serde_json::from_value(json!({
+        "groups": ["staff", "admins"], "attributes": { "dept": "sales", "unsaid": "x" },
+    }))
+    .unwrap();
+    let before = &world.user.traits;
+    assert!(
+        store::user::set_traits(&world.store, world.user.id, before, &traits)
+            .await
+            .unwrap()
+    );
+    let refresh_token = world.tokens().await.text("refresh_token");
+    let tokens = world
+        .token(&with(
+            refresh_form("app", &refresh_token),
+            &[("scope", "openid mcp:tools")],
+        ))
+        .await;
+    let claim = |token: &str, name: &str| {
+        let payload = claims_of(token);
+        payload.get(name).cloned().unwrap_or_default()
+    };
+    let access = tokens.text("access_token");
+    assert_eq!(claim(&access, "groups"), json!(["admins", "staff"]));
+    assert_eq!(claim(&access, "department"), "sales");
+    assert_eq!(claim(&access, "tenant"), json!(null));
+    let id = tokens.text("id_token");
+    assert_eq!(claim(&id, "groups"), json!(null));
+    assert_eq!(claim(&id, "department"), "sales");
+    let info = userinfo(&world, &access).await.json();
+    assert_eq!(
+        info,
+        json!({
+            "sub": world.user.id.to_string(), "department": "sales", "tenant": "acme",
+        })
+    );
+    // Without the scope there is none of it.
+    let plain = world
+        .token(&with(
+            refresh_form("app", &tokens.text("refresh_token")),
+            &[("scope", "openid")],
+        ))
+        .await;
+    let plain = plain.text("access_token");
+    assert_eq!(claim(&plain, "groups"), json!(null));
+    assert_eq!(claim(&plain, "department"), json!(null));
+}
+
+/// All that a token says.
+fn claims_of(token: &str) -> serde_json::Value {
+    let payload = UnverifiedJws::parse(token).unwrap().payload().to_vec();
+    serde_json::from_slice(&payload).unwrap()
 }

@@ -9,7 +9,7 @@ use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
-use model::claims::mapper::Mapper;
+use model::claims::mapper::Source;
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};
@@ -151,6 +151,7 @@ fn client(id: &str, authentication: Authentication) -> Client {
         id_token_algorithm: SigningAlgorithm::Rs256,
         may_refresh: true,
         skip_consent: false,
+        traits: model::traits::Traits::default(),
     }
 }
 
@@ -190,7 +191,7 @@ fn realm(signer: &SigningKey) -> Realm {
         realm
             .scopes
             .iter()
-            .any(|scope| scope.claims.contains(&Mapper::Profile))
+            .any(|scope| scope.claims.iter().any(|one| one.from == Source::Username))
     );
     realm
 }

@@ -2,6 +2,7 @@
 
 mod audience;
 pub mod mapper;
+pub mod subject;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +11,8 @@ use oauth::resource::Resource;
 use oauth::scope::ScopeSet;
 
 pub use self::mapper::Claims;
+use self::mapper::TokenKind;
+use self::subject::Subject;
 use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::realm::Realm;
@@ -19,17 +22,17 @@ use crate::user::User;
 
 /// What a token is made from.
 #[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
+pub struct Grounds<'a> {
     /// The issuer, with its scopes and lifetimes.
     pub realm: &'a Realm,
     /// Whom the token is about.
-    pub user: &'a User,
+    pub subject: Subject<'a>,
     /// Whom it is issued to.
     pub client_id: &'a ClientId,
     /// What was granted, or less.
     pub scope: &'a ScopeSet,
-    /// When the user logged in.
-    pub auth_time: Timestamp,
+    /// When the user logged in, if it is about one.
+    pub auth_time: Option<Timestamp>,
     /// The login session.
     pub session: Option<Id<Session>>,
 }
@@ -41,30 +44,43 @@ pub fn token_id(family: Id<Family>, random: &[u8; 16]) -> String {
 
 /// The claims of an access token (RFC 9068 §2.2).
 pub fn access_token(
-    subject: &Subject<'_>,
+    grounds: &Grounds<'_>,
     resources: &[Resource],
     jti: &str,
     now: Timestamp,
 ) -> Claims {
-    let mut claims = base(subject, now);
+    let mut claims = base(grounds, now);
     claims.insert(
         "aud".to_owned(),
-        audience::of(subject.realm, subject.scope, resources).into(),
+        audience::of(grounds.realm, grounds.scope, resources).into(),
     );
     claims.insert("jti".to_owned(), jti.into());
-    claims.insert("client_id".to_owned(), subject.client_id.as_str().into());
-    claims.insert("scope".to_owned(), subject.scope.to_string().into());
+    claims.insert("client_id".to_owned(), grounds.client_id.as_str().into());
+    claims.insert("scope".to_owned(), grounds.scope.to_string().into());
+    map(
+        grounds.realm,
+        grounds.subject,
+        grounds.scope,
+        TokenKind::AccessToken,
+        &mut claims,
+    );
     claims
 }
 
 /// The claims of an ID token (OpenID Connect Core §2).
-pub fn id_token(subject: &Subject<'_>, nonce: Option<&str>, now: Timestamp) -> Claims {
-    let mut claims = base(subject, now);
-    claims.insert("aud".to_owned(), subject.client_id.as_str().into());
+pub fn id_token(grounds: &Grounds<'_>, nonce: Option<&str>, now: Timestamp) -> Claims {
+    let mut claims = base(grounds, now);
+    claims.insert("aud".to_owned(), grounds.client_id.as_str().into());
     if let Some(nonce) = nonce {
         claims.insert("nonce".to_owned(), nonce.into());
     }
-    map(subject.realm, subject.user, subject.scope, &mut claims);
+    map(
+        grounds.realm,
+        grounds.subject,
+        grounds.scope,
+        TokenKind::IdToken,
+        &mut claims,
+    );
     claims
 }
 
@@ -72,36 +88,45 @@ pub fn id_token(subject: &Subject<'_>, nonce: Option<&str>, now: Timestamp) -> C
 pub fn user_info(realm: &Realm, user: &User, scope: &ScopeSet) -> Claims {
     let mut claims = Claims::new();
     claims.insert("sub".to_owned(), user.id.to_string().into());
-    map(realm, user, scope, &mut claims);
+    let subject = Subject::User(user);
+    map(realm, subject, scope, TokenKind::Userinfo, &mut claims);
     claims
 }
 
-fn base(subject: &Subject<'_>, now: Timestamp) -> Claims {
+fn base(grounds: &Grounds<'_>, now: Timestamp) -> Claims {
     let mut claims = Claims::new();
-    claims.insert("iss".to_owned(), subject.realm.issuer.as_str().into());
-    claims.insert("sub".to_owned(), subject.user.id.to_string().into());
+    claims.insert("iss".to_owned(), grounds.realm.issuer.as_str().into());
+    claims.insert("sub".to_owned(), grounds.subject.sub().into());
     claims.insert("iat".to_owned(), now.seconds().into());
     claims.insert(
         "exp".to_owned(),
-        (now + subject.realm.lifetimes.access_token)
+        (now + grounds.realm.lifetimes.access_token)
             .seconds()
             .into(),
     );
-    claims.insert("auth_time".to_owned(), subject.auth_time.seconds().into());
-    if let Some(session) = subject.session {
+    if let Some(auth_time) = grounds.auth_time {
+        claims.insert("auth_time".to_owned(), auth_time.seconds().into());
+    }
+    if let Some(session) = grounds.session {
         claims.insert("sid".to_owned(), session.to_string().into());
     }
     claims
 }
 
-fn map(realm: &Realm, user: &User, scope: &ScopeSet, claims: &mut Claims) {
+fn map(
+    realm: &Realm,
+    subject: Subject<'_>,
+    scope: &ScopeSet,
+    kind: TokenKind,
+    claims: &mut Claims,
+) {
     for granted in realm
         .scopes
         .iter()
         .filter(|candidate| scope.contains(candidate.name.as_str()))
     {
         for mapper in &granted.claims {
-            mapper.apply(user, claims);
+            mapper.apply(subject, kind, claims);
         }
     }
 }
@@ -134,17 +159,17 @@ mod tests {
         user
     }
 
-    fn show(scope: &str, make: impl Fn(&Subject<'_>) -> Claims) -> String {
+    fn show(scope: &str, make: impl Fn(&Grounds<'_>) -> Claims) -> String {
         let (realm, user) = (realm(), user());
-        let subject = Subject {
+        let grounds = Grounds {
             realm: &realm,
-            user: &user,
+            subject: Subject::User(&user),
             client_id: &"https://c.example/m.json".parse().unwrap(),
             scope: &scope.parse().unwrap(),
-            auth_time: Timestamp::from_seconds(900),
+            auth_time: Some(Timestamp::from_seconds(900)),
             session: Some(Id::from_bytes([2; 16])),
         };
-        serde_json::to_string_pretty(&make(&subject)).unwrap()
+        serde_json::to_string_pretty(&make(&grounds)).unwrap()
     }
 
     const NOW: Timestamp = Timestamp::from_seconds(1000);
@@ -154,15 +179,15 @@ mod tests {
     fn an_access_token_says_whom_it_is_for_and_nothing_private() {
         let resource: Resource = "https://gw.example/mcp".parse().unwrap();
         let jti = token_id(Id::from_bytes([3; 16]), &[4; 16]);
-        insta::assert_snapshot!(show("openid profile email mcp:tools", |subject| {
-            access_token(subject, std::slice::from_ref(&resource), &jti, NOW)
+        insta::assert_snapshot!(show("openid profile email mcp:tools", |grounds| {
+            access_token(grounds, std::slice::from_ref(&resource), &jti, NOW)
         }),);
     }
 
     #[test]
     fn an_id_token_is_for_the_client_and_describes_the_user() {
-        insta::assert_snapshot!(show("openid profile email", |subject| id_token(
-            subject,
+        insta::assert_snapshot!(show("openid profile email", |grounds| id_token(
+            grounds,
             Some("n-1"),
             NOW
         )));
@@ -170,10 +195,10 @@ mod tests {
 
     #[test]
     fn user_information_follows_the_scope() {
-        insta::assert_snapshot!(show("openid email", |subject| user_info(
-            subject.realm,
-            subject.user,
-            subject.scope
+        insta::assert_snapshot!(show("openid email", |grounds| user_info(
+            grounds.realm,
+            grounds.subject.user().unwrap(),
+            grounds.scope
         )));
     }
 }

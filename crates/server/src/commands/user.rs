@@ -1,14 +1,16 @@
 //! `sekisho user`: who there is, who may log in, and with which password.
 
 use model::password_choice;
+use model::traits::Attribute;
 
-use crate::cli::{Listing, User as Command, UserAdd, UserNamed, UserPasswd, UserShow};
+use crate::cli::{Listing, User as Command, UserAdd, UserNamed, UserPasswd, UserSet, UserShow};
 use crate::commands::password;
 use crate::commands::running::about_realm;
 use crate::commands::table::{harmless, table};
 use crate::control::client::{Control, Done};
 use crate::operation::asked::Operation;
 use crate::operation::output::{Ended, User};
+use crate::operation::user::TraitsChange;
 use crate::talk;
 use crate::wire::database::Begin;
 
@@ -18,6 +20,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<()> {
         Command::List(options) => list(options),
         Command::Show(options) => show(options),
         Command::Add(options) => add(options),
+        Command::Set(options) => set(options),
         Command::Passwd(options) => passwd(options),
         Command::Disable(named) => change(named, async |control, username| {
             let asked = Operation::UserDisable { username };
@@ -49,6 +52,24 @@ impl User {
             (false, false) => "no password",
             (false, true) => "enabled",
         }
+    }
+}
+
+impl User {
+    fn groups(&self) -> String {
+        let groups: Vec<String> = self.traits.groups.iter().map(ToString::to_string).collect();
+        groups.join(", ")
+    }
+
+    fn attributes(&self) -> String {
+        let attributes = self.traits.attributes.iter();
+        let attributes: Vec<String> = attributes
+            .map(|(name, attribute)| match attribute {
+                Attribute::One(text) => format!("{name}={text}"),
+                Attribute::Several(texts) => format!("{name}={}", texts.join(" ")),
+            })
+            .collect();
+        attributes.join(", ")
     }
 }
 
@@ -100,10 +121,12 @@ fn show(options: &UserShow) -> anyhow::Result<()> {
             ("from", line.declared_at.as_deref().unwrap_or(&line.origin)),
             ("name", line.name.as_deref().unwrap_or_default()),
             ("mail", line.email.as_deref().unwrap_or_default()),
+            ("groups", &line.groups()),
+            ("attributes", &line.attributes()),
             ("since", &line.created_at),
         ] {
             if !value.is_empty() {
-                talk::data(&format!("{label:<10}{}\n", harmless(value)));
+                talk::data(&format!("{label:<11}{}\n", harmless(value)));
             }
         }
         Ok(())
@@ -124,11 +147,35 @@ fn add(options: &UserAdd) -> anyhow::Result<()> {
             password: password.expose().clone(),
             full_name: options.name.clone(),
             email: options.email.as_ref().map(ToString::to_string),
+            traits: TraitsChange {
+                groups: options.traits.groups.clone(),
+                attributes: options.traits.attributes.clone(),
+                ..TraitsChange::default()
+            },
         };
         let Done { realm, output } = control.ask::<String>(asked).await?;
         talk::say(format_args!("realm `{realm}` has a new user `{output}`"));
         recommend(password_choice::is_short(password.expose()));
         Ok(())
+    })
+}
+
+fn set(options: &UserSet) -> anyhow::Result<()> {
+    let change = TraitsChange {
+        groups: options.traits.groups.clone(),
+        no_groups: options.no_groups.clone(),
+        attributes: options.traits.attributes.clone(),
+        no_attributes: options.no_attributes.clone(),
+    };
+    self::change(&options.named, async |control, username| {
+        let asked = Operation::UserSet { username, change };
+        let Done { realm, output } = control.ask::<bool>(asked).await?;
+        let done = if output {
+            "is changed"
+        } else {
+            "was so already"
+        };
+        Ok((realm, done.to_owned()))
     })
 }
 

@@ -1,6 +1,10 @@
 //! `realms`: the authorization servers, each with its users, clients, scopes and resources.
 
+use std::collections::BTreeMap;
+
+use model::claims::mapper::Mapper;
 use model::realm::{Lifetimes, LogoutEnds, ScopeKind, SigningAlgorithm};
+use model::traits::{Attribute, Group};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +94,9 @@ pub(crate) struct Scope {
     /// Audiences that a token with this scope gets besides the resource it was asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) audiences: Vec<String>,
+    /// Claims that tokens with this scope get, besides those that `profile` and `email` have by themselves. Where two are of one name, the first counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) claims: Vec<Mapper>,
 }
 
 /// What the consent page says about a scope.
@@ -140,6 +147,12 @@ pub(crate) struct User {
     /// The address, for the scope `email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) email: Option<String>,
+    /// The groups that they are in: claims can say them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<Group>,
+    /// Attributes, each a text or a list of texts: claims can say them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attributes: BTreeMap<String, Attribute>,
 }
 
 /// A client that is known beforehand.
@@ -180,6 +193,12 @@ pub(crate) struct Client {
     /// on the user's machine, any program there can then pose as it, and nobody is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip_consent: bool,
+    /// The groups that it is in: claims can say them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) groups: Vec<Group>,
+    /// Attributes, each a text or a list of texts: claims can say them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) attributes: BTreeMap<String, Attribute>,
 }
 
 /// How a client proves who it is at the token endpoint.

@@ -6,7 +6,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use model::claims::mapper::ClaimName;
 use model::span::{BadSpan, SomeTime, Span};
+use model::text::Text;
+use model::traits::{AttributeName, Group};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +38,20 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
         Network::FORMAT => Network::parse(text).map(drop),
         Name::FORMAT => Name::parse(text).map(drop),
         HostPattern::FORMAT => HostPattern::parse(text).map(drop),
+        Group::FORMAT => fits::<Group>(text),
+        AttributeName::FORMAT => fits::<AttributeName>(text),
+        ClaimName::FORMAT => fits::<ClaimName>(text),
         _ => Ok(()),
     }
+}
+
+/// Whether a text is one of a kind that the model knows.
+fn fits<T: Text>(text: &str) -> Result<(), Unfit> {
+    let unfit = Unfit {
+        expected: T::EXPECTED,
+        hint: None,
+    };
+    text.parse::<T>().map(drop).map_err(|_| unfit)
 }
 
 fn duration(text: &str) -> Result<Span, Unfit> {

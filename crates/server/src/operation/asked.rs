@@ -9,12 +9,13 @@ use model::mail::MailAddress;
 use model::realm::LogoutEnds;
 use model::secret::Secret;
 use model::session::Session;
+use model::traits::Traits;
 use model::user::Username;
 use oauth::client_id::ClientId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::operation::user::NewUser;
+use crate::operation::user::{NewUser, TraitsChange};
 use crate::operation::{Cx, Problem, client, consent, output, session, user};
 
 /// An operation with its input. It may hold a password, and is never printed.
@@ -33,6 +34,12 @@ pub(crate) enum Operation {
         password: String,
         full_name: Option<String>,
         email: Option<String>,
+        traits: TraitsChange,
+    },
+    /// Changes somebody's groups and attributes: whether that changed anything.
+    UserSet {
+        username: String,
+        change: TraitsChange,
     },
     /// Whether this password may be changed: nothing.
     UserCheckPassword { username: String },
@@ -70,6 +77,7 @@ impl Operation {
             Self::UserShow { .. } => "user show",
             Self::UserCheckNew { .. } => "user check new",
             Self::UserAdd { .. } => "user add",
+            Self::UserSet { .. } => "user set",
             Self::UserCheckPassword { .. } => "user check password",
             Self::UserPasswd { .. } => "user passwd",
             Self::UserDisable { .. } => "user disable",
@@ -91,6 +99,7 @@ impl Operation {
             Self::UserShow { username }
             | Self::UserCheckNew { username }
             | Self::UserAdd { username, .. }
+            | Self::UserSet { username, .. }
             | Self::UserCheckPassword { username }
             | Self::UserPasswd { username, .. }
             | Self::UserDisable { username }
@@ -127,14 +136,19 @@ impl Operation {
                 password,
                 full_name,
                 email,
+                traits,
             } => {
                 let new = NewUser {
                     username: parsed(&username)?,
                     password: Secret::new(password),
                     name: full_name,
                     email: email.as_deref().map(parsed::<MailAddress>).transpose()?,
+                    traits: traits.applied(Traits::default()),
                 };
                 written(user::add(cx, new).await?.username.as_str())
+            }
+            Self::UserSet { username, change } => {
+                written(user::change_traits(cx, &parsed(&username)?, &change).await?)
             }
             Self::UserCheckPassword { username } => {
                 user::check_password_change(cx, &parsed(&username)?).await?;

@@ -139,6 +139,8 @@ pub(crate) enum Problem {
     },
     #[error(transparent)]
     Password(#[from] password_choice::Unfit),
+    #[error(transparent)]
+    Traits(#[from] model::traits::TooMuch),
     #[error(
         "realm `{realm}` has no login session `{id}`; hint: `sekisho session list` shows those it has"
     )]

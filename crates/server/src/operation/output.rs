@@ -3,6 +3,7 @@
 use std::fmt;
 
 use model::realm::Lifetimes;
+use model::traits::Traits;
 use oauth::resource::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub(crate) struct User {
     pub(crate) name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) email: Option<String>,
+    #[serde(flatten)]
+    pub(crate) traits: Traits,
     pub(crate) disabled: bool,
     pub(crate) has_password: bool,
     pub(crate) origin: String,
@@ -39,6 +42,7 @@ impl User {
             username: user.username.to_string(),
             name: user.name.clone(),
             email: user.email.clone(),
+            traits: user.traits.clone(),
             disabled: user.disabled,
             has_password: user.password.is_some(),
             origin: origin.to_owned(),

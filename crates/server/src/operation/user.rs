@@ -5,7 +5,9 @@ use model::mail::MailAddress;
 use model::password::PasswordHash;
 use model::password_choice;
 use model::secret::Secret;
+use model::traits::{Attribute, AttributeName, Group, Traits};
 use model::user::{User, Username};
+use serde::{Deserialize, Serialize};
 use store::standing::{self, Change, Ended};
 
 use crate::config::realm::UsersRemoved;
@@ -75,6 +77,8 @@ pub(crate) struct NewUser {
     pub(crate) name: Option<String>,
     /// Their address. Whoever adds them vouches for it.
     pub(crate) email: Option<MailAddress>,
+    /// Their groups and attributes.
+    pub(crate) traits: Traits,
 }
 
 /// Refuses what can be refused before a password is asked for.
@@ -95,7 +99,9 @@ pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
         password,
         name,
         email,
+        traits,
     } = new;
+    traits.check()?;
     check_password(cx, &username, &password)?;
     let id = users::new_id(cx.now).map_err(Problem::Random)?;
     let mut user = User::new(id, cx.realm.name.clone(), username, cx.now);
@@ -103,10 +109,73 @@ pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
     user.name = name;
     user.email_verified = email.is_some();
     user.email = email.map(|address| address.to_string());
+    user.traits = traits;
     match store::user::insert(cx.store, &user).await {
         Ok(()) => Ok(user),
         Err(store::error::Error::Conflict) => Err(exists(cx, &user.username)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What is to become of groups and attributes. What is taken away goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TraitsChange {
+    /// Groups to be in.
+    pub(crate) groups: Vec<Group>,
+    /// Groups to be in no more.
+    pub(crate) no_groups: Vec<Group>,
+    /// Attributes to have; what is named twice has both texts.
+    pub(crate) attributes: Vec<(AttributeName, String)>,
+    /// Attributes to have no more.
+    pub(crate) no_attributes: Vec<AttributeName>,
+}
+
+impl TraitsChange {
+    /// The groups and attributes after it.
+    pub(crate) fn applied(&self, mut traits: Traits) -> Traits {
+        traits
+            .groups
+            .retain(|group| !self.no_groups.contains(group));
+        traits.groups.extend(self.groups.iter().cloned());
+        let named = |name: &AttributeName| self.attributes.iter().any(|(one, _)| one == name);
+        traits
+            .attributes
+            .retain(|name, _| !self.no_attributes.contains(name) && !named(name));
+        for (name, text) in &self.attributes {
+            let before = traits.attributes.remove(name);
+            let after = match before {
+                None => Attribute::One(text.clone()),
+                Some(Attribute::One(first)) => Attribute::Several(vec![first, text.clone()]),
+                Some(Attribute::Several(mut texts)) => {
+                    texts.push(text.clone());
+                    Attribute::Several(texts)
+                }
+            };
+            traits.attributes.insert(name.clone(), after);
+        }
+        traits
+    }
+}
+
+/// Changes somebody's groups and attributes. Tokens that were issued before say what they say. `false` if nothing changed.
+pub(crate) async fn change_traits(
+    cx: &Cx<'_>,
+    username: &Username,
+    change: &TraitsChange,
+) -> Result<bool, Problem> {
+    cx.check_not_declared(username, "change them there and reload")?;
+    loop {
+        let user = cx.user(username).await?;
+        let after = change.applied(user.traits.clone());
+        after.check()?;
+        if after == user.traits {
+            return Ok(false);
+        }
+        // Somebody else may have changed them since they were read.
+        if store::user::set_traits(cx.store, user.id, &user.traits, &after).await? {
+            return Ok(true);
+        }
     }
 }
 

@@ -56,6 +56,7 @@ impl Declaring<'_> {
         let mut user = User::new(new_id(self.now)?, name.clone(), username.clone(), self.now);
         user.name.clone_from(&declared.name);
         user.email.clone_from(&declared.email);
+        user.traits.clone_from(&declared.traits);
         // What the operator wrote down is taken for true.
         user.email_verified = declared.email.is_some();
         let mut unproven = None;
@@ -132,11 +133,13 @@ fn is_up_to_date(known: &User, declared: &User) -> bool {
     (
         &known.name,
         &known.email,
+        &known.traits,
         known.email_verified,
         known.disabled,
     ) == (
         &declared.name,
         &declared.email,
+        &declared.traits,
         declared.email_verified,
         declared.disabled,
     )
@@ -165,6 +168,7 @@ mod tests {
     use model::realm::RealmName;
     use model::secret::TokenHash;
     use model::session::Session;
+    use model::traits::Traits;
     use model::user::Username;
     use store::testing::{self, sample};
 
@@ -186,6 +190,7 @@ mod tests {
             password: Some(Secret::new(password.to_owned())),
             name: None,
             email: None,
+            traits: Traits::default(),
         };
         [DeclaredRealm {
             realm: Realm::new("demo".parse().unwrap(), issuer),

@@ -25,6 +25,67 @@ fn refused(ended: &Ended) -> String {
 }
 
 #[test]
+fn groups_and_attributes_are_given_changed_and_shown() {
+    let folder = folder();
+    let add = [
+        "user",
+        "add",
+        "alice",
+        "--group",
+        "staff",
+        "--group",
+        "admins",
+        "--attribute",
+        "dept=sales",
+    ];
+    assert!(run(&folder, &add, PASSWORD).status.success());
+    let set = [
+        "user",
+        "set",
+        "alice",
+        "--no-group",
+        "admins",
+        "--group",
+        "dev",
+        "--attribute",
+        "phone=1",
+        "--attribute",
+        "phone=2",
+        "--no-attribute",
+        "dept",
+    ];
+    insta::assert_snapshot!(run(&folder, &set, ""), @r"
+    exit code: 0
+    --- stdout
+    --- stderr
+    `alice` in realm `demo` is changed
+    ");
+    insta::assert_snapshot!(run(&folder, &set, ""), @r"
+    exit code: 0
+    --- stdout
+    --- stderr
+    `alice` in realm `demo` was so already
+    ");
+    let shown = run(&folder, &["user", "show", "alice", "--json"], "");
+    let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+    assert_eq!(shown["groups"], serde_json::json!(["dev", "staff"]));
+    assert_eq!(
+        shown["attributes"],
+        serde_json::json!({ "phone": ["1", "2"] })
+    );
+    let text = run(&folder, &["user", "show", "alice"], "").stdout;
+    assert!(
+        text.contains("groups     dev, staff\nattributes phone=1 2\n"),
+        "{text}"
+    );
+    insta::assert_snapshot!(refused(&run(&folder, &["user", "set", "declared", "--group", "x"], "")), @"error: `declared` is declared in sekisho.yaml:6, which would undo it; hint: change them there and reload");
+    let much = format!("x={}", "y".repeat(5000));
+    insta::assert_snapshot!(refused(&run(&folder, &["user", "set", "alice", "--attribute", &much], "")), @"error: the groups and attributes of one user or client take 5066 bytes as JSON, more than 4096");
+    let malformed = run(&folder, &["user", "set", "alice", "--attribute", "x"], "");
+    assert_eq!(malformed.status.code(), Some(2), "{malformed}");
+}
+
+#[test]
 fn users_are_listed_shown_disabled_enabled_and_deleted() {
     let folder = folder();
     let mail = [

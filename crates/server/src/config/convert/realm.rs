@@ -1,5 +1,6 @@
 //! `realms` into `model::realm`, and the users that they declare.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
@@ -8,6 +9,7 @@ use model::mail::MailAddress;
 use model::realm::{ClientScope, Realm, ResourceServer, SigningAlgorithm};
 use model::registration::RegistrationPolicy;
 use model::secret::{Secret, TokenHash};
+use model::traits::{Attribute, AttributeName, Group, Traits};
 use model::user::Username;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
@@ -34,6 +36,8 @@ pub(crate) struct DeclaredUser {
     pub(crate) name: Option<String>,
     /// The mail address.
     pub(crate) email: Option<String>,
+    /// The groups and attributes.
+    pub(crate) traits: Traits,
 }
 
 /// A realm, with whom the configuration declares in it.
@@ -128,6 +132,7 @@ fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option
         }
     }
     scope.audiences.clone_from(&from.audiences);
+    scope.claims.extend(from.claims.iter().cloned());
     Some(scope)
 }
 
@@ -226,6 +231,7 @@ fn client(
             .unwrap_or(SigningAlgorithm::default_of_id_tokens()),
         may_refresh: true,
         skip_consent: from.skip_consent,
+        traits: traits(&from.groups, &from.attributes, path, problems),
     })
 }
 
@@ -300,7 +306,32 @@ fn user(
         password,
         name: from.name.clone(),
         email: email.map(|address| address.to_string()),
+        traits: traits(&from.groups, &from.attributes, path, problems),
     })
+}
+
+/// The groups and attributes of a user or a client.
+fn traits(
+    groups: &[Group],
+    attributes: &BTreeMap<String, Attribute>,
+    path: &str,
+    problems: &mut Problems<'_>,
+) -> Traits {
+    let mut named = BTreeMap::new();
+    for (name, attribute) in attributes {
+        let at = format!("{path}.attributes.{name}");
+        if let Some(name) = parse::<AttributeName>(name, &at, problems) {
+            named.insert(name, attribute.clone());
+        }
+    }
+    let traits = Traits {
+        groups: groups.iter().cloned().collect(),
+        attributes: named,
+    };
+    if let Err(much) = traits.check() {
+        problems.note(path, much.to_string(), None);
+    }
+    traits
 }
 
 /// The fewest bytes of a client's secret. Guesses are slowed down, but a secret of a few letters is found all the same.

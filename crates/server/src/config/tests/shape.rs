@@ -207,3 +207,58 @@ fn what_depends_on_a_wrong_shape_is_not_blamed_for_it() {
         }
     }
 }
+
+#[test]
+fn claims_groups_and_attributes_are_checked_where_they_stand() {
+    let text = r#"
+listeners: [ { name: main, address: "127.0.0.1:8480" } ]
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+    scopes:
+      - name: mcp:tools
+        claims:
+          - { claim: sub, from: username }
+          - { claim: groups, from: grups }
+          - { claim: a, from: { attribute: " a" } }
+          - { claim: b, from: groups, tokens: [ refresh_token ] }
+          - { claim: ok, from: { value: [ 1, true ] } }
+    users:
+      - { username: alice, groups: [ "" ], attributes: { dept: 7 } }
+      - { username: bob, attributes: { " x": a } }
+      - { username: carol, attributes: { x: BIG } }
+"#;
+    let text = text.replace("BIG", &"x".repeat(5000));
+    insta::assert_snapshot!(plan(&text).unwrap_err(), @r"
+    f.yaml:9: realms[0].scopes[0].claims[0].claim: `sub` is not the name of a claim that this server does not set itself
+    f.yaml:10: realms[0].scopes[0].claims[1].from: `grups` is not one of `groups`, `username`, `name`, `email`, `email_verified`
+      hint: did you mean `groups`?
+    f.yaml:11: realms[0].scopes[0].claims[2].from.attribute: ` a` is not the name of an attribute: 1 to 255 bytes without control characters
+    f.yaml:12: realms[0].scopes[0].claims[3].tokens[0]: `refresh_token` is not one of `access_token`, `id_token`, `userinfo`
+    f.yaml:15: realms[0].users[0].attributes.dept: expected text or a list, found a number
+    f.yaml:15: realms[0].users[0].groups[0]: `` is not a group: 1 to 255 bytes without control characters
+    f.yaml:16: realms[0].users[1].attributes. x: ` x` can't be used: expected 1 to 255 bytes without control characters, and no space at either end
+    f.yaml:17: realms[0].users[2]: the groups and attributes of one user or client take 5023 bytes as JSON, more than 4096
+    ");
+}
+
+#[test]
+fn claims_groups_and_attributes_are_read_as_they_are_written() {
+    let text = r#"
+listeners: [ { name: main, address: "127.0.0.1:8480" } ]
+realms:
+  - name: demo
+    url: http://127.0.0.1:8480/realms/demo
+    scopes:
+      - name: mcp:tools
+        claims: [ { claim: groups, from: groups }, { claim: t, from: { value: { a: 1 } }, tokens: [ id_token ] } ]
+    users: [ { username: alice, groups: [ b, a, b ], attributes: { dept: sales, phone: [ "1", "2" ] } } ]
+    clients: [ { client_id: c, redirect_uris: [ "http://localhost/cb" ], groups: [ robots ] } ]
+"#;
+    let plan = plan(text).unwrap();
+    let declared = &plan.realms[0];
+    let written = |traits: &model::traits::Traits| traits.to_json();
+    insta::assert_snapshot!(written(&declared.users[0].traits), @r#"{"groups":["a","b"],"attributes":{"dept":"sales","phone":["1","2"]}}"#);
+    insta::assert_snapshot!(written(&declared.realm.clients[0].traits), @r#"{"groups":["robots"]}"#);
+    insta::assert_snapshot!(serde_json::to_string(&declared.realm.scopes[0].claims).unwrap(), @r#"[{"claim":"groups","from":"groups","tokens":["access_token","id_token","userinfo"]},{"claim":"t","from":{"value":{"a":1}},"tokens":["id_token"]}]"#);
+}
