@@ -223,10 +223,12 @@ fn rotation(realm: &Realm) -> Rotation {
 async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Result<(), Internal> {
     match step {
         Due::CreateActive(algorithm) => {
-            create(store, realm, algorithm, KeyState::Active { since: now }).await
+            create(store, realm, algorithm, KeyState::Active { since: now }).await?;
+            Ok(())
         }
         Due::CreatePending(algorithm) => {
-            create(store, realm, algorithm, KeyState::Pending { since: now }).await
+            create(store, realm, algorithm, KeyState::Pending { since: now }).await?;
+            Ok(())
         }
         Due::Switch { to, from } => {
             if store::key::switch(store, &to, &from, now)
@@ -250,12 +252,13 @@ async fn perform(store: &Store, realm: &Realm, step: Due, now: Timestamp) -> Res
     }
 }
 
-async fn create(
+/// Makes a key and stores it; its name.
+pub(crate) async fn create(
     store: &Store,
     realm: &Realm,
     algorithm: SigningAlgorithm,
     state: KeyState,
-) -> Result<(), Internal> {
+) -> Result<String, Internal> {
     // Making an RSA key takes long enough to hold up everybody else on this thread.
     let key = tokio::task::spawn_blocking(move || SigningKey::generate(alg(algorithm)))
         .await
@@ -275,7 +278,7 @@ async fn create(
     {
         tracing::info!(realm = %realm.name, kid = row.kid, algorithm = %algorithm, "signing key made");
     }
-    Ok(())
+    Ok(row.kid)
 }
 
 /// The keys of these rows. What was parsed before is not parsed again: checking an RSA key takes its time.

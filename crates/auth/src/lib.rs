@@ -29,6 +29,7 @@ mod jwks;
 mod keys;
 mod metadata;
 mod origin;
+pub mod rotation;
 
 mod authorize;
 mod client;

@@ -189,12 +189,12 @@ fn due_of_algorithm(
             let end = active.state.since() + rotation.period;
             (now + rotation.publish_ahead >= end).then_some(Due::CreatePending(algorithm))
         }
-        (active, Some(next)) => {
+        // It is made when the active one is near its end, or when an operator wants another one.
+        (_, Some(next)) => {
             let was_published = now >= next.state.since() + rotation.publish_ahead;
             let nobody_signs = !keys.iter().any(|key| key.state.is_active());
-            let ended = active.is_none_or(|active| now >= active.state.since() + rotation.period);
             let from = own().filter(|key| key.state.is_active());
-            (nobody_signs || (was_published && ended)).then(|| Due::Switch {
+            (nobody_signs || was_published).then(|| Due::Switch {
                 to: next.kid.clone(),
                 from: from.map(|key| key.kid.clone()).collect(),
             })

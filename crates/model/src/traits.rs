@@ -102,7 +102,9 @@ pub struct Traits {
 
 /// There is too much of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the groups and attributes of one user or client take {size} bytes as JSON, more than {MOST}")]
+#[error(
+    "the groups and attributes of one user or client take {size} bytes as JSON, more than {MOST}"
+)]
 pub struct TooMuch {
     /// How much there is.
     pub size: usize,

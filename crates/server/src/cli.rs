@@ -45,6 +45,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: User,
     },
+    /// List the signing keys of a realm, and replace them
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
     /// List login sessions, and end them
     Session {
         #[command(subcommand)]
@@ -257,6 +262,23 @@ pub(crate) struct ClientHost {
     /// The host of the metadata documents
     #[arg(value_name = "HOST")]
     pub(crate) host: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Print the keys that are published
+    List(Listing),
+    /// Replace the keys: the next ones are published now and sign in a day
+    Rotate(KeyRotate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct KeyRotate {
+    #[command(flatten)]
+    pub(crate) realm: InRealm,
+    /// Somebody else may have the keys: let the next ones sign at once, and delete the others; what they signed is refused
+    #[arg(long)]
+    pub(crate) compromised: bool,
 }
 
 /// A realm of a configuration.

@@ -6,6 +6,7 @@ mod config;
 mod consent;
 mod demo;
 mod init;
+mod key;
 mod migrate;
 mod password;
 mod running;
@@ -42,6 +43,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Client { command } => client::run(&command),
         Command::Migrate(options) => migrate::run(&options),
         Command::User { command } => user::run(&command),
+        Command::Key { command } => key::run(&command),
         Command::Session { command } => session::run(&command),
         Command::Consent { command } => consent::run(&command),
     };

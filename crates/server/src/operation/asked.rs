@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::str::FromStr;
 
+use auth::rotation::Urgency;
 use model::id::Id;
 use model::mail::MailAddress;
 use model::realm::LogoutEnds;
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::operation::user::{NewUser, TraitsChange};
-use crate::operation::{Cx, Problem, client, consent, output, session, user};
+use crate::operation::{Cx, Problem, client, consent, key, output, session, user};
 
 /// An operation with its input. It may hold a password, and is never printed.
 #[derive(Serialize, Deserialize)]
@@ -67,6 +68,10 @@ pub(crate) enum Operation {
     ClientList {},
     /// Decides about one: the host.
     ClientDecide { host: String, approved: bool },
+    /// The signing keys: a list of [`output::Key`].
+    KeyList {},
+    /// Replaces them: a list of [`output::NextKey`].
+    KeyRotate { compromised: bool },
 }
 
 impl Operation {
@@ -89,13 +94,17 @@ impl Operation {
             Self::ConsentRevoke { .. } => "consent revoke",
             Self::ClientList {} => "client list",
             Self::ClientDecide { .. } => "client decide",
+            Self::KeyList {} => "key list",
+            Self::KeyRotate { .. } => "key rotate",
         }
     }
 
     /// Whom or what it is about, as it was given; nothing if it is about all.
     pub(crate) fn about(&self) -> &str {
         match self {
-            Self::UserList {} | Self::ClientList {} => "",
+            Self::UserList {} | Self::ClientList {} | Self::KeyList {} | Self::KeyRotate { .. } => {
+                ""
+            }
             Self::UserShow { username }
             | Self::UserCheckNew { username }
             | Self::UserAdd { username, .. }
@@ -204,6 +213,19 @@ impl Operation {
             Self::ClientList {} => {
                 let all = client::list(cx).await?;
                 written(all.iter().map(output::Host::of).collect::<Vec<_>>())
+            }
+            Self::KeyList {} => {
+                let all = key::list(cx).await?;
+                written(all.iter().map(output::Key::of).collect::<Vec<_>>())
+            }
+            Self::KeyRotate { compromised } => {
+                let urgency = if compromised {
+                    Urgency::Compromised
+                } else {
+                    Urgency::Planned
+                };
+                let next = key::rotate(cx, urgency).await?;
+                written(next.iter().map(output::NextKey::of).collect::<Vec<_>>())
             }
             Self::ClientDecide { host, approved } => {
                 written(client::decide(cx, &host, approved).await?)

@@ -6,6 +6,7 @@
 pub(crate) mod asked;
 pub(crate) mod client;
 pub(crate) mod consent;
+pub(crate) mod key;
 pub(crate) mod output;
 pub(crate) mod session;
 pub(crate) mod user;
@@ -162,6 +163,10 @@ pub(crate) enum Problem {
     Malformed { text: String, reason: String },
     #[error("what came of it can't be written down")]
     Output(#[from] serde_json::Error),
+    #[error("realm `{0}` has no signing keys yet: they are made when it is served first")]
+    NoKeys(RealmName),
+    #[error("the keys can't be replaced")]
+    Keys(#[source] auth::Internal),
     #[error("the password can't be hashed")]
     Hashing(#[source] anyhow::Error),
     #[error("no identifier can be made")]

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use auth::rotation::Successor;
 use model::realm::Lifetimes;
+use model::signing_key::{KeyState, SigningKey};
 use model::traits::Traits;
 use oauth::resource::Resource;
 use serde::{Deserialize, Serialize};
@@ -158,6 +160,49 @@ impl Host {
         Self {
             host: approval.host.clone(),
             verdict: approval.verdict.as_str().to_owned(),
+        }
+    }
+}
+
+/// A signing key.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Key {
+    pub(crate) kid: String,
+    pub(crate) algorithm: String,
+    pub(crate) state: String,
+    pub(crate) since: String,
+}
+
+impl Key {
+    pub(super) fn of(key: &SigningKey) -> Self {
+        let state = match key.state {
+            KeyState::Pending { .. } => "published",
+            KeyState::Active { .. } => "signing",
+            KeyState::Retired { .. } => "retired",
+        };
+        Self {
+            kid: key.kid.clone(),
+            algorithm: key.algorithm.to_string(),
+            state: state.to_owned(),
+            since: moment::rfc3339(key.state.since()),
+        }
+    }
+}
+
+/// A key that takes over, or will.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct NextKey {
+    pub(crate) kid: String,
+    pub(crate) algorithm: String,
+    pub(crate) signs_from: String,
+}
+
+impl NextKey {
+    pub(super) fn of(next: &Successor) -> Self {
+        Self {
+            kid: next.kid.clone(),
+            algorithm: next.algorithm.to_string(),
+            signs_from: moment::rfc3339(next.signs_from),
         }
     }
 }

@@ -157,3 +157,49 @@ fn a_socket_of_a_program_that_was_killed_is_replaced() {
         program.log().contains("operation=\"user add\"")
     });
 }
+
+// SEC-42, SEC-43
+#[test]
+fn keys_are_listed_and_replaced_beside_the_running_program_and_without_it() {
+    let (mut program, _, _) = started();
+    let list = |program: &Program| {
+        let shown = run(&program.folder, &["key", "list", "--json"], "");
+        let keys: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
+        let keys = keys.as_array().unwrap().clone();
+        keys.into_iter()
+            .filter(|key| key["algorithm"] == "ES256")
+            .map(|key| {
+                (
+                    key["kid"].as_str().unwrap().to_owned(),
+                    key["state"].clone(),
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    let first = list(&program);
+    assert_eq!(first.len(), 1);
+    assert_eq!(first[0].1, "signing");
+    let planned = run(&program.folder, &["key", "rotate"], "");
+    assert!(planned.status.success(), "{planned}");
+    assert!(
+        planned
+            .stderr
+            .contains("(ES256) of realm `demo` signs from "),
+        "{planned}"
+    );
+    let states: Vec<_> = list(&program).into_iter().map(|(_, state)| state).collect();
+    assert_eq!(states, ["signing", "published"]);
+    program.signal("TERM");
+    program.until("its end", Program::has_ended);
+    let compromised = run(&program.folder, &["key", "rotate", "--compromised"], "");
+    assert!(compromised.status.success(), "{compromised}");
+    let after = list(&program);
+    assert_eq!(after.len(), 1);
+    assert_ne!(after[0].0, first[0].0);
+    assert_eq!(after[0].1, "signing");
+    let text = run(&program.folder, &["key", "list"], "").stdout;
+    assert!(
+        text.starts_with("KID") && text.contains("signing"),
+        "{text}"
+    );
+}
