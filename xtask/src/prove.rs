@@ -29,6 +29,8 @@ enum Work {
     Deaths { rounds: u32 },
     /// The official clients against the demonstration, again and again.
     Clients { rounds: u32 },
+    /// A reload where much is going on, again and again.
+    Reloads { rounds: u32 },
     /// What others ran into in production, done to the release build on purpose.
     Faults,
 }
@@ -49,6 +51,12 @@ const PROOFS: &[Proof] = &[
         name: "clients",
         promise: "20 runs of the official clients in both eras, none of which fails once",
         work: Work::Clients { rounds: 20 },
+    },
+    Proof {
+        name: "reload",
+        promise: "20 times, with 200 targets, 10,000 open streams and 1,000 calls per second, two reloads that change one target: no \
+                  stream ends, no call fails, nothing else is asked for anew, and who has another list is told",
+        work: Work::Reloads { rounds: 20 },
     },
     Proof {
         name: "faults",
@@ -110,6 +118,13 @@ impl Work {
                     let round = e2e::run_one("clients");
                     tally.passed += round.passed;
                     tally.failed += round.failed;
+                }
+            }
+            Self::Reloads { rounds } => {
+                for _ in 0..*rounds {
+                    let mut command = shell::cargo();
+                    command.args(["test", "-p", "gateway", "--test", "endpoint", "--quiet"]);
+                    count(command.arg("reload_at_size"), &mut tally)?;
                 }
             }
             Self::Faults => tally = faults::run()?,

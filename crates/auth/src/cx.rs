@@ -11,9 +11,7 @@ use model::clock::{Clock, Timestamp};
 use model::realm::RealmName;
 use net::edge::Peer;
 use net::egress::budget::Budgets;
-use net::egress::connect::Connector;
 use net::egress::documents::WallClock;
-use net::egress::rules::Rules;
 
 use crate::buckets::Buckets;
 use crate::client::documents::Documents;
@@ -27,15 +25,13 @@ use crate::pages::Frame;
 use crate::password_pool::PasswordPool;
 use crate::queues::Queues;
 use crate::realm::{Realms, ServedRealm};
-use crate::settings::{Parts, Settings};
+use crate::settings::{Outgoing, Parts, Settings};
 use crate::texts::Language;
 
 /// Everything that outlives a request.
 pub(crate) struct App {
     pub(crate) store: store::Store,
     pub(crate) clock: Arc<dyn Clock>,
-    /// To what the operator named, and to what strangers name.
-    connectors: [Arc<Connector>; 2],
     pub(crate) passwords: PasswordPool,
     pub(crate) declared_users: DeclaredUsers,
     /// Logins of one address, one after the other.
@@ -48,7 +44,6 @@ pub(crate) struct App {
     pub(crate) keys: Keys,
     budgets: Arc<Budgets>,
     wall: WallClock,
-    operators_rules: Rules,
     realms: ArcSwap<Realms>,
 }
 
@@ -66,7 +61,6 @@ impl App {
         let app = Self {
             store: parts.store,
             clock: parts.clock,
-            connectors: [parts.connector, parts.strangers],
             passwords: parts.passwords,
             declared_users: parts.declared_users,
             logins: Queues::default(),
@@ -74,35 +68,33 @@ impl App {
             registration_changes: Buckets::default(),
             metrics: parts.metrics,
             keys: Keys::default(),
-            operators_rules: settings.operators_rules,
             budgets: Arc::new(Budgets::new(settings.budgets)),
             wall: parts.wall,
-            realms: ArcSwap::default(),
+            realms: ArcSwap::from_pointee(Realms::none(parts.outgoing.clone())),
         };
-        app.replace_realms(settings.realms);
+        app.replace_realms(settings.realms, parts.outgoing);
         app
     }
 
-    /// Serves other realms from now on; requests under way keep theirs.
-    pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>) {
-        let [_, strangers] = &self.connectors;
+    /// Serves these realms from now on; requests under way keep theirs. What did not change of a realm goes on with its
+    /// caches.
+    pub(crate) fn replace_realms(&self, realms: Vec<model::realm::Realm>, outgoing: Outgoing) {
+        let before = self.realms();
         let served = realms.into_iter().map(|realm| {
+            if let Some(kept) = before.kept(&realm, &outgoing) {
+                return kept;
+            }
             let documents = Documents::new(
                 &realm,
-                Arc::clone(strangers),
+                Arc::clone(&outgoing.strangers),
                 Arc::clone(&self.budgets),
                 Arc::clone(&self.wall),
             );
-            let key_sets = KeySets::new(
-                &realm.cimd,
-                &self.operators_rules,
-                &self.connectors,
-                &self.budgets,
-                &self.wall,
-            );
-            ServedRealm::new(realm, documents, key_sets)
+            let key_sets = KeySets::new(&realm.cimd, &outgoing, &self.budgets, &self.wall);
+            Arc::new(ServedRealm::new(realm, documents, key_sets))
         });
-        self.realms.store(Arc::new(Realms::new(served)));
+        let served = served.collect();
+        self.realms.store(Arc::new(Realms::new(served, outgoing)));
     }
 
     /// The realms as of now.

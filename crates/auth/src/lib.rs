@@ -70,7 +70,7 @@ use crate::interaction::error_page::PageRefusal;
 pub use crate::metrics::Metrics;
 pub use crate::origin::{AtOrigin, PATHS as ORIGIN_PATHS};
 pub use crate::server::{AuthServer, RealmSite};
-pub use crate::settings::{Parts, Settings};
+pub use crate::settings::{Outgoing, Parts, Settings};
 
 /// Every URL of the authorization server, below the issuer of a realm.
 fn router() -> Router {

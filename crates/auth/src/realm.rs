@@ -10,6 +10,7 @@ use url::Host;
 use crate::client::documents::Documents;
 use crate::client::key_sets::KeySets;
 use crate::cookies::Transport;
+use crate::settings::Outgoing;
 
 /// A realm that is being served.
 pub(crate) struct ServedRealm {
@@ -101,8 +102,12 @@ impl ServedRealm {
 }
 
 /// All realms, as of the last configuration.
-#[derive(Debug, Default)]
-pub(crate) struct Realms(Vec<Arc<ServedRealm>>);
+#[derive(Debug)]
+pub(crate) struct Realms {
+    all: Vec<Arc<ServedRealm>>,
+    /// What they dial out with.
+    outgoing: Outgoing,
+}
 
 /// A realm, and the target of the request within it.
 #[derive(Debug)]
@@ -127,13 +132,30 @@ impl Located {
 
 impl Realms {
     /// A snapshot of these.
-    pub(crate) fn new(realms: impl IntoIterator<Item = ServedRealm>) -> Self {
-        Self(realms.into_iter().map(Arc::new).collect())
+    pub(crate) const fn new(all: Vec<Arc<ServedRealm>>, outgoing: Outgoing) -> Self {
+        Self { all, outgoing }
+    }
+
+    /// Nothing is served yet.
+    pub(crate) const fn none(outgoing: Outgoing) -> Self {
+        Self::new(Vec::new(), outgoing)
+    }
+
+    /// What dials out.
+    pub(crate) const fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
+    }
+
+    /// The realm that is configured just so, and dials out in the same way.
+    pub(crate) fn kept(&self, config: &Realm, outgoing: &Outgoing) -> Option<Arc<ServedRealm>> {
+        let same = |realm: &&Arc<ServedRealm>| realm.config == *config;
+        let kept = self.all.iter().find(same)?;
+        self.outgoing.is(outgoing).then(|| Arc::clone(kept))
     }
 
     /// The hosts that lead here, without ports.
     pub(crate) fn hosts(&self) -> Vec<String> {
-        let mut hosts: Vec<String> = self.0.iter().map(|realm| realm.host.clone()).collect();
+        let mut hosts: Vec<String> = self.all.iter().map(|realm| realm.host.clone()).collect();
         hosts.sort();
         hosts.dedup();
         hosts
@@ -141,12 +163,12 @@ impl Realms {
 
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &ServedRealm> {
-        self.0.iter().map(|realm| &**realm)
+        self.all.iter().map(|realm| &**realm)
     }
 
     /// The realm of this name.
     pub(crate) fn by_name(&self, name: &RealmName) -> Option<Arc<ServedRealm>> {
-        self.0
+        self.all
             .iter()
             .find(|realm| realm.config.name == *name)
             .map(Arc::clone)
@@ -156,7 +178,7 @@ impl Realms {
     /// decides and then the longest path.
     pub(crate) fn find(&self, host: &str, port: Option<u16>, uri: &Uri) -> Option<Located> {
         let (realm, path) = self
-            .0
+            .all
             .iter()
             .filter(|realm| realm.host == host)
             .filter_map(|realm| Some((realm, realm.within(uri.path())?)))
@@ -172,7 +194,7 @@ impl Realms {
     /// The realm of this name, for a request that is known to be for it.
     pub(crate) fn find_in(&self, name: &str, uri: &Uri) -> Option<Located> {
         let realm = self
-            .0
+            .all
             .iter()
             .find(|realm| realm.config.name.as_str() == name)?;
         Located::at(realm, &realm.within(uri.path())?, uri)
@@ -185,19 +207,20 @@ mod tests {
 
     fn realms() -> Realms {
         let realm = |name: &str, issuer: &str| {
-            ServedRealm::new(
+            Arc::new(ServedRealm::new(
                 Realm::new(name.parse().unwrap(), issuer.parse().unwrap()),
                 Documents::for_tests(),
                 KeySets::for_tests(),
-            )
+            ))
         };
-        Realms::new([
+        let all = vec![
             realm("a", "https://auth.example/realms/a"),
             realm("ab", "https://auth.example/realms/ab"),
             realm("bound", "https://login.example"),
             realm("dev", "http://127.0.0.1:8480/realms/dev"),
             realm("other", "http://127.0.0.1:9999/realms/dev"),
-        ])
+        ];
+        Realms::new(all, Outgoing::for_tests())
     }
 
     fn find(host: &str, port: Option<u16>, target: &str) -> Option<(String, String)> {

@@ -62,12 +62,11 @@ async fn plan(
         KeyState::Pending { since } if key.algorithm == algorithm => Some((key.kid, since)),
         _ => None,
     });
-    let (kid, since) = match pending {
-        Some(begun) => begun,
-        None => {
-            let state = KeyState::Pending { since: now };
-            (keys::create(store, realm, algorithm, state).await?, now)
-        }
+    let (kid, since) = if let Some(begun) = pending {
+        begun
+    } else {
+        let state = KeyState::Pending { since: now };
+        (keys::create(store, realm, algorithm, state).await?, now)
     };
     Ok(Successor {
         kid,

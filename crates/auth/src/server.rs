@@ -18,7 +18,7 @@ use crate::failure::Internal;
 use crate::headers;
 use crate::keys::Need;
 use crate::realm::ServedRealm;
-use crate::settings::{Parts, Settings};
+use crate::settings::{Outgoing, Parts, Settings};
 
 /// The authorization server, as a site for all hosts of its realms.
 #[derive(Debug, Clone)]
@@ -36,31 +36,55 @@ impl AuthServer {
         }
     }
 
-    /// Makes the keys for the access tokens of all realms, or reads them. Without it, the first request that needs a key
-    /// does so.
+    /// Makes the keys for the access tokens of the realms that are served, or reads them. Without it, the first request that
+    /// needs a key does so.
+    ///
+    /// # Errors
+    /// If the store fails, or a key can't be made.
     pub async fn prepare(&self) -> Result<(), Internal> {
-        self.prepare_keys(Need::AccessTokens).await
-    }
-
-    /// Makes the other keys, which can take a second, so that no request has to wait for them.
-    pub async fn prepare_rest(&self) -> Result<(), Internal> {
-        self.prepare_keys(Need::All).await
-    }
-
-    async fn prepare_keys(&self, need: Need) -> Result<(), Internal> {
-        let now = self.app.clock.now();
         for realm in self.app.realms().iter() {
-            self.app
-                .keys
-                .of(&self.app.store, &realm.config, need, now)
-                .await?;
+            self.prepare_keys(&realm.config, Need::AccessTokens).await?;
         }
         Ok(())
     }
 
-    /// Serves other realms from now on; requests under way keep theirs.
-    pub fn replace_realms(&self, realms: Vec<Realm>) {
-        self.app.replace_realms(realms);
+    /// The same for realms that are to be served.
+    ///
+    /// # Errors
+    /// If the store fails, or a key can't be made.
+    pub async fn prepare_for(&self, realms: &[Realm]) -> Result<(), Internal> {
+        for realm in realms {
+            self.prepare_keys(realm, Need::AccessTokens).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the other keys, which can take a second, so that no request has to wait for them.
+    ///
+    /// # Errors
+    /// If the store fails, or a key can't be made.
+    pub async fn prepare_rest(&self) -> Result<(), Internal> {
+        for realm in self.app.realms().iter() {
+            self.prepare_keys(&realm.config, Need::All).await?;
+        }
+        Ok(())
+    }
+
+    async fn prepare_keys(&self, realm: &Realm, need: Need) -> Result<(), Internal> {
+        let now = self.app.clock.now();
+        self.app.keys.of(&self.app.store, realm, need, now).await?;
+        Ok(())
+    }
+
+    /// Serves these realms from now on, and dials out with this; requests under way keep what they began with. A realm that
+    /// did not change goes on with what it knows.
+    pub fn replace_realms(&self, realms: Vec<Realm>, outgoing: Outgoing) {
+        self.app.replace_realms(realms, outgoing);
+    }
+
+    /// What dials out now.
+    pub fn outgoing(&self) -> Outgoing {
+        self.app.realms().outgoing().clone()
     }
 
     /// The hosts of the realms, without ports: where this site wants to be found.

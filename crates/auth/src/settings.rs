@@ -19,8 +19,6 @@ use crate::password_pool::PasswordPool;
 pub struct Settings {
     /// The realms to serve.
     pub realms: Vec<Realm>,
-    /// Which addresses may be dialled for what the operator configured: the `jwks_uri` of registered clients.
-    pub operators_rules: Rules,
     /// How much fetching strangers may cause, over all realms (SEC-27).
     pub budgets: budget::Settings,
 }
@@ -30,9 +28,43 @@ impl Settings {
     pub fn new(realms: Vec<Realm>) -> Self {
         Self {
             realms,
-            operators_rules: Rules::default(),
             budgets: budget::Settings::default(),
         }
+    }
+}
+
+/// What is dialled out with.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// To what the operator named.
+    pub operators: Arc<Connector>,
+    /// To what strangers name.
+    pub strangers: Arc<Connector>,
+    /// Which addresses may be dialled for what the operator configured: the `jwks_uri` of registered clients.
+    pub operators_rules: Rules,
+}
+
+impl Outgoing {
+    /// Dials nothing that a test would notice.
+    #[cfg(test)]
+    pub(crate) fn for_tests() -> Self {
+        use net::egress::connect::ExtraRoots;
+        use net::egress::resolve::SystemResolver;
+
+        let resolver = Arc::new(SystemResolver::default());
+        let connector = Arc::new(Connector::new(resolver, ExtraRoots::default()));
+        Self {
+            operators: Arc::clone(&connector),
+            strangers: connector,
+            operators_rules: Rules::default(),
+        }
+    }
+
+    /// Whether these are the very connectors of another, under the same rules.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.operators, &other.operators)
+            && Arc::ptr_eq(&self.strangers, &other.strangers)
+            && self.operators_rules == other.operators_rules
     }
 }
 
@@ -42,10 +74,8 @@ pub struct Parts {
     pub store: store::Store,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
-    /// Dials out to what the operator named.
-    pub connector: Arc<Connector>,
-    /// Dials out to what strangers name.
-    pub strangers: Arc<Connector>,
+    /// What is dialled out with.
+    pub outgoing: Outgoing,
     /// Tells the wall time to caches of documents.
     pub wall: WallClock,
     /// What is counted.

@@ -44,12 +44,9 @@ impl Behind {
         }))
     }
 
-    /// Begins to keep its list of tools current. If it is kept already, it is asked for anew: who reloads wants to see what
-    /// is new.
+    /// Begins to keep its list of tools current, unless that was begun before.
     pub(crate) fn start(&self, tasks: &TaskTracker) {
-        if self.started.swap(true, Ordering::Relaxed) {
-            self.target.list_anew();
-        } else {
+        if !self.started.swap(true, Ordering::Relaxed) {
             let (target, stop) = (self.target.clone(), self.stop.clone());
             tasks.spawn(async move { target.run(stop).await });
         }

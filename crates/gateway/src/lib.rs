@@ -50,9 +50,10 @@ pub mod settings;
 mod spelling;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response, StatusCode};
 use model::gateway::{Authorization, Gateway as Configured};
 use net::body::Body;
@@ -83,6 +84,9 @@ pub struct Gateway {
     cx: Arc<Cx>,
     paths: Arc<Paths>,
 }
+
+/// How long a gateway that is to take another's place waits for lists of tools.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// The paths that a gateway answers.
 #[derive(Debug)]
@@ -206,8 +210,8 @@ impl Gateway {
         })
     }
 
-    /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. Called again, when a
-    /// reload has carried it over, it makes the targets be asked for their tools anew.
+    /// Begins to keep the list of tools and the keys of the issuers current, until the process stops. What was begun before
+    /// a reload goes on.
     pub fn start(&self) {
         for issuer in self.cx.identification.issuers() {
             issuer.keep(&self.cx.tasks, &self.cx.stop_of_all);
@@ -216,6 +220,14 @@ impl Gateway {
             one.start(&self.cx.tasks);
         }
         self.cx.catalog.start(&self.cx.tasks, &self.cx.stop);
+    }
+
+    /// Waits until all targets were asked for their tools, with or without success, but not for long: so that one that is
+    /// declared anew has its tools when the gateway takes another's place, and nobody sees them vanish and come back.
+    pub async fn settle(&self) {
+        let listed = self.cx.behind.iter().map(|one| one.target.asked_once());
+        let _ = tokio::time::timeout(SETTLING, join_all(listed)).await;
+        self.cx.catalog.rebuild().await;
     }
 
     /// How it stands with the keys of its issuers: without any, it can't judge a token.

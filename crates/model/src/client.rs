@@ -97,7 +97,7 @@ impl Authentication {
 }
 
 /// Somebody who asks for tokens on behalf of users.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// What it calls itself on the wire.
     pub client_id: ClientId,

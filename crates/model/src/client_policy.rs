@@ -126,7 +126,7 @@ impl Default for CacheBounds {
 }
 
 /// The realm's policy for clients with a metadata document.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CimdPolicy {
     /// Who decides about unknown hosts.
     pub mode: Mode,

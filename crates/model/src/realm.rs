@@ -92,7 +92,7 @@ pub struct ResourceServer {
 }
 
 /// One issuer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Realm {
     /// Its name.
     pub name: RealmName,

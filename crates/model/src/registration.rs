@@ -40,7 +40,7 @@ pub enum Mode {
 }
 
 /// The realm's policy for clients that register themselves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RegistrationPolicy {
     /// Who may register.
     pub mode: Mode,

@@ -93,6 +93,7 @@ pub(crate) async fn run(
     let (mut foundation, registry) = Foundation::lay(&plan, log, Arc::clone(&ready)).await?;
     let sockets = Sockets::bind(&plan, &mut foundation).await?;
     let generation = Generation::start(&plan, &foundation, None).await?;
+    generation.take_over(&foundation);
     foundation.readiness.serves(served(&plan, &generation));
     let hosts = Arc::new(Hosts::new(generation.table.clone()));
     let serving = Serving::default();
@@ -385,7 +386,11 @@ impl Running {
     /// Replaces the configuration by what is in the file now, or says why not.
     async fn reload(&mut self, path: &std::path::Path) {
         let replaced = match self.read_again(path) {
-            Ok(plan) => self.replace(plan).await,
+            Ok(plan) => match self.is_the_same(&plan) {
+                Ok(true) => return self.go_on().await,
+                Ok(false) => self.replace(plan).await,
+                Err(error) => Err(error),
+            },
             Err(invalid) => {
                 for problem in &invalid.problems {
                     tracing::error!(
@@ -422,13 +427,30 @@ impl Running {
         Ok(plan)
     }
 
+    /// Goes on as before. Certificates may have come into the same files.
+    async fn go_on(&self) {
+        self.renew_certificates().await;
+        tracing::info!(
+            "the configuration says what it said: nothing was replaced; the files of certificates are read again"
+        );
+    }
+
+    fn is_the_same(&self, plan: &Plan) -> anyhow::Result<bool> {
+        Ok(self.plan.says_the_same(plan)
+            && self
+                .generation
+                .is_outgoing_declared_so(&plan.loaded, &self.foundation)?)
+    }
+
     async fn replace(&mut self, plan: Plan) -> anyhow::Result<()> {
         let before = Some(&self.generation);
         let generation = Generation::start(&plan, &self.foundation, before).await?;
+        generation.settle().await;
         if let Err(error) = self.prepare(&plan).await {
             generation.give_way(before).await;
             return Err(error);
         }
+        generation.take_over(&self.foundation);
         self.hosts.replace(generation.table.clone());
         self.foundation.readiness.serves(served(&plan, &generation));
         self.generation.give_way(Some(&generation)).await;

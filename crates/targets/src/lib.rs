@@ -167,6 +167,13 @@ impl Target {
         }
     }
 
+    /// Waits until it was asked for its tools once, with or without success.
+    pub async fn asked_once(&self) {
+        let mut changes = self.changes();
+        // The sender is as old as the target.
+        let _ = changes.wait_for(|listing| listing.at.is_some()).await;
+    }
+
     /// Says when [`Self::listing`] changes.
     pub fn changes(&self) -> watch::Receiver<Arc<Listing>> {
         match &self.0.kind {
@@ -193,7 +200,7 @@ impl Target {
     }
 
     /// Makes the tools be asked for soon by whoever keeps the list current ([`Self::run`]).
-    pub fn list_anew(&self) {
+    fn list_anew(&self) {
         match &self.0.kind {
             Kind::Mcp(target) => target.list_anew(),
         }

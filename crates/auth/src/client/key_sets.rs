@@ -14,6 +14,8 @@ use net::egress::rules::Rules;
 use oauth::jose::jwk::{JwkSet, JwkSetError};
 use url::Url;
 
+use crate::settings::Outgoing;
+
 /// Key sets of the clients of one realm.
 pub(crate) struct KeySets {
     /// Named by strangers in their documents: the realm's rules for strangers hold (CI-15).
@@ -29,12 +31,10 @@ impl fmt::Debug for KeySets {
 }
 
 impl KeySets {
-    /// Empty caches; the operator's URLs are dialled by the first connector, those of strangers by the second. `budgets`
-    /// are shared by all realms.
+    /// Empty caches; `budgets` are shared by all realms.
     pub(crate) fn new(
         policy: &CimdPolicy,
-        operators: &Rules,
-        [own, foreign]: &[Arc<Connector>; 2],
+        outgoing: &Outgoing,
         budgets: &Arc<Budgets>,
         wall: &WallClock,
     ) -> Self {
@@ -48,27 +48,27 @@ impl KeySets {
             Documents::new(client, settings, Arc::clone(budgets), Arc::clone(wall))
         };
         Self {
-            strangers: cache(foreign, strangers, documents::Settings::SERVER_METADATA),
-            operators: cache(own, operators.clone(), documents::Settings::CONFIGURED),
+            strangers: cache(
+                &outgoing.strangers,
+                strangers,
+                documents::Settings::SERVER_METADATA,
+            ),
+            operators: cache(
+                &outgoing.operators,
+                outgoing.operators_rules.clone(),
+                documents::Settings::CONFIGURED,
+            ),
         }
     }
 
     /// Fetches nothing that a test would notice.
     #[cfg(test)]
     pub(crate) fn for_tests() -> Self {
-        use net::egress::connect::ExtraRoots;
-        use net::egress::resolve::SystemResolver;
-
-        let connector = Arc::new(Connector::new(
-            Arc::new(SystemResolver::default()),
-            ExtraRoots::default(),
-        ));
         let budgets = Arc::new(Budgets::new(net::egress::budget::Settings::default()));
         let wall: WallClock = Arc::new(|| std::time::UNIX_EPOCH);
         Self::new(
             &CimdPolicy::default(),
-            &Rules::default(),
-            &[Arc::clone(&connector), connector],
+            &Outgoing::for_tests(),
             &budgets,
             &wall,
         )

@@ -5,10 +5,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use auth::password_pool::PasswordPool;
-use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
+use auth::{AuthServer, DeclaredUsers, Metrics, Outgoing, Parts, Settings};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::client::{Authentication, Client, Provenance};
@@ -21,6 +22,7 @@ use net::edge::local_ca::LocalCa;
 use net::edge::tls::{Certificates, Tls};
 use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::resolve::Resolver;
+use net::egress::rules::Rules;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use store::Store;
@@ -64,6 +66,8 @@ pub(crate) struct World {
     pub(crate) web: Web,
     pub(crate) realm: Realm,
     pub(crate) declared_users: DeclaredUsers,
+    /// From 1.
+    reloads: AtomicU64,
 }
 
 /// The web that clients publish on: HTTPS by name, served from loopback.
@@ -267,8 +271,11 @@ impl World {
         let parts = Parts {
             store: store.clone(),
             clock: Arc::clone(&clock) as Arc<_>,
-            connector: Arc::clone(&connector),
-            strangers: connector,
+            outgoing: Outgoing {
+                operators: Arc::clone(&connector),
+                strangers: connector,
+                operators_rules: Rules::default(),
+            },
             wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             metrics: Metrics::default(),
             passwords: PasswordPool::default(),
@@ -282,6 +289,7 @@ impl World {
             web,
             realm,
             declared_users,
+            reloads: AtomicU64::new(1),
         }
     }
 
@@ -305,9 +313,12 @@ impl World {
         user
     }
 
-    /// Serves another configuration of the realm, as after a reload. Documents are fetched anew.
-    pub(crate) fn reload(&self, realm: Realm) {
-        self.server.replace_realms(vec![realm]);
+    /// Serves another configuration of the realm, as after a reload. What is remembered of documents is so for a second
+    /// more, so that they are fetched anew.
+    pub(crate) fn reload(&self, mut realm: Realm) {
+        realm.cimd.cache.max += Duration::from_secs(self.reloads.fetch_add(1, Ordering::Relaxed));
+        self.server
+            .replace_realms(vec![realm], self.server.outgoing());
     }
 
     /// What time it is.

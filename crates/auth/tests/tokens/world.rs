@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use auth::password_pool::PasswordPool;
-use auth::{AuthServer, DeclaredUsers, Metrics, Parts, Settings};
+use auth::{AuthServer, DeclaredUsers, Metrics, Outgoing, Parts, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
@@ -223,26 +223,22 @@ fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
     let parts = Parts {
         store: store.clone(),
         clock: Arc::clone(clock) as Arc<dyn Clock>,
-        connector: Arc::clone(&connector),
-        strangers: connector,
+        outgoing: Outgoing {
+            operators: Arc::clone(&connector),
+            strangers: connector,
+            operators_rules: Rules {
+                allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+                allow_http: true,
+                ports: None,
+            },
+        },
         wall: Arc::new(|| SystemTime::UNIX_EPOCH),
         metrics: Metrics::default(),
         passwords: PasswordPool::default(),
         declared_users: DeclaredUsers::default(),
     };
     parts.declared_users.arrived();
-    let operators_rules = Rules {
-        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
-        allow_http: true,
-        ports: None,
-    };
-    AuthServer::new(
-        parts,
-        Settings {
-            operators_rules,
-            ..Settings::new(vec![realm])
-        },
-    )
+    AuthServer::new(parts, Settings::new(vec![realm]))
 }
 
 impl World {
@@ -308,7 +304,8 @@ impl World {
     pub(crate) fn reload(&self, change: impl FnOnce(&mut Realm)) {
         let mut realm = realm(&self.signer);
         change(&mut realm);
-        self.server.replace_realms(vec![realm]);
+        self.server
+            .replace_realms(vec![realm], self.server.outgoing());
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::{HostPattern, Network};
 
 /// Clients that identify themselves by the URL of a metadata document (Client ID Metadata Documents).
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Cimd {
     /// Whose documents are accepted.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::{Address, WebUrl};
 
 /// The built-in MCP server with the tools `add_numbers`, `multiply_numbers` and `greet_user`, without authentication.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DemoMcpServer {
     /// Listen on an address of its own, with the path `/mcp`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::WebUrl;
 
 /// A client metadata document that this program hosts. Its URL is the client's identifier.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Document {
     /// Where it is served, and the `client_id` in it.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::{Address, Network};
 
 /// Outgoing requests to URLs of this configuration: discovery documents, keys, targets.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Egress {
     /// Host names that are not asked of DNS, and where they are.

@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 /// Sekisho: an MCP gateway and an OAuth 2.1 authorization server.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     /// The addresses that are listened on.

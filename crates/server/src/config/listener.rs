@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::scalar::{Address, HostPattern, Name, Network};
 
 /// An address where requests are accepted. It serves the services whose URLs have its scheme and port; with `trusted_proxies`, these get those services as well whose URLs no listener has.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Listener {
     /// A name for logs, and for `aws:SourceVpce` in resource policies.
@@ -44,7 +44,7 @@ pub(crate) enum ForwardedBy {
 }
 
 /// Where certificates come from: the local CA, or a pair of files.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Tls {
     /// Certificates from a CA of our own, made on first use in the data directory, for all hosts of this configuration.
@@ -62,7 +62,7 @@ pub(crate) struct Tls {
 }
 
 /// The listener for operators: `/healthz`, `/readyz` and `/metrics`, without authentication.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Management {
     /// The IP address and port; port 0 takes a free one and prints it.

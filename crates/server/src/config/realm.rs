@@ -14,7 +14,7 @@ use crate::config::scalar::{Name, WebUrl};
 use crate::config::secret::Source;
 
 /// An authorization server.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Realm {
     /// A name for URLs and logs.
@@ -80,7 +80,7 @@ pub(crate) enum UsersRemoved {
 }
 
 /// Something that clients can ask for.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Scope {
     /// The word in the `scope` parameter.
@@ -100,7 +100,7 @@ pub(crate) struct Scope {
 }
 
 /// What the consent page says about a scope.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub(crate) enum ConsentText {
     /// The same in every language.
@@ -110,7 +110,7 @@ pub(crate) enum ConsentText {
 }
 
 /// A text in the languages of the pages. Where one is missing, the other stands in.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct ByLanguage {
     /// In English.
@@ -122,7 +122,7 @@ pub(crate) struct ByLanguage {
 }
 
 /// Something that tokens are made for, as named by the `resource` parameter of RFC 8707.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resource {
     /// The URL of the resource, such as that of a gateway.
@@ -133,7 +133,7 @@ pub(crate) struct Resource {
 }
 
 /// Somebody who can log in.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct User {
     /// What is typed into the login page.
@@ -156,7 +156,7 @@ pub(crate) struct User {
 }
 
 /// A client that is known beforehand.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(
     clippy::struct_field_names,

@@ -9,7 +9,7 @@ use crate::config::secret::Source;
 
 /// Clients that register themselves (Dynamic Client Registration, RFC 7591). A registration is forgotten when nobody logs in
 /// with it within an hour, and when nobody uses it for 90 days.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Registration {
     /// Who may register.

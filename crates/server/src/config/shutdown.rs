@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How the program ends on SIGTERM or SIGINT. Both times together have to fit into what its supervisor gives it; Kubernetes gives 30s. The same signal once more ends it at once.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Shutdown {
     /// How long requests are still taken as before while `/readyz` says 503, so that load balancers turn to others first.

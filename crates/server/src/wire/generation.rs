@@ -39,7 +39,16 @@ pub(crate) struct Generation {
     /// Who answers for which host.
     pub(crate) table: Table,
     outgoing: Outgoing,
+    authorization: Option<Authorization>,
     gateways: Vec<Serving>,
+}
+
+/// The authorization server of a generation. It outlives generations: what it counts and knows goes on.
+struct Authorization {
+    server: AuthServer,
+    /// What it serves when the generation takes over.
+    realms: Vec<model::realm::Realm>,
+    outgoing: auth::Outgoing,
 }
 
 /// What outgoing requests are made with.
@@ -112,11 +121,11 @@ impl Generation {
         };
         making.documents(&mut services)?;
         making.demo_mcp_server(&mut services);
-        let authorization = making.authorization_server(&mut services).await?;
+        let authorization = making.authorization(before, &mut services).await?;
         let gateways = making.gateways(before, &mut services)?;
         making.proxies(&mut services)?;
         // Last, so that it takes nothing from anybody.
-        if let Some(server) = &authorization {
+        if let Some(Authorization { server, .. }) = &authorization {
             making.realms_at_origins(server, &mut services);
         }
         for serving in &gateways {
@@ -125,8 +134,44 @@ impl Generation {
         Ok(Self {
             table: services.table(),
             outgoing,
+            authorization,
             gateways,
         })
+    }
+
+    /// Whether what outgoing requests are made with is declared as before, with what files say now.
+    pub(crate) fn is_outgoing_declared_so(
+        &self,
+        loaded: &Loaded,
+        foundation: &Foundation,
+    ) -> anyhow::Result<bool> {
+        let declared = outgoing::declared(loaded, foundation.local_ca_pem())?;
+        Ok(self.outgoing.declared == declared)
+    }
+
+    /// Waits a little for what new targets have.
+    pub(crate) async fn settle(&self) {
+        let gateways = self.gateways.iter().map(|serving| serving.gateway.settle());
+        futures_util::future::join_all(gateways).await;
+    }
+
+    /// Takes over: nothing can fail any more.
+    pub(crate) fn take_over(&self, foundation: &Foundation) {
+        let Some(Authorization {
+            server,
+            realms,
+            outgoing,
+        }) = &self.authorization
+        else {
+            return;
+        };
+        server.replace_realms(realms.clone(), outgoing.clone());
+        let server = server.clone();
+        foundation.tasks.spawn(async move {
+            if let Err(error) = server.prepare_rest().await {
+                tracing::error!(%error, "the keys for ID tokens are made when they are needed");
+            }
+        });
     }
 
     /// The gateway that another declaration is to change.
@@ -184,44 +229,54 @@ impl<'a> Making<'a> {
         }
     }
 
-    /// The authorization server, with its realms, if there are any.
-    async fn authorization_server(
+    /// The authorization server, which is the one of `before` if there was one; with the sites of its realms.
+    async fn authorization(
         &self,
+        before: Option<&Generation>,
         services: &mut Services<'_>,
-    ) -> anyhow::Result<Option<AuthServer>> {
-        let realms = &self.plan.realms;
+    ) -> anyhow::Result<Option<Authorization>> {
+        let realms: Vec<_> = self
+            .plan
+            .realms
+            .iter()
+            .map(|one| one.realm.clone())
+            .collect();
         if realms.is_empty() {
             return Ok(None);
         }
-        let settings = auth::Settings {
+        let outgoing = auth::Outgoing {
+            operators: Arc::clone(&self.outgoing.connectors.operators),
+            strangers: Arc::clone(&self.outgoing.connectors.strangers),
             operators_rules: egress::convert(self.config()),
-            ..auth::Settings::new(realms.iter().map(|one| one.realm.clone()).collect())
         };
-        let server = AuthServer::new(self.lent_to_auth(), settings);
+        let before = before.and_then(|before| before.authorization.as_ref());
+        let server = if let Some(before) = before {
+            before.server.clone()
+        } else {
+            let settings = auth::Settings::new(realms.clone());
+            AuthServer::new(self.lent_to_auth(outgoing.clone()), settings)
+        };
         server
-            .prepare()
+            .prepare_for(&realms)
             .await
             .context("the signing keys can't be had")?;
-        let rest = server.clone();
-        self.foundation.tasks.spawn(async move {
-            if let Err(error) = rest.prepare_rest().await {
-                tracing::error!(%error, "the keys for ID tokens are made when they are needed");
-            }
-        });
         for realm in &self.config().realms {
             let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
             services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
         }
-        Ok(Some(server))
+        Ok(Some(Authorization {
+            server,
+            realms,
+            outgoing,
+        }))
     }
 
-    fn lent_to_auth(&self) -> auth::Parts {
-        let (foundation, connectors) = (self.foundation, &self.outgoing.connectors);
+    fn lent_to_auth(&self, outgoing: auth::Outgoing) -> auth::Parts {
+        let foundation = self.foundation;
         auth::Parts {
             store: foundation.store.clone(),
             clock: Arc::clone(&foundation.clock),
-            connector: Arc::clone(&connectors.operators),
-            strangers: Arc::clone(&connectors.strangers),
+            outgoing,
             wall: wall_clock(&foundation.clock),
             metrics: foundation.auth.clone(),
             passwords: foundation.passwords.clone(),

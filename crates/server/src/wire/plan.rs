@@ -30,6 +30,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether another one says the same, with what files and variables say.
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        self.loaded.config == other.loaded.config
+            && self.realms == other.realms
+            && self.gateways == other.gateways
+            && self.documents == other.documents
+    }
+
     /// Checks everything that can be found out without acting, and reports all that is wrong at once.
     pub(crate) fn new(loaded: Loaded) -> Result<Self, Invalid> {
         let mut problems = loaded.problems();

@@ -5,7 +5,7 @@ use crate::program::{Folder, command, run};
 #[test]
 fn without_a_command_the_commands_are_listed() {
     let folder = Folder::new();
-    insta::assert_snapshot!(run(&folder, &[], ""), @"
+    insta::assert_snapshot!(run(&folder, &[], ""), @r"
     exit code: 2
     --- stdout
     --- stderr
@@ -22,6 +22,7 @@ fn without_a_command_the_commands_are_listed() {
       migrate  Bring the database to the version of this program
       client   Decide whose client metadata documents are accepted, where the mode is `approval`
       user     List, add, disable and delete users, and set their passwords
+      key      List the signing keys of a realm, and replace them
       session  List login sessions, and end them
       consent  List what users have granted to clients, and take it back
 

@@ -158,7 +158,7 @@ documents:
         program.signal("HUP");
         program.until("the reload", |program| {
             let log = program.log();
-            log.matches("configuration was replaced").count() == times
+            log.matches("files of certificates are read again").count() == times
         });
     };
     reloaded(&mut program, 1);

@@ -26,7 +26,7 @@ use crate::config::{cimd, realm, registration, scalar, secret};
 const SHORTEST_TOKEN: usize = 16;
 
 /// A user that the configuration declares.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DeclaredUser {
     /// What is typed into the login page.
     pub(crate) username: Username,
@@ -41,7 +41,7 @@ pub(crate) struct DeclaredUser {
 }
 
 /// A realm, with whom the configuration declares in it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DeclaredRealm {
     /// The realm.
     pub(crate) realm: Realm,
