@@ -177,7 +177,7 @@ mod tests {
             .unwrap();
         let kid = &told.first().unwrap().kid;
         assert_eq!(signing_at(&store, &realm, START + DAY).await, *kid);
-        assert_eq!(published(&store, &realm).await, [kid.clone()]);
+        assert_eq!(published(&store, &realm).await, std::slice::from_ref(kid));
         assert_ne!(*kid, first);
     }
 }
