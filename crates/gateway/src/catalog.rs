@@ -1,4 +1,4 @@
-//! The tools of all targets as one list: an immutable snapshot that requests read without waiting.
+//! What all targets offer as one list for each feature: an immutable snapshot that requests read without waiting.
 
 pub(crate) mod name;
 pub(crate) mod page;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use mcp::feature::{Feature, PerFeature};
 use mcp::param_header::ParamHeader;
 use mcp::raw::OwnedRaw;
 use mcp::result::{CacheHint, CacheScope};
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use targets::Target;
 use targets::apart;
 use targets::error::CallError;
-use targets::listing::{ListedTool, ToolList};
+use targets::listing::{List, Listed};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -41,22 +42,22 @@ const LIFE: Duration = Duration::from_secs(30);
 /// A target is asked again for a tool that it did not list, unless it was asked so recently.
 const ASKED_JUST_NOW: Duration = Duration::from_secs(1);
 
-/// A tool as clients see it.
+/// A tool, or what else is listed, as clients see it.
 #[derive(Debug)]
 pub(crate) struct Entry {
     /// The name that clients call it by.
     pub(crate) name: Arc<str>,
     /// Where it is.
     pub(crate) target: Target,
-    /// Its name there.
-    pub(crate) tool: Arc<str>,
+    /// What it is called there.
+    pub(crate) listed_as: Arc<str>,
     /// Arguments that modern clients mirror into headers.
     pub(crate) param_headers: Vec<ParamHeader>,
     /// What is counted about calls to its target.
     pub(crate) calls: Arc<Calls>,
 }
 
-/// All tools at one moment.
+/// A list at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     by_name: HashMap<Arc<str>, Arc<Entry>>,
@@ -85,17 +86,99 @@ pub(crate) struct Measured {
     pub(crate) calls: Arc<Calls>,
 }
 
-/// Keeps the snapshot.
+/// The lists of all features.
+#[derive(Debug)]
+pub(crate) struct Catalogs {
+    all: PerFeature<Arc<Catalog>>,
+    revisions: Arc<watch::Sender<Revisions>>,
+}
+
+/// Counts the different lists that there were of each feature.
+pub(crate) type Revisions = PerFeature<u64>;
+
+/// What a catalog is made for.
+#[derive(Debug)]
+pub(crate) struct Making<'a> {
+    pub(crate) gateway: &'a str,
+    pub(crate) targets: Vec<Measured>,
+    pub(crate) names: ToolNames,
+    pub(crate) server_info: &'a str,
+    pub(crate) page_size: usize,
+}
+
+impl Catalogs {
+    pub(crate) fn new(making: Making<'_>) -> Self {
+        let revisions = Arc::new(watch::Sender::new(Revisions::default()));
+        let targets: Arc<[Measured]> = making.targets.into();
+        Self {
+            all: PerFeature::of(|feature| {
+                let catalog = Catalog {
+                    feature,
+                    gateway: making.gateway.into(),
+                    targets: Arc::clone(&targets),
+                    names: making.names,
+                    server_info: making.server_info.into(),
+                    page_size: making.page_size.max(1),
+                    snapshot: ArcSwap::default(),
+                    revisions: Arc::clone(&revisions),
+                    building: Mutex::default(),
+                    started: AtomicBool::new(false),
+                };
+                catalog.publish(&[]);
+                Arc::new(catalog)
+            }),
+            revisions,
+        }
+    }
+
+    /// That of one feature.
+    pub(crate) const fn of(&self, feature: Feature) -> &Arc<Catalog> {
+        self.all.get(feature)
+    }
+
+    /// Keeps all snapshots current until `stop`, if they are not kept so already.
+    pub(crate) fn start(&self, tasks: &TaskTracker, stop: &CancellationToken) {
+        for (_, catalog) in self.all.iter() {
+            catalog.start(tasks, stop);
+        }
+    }
+
+    /// Makes all snapshots anew.
+    pub(crate) async fn rebuild(&self) {
+        for (_, catalog) in self.all.iter() {
+            catalog.rebuild().await;
+        }
+    }
+
+    /// How it stands with each target.
+    pub(crate) fn states(&self) -> Vec<TargetState> {
+        self.of(Feature::Tools).states()
+    }
+
+    /// Says when a list changes.
+    pub(crate) fn changes(&self) -> watch::Receiver<Revisions> {
+        self.revisions.subscribe()
+    }
+
+    /// Whether they show other entries than others, or show them otherwise; and of which revisions it was said.
+    pub(crate) fn differ_from(&self, other: &Self) -> (PerFeature<bool>, Revisions) {
+        let compared = PerFeature::of(|feature| self.of(feature).differs_from(other.of(feature)));
+        let differ = PerFeature::of(|feature| compared.get(feature).0);
+        (differ, PerFeature::of(|feature| compared.get(feature).1))
+    }
+}
+
+/// Keeps the snapshot of one feature.
 #[derive(Debug)]
 pub(crate) struct Catalog {
+    feature: Feature,
     gateway: Box<str>,
-    targets: Vec<Measured>,
+    targets: Arc<[Measured]>,
     names: ToolNames,
     server_info: Box<str>,
     page_size: usize,
     snapshot: ArcSwap<Snapshot>,
-    /// Counts the different lists there were.
-    revision: watch::Sender<u64>,
+    revisions: Arc<watch::Sender<Revisions>>,
     building: Mutex<Building>,
     started: AtomicBool,
 }
@@ -105,7 +188,7 @@ pub(crate) struct Catalog {
 struct Building {
     definitions: Definitions,
     /// The lists of the targets that have one.
-    lists: Vec<Weak<ToolList>>,
+    lists: Vec<Weak<List>>,
 }
 
 /// The same, to see whether anything changed.
@@ -135,36 +218,14 @@ struct Definition {
 }
 
 impl Catalog {
-    pub(crate) fn new(
-        gateway: &str,
-        targets: Vec<Measured>,
-        names: ToolNames,
-        server_info: &str,
-        page_size: usize,
-    ) -> Self {
-        let catalog = Self {
-            gateway: gateway.into(),
-            targets,
-            names,
-            server_info: server_info.into(),
-            page_size: page_size.max(1),
-            snapshot: ArcSwap::default(),
-            revision: watch::Sender::new(0),
-            building: Mutex::default(),
-            started: AtomicBool::new(false),
-        };
-        catalog.publish(&[]);
-        catalog
-    }
-
     /// Keeps the snapshot current until `stop`, if it is not kept so already.
-    pub(crate) fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
+    fn start(self: &Arc<Self>, tasks: &TaskTracker, stop: &CancellationToken) {
         if self.started.swap(true, Ordering::Relaxed) {
             return;
         }
-        for Measured { target, .. } in &self.targets {
+        for Measured { target, .. } in &*self.targets {
             let (catalog, stopped, mut changes) =
-                (Arc::clone(self), stop.clone(), target.changes());
+                (Arc::clone(self), stop.clone(), target.changes(self.feature));
             tasks.spawn(stopped.run_until_cancelled_owned(async move {
                 while changes.changed().await.is_ok() {
                     catalog.rebuild().await;
@@ -185,12 +246,13 @@ impl Catalog {
             .iter()
             .map(|one| &one.target)
             .filter(|target| {
-                let listing = target.listing();
-                listing.tools.is_none() && listing.failure.is_none()
+                let listing = target.listing(self.feature);
+                listing.list.is_none() && listing.failure.is_none()
             })
             .collect();
         if !unasked.is_empty() {
-            let asking = futures_util::future::join_all(unasked.into_iter().map(Target::tools));
+            let asking = unasked.into_iter().map(|target| target.list(self.feature));
+            let asking = futures_util::future::join_all(asking);
             // What became of it shows in the listings.
             let _ = tokio::time::timeout(PATIENCE, asking).await;
             self.rebuild().await;
@@ -209,7 +271,7 @@ impl Catalog {
             .iter()
             .map(|one| &one.target)
             .filter(|target| self.may_have(target, name))
-            .map(|target| target.look_again(ASKED_JUST_NOW));
+            .map(|target| target.look_again(self.feature, ASKED_JUST_NOW));
         let asking = futures_util::future::join_all(asking);
         let _ = tokio::time::timeout(PATIENCE, asking).await;
         self.rebuild().await;
@@ -232,34 +294,29 @@ impl Catalog {
             .iter()
             .filter(|one| self.may_have(&one.target, name))
             .find_map(|one| {
-                let listing = one.target.listing();
+                let listing = one.target.listing(self.feature);
                 let failure = listing.failure.as_ref();
-                Some((one, failure.filter(|_| listing.tools.is_none())?.clone()))
+                Some((one, failure.filter(|_| listing.list.is_none())?.clone()))
             })
     }
 
     /// How it stands with each target.
-    pub(crate) fn states(&self) -> Vec<TargetState> {
+    fn states(&self) -> Vec<TargetState> {
         self.targets
             .iter()
             .map(|Measured { target, .. }| TargetState {
                 name: Arc::clone(target.name()),
-                failure: target.listing().failure.clone(),
+                failure: target.listing(self.feature).failure.clone(),
             })
             .collect()
     }
 
-    /// Says when the list of tools changes.
-    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
-        self.revision.subscribe()
-    }
-
-    /// Whether it shows other tools than another catalog, or shows them otherwise; and of which revision it was said.
-    pub(crate) fn differs_from(&self, other: &Self) -> (bool, u64) {
+    fn differs_from(&self, other: &Self) -> (bool, u64) {
         let theirs = other.building.lock().definitions.shown.clone();
         // Nothing is published meanwhile.
         let ours = self.building.lock();
-        (ours.definitions.shown != theirs, *self.revision.borrow())
+        let revision = *self.revisions.borrow().get(self.feature);
+        (ours.definitions.shown != theirs, revision)
     }
 
     /// Makes a new snapshot of what the targets list now, apart from the threads that serve if there is much of it.
@@ -275,10 +332,10 @@ impl Catalog {
     }
 
     /// The targets that have a list, with it.
-    fn listed(&self) -> impl Iterator<Item = (&Measured, Arc<ToolList>)> {
+    fn listed(&self) -> impl Iterator<Item = (&Measured, Arc<List>)> {
         self.targets
             .iter()
-            .filter_map(|one| Some((one, one.target.listing().tools.clone()?)))
+            .filter_map(|one| Some((one, one.target.listing(self.feature).list.clone()?)))
     }
 
     /// A target without a list takes no other down with it, and one that fails keeps its last list.
@@ -289,7 +346,7 @@ impl Catalog {
         let mut owners: HashMap<Arc<str>, Arc<str>> = HashMap::new();
         let mut hidden: Vec<Hidden> = Vec::new();
         for (Measured { target, calls }, list) in &listings {
-            for tool in &list.tools {
+            for tool in &list.entries {
                 let (name, shown) = self.exposed(target, tool);
                 if let Some(owner) = owners.get(&name) {
                     hidden.push(Hidden {
@@ -303,7 +360,7 @@ impl Catalog {
                 let entry = Entry {
                     name,
                     target: target.clone(),
-                    tool: Arc::clone(&tool.name),
+                    listed_as: Arc::clone(&tool.name),
                     param_headers: tool.param_headers.clone(),
                     calls: Arc::clone(calls),
                 };
@@ -331,7 +388,8 @@ impl Catalog {
         building.definitions = definitions;
         if changed {
             self.publish(&tools);
-            self.revision.send_modify(|revision| *revision += 1);
+            self.revisions
+                .send_modify(|revisions| *revisions.get_mut(self.feature) += 1);
         }
     }
 
@@ -343,14 +401,15 @@ impl Catalog {
         } in hidden.iter().take(SAID)
         {
             tracing::error!(
-                gateway = %self.gateway, tool = %name, target.name = %target, owner = %owner,
-                "tool `{name}` of target `{target}` is hidden: target `{owner}` has one of that name; \
+                gateway = %self.gateway, entry = %name, target.name = %target, owner = %owner,
+                "{} `{name}` of target `{target}` is hidden: target `{owner}` has one of that name; \
                  hint: `tool_names: prefixed`",
+                self.feature.one(),
             );
         }
     }
 
-    fn exposed(&self, target: &Target, tool: &ListedTool) -> (Arc<str>, Shown) {
+    fn exposed(&self, target: &Target, tool: &Listed) -> (Arc<str>, Shown) {
         let name = match self.names {
             ToolNames::Bare => Arc::clone(&tool.name),
             ToolNames::Prefixed => name::prefixed(target.name(), &tool.name).into(),
@@ -377,7 +436,13 @@ impl Catalog {
                 .iter()
                 .map(|(entry, _)| (entry.name.clone(), Arc::clone(entry)))
                 .collect(),
-            pages: page::build(&definitions, self.page_size, hint, &self.server_info),
+            pages: page::build(
+                self.feature,
+                &definitions,
+                self.page_size,
+                hint,
+                &self.server_info,
+            ),
         };
         self.snapshot.store(Arc::new(snapshot));
     }

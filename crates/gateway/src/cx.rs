@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::behind::Behind;
 use crate::caller::Identification;
-use crate::catalog::Catalog;
+use crate::catalog::Catalogs;
 use crate::detach::Background;
 use crate::flights::Flights;
 use crate::handover::{Admission, Handover, Successor};
@@ -31,7 +31,7 @@ pub(crate) struct Cx {
     pub(crate) origins: Origins,
     pub(crate) identification: Identification,
     pub(crate) policies: Policies,
-    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) catalogs: Catalogs,
     pub(crate) sessions: Sessions,
     /// What stands behind it.
     pub(crate) behind: Vec<Arc<Behind>>,
@@ -68,12 +68,12 @@ impl Cx {
     }
 
     fn followed_by(&self, next: &Arc<Self>) -> Successor<Self> {
-        let (lists_differ, revision) = next.catalog.differs_from(&self.catalog);
+        let (lists_differ, revisions) = next.catalogs.differ_from(&self.catalogs);
         Successor {
             cx: Arc::downgrade(next),
             admits_alike: self.admission == next.admission,
             lists_differ,
-            revision,
+            revisions,
         }
     }
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode};
 use mcp::era::{Era, ProtocolVersion};
+use mcp::feature::Feature;
 use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
 use mcp::jsonrpc::{self, Message, Notification, Request};
 use mcp::meta::{InvalidMeta, RequestMeta};
@@ -25,8 +26,8 @@ use crate::caller::Caller;
 use crate::cors;
 use crate::cx::Cx;
 use crate::media::{self, Accepted};
-use crate::method::tools_call::{Incoming, field};
-use crate::method::{cancelled, discover, initialize, listen, tools_call, tools_list};
+use crate::method::call::{Incoming, field};
+use crate::method::{call, cancelled, discover, initialize, list, listen};
 use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
 use crate::quota::Burden;
@@ -354,28 +355,33 @@ impl Post<'_> {
             .usage(&cx.quotas)
             .call()
             .map_err(Refusal::TooMuch)?;
+        if let Some(feature) = Feature::called_by(method) {
+            let call = Incoming {
+                feature,
+                request,
+                body,
+                headers: self.headers,
+                params,
+                era,
+                accepted,
+                session: session.map(|session| session.id),
+                facts: self.facts,
+                burden: Burden {
+                    _place: place,
+                    _request: held,
+                },
+            };
+            let response = call::handle(cx, self.caller, call, remarks).await?;
+            cx.metrics.count_request(method, era);
+            return Ok(response);
+        }
+        if let Some(feature) = Feature::listed_by(method) {
+            let listing = list::handle(cx, self.caller, feature, request, era, accepted);
+            let response = Box::pin(listing).await?;
+            cx.metrics.count_request(method, era);
+            return Ok(response);
+        }
         let response = match method {
-            Method::ToolsCall => {
-                let call = Incoming {
-                    request,
-                    body,
-                    headers: self.headers,
-                    params,
-                    era,
-                    accepted,
-                    session: session.map(|session| session.id),
-                    facts: self.facts,
-                    burden: Burden {
-                        _place: place,
-                        _request: held,
-                    },
-                };
-                tools_call::handle(cx, self.caller, call, remarks).await?
-            }
-            Method::ToolsList => {
-                let listing = tools_list::handle(cx, self.caller, request, era, accepted);
-                Box::pin(listing).await?
-            }
             Method::Initialize => initialize::handle(cx, self.caller, request, accepted, self.now),
             Method::Discover => discover::handle(cx, request, accepted),
             Method::Ping => relay::message_response(
@@ -384,16 +390,19 @@ impl Post<'_> {
                 accepted,
             ),
             Method::SubscriptionsListen => listen::subscribe(cx, self.caller, request, accepted)?,
-            Method::ResourcesList
-            | Method::ResourceTemplatesList
-            | Method::ResourcesRead
+            Method::ToolsList
+            | Method::ToolsCall
             | Method::PromptsList
             | Method::PromptsGet
+            | Method::ResourcesList
+            | Method::ResourceTemplatesList
+            | Method::ResourcesRead
             | Method::Initialized
             | Method::Cancelled
             | Method::Progress
             | Method::LogMessage
             | Method::ToolsListChanged
+            | Method::PromptsListChanged
             | Method::SubscriptionsAcknowledged => {
                 return Err(Refusal::MethodNotFound {
                     of_other_era: false,

@@ -2,10 +2,13 @@
 
 use std::sync::{Arc, Weak};
 
+use mcp::feature::PerFeature;
 use model::gateway::{Authorization, Gateway as Configured};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use url::Url;
+
+use crate::catalog::Revisions;
 
 /// What decides who may be where: streams go on only where it did not change, because who opened them is not asked again.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,10 +37,10 @@ pub(crate) struct Successor<T> {
     pub(crate) cx: Weak<T>,
     /// Whether streams may go on there.
     pub(crate) admits_alike: bool,
-    /// Whether its list of tools was another one then.
-    pub(crate) lists_differ: bool,
-    /// Of its list of tools, then.
-    pub(crate) revision: u64,
+    /// Which of its lists were other ones then.
+    pub(crate) lists_differ: PerFeature<bool>,
+    /// Of its lists, then.
+    pub(crate) revisions: Revisions,
 }
 
 /// Where a gateway says who took its place.

@@ -1,7 +1,7 @@
 //! The gateway's data plane: one MCP endpoint, who may call it, which tools it has, and where a call goes.
 //!
 //! Read downwards, once, for a `tools/call`: [`endpoint`] (HTTP, media types, envelope, era), `caller` (from a token to a
-//! caller), `method/tools_call` (the story), `catalog` (which tool, where), `relay` (the way back). Whatever refuses,
+//! caller), `method/call` (the story), `catalog` (which tool, where), `relay` (the way back). Whatever refuses,
 //! refuses through `refusal`, the one mapping to JSON-RPC and HTTP.
 //!
 //! | Module | What for |
@@ -17,16 +17,19 @@
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `method` | one file per method |
 //! | `behind`, `handover` | targets that outlive a configuration, and streams that do |
-//! | `catalog` | the tools of all targets, as a snapshot |
+//! | `catalog` | what all targets offer, as snapshots |
+//! | `capabilities` | what a gateway says that it can do |
 //! | `relay` | answers and event streams of targets, in the client's era |
 //! | `quota` | how much one caller may have under way |
 //! | `refusal`, `metrics` | what is refused, what is counted |
 //!
-//! To add a method: a file in `method/`, an arm in `endpoint::Post::request`. To add a reason to refuse: a variant of
+//! To add a method of a feature: its shape in [`mcp::feature`]; any other: a file in `method/`, an arm in
+//! `endpoint::Post::request`. To add a reason to refuse: a variant of
 //! `refusal::Refusal`; the compiler lists the rest.
 
 mod behind;
 mod caller;
+mod capabilities;
 mod catalog;
 mod cors;
 mod cx;
@@ -67,7 +70,7 @@ use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
 pub use self::catalog::TargetState;
-use self::catalog::{Catalog, Measured};
+use self::catalog::{Catalogs, Making, Measured};
 use self::cx::Cx;
 use self::detach::Background;
 use self::handover::{Admission, Handover};
@@ -172,13 +175,13 @@ impl Gateway {
             origins: Origins::new(&gateway.url, &gateway.allowed_origins),
             identification,
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
-            catalog: Arc::new(Catalog::new(
-                &name,
-                measured.collect(),
-                gateway.tool_names,
-                &server_info,
-                limits.page_size,
-            )),
+            catalogs: Catalogs::new(Making {
+                gateway: &name,
+                targets: measured.collect(),
+                names: gateway.tool_names,
+                server_info: &server_info,
+                page_size: limits.page_size,
+            }),
             sessions: Sessions::new(
                 &parts.session_keys,
                 &name,
@@ -219,7 +222,7 @@ impl Gateway {
         for one in &self.cx.behind {
             one.start(&self.cx.tasks);
         }
-        self.cx.catalog.start(&self.cx.tasks, &self.cx.stop);
+        self.cx.catalogs.start(&self.cx.tasks, &self.cx.stop);
     }
 
     /// Waits until all targets were asked for their tools, with or without success, but not for long: so that one that is
@@ -227,7 +230,7 @@ impl Gateway {
     pub async fn settle(&self) {
         let listed = self.cx.behind.iter().map(|one| one.target.asked_once());
         let _ = tokio::time::timeout(SETTLING, join_all(listed)).await;
-        self.cx.catalog.rebuild().await;
+        self.cx.catalogs.rebuild().await;
     }
 
     /// How it stands with the keys of its issuers: without any, it can't judge a token.
@@ -241,7 +244,7 @@ impl Gateway {
 
     /// How it stands with its targets: what a target that fails can't do is to be read here, too.
     pub fn targets(&self) -> Vec<TargetState> {
-        self.cx.catalog.states()
+        self.cx.catalogs.states()
     }
 
     /// Gives way to the gateway that takes its place, if one does. Streams go on there, and are told if the list of tools
@@ -251,7 +254,7 @@ impl Gateway {
         let going_on = match next {
             Some(next) if Arc::ptr_eq(&self.cx, &next.cx) => return,
             Some(next) => {
-                next.cx.catalog.rebuild().await;
+                next.cx.catalogs.rebuild().await;
                 self.cx.give_way(&next.cx);
                 &next.cx.behind[..]
             }

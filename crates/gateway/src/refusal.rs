@@ -8,6 +8,7 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use mcp::era::{Era, ProtocolVersion};
 use mcp::error::Code;
+use mcp::feature::Feature;
 use mcp::header::Mismatch;
 use mcp::id::OwnedId;
 use mcp::jsonrpc::{self, Malformed};
@@ -98,8 +99,8 @@ pub(crate) enum Refusal {
     Ambiguous(AmbiguousArgument),
     /// A cursor that we did not make.
     InvalidCursor,
-    /// A tool that does not exist, or that the caller can't see.
-    UnknownTool,
+    /// A tool, or what else is listed, that does not exist, or that the caller can't see.
+    Unknown(Feature),
     /// The policy, for this call.
     Denied(Denied),
     /// A target has no answer.
@@ -324,7 +325,11 @@ impl Refusal {
             Self::InvalidParams(what) => Wire::of(Code::INVALID_PARAMS, era, *what),
             Self::Ambiguous(fault) => Wire::of(Code::INVALID_PARAMS, era, fault.to_string()),
             Self::InvalidCursor => Wire::of(Code::INVALID_PARAMS, era, "invalid cursor"),
-            Self::UnknownTool => Wire::of(Code::INVALID_PARAMS, era, "unknown tool"),
+            Self::Unknown(feature) => Wire::of(
+                Code::INVALID_PARAMS,
+                era,
+                format!("unknown {}", feature.one()),
+            ),
             Self::Denied(_) => Wire::of(
                 Code::DENIED,
                 era,
@@ -455,7 +460,8 @@ impl Refusal {
             Self::InvalidParams(_) => "invalid_params",
             Self::Ambiguous(_) => "ambiguous_arguments",
             Self::InvalidCursor => "invalid_cursor",
-            Self::UnknownTool => "unknown_tool",
+            Self::Unknown(Feature::Tools) => "unknown_tool",
+            Self::Unknown(Feature::Prompts) => "unknown_prompt",
             Self::Denied(_) => "denied",
             Self::Target { .. } => "target_failed",
             Self::Cancelled => "cancelled",

@@ -1,5 +1,6 @@
 //! Capability objects: what a client or a server says it can do.
 
+use crate::feature::Feature;
 use crate::raw::Raw;
 
 /// A `ClientCapabilities` object, as it came.
@@ -26,20 +27,21 @@ impl ClientCapabilities<'_> {
 }
 
 impl ServerCapabilities<'_> {
-    /// Whether the server has tools, as far as it says: who declares nothing at all may have some.
-    pub fn tools(self) -> bool {
+    /// Whether the server has this, as far as it says: who declares nothing at all may have tools.
+    pub fn has(self, feature: Feature) -> bool {
         let is_there = |raw: Raw<'_>| !raw.is_null() && raw.bool() != Some(false);
         let mut members = self.0.members().into_iter().flatten();
         let mut declared = members.clone().filter(|member| is_there(member.value));
-        declared.next().is_none()
-            || members.any(|member| member.is("tools") && is_there(member.value))
+        let says_nothing = declared.next().is_none();
+        (says_nothing && feature == Feature::Tools)
+            || members.any(|member| member.is(feature.word()) && is_there(member.value))
     }
 
-    /// Whether the server announces changes of its list of tools.
-    pub fn tools_list_changed(self) -> bool {
-        let tools = self.0.get("tools");
-        tools
-            .and_then(|tools| tools.get("listChanged"))
+    /// Whether the server announces changes of its list.
+    pub fn list_changed(self, feature: Feature) -> bool {
+        let declared = self.0.get(feature.word());
+        declared
+            .and_then(|declared| declared.get("listChanged"))
             .is_some_and(|raw| raw.bool() == Some(true) || raw.text().as_deref() == Some("true"))
     }
 }
@@ -50,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_server_has_no_tools_only_if_it_declares_something_else() {
-        let has = |text: &'static str| ServerCapabilities(Raw::parse(text).unwrap()).tools();
+        let has =
+            |text: &'static str| ServerCapabilities(Raw::parse(text).unwrap()).has(Feature::Tools);
         for text in [
             "{}",
             "null",
@@ -73,7 +76,8 @@ mod tests {
     #[test]
     fn capabilities_are_read_from_the_objects() {
         let server = ServerCapabilities(Raw::parse(r#"{"tools":{"listChanged":true}}"#).unwrap());
-        assert!(server.tools() && server.tools_list_changed());
+        assert!(server.has(Feature::Tools) && server.list_changed(Feature::Tools));
+        assert!(!server.has(Feature::Prompts) && !server.list_changed(Feature::Prompts));
         let client = ClientCapabilities(
             Raw::parse(r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/ui":{}}}"#)
                 .unwrap(),

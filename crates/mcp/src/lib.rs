@@ -44,6 +44,7 @@ pub mod method;
 pub mod era;
 
 pub mod error;
+pub mod feature;
 
 pub mod header;
 

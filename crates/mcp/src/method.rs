@@ -37,13 +37,15 @@ pub enum Method {
     LogMessage,
     /// `notifications/tools/list_changed`
     ToolsListChanged,
+    /// `notifications/prompts/list_changed`
+    PromptsListChanged,
     /// `notifications/subscriptions/acknowledged`
     SubscriptionsAcknowledged,
 }
 
 impl Method {
     /// Every method with the word on the wire.
-    pub const ALL: [(Self, &'static str); 17] = [
+    pub const ALL: [(Self, &'static str); 18] = [
         (Self::ToolsCall, "tools/call"),
         (Self::ToolsList, "tools/list"),
         (Self::Initialize, "initialize"),
@@ -60,6 +62,10 @@ impl Method {
         (Self::Progress, "notifications/progress"),
         (Self::LogMessage, "notifications/message"),
         (Self::ToolsListChanged, "notifications/tools/list_changed"),
+        (
+            Self::PromptsListChanged,
+            "notifications/prompts/list_changed",
+        ),
         (
             Self::SubscriptionsAcknowledged,
             "notifications/subscriptions/acknowledged",
@@ -99,7 +105,8 @@ impl Method {
             | Self::Cancelled
             | Self::Progress
             | Self::LogMessage
-            | Self::ToolsListChanged => true,
+            | Self::ToolsListChanged
+            | Self::PromptsListChanged => true,
         }
     }
 

@@ -25,18 +25,21 @@ pub struct Tool<'a> {
     pub param_headers: Vec<ParamHeader>,
 }
 
-/// Why a tool is left out of a list.
+/// Why a tool, or another definition, is left out of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum InvalidTool {
     /// Not an object.
-    #[error("a tool must be an object")]
+    #[error("a definition must be an object")]
     NotAnObject,
     /// `name` is missing, empty, too long or no string.
-    #[error("a tool needs one `name` of 1 to {MAX_NAME} characters")]
+    #[error("a definition needs one `name` of 1 to {MAX_NAME} characters")]
     InvalidName,
     /// A member that is decided about occurs twice, or in another case: clients may see another tool than we do (SEC-81).
-    #[error("of a tool, {0}")]
+    #[error("of a definition, {0}")]
     Ambiguous(#[from] AmbiguousKey),
+    /// `arguments` of a prompt are no list of named arguments.
+    #[error("`arguments` must be a list of arguments with names")]
+    InvalidArguments,
     /// `inputSchema` is not the schema of an object.
     #[error("`inputSchema` must be the schema of an object")]
     InvalidSchema,
@@ -69,11 +72,12 @@ impl<'a> Tool<'a> {
     }
 }
 
-/// The elements of `tools` in a `tools/list` result; none if that is no array. Null is one without elements.
-pub fn listed(result: Raw<'_>) -> Option<impl Iterator<Item = Raw<'_>>> {
-    let tools = result.get("tools")?;
-    let elements = tools.elements();
-    (tools.is_null() || elements.is_some()).then(|| elements.into_iter().flatten())
+/// The elements of the member `word` of a list's result, of `tools` for instance; none if that is no array. Null is one
+/// without elements.
+pub fn listed<'a>(result: Raw<'a>, word: &str) -> Option<impl Iterator<Item = Raw<'a>>> {
+    let all = result.get(word)?;
+    let elements = all.elements();
+    (all.is_null() || elements.is_some()).then(|| elements.into_iter().flatten())
 }
 
 /// `nextCursor` of a list result, as the JSON value it came as: it is opaque, and an empty one is one too (UC-11). Some
@@ -147,7 +151,8 @@ mod tests {
 
     #[test]
     fn no_tools_may_be_said_with_null() {
-        let count = |text: &'static str| listed(Raw::parse(text).unwrap()).map(Iterator::count);
+        let count =
+            |text: &'static str| listed(Raw::parse(text).unwrap(), "tools").map(Iterator::count);
         assert_eq!(count(r#"{"tools":null}"#), Some(0));
         assert_eq!(count(r#"{"tools":[]}"#), Some(0));
         for text in ["{}", r#"{"tools":{}}"#, r#"{"tools":"none"}"#] {

@@ -1,7 +1,8 @@
-//! What a decision is about: one `tools/call`, as the gateway understood it.
+//! What a decision is about: one call of a target, as the gateway understood it.
 
 use std::sync::Arc;
 
+use mcp::feature::Feature;
 use mcp::params::CallParams;
 
 /// Who calls, as one opaque string: equal for two requests exactly if the same principal made
@@ -24,18 +25,20 @@ impl Principal {
     }
 }
 
-/// One `tools/call`, addressed to a tool of a target.
+/// One `tools/call`, `prompts/get` or the like, addressed to what a target offers.
 ///
-/// Policies name a tool by target and tool name, never by the name that was shown to the client:
+/// Policies name a tool, or what else is offered, by target and name, never by the name that was shown to the client:
 /// moving a name between targets must not redirect a permission.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ToolCall {
+pub struct Call {
     /// Who calls.
     pub principal: Principal,
     /// The target's name in the configuration.
     pub target: Arc<str>,
-    /// The tool's own name at the target, without any prefix.
-    pub tool: Arc<str>,
+    /// What is asked for.
+    pub feature: Feature,
+    /// Its own name at the target, without any prefix.
+    pub name: Arc<str>,
     /// The `params` object of the client's request, as it came.
     /// The members `name` and `_meta` are replaced on the way out, all others pass untouched.
     pub params: CallParams,

@@ -1,6 +1,6 @@
 //! The decision: policies and facts in, a permission or the reason for its absence out.
 
-use crate::call::ToolCall;
+use crate::call::Call;
 use crate::facts::CallerFacts;
 use crate::permitted::{DecidedBy, Permitted, StatementId};
 use crate::resource::{ResourcePolicy, Verdict};
@@ -51,11 +51,7 @@ impl Policies {
     ///
     /// # Errors
     /// [`Denied`] says which rule forbids it; the call is gone then.
-    pub fn decide(
-        &self,
-        caller: &CallerFacts<'_>,
-        call: ToolCall,
-    ) -> Result<Permitted<ToolCall>, Denied> {
+    pub fn decide(&self, caller: &CallerFacts<'_>, call: Call) -> Result<Permitted<Call>, Denied> {
         let decided_by = self.admit(caller)?;
         Ok(Permitted::new(call, decided_by))
     }
@@ -79,14 +75,15 @@ mod tests {
         client_certificate: false,
     };
 
-    fn call() -> ToolCall {
+    fn call() -> Call {
         let message = Bytes::from_static(br#"{"name":"add_numbers","arguments":{"a":2,"b":3}}"#);
         let text = std::str::from_utf8(&message).expect("UTF-8");
         let params = Params::of(Raw::parse(text).ok()).expect("no member twice");
-        ToolCall {
+        Call {
             principal: Principal::new("alice"),
             target: Arc::from("my-mcp-server"),
-            tool: Arc::from("add_numbers"),
+            feature: mcp::feature::Feature::Tools,
+            name: Arc::from("add_numbers"),
             params: CallParams::of(&message, &params).expect("parameters"),
         }
     }

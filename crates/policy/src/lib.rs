@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`decide`] | [`decide::Policies`]: what a gateway is configured with, and the decision itself |
 //! | [`permitted`] | [`permitted::Permitted`]: the proof that a call was decided about |
-//! | [`call`] | [`call::ToolCall`]: what a decision is about |
+//! | [`call`] | [`call::Call`]: what a decision is about |
 //! | [`facts`] | [`facts::CallerFacts`]: where a request came from and how |
 //! | [`resource`] | resource policies in AWS's JSON form: parse them, evaluate them |
 //!

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// A thing that the policies allowed.
 ///
 /// The fields are private and there is no public constructor, so that a function which demands a
-/// `Permitted<ToolCall>` can only be reached through [`crate::decide::Policies::decide`]. The
+/// `Permitted<Call>` can only be reached through [`crate::decide::Policies::decide`]. The
 /// value inside can be read, but not exchanged: what was decided about is what is carried out, and
 /// [`Permitted::into_inner`] spends the permission. It is not `Clone`: one decision, one call.
 ///

@@ -1,4 +1,4 @@
-//! What is behind the gateway: MCP servers, how to list their tools, and how to call them.
+//! What is behind the gateway: MCP servers, how to list what they offer, and how to call them.
 //!
 //! A target is called with a [`policy::permitted::Permitted`] call and nothing else, so that no
 //! call can reach it that was not decided about. What the gateway knows of its own client (tokens,
@@ -31,11 +31,12 @@ pub mod reply;
 
 use std::sync::Arc;
 
+use ::mcp::feature::Feature;
 use model::target::{Target as Declared, TargetKind};
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use oauth::causes::with_causes;
-use policy::call::ToolCall;
+use policy::call::Call;
 use policy::permitted::Permitted;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -46,12 +47,12 @@ use tokio_util::task::TaskTracker;
 use crate::bounds::Bounds;
 use crate::error::CallError;
 use crate::guard::{GivenUp, Guard, UnderWay};
-use crate::listing::{Listing, ToolList};
+use crate::listing::{List, Listing};
 use crate::mcp::McpTarget;
 use crate::meter::Held;
 use crate::reply::Reply;
 
-/// Something with tools behind the gateway. Cheap to clone.
+/// Something behind the gateway. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Target(Arc<Shared>);
 
@@ -102,7 +103,7 @@ impl Target {
         self.0.declared.name.shared()
     }
 
-    /// Calls a tool. What is in memory of an answer is counted by `held` until it is returned; where it finds no room, the
+    /// Makes a call. What is in memory of an answer is counted by `held` until it is returned; where it finds no room, the
     /// call ends with [`CallError::NoRoom`].
     ///
     /// Dropping the future, or the [`Reply`] before its end, cancels the call at the target, as
@@ -113,7 +114,7 @@ impl Target {
     /// answer.
     pub async fn call(
         &self,
-        call: Permitted<ToolCall>,
+        call: Permitted<Call>,
         cancel: Option<CancellationToken>,
         mut held: Held,
     ) -> Result<Reply, CallError> {
@@ -160,53 +161,62 @@ impl Target {
         }
     }
 
-    /// The tools as they were listed last, without asking; with the failure if listing fails now.
-    pub fn listing(&self) -> Arc<Listing> {
+    /// What is offered, as it was listed last, without asking; with the failure if listing fails now.
+    pub fn listing(&self, feature: Feature) -> Arc<Listing> {
         match &self.0.kind {
-            Kind::Mcp(target) => target.listing(),
+            Kind::Mcp(target) => target.listing(feature),
         }
     }
 
-    /// Waits until it was asked for its tools once, with or without success.
+    /// Waits until it was asked for all that it offers, with or without success.
     pub async fn asked_once(&self) {
-        let mut changes = self.changes();
-        // The sender is as old as the target.
-        let _ = changes.wait_for(|listing| listing.at.is_some()).await;
+        for feature in Feature::ALL {
+            let mut changes = self.changes(feature);
+            // The sender is as old as the target.
+            let _ = changes.wait_for(|listing| listing.at.is_some()).await;
+        }
     }
 
     /// Says when [`Self::listing`] changes.
-    pub fn changes(&self) -> watch::Receiver<Arc<Listing>> {
+    pub fn changes(&self, feature: Feature) -> watch::Receiver<Arc<Listing>> {
         match &self.0.kind {
-            Kind::Mcp(target) => target.changes(),
+            Kind::Mcp(target) => target.changes(feature),
         }
     }
 
-    /// The tools as they are now: what was listed last if that is still fresh, or else asked for.
+    /// Whether it offers this at all; unknown before it was asked.
+    pub fn offers(&self, feature: Feature) -> Option<bool> {
+        match &self.0.kind {
+            Kind::Mcp(target) => target.offers(feature),
+        }
+    }
+
+    /// What is offered now: what was listed last if that is still fresh, or else asked for.
     ///
     /// # Errors
-    /// Only if they could not be listed and never were before: a stale list beats none.
-    pub async fn tools(&self) -> Result<Arc<ToolList>, CallError> {
+    /// Only if it could not be listed and never was before: a stale list beats none.
+    pub async fn list(&self, feature: Feature) -> Result<Arc<List>, CallError> {
         match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.tools()).await,
+            Kind::Mcp(target) => Box::pin(target.list(feature)).await,
         }
     }
 
-    /// Asks for the tools, unless they were asked for within `age`: for who misses one that may be new. Many who ask at
+    /// Asks for a list, unless it was asked for within `age`: for who misses an entry that may be new. Many who ask at
     /// once cause one request.
-    pub async fn look_again(&self, age: Duration) {
+    pub async fn look_again(&self, feature: Feature, age: Duration) {
         match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.look_again(age)).await,
+            Kind::Mcp(target) => Box::pin(target.look_again(feature, age)).await,
         }
     }
 
-    /// Makes the tools be asked for soon by whoever keeps the list current ([`Self::run`]).
+    /// Makes all lists be asked for soon by whoever keeps them current ([`Self::run`]).
     fn list_anew(&self) {
         match &self.0.kind {
-            Kind::Mcp(target) => target.list_anew(),
+            Kind::Mcp(target) => target.poke(),
         }
     }
 
-    /// Keeps the list of tools current until `stop`, then says good-bye to the target when the
+    /// Keeps the lists current until `stop`, then says good-bye to the target when the
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {
         match &self.0.kind {

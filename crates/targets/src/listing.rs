@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use crate::error::CallError;
 
-/// What is known of a target's tools.
+/// What is known of what a target offers of a feature.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// The last list that could be had; `None` if none ever could.
-    pub tools: Option<Arc<ToolList>>,
+    pub list: Option<Arc<List>>,
     /// Why there is no newer one, if the last attempt failed.
     pub failure: Option<CallError>,
     /// When it was last asked for, with or without success.
@@ -27,9 +27,9 @@ pub struct Listing {
 
 /// A complete list.
 #[derive(Debug)]
-pub struct ToolList {
+pub struct List {
     /// In the target's order, each name once.
-    pub tools: Vec<ListedTool>,
+    pub entries: Vec<Listed>,
     /// The era the target speaks.
     pub era: Era,
     /// What the target says about keeping the list; of several pages the strictest.
@@ -46,16 +46,16 @@ pub struct ToolList {
     pub(crate) fetched: Instant,
 }
 
-impl ToolList {
-    /// The tool with this name.
-    pub fn find(&self, name: &str) -> Option<&ListedTool> {
-        self.tools.get(*self.by_name.get(name)?)
+impl List {
+    /// The entry with this name.
+    pub fn find(&self, name: &str) -> Option<&Listed> {
+        self.entries.get(*self.by_name.get(name)?)
     }
 }
 
-/// One tool.
+/// A tool, or what else is listed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ListedTool {
+pub struct Listed {
     /// Its name at the target.
     pub name: Arc<str>,
     /// The whole definition, an object: byte for byte, unless strict clients would refuse it.
@@ -68,7 +68,7 @@ pub struct ListedTool {
     pub(crate) name_header: HeaderValue,
 }
 
-/// A tool that was left out of the list (UC-4).
+/// What was left out of the list (UC-4).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Dropped {
     /// Its name, as far as it has one, not longer than is good for a log.
@@ -77,18 +77,18 @@ pub struct Dropped {
     pub fault: Fault,
 }
 
-/// Why a tool is left out.
+/// Why it is left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Fault {
     /// Its definition is invalid.
     #[error(transparent)]
     Invalid(#[from] InvalidTool),
-    /// A tool before it has the same name.
-    #[error("another tool has the same name")]
+    /// One before it has the same name.
+    #[error("another one has the same name")]
     SameName,
 }
 
-/// A tool whose definition was put right.
+/// A definition that was put right.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Mended {
     /// Its name.

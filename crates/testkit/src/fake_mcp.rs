@@ -147,7 +147,12 @@ impl FakeMcp {
 
     /// Sends `notifications/tools/list_changed` on every open stream.
     pub fn announce_tools_changed(&self) {
-        let _ = self.shared.signals.send(Signal::ToolsChanged);
+        let _ = self.shared.signals.send(Signal::Changed("tools"));
+    }
+
+    /// The same of prompts.
+    pub fn announce_prompts_changed(&self) {
+        let _ = self.shared.signals.send(Signal::Changed("prompts"));
     }
 
     /// Breaks every open notification stream.

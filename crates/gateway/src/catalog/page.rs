@@ -1,16 +1,17 @@
-//! Pages of the list of tools, made once per change: a request for one is a copy of bytes (TM-16, UC-11).
+//! Pages of a list, made once per change: a request for one is a copy of bytes (TM-16, UC-11).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use mcp::era::Era;
+use mcp::feature::Feature;
 use mcp::raw::write_string;
 use mcp::result::{CacheHint, modern_members};
 
 /// A page ends early when it has this many bytes.
 const PAGE_BYTES: usize = 512 * 1024;
 
-/// The `result` of `tools/list`, in each era.
+/// The `result` of `tools/list` or the like, in each era.
 #[derive(Debug)]
 pub(crate) struct Page {
     modern: Bytes,
@@ -26,7 +27,7 @@ impl Page {
     }
 }
 
-/// The definition of a tool as clients get it.
+/// A definition as clients get it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shown {
     /// In the stateless era.
@@ -46,6 +47,7 @@ impl Shown {
 
 /// All pages; at least one, even without tools.
 pub(crate) fn build(
+    feature: Feature,
     definitions: &[&Shown],
     page_size: usize,
     hint: CacheHint,
@@ -57,7 +59,7 @@ pub(crate) fn build(
     let pages = groups.iter().enumerate().map(|(index, group)| {
         let next = (index < last).then(|| cursor(index + 1));
         let in_era = |era, end: &str| {
-            let mut result = String::from(r#"{"tools":["#);
+            let mut result = format!(r#"{{"{}":["#, feature.word());
             for (position, definition) in group.iter().enumerate() {
                 if position > 0 {
                     result.push(',');
@@ -141,14 +143,14 @@ mod tests {
             .map(|n| shown(format!(r#"{{"name":"t{n}"}}"#)))
             .collect();
         let definitions: Vec<&Shown> = definitions.iter().collect();
-        build(&definitions, size, HINT, "{}")
+        build(Feature::Tools, &definitions, size, HINT, "{}")
     }
 
     fn names(page: &Page, era: Era) -> (usize, Option<String>) {
         let text = std::str::from_utf8(page.result(era)).unwrap();
         let raw = Raw::parse(text).unwrap();
         (
-            tool::listed(raw).unwrap().count(),
+            tool::listed(raw, "tools").unwrap().count(),
             tool::next_cursor(raw).and_then(Raw::text).map(Into::into),
         )
     }
@@ -188,7 +190,7 @@ mod tests {
             modern: Bytes::from_static(b"{\"a\":1}"),
             legacy: Some(Bytes::from_static(b"{\"a\":2}")),
         };
-        let page = build(&[&both], 1, HINT, "{}").remove(0);
+        let page = build(Feature::Tools, &[&both], 1, HINT, "{}").remove(0);
         assert_eq!(page.result(Era::Session), r#"{"tools":[{"a":2}]}"#);
         assert!(
             page.result(Era::Stateless)

@@ -1,11 +1,12 @@
 //! `server/discover`: versions, capabilities and identity, without a handshake (TM-15, D3).
 
 use http::{Response, StatusCode};
-use mcp::era::ProtocolVersion;
+use mcp::era::{Era, ProtocolVersion};
 use mcp::jsonrpc;
 use mcp::result::{CacheHint, CacheScope, modern_members};
 use net::body::Body;
 
+use crate::capabilities;
 use crate::cx::Cx;
 use crate::media::Accepted;
 use crate::relay;
@@ -21,8 +22,9 @@ pub(crate) fn handle(
     accepted: Accepted,
 ) -> Response<Body> {
     let result = format!(
-        r#"{{"supportedVersions":{},"capabilities":{{"tools":{{"listChanged":true}},"logging":{{}}}}{}}}"#,
+        r#"{{"supportedVersions":{},"capabilities":{}{}}}"#,
         ProtocolVersion::ALL_JSON,
+        capabilities::of(cx, Era::Stateless),
         modern_members(Some(HINT), &cx.server_info),
     );
     relay::message_response(

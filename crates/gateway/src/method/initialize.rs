@@ -1,13 +1,14 @@
 //! `initialize`: agree on a version and begin a session (TL-2, TL-3).
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use mcp::era::ProtocolVersion;
+use mcp::era::{Era, ProtocolVersion};
 use mcp::raw::Raw;
 use mcp::{header, jsonrpc};
 use model::clock::Timestamp;
 use net::body::Body;
 
 use crate::caller::Caller;
+use crate::capabilities;
 use crate::cx::Cx;
 use crate::media::Accepted;
 use crate::relay;
@@ -28,7 +29,8 @@ pub(crate) fn handle(
         .and_then(Raw::text);
     let version = ProtocolVersion::negotiate(requested.as_deref().unwrap_or_default());
     let result = format!(
-        r#"{{"protocolVersion":"{version}","capabilities":{{"tools":{{"listChanged":true}}}},"serverInfo":{}}}"#,
+        r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}}}"#,
+        capabilities::of(cx, Era::Session),
         cx.server_info
     );
     let message = jsonrpc::response(request.id, &result);

@@ -1,9 +1,10 @@
-//! Long streams that say when the list of tools changes: `subscriptions/listen` (TM-15), and GET for legacy clients (TL-1).
+//! Long streams that say when a list changes: `subscriptions/listen` (TM-15), and GET for legacy clients (TL-1).
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::Response;
+use mcp::feature::{Feature, PerFeature};
 use mcp::id::OwnedId;
 use mcp::meta::SUBSCRIPTION_ID;
 use mcp::method::Method;
@@ -14,6 +15,7 @@ use net::body::Body;
 use tokio::sync::watch;
 
 use crate::caller::Caller;
+use crate::catalog::Revisions;
 use crate::cx::Cx;
 use crate::handover::Successor;
 use crate::media::Accepted;
@@ -40,14 +42,16 @@ pub(crate) fn subscribe(
     if filter.is_some_and(|filter| !filter.is_object()) {
         return Err(Refusal::InvalidParams("`notifications` must be an object"));
     }
-    let tools = filter
-        .and_then(|filter| filter.get("toolsListChanged"))
-        .and_then(Raw::bool)
-        .unwrap_or(false);
+    let wanted = PerFeature::of(|feature| {
+        filter
+            .and_then(|filter| filter.get(feature.filter()))
+            .and_then(Raw::bool)
+            .unwrap_or(false)
+    });
     let place = caller.usage(&cx.quotas).stream();
     let subscription = Subscription {
         of: Of::Request(request.id.to_owned()),
-        tools,
+        wanted,
         place: place.map_err(Refusal::TooMuch)?,
     };
     Ok(relay::events(stream(
@@ -67,7 +71,7 @@ pub(crate) fn get(
     let place = place.map_err(Refusal::TooMuch)?;
     let subscription = Subscription {
         of: Of::Session(cx.sessions.open_stream(session)),
-        tools: true,
+        wanted: PerFeature::of(|_| true),
         place,
     };
     Ok(relay::events(stream(
@@ -79,7 +83,8 @@ pub(crate) fn get(
 
 struct Subscription {
     of: Of,
-    tools: bool,
+    /// Of which lists changes are said.
+    wanted: PerFeature<bool>,
     /// Among the streams of its caller.
     place: Place,
 }
@@ -120,7 +125,9 @@ struct Listening {
     cx: Arc<Cx>,
     caller: Arc<Caller>,
     subscription: Subscription,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<Revisions>,
+    /// The lists that the client knows, or was told to ask for.
+    known: Revisions,
     quiet: tokio::time::Interval,
     step: Step,
 }
@@ -138,14 +145,15 @@ fn stream(
     caller: Arc<Caller>,
     subscription: Subscription,
 ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
-    let mut changes = cx.catalog.changes();
-    changes.mark_unchanged();
+    let mut changes = cx.catalogs.changes();
+    let known = *changes.borrow_and_update();
     let quiet = relay::keep_alive(&cx);
     let listening = Listening {
         cx,
         caller,
         subscription,
         changes,
+        known,
         quiet,
         step: Step::First,
     };
@@ -163,7 +171,7 @@ impl Listening {
             Step::First => {
                 self.step = Step::Open;
                 Some(match self.subscription.of.id() {
-                    Some(id) => acknowledged(id, self.subscription.tools),
+                    Some(id) => acknowledged(id, self.subscription.wanted),
                     // Something to send, so that the client sees the head of the answer at once.
                     None => Bytes::from_static(sse::KEEP_ALIVE),
                 })
@@ -188,7 +196,7 @@ impl Listening {
         }
     }
 
-    /// Another gateway takes the place of this one: says so if the list of tools is another one.
+    /// Another gateway takes the place of this one: says so if a list is another one.
     fn go_on_at(&mut self, successor: &Successor<Cx>) -> Option<Bytes> {
         // Only a gateway that nobody followed is gone, with its streams.
         let Some(next) = successor.cx.upgrade() else {
@@ -196,38 +204,67 @@ impl Listening {
             return None;
         };
         let place = next.quotas.of(&self.caller.fingerprint).stream();
-        let mut changes = next.catalog.changes();
-        let since = *changes.borrow_and_update() != successor.revision;
-        let before = self.changes.has_changed().unwrap_or_default();
-        let changed = before || successor.lists_differ || since;
+        let mut changes = next.catalogs.changes();
+        let (before, now) = (*self.changes.borrow(), *changes.borrow_and_update());
+        let changed = PerFeature::of(|feature| {
+            before.get(feature) != self.known.get(feature)
+                || *successor.lists_differ.get(feature)
+                || now.get(feature) != successor.revisions.get(feature)
+        });
         match place {
             Ok(place) if successor.admits_alike => {
                 self.subscription.place = place;
                 self.cx = next;
                 self.changes = changes;
+                self.known = now;
             }
             _ => self.step = Step::Ending,
         }
-        (changed && self.subscription.tools).then(|| changed_message(self.subscription.of.id()))
+        self.said(changed)
+    }
+
+    /// The messages about those of these changes that are wanted.
+    fn said(&self, changed: PerFeature<bool>) -> Option<Bytes> {
+        let wanted = changed
+            .iter()
+            .filter(|(feature, changed)| **changed && *self.subscription.wanted.get(*feature));
+        let messages: Vec<u8> = wanted
+            .flat_map(|(feature, _)| changed_message(feature, self.subscription.of.id()))
+            .collect();
+        (!messages.is_empty()).then(|| messages.into())
+    }
+
+    /// What changed since the client was told last.
+    fn news(&mut self) -> Option<Bytes> {
+        let now = *self.changes.borrow_and_update();
+        let changed = PerFeature::of(|feature| now.get(feature) != self.known.get(feature));
+        self.known = now;
+        self.said(changed)
     }
 
     async fn event_here(&mut self) -> Option<Bytes> {
         let stop = self.cx.stop.clone();
-        tokio::select! {
-            () = stop.cancelled() => self.end(),
-            () = self.subscription.of.over() => self.end(),
-            changed = self.changes.changed(), if self.subscription.tools => match changed {
-                Ok(()) => Some(changed_message(self.subscription.of.id())),
-                Err(_) => self.end(),
-            },
-            _ = self.quiet.tick() => {
-                // A stream does not outlive the token it was opened with, nor its session.
-                let now = self.cx.clock.now();
-                let good = self.cx.identification.still_good(&self.caller, now);
-                if good && !self.subscription.of.is_over(&self.cx.sessions, now) {
-                    Some(Bytes::from_static(sse::KEEP_ALIVE))
-                } else {
-                    self.end()
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return self.end(),
+                () = self.subscription.of.over() => return self.end(),
+                changed = self.changes.changed() => {
+                    if changed.is_err() {
+                        return self.end();
+                    }
+                    // A list that nobody here asked about may have changed.
+                    if let Some(news) = self.news() {
+                        return Some(news);
+                    }
+                }
+                _ = self.quiet.tick() => {
+                    // A stream does not outlive the token it was opened with, nor its session.
+                    let now = self.cx.clock.now();
+                    let good = self.cx.identification.still_good(&self.caller, now);
+                    if good && !self.subscription.of.is_over(&self.cx.sessions, now) {
+                        return Some(Bytes::from_static(sse::KEEP_ALIVE));
+                    }
+                    return self.end();
                 }
             }
         }
@@ -248,12 +285,13 @@ impl Listening {
     }
 }
 
-fn acknowledged(id: &OwnedId, tools: bool) -> Bytes {
-    let agreed = if tools {
-        r#"{"toolsListChanged":true}"#
-    } else {
-        "{}"
-    };
+fn acknowledged(id: &OwnedId, wanted: PerFeature<bool>) -> Bytes {
+    let agreed: Vec<String> = wanted
+        .iter()
+        .filter(|(_, wanted)| **wanted)
+        .map(|(feature, _)| format!(r#""{}":true"#, feature.filter()))
+        .collect();
+    let agreed = format!("{{{}}}", agreed.join(","));
     let params = format!(
         r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{agreed}}}"#,
         id.as_json()
@@ -262,8 +300,8 @@ fn acknowledged(id: &OwnedId, tools: bool) -> Bytes {
     sse::encode(&jsonrpc::notification(method, Some(&params))).into()
 }
 
-fn changed_message(id: Option<&OwnedId>) -> Bytes {
+fn changed_message(feature: Feature, id: Option<&OwnedId>) -> Vec<u8> {
     let params = id.map(|id| format!(r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}}}}"#, id.as_json()));
-    let method = Method::ToolsListChanged.as_str();
-    sse::encode(&jsonrpc::notification(method, params.as_deref())).into()
+    let method = feature.changed().as_str();
+    sse::encode(&jsonrpc::notification(method, params.as_deref()))
 }

@@ -66,6 +66,7 @@ async fn tools_are_listed_and_called_in_every_cell() {
 #[tokio::test]
 async fn discover_names_versions_capabilities_and_who_answers() {
     let world = world(Script::legacy()).await;
+    world.gateway.settle().await;
     let result = world
         .alice()
         .modern("server/discover", json!({}))
@@ -121,14 +122,18 @@ async fn methods_of_the_other_era_do_not_exist() {
     for method in [
         "server/discover",
         "subscriptions/listen",
-        "prompts/list",
+        "resources/list",
         "no/such",
     ] {
         let answer = world.alice().legacy(method, json!({})).await;
         assert_eq!(answer.refusal().await, (200, -32601), "{method}");
     }
     // The version is to blame only where another one has the method.
-    for (method, blames) in [("ping", true), ("prompts/list", false), ("no/such", false)] {
+    for (method, blames) in [
+        ("ping", true),
+        ("resources/list", false),
+        ("no/such", false),
+    ] {
         let answer = world.alice().modern(method, json!({})).await.json().await;
         let message = answer["error"]["message"].as_str().unwrap();
         assert_eq!(message.contains(MODERN), blames, "{method}: {message}");

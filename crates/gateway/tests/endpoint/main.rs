@@ -25,6 +25,8 @@ mod no_authorization;
 #[cfg(test)]
 mod policies;
 #[cfg(test)]
+mod prompts;
+#[cfg(test)]
 mod reload_at_size;
 #[cfg(test)]
 mod reloads;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ::mcp::capability::ServerCapabilities;
 use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::error::Code;
+use ::mcp::feature::{Feature, PerFeature};
 use ::mcp::method::Method;
 use ::mcp::raw::{OwnedRaw, Raw};
 use bytes::Bytes;
@@ -25,10 +26,10 @@ use crate::reply::{Answer, Outcome};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreement {
     pub(super) version: ProtocolVersion,
-    /// Does it have tools at all?
-    pub(super) has_tools: bool,
-    /// Does it announce changes of its list of tools?
-    pub(super) list_changed: bool,
+    /// What does it have at all?
+    pub(super) has: PerFeature<bool>,
+    /// Of which lists does it announce changes?
+    pub(super) list_changed: PerFeature<bool>,
     /// Does it hand out session ids? (Session era only.)
     pub(super) has_sessions: bool,
 }
@@ -36,6 +37,11 @@ pub(crate) struct Agreement {
 impl Agreement {
     pub(super) fn era(&self) -> Era {
         self.version.era()
+    }
+
+    /// Whether it announces changes of anything.
+    pub(super) fn announces(&self) -> bool {
+        self.list_changed.iter().any(|(_, announced)| *announced)
     }
 }
 
@@ -474,8 +480,13 @@ fn agreement(
         .map(ServerCapabilities);
     Agreement {
         version,
-        has_tools: capabilities.is_none_or(ServerCapabilities::tools),
-        list_changed: capabilities.is_some_and(ServerCapabilities::tools_list_changed),
+        has: PerFeature::of(|feature| match capabilities {
+            Some(stated) => stated.has(feature),
+            None => feature == Feature::Tools,
+        }),
+        list_changed: PerFeature::of(|feature| {
+            capabilities.is_some_and(|stated| stated.list_changed(feature))
+        }),
         has_sessions,
     }
 }
@@ -541,7 +552,9 @@ mod tests {
             panic!("modern")
         };
         assert_eq!(agreement.version, ProtocolVersion::V2026_07_28);
-        assert!(agreement.has_tools && agreement.list_changed && !agreement.has_sessions);
+        let tools = Feature::Tools;
+        assert!(*agreement.has.get(tools) && *agreement.list_changed.get(tools));
+        assert!(!agreement.has.get(Feature::Prompts) && !agreement.has_sessions);
     }
 
     // UC-2

@@ -1,16 +1,15 @@
-//! `tools/call`: send it once, and again only where the server certainly did nothing.
+//! A call: send it once, and again only where the server certainly did nothing.
 
 use std::sync::Arc;
 
 use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::error::Code;
 use ::mcp::header::encode_value;
-use ::mcp::method::Method;
 use ::mcp::param_header;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use policy::call::ToolCall;
+use policy::call::Call;
 
 use super::agreement::Agreement;
 use super::oddity::Oddity;
@@ -69,10 +68,10 @@ impl Mendings {
 }
 
 impl McpTarget {
-    /// Calls a tool until there is something to hand out. See [`crate::Target::call`].
+    /// Calls until there is something to hand out. See [`crate::Target::call`].
     pub(crate) async fn call(
         &self,
-        call: &ToolCall,
+        call: &Call,
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Reply, CallError> {
@@ -125,7 +124,7 @@ impl McpTarget {
             };
             if matches!(refused, Refused::Headers) && !std::mem::replace(&mut mended.headers, true)
             {
-                Box::pin(self.refresh()).await?;
+                Box::pin(self.refresh(call.feature)).await?;
                 continue;
             }
             let mending = self.mend(refused, &mut mended, &agreement, &owner, session.as_ref());
@@ -166,7 +165,7 @@ impl McpTarget {
         &self,
         (headers, body): (HeaderMap, Vec<u8>),
         mut origin: Origin,
-        call: &ToolCall,
+        call: &Call,
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Attempted, CallError> {
@@ -312,18 +311,16 @@ impl McpTarget {
 
     /// The headers of a modern call, from what is really sent (UC-3) and from what the tool's
     /// definition wants mirrored (UC-4).
-    fn call_headers(&self, agreement: &Agreement, call: &ToolCall) -> HeaderMap {
-        let listing = self.listing();
-        let tool = listing
-            .tools
-            .as_ref()
-            .and_then(|tools| tools.find(&call.tool));
-        let name = tool.map_or_else(
-            || HeaderValue::try_from(encode_value(&call.tool).as_ref()).ok(),
-            |tool| Some(tool.name_header.clone()),
+    fn call_headers(&self, agreement: &Agreement, call: &Call) -> HeaderMap {
+        let listing = self.listing(call.feature);
+        let listed = listing.list.as_ref().and_then(|list| list.find(&call.name));
+        let name = listed.map_or_else(
+            || HeaderValue::try_from(encode_value(&call.name).as_ref()).ok(),
+            |listed| Some(listed.name_header.clone()),
         );
-        let mut headers = Wire::modern_headers(agreement.version, Method::ToolsCall.as_str(), name);
-        let mirrored = tool.map_or(&[][..], |tool| &tool.param_headers);
+        let method = call.feature.call().as_str();
+        let mut headers = Wire::modern_headers(agreement.version, method, name);
+        let mirrored = listed.map_or(&[][..], |listed| &listed.param_headers);
         for (name, value) in param_header::for_call(mirrored, call.params.arguments()) {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))

@@ -1,4 +1,4 @@
-//! The tools of a server: all pages of `tools/list`, within bounds, without what is invalid.
+//! What a server offers: all pages of `tools/list` and the like, within bounds, without what is invalid.
 
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::method::Method;
+use ::mcp::feature::Feature;
 use ::mcp::result::CacheHint;
 use oauth::causes::with_causes;
 use tokio::time::Instant;
@@ -22,63 +22,68 @@ use super::wire::Wire;
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
 use crate::error::{CallError, ListBound};
-use crate::listing::{Dropped, Listing, Mended, ToolList};
+use crate::listing::{Dropped, List, Listing, Mended};
 use crate::reply::{Answer, Outcome};
 
 impl McpTarget {
     /// Asks for the list, whether or not it is fresh, and publishes it.
-    pub(super) async fn refresh(&self) -> Result<Arc<ToolList>, CallError> {
-        let known = self.listing();
-        self.refresh_since(&known).await
+    pub(super) async fn refresh(&self, feature: Feature) -> Result<Arc<List>, CallError> {
+        let known = self.listing(feature);
+        self.refresh_since(feature, &known).await
     }
 
     /// Asks for the list, unless somebody else did so since `known` was.
     pub(super) async fn refresh_since(
         &self,
+        feature: Feature,
         known: &Arc<Listing>,
-    ) -> Result<Arc<ToolList>, CallError> {
-        let _one_at_a_time = self.listing_now.lock().await;
-        let current = self.listing();
+    ) -> Result<Arc<List>, CallError> {
+        let _one_at_a_time = self.lists.get(feature).listing_now.lock().await;
+        let current = self.listing(feature);
         if !Arc::ptr_eq(&current, known) {
             if let Some(failure) = &current.failure {
                 return Err(failure.clone());
             }
-            if let Some(tools) = &current.tools {
-                return Ok(Arc::clone(tools));
+            if let Some(list) = &current.list {
+                return Ok(Arc::clone(list));
             }
         }
-        self.list_now(&current).await
+        self.list_now(feature, &current).await
     }
 
     /// Asks for the list and publishes it in place of the `current` one. One at a time: whoever calls this has the turn.
-    async fn list_now(&self, current: &Arc<Listing>) -> Result<Arc<ToolList>, CallError> {
-        let listed = self.list().await.map(Arc::new);
+    async fn list_now(
+        &self,
+        feature: Feature,
+        current: &Arc<Listing>,
+    ) -> Result<Arc<List>, CallError> {
+        let listed = self.list_anew(feature).await.map(Arc::new);
         match &listed {
             Err(error) if error.outage().is_some() => {}
             _ => self.guard.note_reachable(),
         }
         let next = match &listed {
-            Ok(tools) => Listing {
-                tools: Some(Arc::clone(tools)),
+            Ok(list) => Listing {
+                list: Some(Arc::clone(list)),
                 failure: None,
                 at: Some(Instant::now()),
             },
             Err(error) => Listing {
-                tools: current.tools.clone(),
+                list: current.list.clone(),
                 failure: Some(error.clone()),
                 at: Some(Instant::now()),
             },
         };
-        self.log_turn(current, &next);
+        self.log_turn(feature, current, &next);
         let next = Arc::new(next);
-        let size = |listing: &Listing| listing.tools.as_ref().map_or(0, |tools| tools.bytes);
+        let size = |listing: &Listing| listing.list.as_ref().map_or(0, |list| list.bytes);
         let comparing = {
             let (current, next) = (Arc::clone(current), Arc::clone(&next));
             move || !is_same(&current, &next)
         };
         // Nobody else publishes meanwhile.
         let differs = apart::run(size(current).min(size(&next)), comparing).await;
-        self.listing.send_if_modified(|listing| {
+        self.lists.get(feature).listing.send_if_modified(|listing| {
             *listing = next;
             differs
         });
@@ -86,78 +91,91 @@ impl McpTarget {
     }
 
     /// Failures, recoveries, and what was left out or put right are said once, when they begin.
-    fn log_turn(&self, before: &Listing, after: &Listing) {
+    fn log_turn(&self, feature: Feature, before: &Listing, after: &Listing) {
         let name = &self.settings.name;
+        let (word, one) = (feature.word(), feature.one());
         match (&before.failure, &after.failure) {
             (None, Some(error)) => {
                 let error = with_causes(error);
-                tracing::warn!(target.name = %name, %error, "can't list the tools of target `{name}`");
+                tracing::warn!(target.name = %name, %error, "can't list the {word} of target `{name}`");
             }
             (Some(_), None) => {
-                tracing::info!(target.name = %name, "target `{name}` lists its tools again");
+                tracing::info!(target.name = %name, "target `{name}` lists its {word} again");
             }
             _ => {}
         }
-        let Some(found) = &after.tools else { return };
-        let known = before.tools.as_deref();
+        let Some(found) = &after.list else { return };
+        let known = before.list.as_deref();
         let dropped = known.map_or(&[][..], |known| &known.dropped);
-        for Dropped { name: tool, fault } in news(dropped, &found.dropped) {
+        for Dropped {
+            name: dropped,
+            fault,
+        } in news(dropped, &found.dropped)
+        {
             tracing::warn!(
-                target.name = %name, tool = %tool, %fault,
-                "dropped tool `{tool}` of target `{name}`: {fault}",
+                target.name = %name, entry = %dropped, %fault,
+                "dropped {one} `{dropped}` of target `{name}`: {fault}",
             );
         }
         let mended = known.map_or(&[][..], |known| &known.mended);
-        for Mended { name: tool, repair } in news(mended, &found.mended) {
+        for Mended {
+            name: mended,
+            repair,
+        } in news(mended, &found.mended)
+        {
             tracing::warn!(
-                target.name = %name, tool = %tool, %repair,
-                "mended tool `{tool}` of target `{name}`: {repair}",
+                target.name = %name, entry = %mended, %repair,
+                "mended {one} `{mended}` of target `{name}`: {repair}",
             );
         }
         if found.stands_still && !known.is_some_and(|known| known.stands_still) {
             tracing::warn!(
                 target.name = %name,
-                "target `{name}` has a cursor that does not advance; its list ends there",
+                "target `{name}` has a cursor that does not advance; its list of {word} ends there",
             );
         }
     }
 
     /// May this list be served without asking?
-    pub(super) fn is_fresh(&self, tools: &ToolList) -> bool {
-        tools.fetched.elapsed() < self.life(tools)
+    pub(super) fn is_fresh(&self, feature: Feature, list: &List) -> bool {
+        list.fetched.elapsed() < self.life(feature, list)
     }
 
     /// How long the list is good for who asks: as long as the server says, but not longer than the operator says.
-    fn life(&self, tools: &ToolList) -> Duration {
+    fn life(&self, feature: Feature, list: &List) -> Duration {
         let freshness = &self.settings.freshness;
-        match tools.era {
-            _ if self.watched.load(Ordering::Relaxed) => freshness.max_age,
+        let watched = &self.lists.get(feature).watched;
+        match list.era {
+            _ if watched.load(Ordering::Relaxed) => freshness.max_age,
             Era::Session => freshness.max_age,
-            Era::Stateless => Duration::from_millis(tools.hint.ttl_ms)
+            Era::Stateless => Duration::from_millis(list.hint.ttl_ms)
                 .clamp(freshness.shortest.min(freshness.max_age), freshness.max_age),
         }
     }
 
-    /// The list may have changed.
-    pub(crate) fn list_anew(&self) {
-        self.poke.notify_one();
+    /// The lists may have changed.
+    pub(crate) fn poke(&self) {
+        for (_, kept) in self.lists.iter() {
+            kept.poke.notify_one();
+        }
     }
 
     /// Asks for the list, unless that was done within `age`, with or without success. What was begun is brought to its end
     /// although its caller may hang up: or else who hangs up again and again makes the server list again and again.
-    pub(crate) async fn look_again(self: &Arc<Self>, age: Duration) {
-        let known = self.listing();
+    pub(crate) async fn look_again(self: &Arc<Self>, feature: Feature, age: Duration) {
+        let known = self.listing(feature);
         if known.at.is_some_and(|at| at.elapsed() < age) {
             return;
         }
-        let turn = Arc::clone(&self.listing_now).lock_owned().await;
-        if !Arc::ptr_eq(&self.listing(), &known) {
+        let turn = Arc::clone(&self.lists.get(feature).listing_now);
+        let turn = turn.lock_owned().await;
+        if !Arc::ptr_eq(&self.listing(feature), &known) {
             return;
         }
         let target = Arc::clone(self);
         let looking = self.looks.spawn(async move {
             // What became of it shows in the listing.
-            let _ = target.list_now(&known).await;
+            let _ = target.list_now(feature, &known).await;
             drop(turn);
         });
         if let Err(ended) = looking.await
@@ -167,17 +185,17 @@ impl McpTarget {
         }
     }
 
-    async fn list(&self) -> Result<ToolList, CallError> {
+    async fn list_anew(&self, feature: Feature) -> Result<List, CallError> {
         // A cursor that the server forgot between two pages: once more from the start (UC-11).
-        match self.list_from_the_start().await {
+        match self.list_from_the_start(feature).await {
             Err(CallError::ListRefused { code }) if Code(code) == Code::INVALID_PARAMS => {
-                self.list_from_the_start().await
+                self.list_from_the_start(feature).await
             }
             listed => listed,
         }
     }
 
-    async fn list_from_the_start(&self) -> Result<ToolList, CallError> {
+    async fn list_from_the_start(&self, feature: Feature) -> Result<List, CallError> {
         let limits = self.settings.limits;
         let mut gathered = Gathered::default();
         let mut cursor: Option<Box<str>> = None;
@@ -186,18 +204,18 @@ impl McpTarget {
                 .as_deref()
                 .map_or_else(String::new, |cursor| format!(r#""cursor":{cursor}"#));
             let Some(Answer { era, outcome, .. }) =
-                self.ask_in_agreement(Method::ToolsList, &members).await?
+                self.ask_in_agreement(feature, &members).await?
             else {
-                return Ok(self.finish(gathered, Era::Session));
+                return Ok(self.finish(feature, gathered, Era::Session));
             };
             let result = match outcome {
                 Outcome::Result(result) => result,
-                // A server without tools may not know the method.
+                // A server that has none may not know the method.
                 Outcome::Error {
                     code: Code::METHOD_NOT_FOUND,
                     ..
                 } if cursor.is_none() => {
-                    return Ok(self.finish(gathered, era));
+                    return Ok(self.finish(feature, gathered, era));
                 }
                 Outcome::Error { code, .. } => {
                     return Err(CallError::ListRefused { code: code.0 });
@@ -205,31 +223,31 @@ impl McpTarget {
             };
             let size = result.bytes().len();
             let taking = move || {
-                let next = gathered.take(&result, era, &limits);
+                let next = gathered.take(feature, &result, era, &limits);
                 (gathered, next)
             };
             let (so_far, next) = apart::run(size, taking).await;
             gathered = so_far;
             cursor = next?;
             if cursor.is_none() {
-                return Ok(self.finish(gathered, era));
+                return Ok(self.finish(feature, gathered, era));
             }
         }
         Err(CallError::ListTooLong(ListBound::Pages))
     }
 
-    fn finish(&self, gathered: Gathered, era: Era) -> ToolList {
+    fn finish(&self, feature: Feature, gathered: Gathered, era: Era) -> List {
         tracing::debug!(
             target.name = %self.settings.name,
-            tools = gathered.tools.len(),
-            "listed the tools of target `{}`", self.settings.name,
+            entries = gathered.entries.len(),
+            "listed the {} of target `{}`", feature.word(), self.settings.name,
         );
         let careful = CacheHint {
             ttl_ms: 0,
             scope: ::mcp::result::CacheScope::Private,
         };
-        ToolList {
-            tools: gathered.tools,
+        List {
+            entries: gathered.entries,
             dropped: gathered.dropped,
             mended: gathered.mended,
             stands_still: gathered.stands_still,
@@ -241,17 +259,18 @@ impl McpTarget {
         }
     }
 
-    /// Asks something on our own behalf, in the era that was agreed on. `None` if the server
-    /// declares that it has no tools.
+    /// Asks for a page of a list, in the era that was agreed on. `None` if the server does not
+    /// declare that it has one.
     async fn ask_in_agreement(
         &self,
-        method: Method,
+        feature: Feature,
         members: &str,
     ) -> Result<Option<Answer>, CallError> {
+        let method = feature.list();
         let mut mended = Mendings::default();
         loop {
             let agreement = self.agree().await?;
-            if !agreement.has_tools {
+            if !agreement.has.get(feature) {
                 return Ok(None);
             }
             let era = agreement.era();
@@ -306,14 +325,14 @@ impl McpTarget {
 
 /// Would a reader of the listing see a difference?
 fn is_same(one: &Listing, other: &Listing) -> bool {
-    let tools = match (&one.tools, &other.tools) {
+    let lists = match (&one.list, &other.list) {
         (Some(one), Some(other)) => {
-            one.era == other.era && one.hint == other.hint && one.tools == other.tools
+            one.era == other.era && one.hint == other.hint && one.entries == other.entries
         }
         (None, None) => true,
         _ => false,
     };
-    tools && one.failure.is_some() == other.failure.is_some()
+    lists && one.failure.is_some() == other.failure.is_some()
 }
 
 /// How many of these are said of one list.

@@ -20,8 +20,9 @@ mod watch;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use ::mcp::feature::{Feature, PerFeature};
 use arc_swap::ArcSwapOption;
 use model::target::Target;
 use net::egress::pool::Pool;
@@ -38,7 +39,7 @@ use self::session::Sessions;
 use self::wire::Wire;
 use crate::error::CallError;
 use crate::guard::Guard;
-use crate::listing::{Listing, ToolList};
+use crate::listing::{List, Listing};
 
 /// An MCP server behind the gateway.
 #[derive(Debug)]
@@ -47,15 +48,9 @@ pub(crate) struct McpTarget {
     wire: Wire,
     agreement: Agreements,
     sessions: Sessions,
-    listing: channel::Sender<Arc<Listing>>,
-    /// One listing at a time.
-    listing_now: Arc<tokio::sync::Mutex<()>>,
+    lists: Arc<PerFeature<Kept>>,
     /// Listings whose callers may have hung up. The end does not wait for them.
     looks: TaskTracker,
-    /// The list may have changed.
-    poke: Arc<Notify>,
-    /// Change notifications are being received.
-    watched: std::sync::atomic::AtomicBool,
     /// Of requests to the server: unique over all its connections (TL-9).
     next_id: AtomicU64,
     /// Turns to answer requests of the server.
@@ -63,6 +58,18 @@ pub(crate) struct McpTarget {
     guard: Arc<Guard>,
     oddities: Arc<Oddities>,
     tracker: TaskTracker,
+}
+
+/// What is kept of one list.
+#[derive(Debug, Default)]
+struct Kept {
+    listing: channel::Sender<Arc<Listing>>,
+    /// One listing at a time.
+    listing_now: Arc<tokio::sync::Mutex<()>>,
+    /// The list may have changed.
+    poke: Notify,
+    /// Change notifications are being received.
+    watched: AtomicBool,
 }
 
 /// Which era the server speaks, as far as it was found out.
@@ -115,11 +122,8 @@ impl McpTarget {
             wire,
             agreement: Agreements::default(),
             sessions: Sessions::default(),
-            listing: channel::Sender::new(Arc::default()),
-            listing_now: Arc::default(),
+            lists: Arc::new(PerFeature::of(|_| Kept::default())),
             looks: TaskTracker::new(),
-            poke: Arc::default(),
-            watched: std::sync::atomic::AtomicBool::new(false),
             next_id: AtomicU64::new(1),
             answers: Arc::new(Semaphore::new(stream::ANSWERS)),
             guard,
@@ -134,32 +138,42 @@ impl McpTarget {
         self.settings.name.shared()
     }
 
-    /// The tools as they were listed last.
-    pub(crate) fn listing(&self) -> Arc<Listing> {
-        Arc::clone(&self.listing.borrow())
+    /// What is offered, as it was listed last.
+    pub(crate) fn listing(&self, feature: Feature) -> Arc<Listing> {
+        Arc::clone(&self.lists.get(feature).listing.borrow())
     }
 
     /// Says when [`Self::listing`] changes.
-    pub(crate) fn changes(&self) -> channel::Receiver<Arc<Listing>> {
-        self.listing.subscribe()
+    pub(crate) fn changes(&self, feature: Feature) -> channel::Receiver<Arc<Listing>> {
+        self.lists.get(feature).listing.subscribe()
     }
 
-    /// The tools as they are now, asked for if what is known is stale.
+    /// What is offered now, asked for if what is known is stale.
     ///
     /// # Errors
-    /// Only if they could not be listed and never were before.
-    pub(crate) async fn tools(&self) -> Result<Arc<ToolList>, CallError> {
-        let known = self.listing();
-        if let Some(tools) = known.tools.as_ref().filter(|tools| self.is_fresh(tools)) {
-            return Ok(Arc::clone(tools));
+    /// Only if it could not be listed and never was before.
+    pub(crate) async fn list(&self, feature: Feature) -> Result<Arc<List>, CallError> {
+        let known = self.listing(feature);
+        if let Some(list) = known
+            .list
+            .as_ref()
+            .filter(|list| self.is_fresh(feature, list))
+        {
+            return Ok(Arc::clone(list));
         }
-        match self.refresh_since(&known).await {
-            Ok(tools) => Ok(tools),
-            Err(error) => self.listing().tools.clone().ok_or(error),
+        match self.refresh_since(feature, &known).await {
+            Ok(list) => Ok(list),
+            Err(error) => self.listing(feature).list.clone().ok_or(error),
         }
     }
 
-    /// Keeps the list of tools current until `stop`, then ends the sessions, each after the calls
+    /// Whether the server offers this; unknown before it was asked.
+    pub(crate) fn offers(&self, feature: Feature) -> Option<bool> {
+        let agreement = self.agreement.current.load();
+        Some(*agreement.as_ref()?.has.get(feature))
+    }
+
+    /// Keeps the lists current until `stop`, then ends the sessions, each after the calls
     /// in it.
     pub(crate) async fn run(&self, stop: CancellationToken) {
         stop.run_until_cancelled(Box::pin(self.keep_current()))

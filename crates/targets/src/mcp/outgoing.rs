@@ -5,7 +5,7 @@ use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::jsonrpc;
 use ::mcp::meta;
 use ::mcp::method::Method;
-use policy::call::ToolCall;
+use policy::call::Call;
 
 /// Who we are, as a JSON object.
 pub(super) const CLIENT_INFO: &str = concat!(
@@ -28,17 +28,17 @@ const fn quoted(version: ProtocolVersion) -> &'static str {
     }
 }
 
-/// The body of a `tools/call` for a server that speaks `version`. The request's id also serves as the
+/// The body of a call for a server that speaks `version`. The request's id also serves as the
 /// progress token: both must be unique for the server (TL-9).
-pub(super) fn call(call: &ToolCall, version: ProtocolVersion, id: u64) -> Vec<u8> {
+pub(super) fn call(call: &Call, version: ProtocolVersion, id: u64) -> Vec<u8> {
     let id = &id.to_string();
     let progress_token = match call.params.progress_token() {
         Some(_) => Change::set(meta::PROGRESS_TOKEN, id),
         None => Change::remove(meta::PROGRESS_TOKEN),
     };
     let write = |own_meta| {
-        let name = Change::set_text("name", &call.tool);
-        let method = Method::ToolsCall.as_str();
+        let name = Change::set_text("name", &call.name);
+        let method = call.feature.call().as_str();
         let params = call.params.raw();
         if call.params.has_arguments() {
             return jsonrpc::request_with(id, method, params, &[name, own_meta]);
@@ -128,10 +128,11 @@ mod tests {
         let message = Bytes::copy_from_slice(params.as_bytes());
         let text = std::str::from_utf8(&message).expect("UTF-8");
         let params = Params::of(Raw::parse(text).ok()).expect("no member twice");
-        let call = ToolCall {
+        let call = Call {
             principal: Principal::new("alice"),
             target: "t".into(),
-            tool: "add".into(),
+            feature: ::mcp::feature::Feature::Tools,
+            name: "add".into(),
             params: CallParams::of(&message, &params).expect("parameters"),
         };
         String::from_utf8(super::call(&call, version, 7)).expect("UTF-8")

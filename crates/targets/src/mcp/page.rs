@@ -1,9 +1,10 @@
-//! The pages of a list of tools, put together: what can be used, and what was left out or put right.
+//! The pages of a list, put together: what can be used, and what was left out or put right.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ::mcp::era::Era;
+use ::mcp::feature::Feature;
 use ::mcp::header::encode_value;
 use ::mcp::raw::{OwnedRaw, Raw};
 use ::mcp::result::{CacheHint, cache_hint};
@@ -13,7 +14,7 @@ use http::header::HeaderValue;
 use model::target::Limits;
 
 use crate::error::{CallError, ListBound, Violation};
-use crate::listing::{Dropped, Fault, ListedTool, Mended};
+use crate::listing::{Dropped, Fault, Listed, Mended};
 
 /// Characters of a name that nobody checked.
 const LONGEST_BAD_NAME: usize = 64;
@@ -21,7 +22,7 @@ const LONGEST_BAD_NAME: usize = 64;
 /// Pages taken so far.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    pub(super) tools: Vec<ListedTool>,
+    pub(super) entries: Vec<Listed>,
     pub(super) by_name: HashMap<Arc<str>, usize>,
     pub(super) dropped: Vec<Dropped>,
     pub(super) mended: Vec<Mended>,
@@ -29,17 +30,19 @@ pub(super) struct Gathered {
     /// The server gave cursors that lead nowhere.
     pub(super) stands_still: bool,
     pub(super) bytes: usize,
-    entries: usize,
+    /// With those that were dropped.
+    count: usize,
     cursors: HashSet<Box<str>>,
 }
 
 impl Gathered {
-    /// Takes the tools of a page; returns the cursor of the next one as JSON text, if there is one (UC-11).
+    /// Takes the entries of a page; returns the cursor of the next one as JSON text, if there is one (UC-11).
     ///
     /// A server whose cursor was there before, or whose page has nothing but what was there before, stands still: its
     /// list is over.
     pub(super) fn take(
         &mut self,
+        feature: Feature,
         result: &OwnedRaw,
         era: Era,
         limits: &Limits,
@@ -49,22 +52,22 @@ impl Gathered {
             return Err(CallError::ListTooLong(ListBound::Bytes));
         }
         let page = result.borrow();
-        let listed = tool::listed(page).ok_or(Violation::ToolList)?;
+        let listed = tool::listed(page, feature.word()).ok_or(Violation::ToolList)?;
         let hint = cache_hint(page);
         self.hint = Some(self.hint.map_or(hint, |before| CacheHint {
             ttl_ms: before.ttl_ms.min(hint.ttl_ms),
             // All pages have the same scope (TM-16); if not, the first one's holds.
             scope: before.scope,
         }));
-        let before = self.tools.len();
+        let before = self.entries.len();
         let mut any = false;
         for definition in listed {
             any = true;
-            self.entries += 1;
-            if self.entries > limits.tools {
+            self.count += 1;
+            if self.count > limits.tools {
                 return Err(CallError::ListTooLong(ListBound::Tools));
             }
-            let kept = Tool::parse(definition, era).map_err(Fault::Invalid);
+            let kept = feature.parse(definition, era).map_err(Fault::Invalid);
             if let Err(fault) = kept.and_then(|tool| self.keep(result.bytes(), tool)) {
                 let name = definition
                     .get("name")
@@ -80,7 +83,7 @@ impl Gathered {
             return Ok(None);
         };
         let cursor: Box<str> = cursor.as_str().into();
-        let nothing_new = any && self.tools.len() == before;
+        let nothing_new = any && self.entries.len() == before;
         if !self.cursors.insert(cursor.clone()) || nothing_new {
             self.stands_still = true;
             return Ok(None);
@@ -90,7 +93,7 @@ impl Gathered {
 
     fn keep(&mut self, page: &Bytes, tool: Tool<'_>) -> Result<(), Fault> {
         let name: Arc<str> = tool.name.as_ref().into();
-        if let Some(same) = self.by_name.get(&name).and_then(|at| self.tools.get(*at)) {
+        if let Some(same) = self.by_name.get(&name).and_then(|at| self.entries.get(*at)) {
             // The very same tool again does no harm.
             let again = same.definition.borrow().as_str() == tool.definition;
             return if again { Ok(()) } else { Err(Fault::SameName) };
@@ -112,8 +115,8 @@ impl Gathered {
                 name: Arc::clone(&name),
                 repair,
             }));
-        self.by_name.insert(Arc::clone(&name), self.tools.len());
-        self.tools.push(ListedTool {
+        self.by_name.insert(Arc::clone(&name), self.entries.len());
+        self.entries.push(Listed {
             name,
             definition,
             legacy,
@@ -132,7 +135,7 @@ mod tests {
         let mut gathered = Gathered::default();
         let cursors = pages.iter().map(|page| {
             let page = OwnedRaw::parse(*page).unwrap();
-            let next = gathered.take(&page, Era::Session, &Limits::default());
+            let next = gathered.take(Feature::Tools, &page, Era::Session, &Limits::default());
             next.unwrap().map(String::from)
         });
         let cursors = cursors.collect();
@@ -161,7 +164,7 @@ mod tests {
             let pages_made: Vec<&str> = pages_made.iter().map(String::as_str).take(pages).collect();
             let (gathered, cursors) = gather(&pages_made);
             assert_eq!(cursors.last(), Some(&None), "{nexts:?}");
-            assert!(gathered.stands_still && gathered.tools.len() == pages);
+            assert!(gathered.stands_still && gathered.entries.len() == pages);
         }
         let (gathered, cursors) = gather(&[&page("t", "1"), &page("t", "2")]);
         assert_eq!(cursors, [Some("1".to_owned()), None]);
@@ -195,7 +198,7 @@ mod tests {
         let mut times = 0;
         while cpu_time() - began < 60_000_000 {
             let mut gathered = Gathered::default();
-            let _ = gathered.take(&page, Era::Stateless, &limits);
+            let _ = gathered.take(Feature::Tools, &page, Era::Stateless, &limits);
             times += 1;
         }
         (cpu_time() - began) / times

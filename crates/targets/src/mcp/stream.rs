@@ -8,6 +8,7 @@ use ::mcp::answer::{batch, is_id, parse};
 use ::mcp::edit::{Change, changed};
 use ::mcp::era::Era;
 use ::mcp::error::Code;
+use ::mcp::feature::{Feature, PerFeature};
 use ::mcp::id::Id;
 use ::mcp::jsonrpc::{self, Malformed, Notification, Request};
 use ::mcp::meta::PROGRESS_TOKEN;
@@ -16,7 +17,7 @@ use ::mcp::raw::Raw;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
 use tokio_util::sync::ReusableBoxFuture;
 use tokio_util::task::TaskTracker;
 
@@ -24,7 +25,7 @@ use super::events::Events;
 use super::oddity::{Noise, Oddities};
 use super::session::Session;
 use super::wire::{Again, Content, Wire};
-use super::{McpTarget, answer, outgoing};
+use super::{Kept, McpTarget, answer, outgoing};
 use crate::apart;
 use crate::bounds::Bounds;
 use crate::error::{CallError, Violation};
@@ -179,7 +180,7 @@ pub(super) struct Messages {
     reconnecting: Option<Reconnecting>,
     resumes_left: u8,
     first_byte: Duration,
-    tools_changed: Arc<Notify>,
+    lists: Arc<PerFeature<Kept>>,
     oddities: Arc<Oddities>,
     target: Arc<str>,
     tracker: TaskTracker,
@@ -207,7 +208,7 @@ impl Messages {
             reconnecting: None,
             resumes_left: FRUITLESS,
             first_byte: target.settings.timeouts.answer,
-            tools_changed: Arc::clone(&target.poke),
+            lists: Arc::clone(&target.lists),
             oddities: Arc::clone(&target.oddities),
             target: Arc::clone(target.name()),
             tracker: target.tracker.clone(),
@@ -324,7 +325,7 @@ impl Messages {
         for heard in messages {
             match heard {
                 Ok(Heard::Message(message)) => self.ahead.push_back(message),
-                Ok(Heard::ToolsChanged) => self.tools_changed.notify_one(),
+                Ok(Heard::Changed(feature)) => self.lists.get(feature).poke.notify_one(),
                 Ok(Heard::Request(answer)) => {
                     // The modern era has no such requests (TM-11), and no way to answer one.
                     if let Some(in_flight) = &self.origin.in_flight {
@@ -411,7 +412,7 @@ impl crate::reply::Messages for Messages {
 #[derive(Debug)]
 enum Heard {
     Message(Message),
-    ToolsChanged,
+    Changed(Feature),
     /// A request of the server, as the answer to it.
     Request(Vec<u8>),
 }
@@ -470,10 +471,12 @@ impl Reader<'_> {
     }
 
     fn interpret_notification(&self, notification: &Notification<'_>) -> Option<Heard> {
+        if let Some(feature) = Feature::changed_by(&notification.method) {
+            return Some(Heard::Changed(feature));
+        }
         let method = Method::parse(&notification.method)?;
         let params = notification.params;
         let raw = match method {
-            Method::ToolsListChanged => return Some(Heard::ToolsChanged),
             Method::LogMessage => jsonrpc::notification(method.as_str(), Some(params?.as_str())),
             Method::Progress => self.with_own_token(params?)?,
             _ => return None,

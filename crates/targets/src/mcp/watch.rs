@@ -1,4 +1,4 @@
-//! Keeps the list of tools current: listens where the server announces changes, asks where not.
+//! Keeps the lists current: listens where the server announces changes, asks where not.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use ::mcp::answer::parse;
 use ::mcp::era::Era;
 use ::mcp::error::Code;
+use ::mcp::feature::{Feature, PerFeature};
 use ::mcp::jsonrpc::Message;
 use ::mcp::method::Method;
 use ::mcp::raw::Raw;
@@ -42,24 +43,30 @@ impl McpTarget {
     /// Never ends by itself.
     pub(super) async fn keep_current(&self) {
         tokio::join!(
-            self.list_again_and_again(),
+            self.list_all_again_and_again(),
             self.listen_again_and_again(),
             self.sweep_sessions()
         );
     }
 
-    async fn list_again_and_again(&self) {
+    async fn list_all_again_and_again(&self) {
+        let lists = Feature::ALL.map(|feature| self.list_again_and_again(feature));
+        futures_util::future::join_all(lists).await;
+    }
+
+    async fn list_again_and_again(&self, feature: Feature) {
+        let kept = self.lists.get(feature);
         let freshness = self.settings.freshness;
         let mut pause = freshness.first_pause;
         loop {
-            let wait = if self.refresh().await.is_ok() {
+            let wait = if self.refresh(feature).await.is_ok() {
                 pause = freshness.first_pause;
                 freshness.max_age
             } else {
                 let longer = (pause * 2).min(freshness.longest_pause);
                 std::mem::replace(&mut pause, longer)
             };
-            let poked = tokio::time::timeout(jittered(wait), self.poke.notified())
+            let poked = tokio::time::timeout(jittered(wait), kept.poke.notified())
                 .await
                 .is_ok();
             if poked {
@@ -74,7 +81,7 @@ impl McpTarget {
         loop {
             let changed = self.agreement.changed.notified();
             let agreement = match self.agreement.current.load_full() {
-                Some(agreement) if agreement.list_changed => agreement,
+                Some(agreement) if agreement.announces() => agreement,
                 // Listing finds out what the server speaks.
                 _ => {
                     changed.await;
@@ -83,7 +90,7 @@ impl McpTarget {
             };
             let began = tokio::time::Instant::now();
             let ended = self.listen(&agreement).await;
-            self.watched.store(false, Ordering::Relaxed);
+            self.set_watched(|_| false);
             match ended {
                 Ok(Ended::NotOffered) => {
                     let wait = jittered(freshness.not_offered);
@@ -105,14 +112,18 @@ impl McpTarget {
         match agreement.era() {
             Era::Session => {
                 let session = self.session(Owner::Gateway, agreement).await?;
-                self.listen_in_session(&session).await
+                self.listen_in_session(agreement, &session).await
             }
             Era::Stateless => self.listen_by_subscription(agreement).await,
         }
     }
 
     /// TL-1: GET on the endpoint, or 405.
-    async fn listen_in_session(&self, session: &Session) -> Result<Ended, CallError> {
+    async fn listen_in_session(
+        &self,
+        agreement: &Agreement,
+        session: &Session,
+    ) -> Result<Ended, CallError> {
         let headers = Wire::headers(Some(session.version()), session.id());
         let mut received = self
             .wire
@@ -125,7 +136,7 @@ impl McpTarget {
         if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Session).await);
         }
-        self.begin_watching();
+        self.begin_watching(|feature| *agreement.list_changed.get(feature));
         let mut events = received.events().with_idle(SILENCE);
         while let Some(event) = events.next().await? {
             match parse(&event.data) {
@@ -144,19 +155,26 @@ impl McpTarget {
     async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
         let version = agreement.version;
         let headers = Wire::modern_headers(version, Method::SubscriptionsListen.as_str(), None);
-        let filter = r#""notifications":{"toolsListChanged":true}"#;
+        let announced = agreement
+            .list_changed
+            .iter()
+            .filter(|(_, announced)| **announced);
+        let wanted: Vec<String> = announced
+            .map(|(feature, _)| format!(r#""{}":true"#, feature.filter()))
+            .collect();
+        let filter = format!(r#""notifications":{{{}}}"#, wanted.join(","));
         let id = self.fresh_id();
-        let body = outgoing::request(id, Method::SubscriptionsListen, version, filter);
+        let body = outgoing::request(id, Method::SubscriptionsListen, version, &filter);
         let limit = self.settings.timeouts.handshake;
         let mut received = self.wire.post(headers, body, limit, Again::Yes).await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Stateless).await);
         }
         let mut events = received.events().with_idle(SILENCE);
-        if !self.is_acknowledged(&mut events).await? {
+        let Some(agreed) = self.acknowledged(&mut events).await? else {
             return Ok(Ended::NotOffered);
-        }
-        self.begin_watching();
+        };
+        self.begin_watching(|feature| *agreed.get(feature));
         while let Some(event) = events.next().await? {
             match parse(&event.data) {
                 Ok(Message::Notification(notification)) => self.notice(&notification.method),
@@ -171,8 +189,11 @@ impl McpTarget {
         Ok(Ended::Closed)
     }
 
-    /// Waits for the acknowledgement; what comes before it is noise.
-    async fn is_acknowledged(&self, events: &mut Events) -> Result<bool, CallError> {
+    /// Waits for the acknowledgement; what comes before it is noise. `None` if nothing is announced.
+    async fn acknowledged(
+        &self,
+        events: &mut Events,
+    ) -> Result<Option<PerFeature<bool>>, CallError> {
         let limit = self.settings.timeouts.handshake;
         let acknowledging = async {
             while let Some(event) = events.next().await? {
@@ -180,15 +201,16 @@ impl McpTarget {
                     Ok(Message::Notification(said))
                         if said.method == Method::SubscriptionsAcknowledged.as_str() =>
                     {
-                        let agreed = said
-                            .params
-                            .and_then(|params| params.get("notifications"))
-                            .and_then(|filter| filter.get("toolsListChanged"))
-                            .and_then(Raw::bool);
-                        return Ok(agreed == Some(true));
+                        let filter = said.params.and_then(|params| params.get("notifications"));
+                        let agreed = PerFeature::of(|feature| {
+                            let agreed = filter.and_then(|filter| filter.get(feature.filter()));
+                            agreed.and_then(Raw::bool) == Some(true)
+                        });
+                        let any = agreed.iter().any(|(_, agreed)| *agreed);
+                        return Ok(any.then_some(agreed));
                     }
                     // An answer instead: there is no subscription.
-                    Ok(Message::Response(_)) => return Ok(false),
+                    Ok(Message::Response(_)) => return Ok(None),
                     _ => {}
                 }
             }
@@ -199,15 +221,21 @@ impl McpTarget {
             .unwrap_or(Err(CallError::TimedOut(Stage::Idle)))
     }
 
-    /// From here on changes are announced; those before may have been missed.
-    fn begin_watching(&self) {
-        self.watched.store(true, Ordering::Relaxed);
-        self.poke.notify_one();
+    /// From here on changes of these are announced; those before may have been missed.
+    fn begin_watching(&self, announced: impl Fn(Feature) -> bool) {
+        self.set_watched(announced);
+        self.poke();
+    }
+
+    fn set_watched(&self, watched: impl Fn(Feature) -> bool) {
+        for (feature, kept) in self.lists.iter() {
+            kept.watched.store(watched(feature), Ordering::Relaxed);
+        }
     }
 
     fn notice(&self, method: &str) {
-        if method == Method::ToolsListChanged.as_str() {
-            self.poke.notify_one();
+        if let Some(feature) = Feature::changed_by(method) {
+            self.lists.get(feature).poke.notify_one();
         }
     }
 }

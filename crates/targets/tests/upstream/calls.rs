@@ -1,5 +1,6 @@
 //! What reaches the server, and what comes back.
 
+use mcp::feature::Feature;
 use serde_json::json;
 use targets::error::CallError;
 use targets::meter::Held;
@@ -142,7 +143,7 @@ async fn no_capability_is_declared_for_the_client() {
 #[tokio::test]
 async fn annotated_arguments_become_headers() {
     let world = world(Script::modern()).await;
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     let answer = answer(world.call("query", r#"{"region":"eu-1","limit":3}"#).await);
     assert!(matches!(answer.outcome, Outcome::Result(_)));
     let seen = world.fake.seen_of("tools/call").pop().unwrap();

@@ -1,5 +1,6 @@
 //! Finding out what a server speaks, and finding out again.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use mcp::era::Era;
@@ -146,7 +147,16 @@ async fn a_server_that_always_says_the_oldest_version_is_served_all_the_same() {
     let script = Script::legacy_without_sessions().on("initialize", Act::json(result));
     let world = world(script).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
-    assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
+    assert_eq!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .len(),
+        5
+    );
     let call = world.fake.seen_of("tools/call").pop().unwrap();
     assert_eq!(call.header("mcp-protocol-version"), Some("2024-11-05"));
 }
@@ -273,7 +283,10 @@ async fn a_server_that_was_rolled_back_is_spoken_to_in_its_old_era() {
     world.fake.change(|script| script.speaks = Speaks::Legacy);
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
     world.fake.change(|script| script.speaks = Speaks::Modern);
-    assert_eq!(world.target.tools().await.unwrap().era, Era::Stateless);
+    assert_eq!(
+        world.target.list(Feature::Tools).await.unwrap().era,
+        Era::Stateless
+    );
 }
 
 // UC-2

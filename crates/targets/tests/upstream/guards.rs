@@ -1,5 +1,6 @@
 //! Targets that are too slow, or out of order: refused early, and found again soon.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use targets::Target;
@@ -37,7 +38,10 @@ async fn more_calls_than_a_target_may_have_are_refused_at_once() {
     }
     let error = world.call("echo", "{}").await.unwrap_err();
     assert!(matches!(error, CallError::Busy { .. }), "{error:?}");
-    assert!(world.target.tools().await.is_ok(), "listing needs no place");
+    assert!(
+        world.target.list(Feature::Tools).await.is_ok(),
+        "listing needs no place"
+    );
     let Some(Reply::Stream(mut stream)) = streams.pop() else {
         panic!("a stream")
     };
@@ -92,7 +96,7 @@ async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back
         world.call("echo", "{}").await.unwrap_err();
     }
     // It can be listed, which proves nothing about calls.
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     for _ in 0..5 {
         let error = world.call("echo", "{}").await.unwrap_err();
         assert!(matches!(error, CallError::GivenUp { .. }), "{error:?}");
@@ -188,7 +192,7 @@ async fn a_stream_whose_first_message_comes_late_is_a_success_then() {
 async fn a_target_that_was_down_for_long_is_listed_within_two_seconds_of_its_return() {
     let (mut world, address) = down().await;
     world.run();
-    let asked = |world: &World| world.target.listing().at;
+    let asked = |world: &World| world.target.listing(Feature::Tools).at;
     for _ in 0..20 {
         let before = asked(&world);
         let again = async {
@@ -217,7 +221,7 @@ async fn connecting_has_a_time_of_its_own() {
     let mut settings = mcp_server(url);
     settings.timeouts.connect = Duration::from_millis(50);
     let target = Target::new(settings, &world.pool, world.tracker.clone()).unwrap();
-    let error = target.tools().await.unwrap_err();
+    let error = target.list(Feature::Tools).await.unwrap_err();
     assert!(
         matches!(error, CallError::TimedOut(Stage::Connect)),
         "{error:?}"

@@ -1,5 +1,6 @@
 //! Listing the tools of a server.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use mcp::result::CacheScope;
@@ -36,8 +37,12 @@ async fn all_pages_are_gathered_in_order() {
         script.tools = many(25);
         script.page_size = 10;
         let world = world(script).await;
-        let tools = world.target.tools().await.unwrap();
-        let names: Vec<&str> = tools.tools.iter().map(|tool| tool.name.as_ref()).collect();
+        let tools = world.target.list(Feature::Tools).await.unwrap();
+        let names: Vec<&str> = tools
+            .entries
+            .iter()
+            .map(|tool| tool.name.as_ref())
+            .collect();
         let wanted: Vec<String> = (0..25).map(|number| format!("tool-{number}")).collect();
         assert_eq!(names, wanted);
         assert_eq!(world.fake.seen_of("tools/list").len(), 3);
@@ -51,8 +56,8 @@ async fn all_pages_are_gathered_in_order() {
 async fn an_empty_cursor_is_not_the_end_but_the_same_one_again_is() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":[],"nextCursor":""}}"#;
     let world = world(Script::modern().on("tools/list", Act::json(body))).await;
-    let tools = world.target.tools().await.unwrap();
-    assert!(tools.stands_still && tools.tools.is_empty());
+    let tools = world.target.list(Feature::Tools).await.unwrap();
+    assert!(tools.stands_still && tools.entries.is_empty());
     assert_eq!(world.fake.seen_of("tools/list").len(), 2);
     let second = &world.fake.seen_of("tools/list")[1];
     assert_eq!(second.json()["params"]["cursor"], json!(""));
@@ -63,8 +68,8 @@ async fn definitions_are_kept_byte_for_byte() {
     let definition = r#"{ "name":"odd","inputSchema":{"type":"object"}, "x-unknown" : 1.0e2,"annotations":{"big":12345678901234567890123} }"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{definition}]}}}}"#);
     let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
-    let tools = world.target.tools().await.unwrap();
-    assert_eq!(tools.tools[0].definition.borrow().as_str(), definition);
+    let tools = world.target.list(Feature::Tools).await.unwrap();
+    assert_eq!(tools.entries[0].definition.borrow().as_str(), definition);
 }
 
 // UC-4
@@ -84,8 +89,12 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
         tool("last"),
     ]);
     let world = world(script).await;
-    let tools = world.target.tools().await.unwrap();
-    let names: Vec<&str> = tools.tools.iter().map(|tool| tool.name.as_ref()).collect();
+    let tools = world.target.list(Feature::Tools).await.unwrap();
+    let names: Vec<&str> = tools
+        .entries
+        .iter()
+        .map(|tool| tool.name.as_ref())
+        .collect();
     assert_eq!(names, ["first", "last"]);
     let dropped: Vec<String> = tools
         .dropped
@@ -94,11 +103,11 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
         .collect();
     let wanted = [
         "bad: `x-mcp-header` is for arguments of type integer, string or boolean",
-        ": a tool needs one `name` of 1 to 128 characters",
+        ": a definition needs one `name` of 1 to 128 characters",
         "text: `inputSchema` must be the schema of an object",
-        ": a tool needs one `name` of 1 to 128 characters",
-        ": a tool must be an object",
-        "first: another tool has the same name",
+        ": a definition needs one `name` of 1 to 128 characters",
+        ": a definition must be an object",
+        "first: another one has the same name",
     ];
     assert_eq!(dropped, wanted);
 }
@@ -108,7 +117,7 @@ async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
     let mut script = Script::modern().with_tools(many(11));
     script.page_size = 4;
     let world = world_with(script, |settings| settings.limits.tools = 10).await;
-    let error = world.target.tools().await.unwrap_err();
+    let error = world.target.list(Feature::Tools).await.unwrap_err();
     assert!(
         matches!(error, CallError::ListTooLong(ListBound::Tools)),
         "{error:?}"
@@ -119,7 +128,7 @@ async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
 async fn too_many_bytes_are_an_error() {
     let script = Script::modern().with_tools(many(100));
     let world = world_with(script, |settings| settings.limits.list = 1_000).await;
-    let error = world.target.tools().await.unwrap_err();
+    let error = world.target.list(Feature::Tools).await.unwrap_err();
     assert!(
         matches!(error, CallError::ListTooLong(ListBound::Bytes)),
         "{error:?}"
@@ -132,7 +141,7 @@ async fn the_strictest_hint_of_all_pages_holds() {
     let mut script = Script::modern().with_tools(many(3));
     script.page_size = 2;
     let world = world(script).await;
-    let tools = world.target.tools().await.unwrap();
+    let tools = world.target.list(Feature::Tools).await.unwrap();
     assert_eq!(
         (tools.hint.ttl_ms, tools.hint.scope),
         (60_000, CacheScope::Public)
@@ -143,14 +152,14 @@ async fn the_strictest_hint_of_all_pages_holds() {
 async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
     let fresh = world(Script::modern()).await;
     for _ in 0..3 {
-        fresh.target.tools().await.unwrap();
+        fresh.target.list(Feature::Tools).await.unwrap();
     }
     assert_eq!(fresh.fake.seen_of("tools/list").len(), 1);
     let mut script = Script::modern();
     script.ttl_ms = 0;
     let stale = impatient(script).await;
     for _ in 0..3 {
-        stale.target.tools().await.unwrap();
+        stale.target.list(Feature::Tools).await.unwrap();
     }
     assert_eq!(stale.fake.seen_of("tools/list").len(), 3);
 }
@@ -158,7 +167,7 @@ async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
 #[tokio::test]
 async fn many_who_ask_at_once_cause_one_request() {
     let world = world(Script::modern()).await;
-    let asking = (0..20).map(|_| world.target.tools());
+    let asking = (0..20).map(|_| world.target.list(Feature::Tools));
     for tools in futures_util::future::join_all(asking).await {
         tools.unwrap();
     }
@@ -171,7 +180,11 @@ async fn who_hangs_up_does_not_make_the_server_list_again() {
     let world =
         world(Script::modern().on("tools/list", Act::Slow(Duration::from_millis(300)))).await;
     for _ in 0..3 {
-        let mut looking = Box::pin(world.target.look_again(Duration::from_secs(1)));
+        let mut looking = Box::pin(
+            world
+                .target
+                .look_again(Feature::Tools, Duration::from_secs(1)),
+        );
         tokio::select! {
             () = &mut looking => panic!("nothing was listed yet"),
             asked = world.fake.until("asked", |fake| !fake.seen_of("tools/list").is_empty()) => {
@@ -179,7 +192,10 @@ async fn who_hangs_up_does_not_make_the_server_list_again() {
             }
         }
     }
-    world.target.look_again(Duration::from_secs(1)).await;
+    world
+        .target
+        .look_again(Feature::Tools, Duration::from_secs(1))
+        .await;
     assert_eq!(world.fake.seen_of("tools/list").len(), 1);
     assert_eq!(world.listed().len(), 5);
 }
@@ -189,26 +205,43 @@ async fn a_stale_list_beats_none() {
     let mut script = Script::modern();
     script.ttl_ms = 0;
     let world = impatient(script).await;
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     world.fake.change(|script| {
         script
             .acts
             .push(("tools/list".to_owned(), Act::status(503, "")));
     });
-    assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
-    let listing = world.target.listing();
+    assert_eq!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .len(),
+        5
+    );
+    let listing = world.target.listing(Feature::Tools);
     assert!(matches!(
         listing.failure,
         Some(CallError::UpstreamHttp { status: 503 })
     ));
-    assert!(listing.tools.is_some());
+    assert!(listing.list.is_some());
 }
 
 #[tokio::test]
 async fn a_server_without_tools_has_an_empty_list_and_is_not_asked() {
     let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"prompts":{}},"resultType":"complete"}}"#;
     let world = world(Script::modern().on("server/discover", Act::json(result))).await;
-    assert!(world.target.tools().await.unwrap().tools.is_empty());
+    assert!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
     assert!(world.fake.seen_of("tools/list").is_empty());
 }
 
@@ -216,7 +249,15 @@ async fn a_server_without_tools_has_an_empty_list_and_is_not_asked() {
 async fn a_server_that_does_not_know_the_method_has_an_empty_list() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32601,"message":"no"}}"#;
     let world = world(Script::legacy().on("tools/list", Act::json(error))).await;
-    assert!(world.target.tools().await.unwrap().tools.is_empty());
+    assert!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
 }
 
 // UC-11
@@ -224,7 +265,7 @@ async fn a_server_that_does_not_know_the_method_has_an_empty_list() {
 async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"no such cursor"}}"#;
     let world = world(Script::modern().on("tools/list", Act::json(error))).await;
-    let failure = world.target.tools().await.unwrap_err();
+    let failure = world.target.list(Feature::Tools).await.unwrap_err();
     assert!(
         matches!(failure, CallError::ListRefused { code: -32602 }),
         "{failure:?}"
@@ -237,7 +278,7 @@ async fn what_is_no_list_is_a_violation() {
     for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":"none"}"#] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
         let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
-        let error = world.target.tools().await.unwrap_err();
+        let error = world.target.list(Feature::Tools).await.unwrap_err();
         assert_eq!(
             error.to_string(),
             "the target broke the protocol: no array of tools"
@@ -249,14 +290,16 @@ async fn what_is_no_list_is_a_violation() {
 #[tokio::test]
 async fn listing_survives_a_forgotten_session() {
     let world = impatient(Script::legacy()).await;
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     world.fake.forget_sessions();
     world.fake.change(|script| {
         script.tools = vec![tool("new")];
         script.answers = Answers::Sse;
     });
     assert_eq!(
-        world.target.tools().await.unwrap().tools[0].name.as_ref(),
+        world.target.list(Feature::Tools).await.unwrap().entries[0]
+            .name
+            .as_ref(),
         "new"
     );
 }
@@ -270,7 +313,16 @@ async fn a_schema_on_the_network_is_never_fetched() {
         script.tools =
             vec![json!({"name": "remote", "inputSchema": schema, "outputSchema": schema})];
     });
-    assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+    assert_eq!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .len(),
+        1
+    );
     world.call("remote", "{}").await.unwrap();
     assert!(world.fake.seen().iter().all(|seen| seen.path == "/mcp"));
 }
@@ -281,7 +333,7 @@ async fn kept(definition: &str) -> (String, Vec<String>) {
         r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{{"name":"good","inputSchema":{{"type":"object"}}}},{definition}]}}}}"#
     );
     let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
-    let tools = world.target.tools().await.unwrap();
+    let tools = world.target.list(Feature::Tools).await.unwrap();
     let repairs = tools
         .mended
         .iter()
@@ -332,7 +384,13 @@ async fn a_server_that_declares_nothing_is_asked_for_its_tools() {
         let script = Script::legacy_without_sessions().on("initialize", Act::json(result));
         let world = world(script).await;
         assert_eq!(
-            world.target.tools().await.unwrap().tools.len(),
+            world
+                .target
+                .list(Feature::Tools)
+                .await
+                .unwrap()
+                .entries
+                .len(),
             5,
             "{capabilities}"
         );
@@ -343,7 +401,15 @@ async fn a_server_that_declares_nothing_is_asked_for_its_tools() {
 async fn no_tools_may_be_said_with_null() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":null,"nextCursor":null}}"#;
     let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
-    assert!(world.target.tools().await.unwrap().tools.is_empty());
+    assert!(
+        world
+            .target
+            .list(Feature::Tools)
+            .await
+            .unwrap()
+            .entries
+            .is_empty()
+    );
 }
 
 // D11
@@ -355,25 +421,43 @@ async fn a_list_is_asked_for_within_the_operators_time_whatever_the_server_says(
             settings.freshness.max_age = Duration::from_secs(30);
         })
         .await;
-        world.target.tools().await.unwrap();
+        world.target.list(Feature::Tools).await.unwrap();
         world.fake.change(|script| script.tools = many(1));
         pass(Duration::from_secs(29)).await;
-        assert_eq!(world.target.tools().await.unwrap().tools.len(), 5);
+        assert_eq!(
+            world
+                .target
+                .list(Feature::Tools)
+                .await
+                .unwrap()
+                .entries
+                .len(),
+            5
+        );
         pass(Duration::from_secs(1)).await;
-        assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+        assert_eq!(
+            world
+                .target
+                .list(Feature::Tools)
+                .await
+                .unwrap()
+                .entries
+                .len(),
+            1
+        );
     }
 }
 
 #[tokio::test]
 async fn whoever_misses_a_tool_makes_the_list_be_asked_for_but_not_again_and_again() {
     let world = world(Script::modern()).await;
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     world.fake.change(|script| script.tools = many(1));
     let age = Duration::from_secs(1);
-    world.target.look_again(age).await;
+    world.target.look_again(Feature::Tools, age).await;
     assert_eq!(world.fake.seen_of("tools/list").len(), 1, "asked just now");
     pass(age).await;
-    let asking = (0..20).map(|_| world.target.look_again(age));
+    let asking = (0..20).map(|_| world.target.look_again(Feature::Tools, age));
     futures_util::future::join_all(asking).await;
     assert_eq!(world.fake.seen_of("tools/list").len(), 2);
     assert_eq!(world.listed(), ["tool-0"]);

@@ -1,6 +1,7 @@
 //! Servers that are down, hang, send garbage or too much: each has a defined error, and the next
 //! call works.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use targets::error::{CallError, Stage};
@@ -114,7 +115,7 @@ async fn a_server_that_hangs_at_the_first_question_is_given_up() {
             settings.timeouts.handshake = Duration::from_millis(200);
         })
         .await;
-        let error = world.target.tools().await.unwrap_err();
+        let error = world.target.list(Feature::Tools).await.unwrap_err();
         assert!(matches!(error, CallError::TimedOut(_)), "{what}: {error:?}");
     }
 }

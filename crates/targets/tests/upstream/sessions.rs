@@ -1,5 +1,6 @@
 //! Sessions with legacy servers: whose they are, how they begin, how they end.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use targets::error::{CallError, Violation};
@@ -32,7 +33,7 @@ async fn callers_never_share_a_session() {
 #[tokio::test]
 async fn the_gateways_own_session_is_not_a_callers() {
     let world = world(Script::legacy()).await;
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     world.call("echo", "{}").await.unwrap();
     let own = world.fake.seen_of("tools/list")[0]
         .header("mcp-session-id")
@@ -336,14 +337,17 @@ async fn a_lost_session_of_our_own_does_not_cost_the_list() {
             settings.freshness.max_age = Duration::ZERO;
         })
         .await;
-        world.target.tools().await.unwrap();
+        world.target.list(Feature::Tools).await.unwrap();
         let lost = world.fake.sessions().pop().unwrap();
         world.fake.change(|script| {
             let act = Act::with_header("mcp-session-id", lost, act.clone());
             script.acts.push(("tools/list".to_owned(), act));
         });
-        world.target.tools().await.unwrap();
-        assert!(world.target.listing().failure.is_none(), "{act:?}");
+        world.target.list(Feature::Tools).await.unwrap();
+        assert!(
+            world.target.listing(Feature::Tools).failure.is_none(),
+            "{act:?}"
+        );
     }
 }
 
@@ -370,7 +374,7 @@ async fn a_server_that_closes_each_connection_unsaid_does_not_fail_first_calls()
     ] {
         script.closes_unsaid = true;
         let world = world(script).await;
-        world.target.tools().await.unwrap();
+        world.target.list(Feature::Tools).await.unwrap();
         for principal in ["alice", "bob", "alice", "carol"] {
             world.call_as(principal, "echo", "{}").await.unwrap();
         }
@@ -386,7 +390,7 @@ async fn a_server_that_mends_its_ways_has_its_connections_used_again() {
     world.call("echo", "{}").await.unwrap();
     world.fake.change(|script| script.closes_unsaid = false);
     // What may be sent twice finds out.
-    world.target.tools().await.unwrap();
+    world.target.list(Feature::Tools).await.unwrap();
     world.call_as("bob", "echo", "{}").await.unwrap();
     let before = world.fake.connections();
     for _ in 0..10 {

@@ -1,5 +1,6 @@
 //! Answers that come as streams: progress, requests of the server, cancellation, resumption.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use mcp::method::Method;
@@ -487,7 +488,16 @@ async fn noise_in_a_stream_is_skipped() {
             .on("tools/list", events(tools))
             .on("tools/call", events(r#"{"content":[]}"#));
         let world = world(script).await;
-        assert_eq!(world.target.tools().await.unwrap().tools.len(), 1);
+        assert_eq!(
+            world
+                .target
+                .list(Feature::Tools)
+                .await
+                .unwrap()
+                .entries
+                .len(),
+            1
+        );
         let answer = answer(world.call("echo", "{}").await);
         assert_eq!(result(&answer), r#"{"content":[]}"#);
     }

@@ -1,5 +1,6 @@
 //! Hearing of changes of a server's list of tools.
 
+use mcp::feature::Feature;
 use std::time::Duration;
 
 use model::target::Target;
@@ -230,20 +231,20 @@ async fn a_server_that_is_down_at_first_is_listed_when_it_comes() {
     let mut world = world(Script::modern()).await;
     let target = targets::Target::new(settings, &world.pool, world.tracker.clone()).unwrap();
     world.target = target;
-    let mut changes = world.target.changes();
+    let mut changes = world.target.changes(Feature::Tools);
     world.run();
     changes.changed().await.unwrap();
-    assert!(world.target.listing().failure.is_some());
+    assert!(world.target.listing(Feature::Tools).failure.is_some());
 
     world.fake = FakeMcp::start_at(Script::modern(), address).await.unwrap();
     world.until_listed(|names| names.len() == 5).await;
-    assert!(world.target.listing().failure.is_none());
+    assert!(world.target.listing(Feature::Tools).failure.is_none());
 }
 
 #[tokio::test]
 async fn an_unchanged_list_is_not_announced_to_the_gateway() {
     let world = watched(Script::modern()).await;
-    let mut changes = world.target.changes();
+    let mut changes = world.target.changes(Feature::Tools);
     changes.mark_unchanged();
     let before = world.fake.seen_of("tools/list").len();
     world.fake.announce_tools_changed();

@@ -1,5 +1,6 @@
 //! A fake server, a target that points at it, and a caller who is permitted everything.
 
+use mcp::feature::Feature;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::pool::{self, Pool};
 use net::egress::resolve::SystemResolver;
 use net::egress::rules::Rules;
-use policy::call::{Principal, ToolCall};
+use policy::call::{Call, Principal};
 use policy::decide::Policies;
 use policy::facts::CallerFacts;
 use policy::permitted::Permitted;
@@ -68,7 +69,7 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Declared
 }
 
 /// A call that nobody forbids.
-pub(crate) fn permit(call: ToolCall) -> Permitted<ToolCall> {
+pub(crate) fn permit(call: Call) -> Permitted<Call> {
     let caller = CallerFacts {
         address: None,
         listener: Some("main"),
@@ -78,14 +79,15 @@ pub(crate) fn permit(call: ToolCall) -> Permitted<ToolCall> {
     Policies::default().decide(&caller, call).unwrap()
 }
 
-pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> ToolCall {
+pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> Call {
     let message = Bytes::copy_from_slice(params.as_bytes());
     let text = std::str::from_utf8(&message).unwrap();
     let params = Params::of(Raw::parse(text).ok()).unwrap();
-    ToolCall {
+    Call {
         principal: Principal::new(principal),
         target: Arc::from("my-server"),
-        tool: Arc::from(tool),
+        feature: Feature::Tools,
+        name: Arc::from(tool),
         params: CallParams::of(&message, &params).unwrap(),
     }
 }
@@ -119,7 +121,7 @@ impl World {
 
     pub(crate) async fn call_with(
         &self,
-        call: ToolCall,
+        call: Call,
         cancel: CancellationToken,
     ) -> Result<Reply, CallError> {
         self.target
@@ -137,7 +139,7 @@ impl World {
 
     /// Waits until the published listing is as wanted.
     pub(crate) async fn until_listed(&self, wanted: impl Fn(&[String]) -> bool) {
-        let mut changes = self.target.changes();
+        let mut changes = self.target.changes(Feature::Tools);
         let waiting = async {
             loop {
                 if wanted(&self.listed()) {
@@ -157,8 +159,8 @@ impl World {
 
     /// The names in the published listing.
     pub(crate) fn listed(&self) -> Vec<String> {
-        let listing = self.target.listing();
-        let tools = listing.tools.iter().flat_map(|list| &list.tools);
+        let listing = self.target.listing(Feature::Tools);
+        let tools = listing.list.iter().flat_map(|list| &list.entries);
         tools.map(|tool| tool.name.to_string()).collect()
     }
 }

@@ -140,7 +140,7 @@ fn modern(
         return Err(mismatch("Mcp-Method does not match the body"));
     }
     let name = params.get("name").and_then(Value::as_str);
-    if method == "tools/call" && seen.header("mcp-name") != name {
+    if matches!(method, "tools/call" | "prompts/get") && seen.header("mcp-name") != name {
         return Err(mismatch("Mcp-Name does not match the body"));
     }
     if method == "tools/call" {
@@ -152,13 +152,13 @@ fn modern(
         "server/discover" => {
             let result = json!({
                 "resultType": "complete", "supportedVersions": script.modern_versions,
-                "capabilities": {"tools": {"listChanged": script.list_changed}},
+                "capabilities": script.capabilities(),
                 "_meta": info, "ttlMs": 60_000, "cacheScope": "public",
             });
             Ok(ordinary(script, id, &result))
         }
-        "tools/list" => {
-            let mut page = page(script, id, params)?;
+        "tools/list" | "prompts/list" => {
+            let mut page = page(script, method, id, params)?;
             if let Some(page) = page.as_object_mut() {
                 page.insert("resultType".to_owned(), json!("complete"));
                 page.insert("ttlMs".to_owned(), json!(script.ttl_ms));
@@ -167,6 +167,7 @@ fn modern(
             Ok(ordinary(script, id, &page))
         }
         "tools/call" => call(script, seen, id, params, true),
+        "prompts/get" => prompt(script, id, params, true),
         "subscriptions/listen" if script.list_changed => Ok(Reply::Notifications(Some(id.clone()))),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(404, id, -32601, "Method not found", &Value::Null)),
@@ -193,7 +194,7 @@ fn legacy(
         };
         let result = json!({
             "protocolVersion": version,
-            "capabilities": {"tools": {"listChanged": script.list_changed}},
+            "capabilities": script.capabilities(),
             "serverInfo": {"name": "fake", "version": "1.0.0"},
         });
         let body = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
@@ -230,8 +231,11 @@ fn legacy(
     }
     match method {
         "ping" => Ok(ordinary(script, id, &json!({}))),
-        "tools/list" => Ok(ordinary(script, id, &page(script, id, params)?)),
+        "tools/list" | "prompts/list" if method == "tools/list" || !script.prompts.is_empty() => {
+            Ok(ordinary(script, id, &page(script, method, id, params)?))
+        }
         "tools/call" => call(script, seen, id, params, false),
+        "prompts/get" => prompt(script, id, params, false),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(200, id, -32601, "Method not found", &Value::Null)),
     }
@@ -274,8 +278,8 @@ fn check_region(script: &Script, seen: &Seen, params: &Value) -> Result<(), ()> 
     }
 }
 
-/// One page of `tools/list`; the cursor is the position in words.
-fn page(script: &Script, id: &Value, params: &Value) -> Result<Value, Plain> {
+/// One page of `tools/list` or `prompts/list`; the cursor is the position in words.
+fn page(script: &Script, method: &str, id: &Value, params: &Value) -> Result<Value, Plain> {
     let start = match params.get("cursor").and_then(Value::as_str) {
         None => 0,
         Some(cursor) => match cursor.strip_prefix("from-").and_then(|at| at.parse().ok()) {
@@ -283,20 +287,37 @@ fn page(script: &Script, id: &Value, params: &Value) -> Result<Value, Plain> {
             None => return Err(error(200, id, -32602, "no such cursor", &Value::Null)),
         },
     };
-    let tools: Vec<&Value> = script
-        .tools
-        .iter()
-        .skip(start)
-        .take(script.page_size)
-        .collect();
-    let mut page = json!({"tools": tools});
+    let (word, all) = match method {
+        "prompts/list" => ("prompts", &script.prompts),
+        _ => ("tools", &script.tools),
+    };
+    let entries: Vec<&Value> = all.iter().skip(start).take(script.page_size).collect();
+    let mut page = serde_json::Map::new();
+    page.insert(word.to_owned(), json!(entries));
     let next = start + script.page_size;
-    if next < script.tools.len()
-        && let Some(page) = page.as_object_mut()
-    {
+    if next < all.len() {
         page.insert("nextCursor".to_owned(), json!(format!("from-{next}")));
     }
-    Ok(page)
+    Ok(page.into())
+}
+
+/// A message that says with which arguments it was asked for.
+fn prompt(script: &Script, id: &Value, params: &Value, modern: bool) -> Result<Reply, Plain> {
+    let name = params.get("name").and_then(Value::as_str);
+    let mut names = script.prompts.iter().map(|prompt| prompt["name"].as_str());
+    if !names.any(|known| known == name) {
+        return Err(error(200, id, -32602, "Unknown prompt", &Value::Null));
+    }
+    let text = params
+        .get("arguments")
+        .map_or(String::new(), Value::to_string);
+    let mut result = json!({
+        "messages": [{"role": "user", "content": {"type": "text", "text": text}}], "x-odd": 1.0,
+    });
+    if modern && let Some(result) = result.as_object_mut() {
+        result.insert("resultType".to_owned(), json!("complete"));
+    }
+    Ok(ordinary(script, id, &result))
 }
 
 fn ordinary(script: &Script, id: &Value, result: &Value) -> Reply {

@@ -147,7 +147,9 @@ pub struct Script {
     pub page_size: usize,
     /// The tools, as they are listed.
     pub tools: Vec<Value>,
-    /// Does it declare and send `tools/list_changed`?
+    /// The prompts, as they are listed; without any, it does not declare that it could have some.
+    pub prompts: Vec<Value>,
+    /// Does it declare and send `list_changed` of all that it has?
     pub list_changed: bool,
     /// `ttlMs` of `tools/list` (modern).
     pub ttl_ms: u64,
@@ -206,6 +208,7 @@ impl Script {
                     }},
                 }),
             ],
+            prompts: Vec::new(),
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
@@ -237,6 +240,26 @@ impl Script {
     pub fn with_tools(mut self, tools: Vec<Value>) -> Self {
         self.tools = tools;
         self
+    }
+
+    /// These prompts, by name and whatever else they say.
+    pub fn with_prompts(mut self, prompts: Vec<Value>) -> Self {
+        self.prompts = prompts;
+        self
+    }
+
+    /// What it says that it can do.
+    pub(super) fn capabilities(&self) -> Value {
+        let mut all = json!({"tools": {"listChanged": self.list_changed}});
+        if !self.prompts.is_empty()
+            && let Some(all) = all.as_object_mut()
+        {
+            all.insert(
+                "prompts".to_owned(),
+                json!({"listChanged": self.list_changed}),
+            );
+        }
+        all
     }
 
     pub(super) fn act(&self, method: &str, tool: Option<&str>) -> Option<Act> {

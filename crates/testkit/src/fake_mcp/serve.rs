@@ -284,10 +284,16 @@ impl Exchange<'_> {
         let mut signals = self.shared.signals.subscribe();
         wire::start_events(self.writer, &[]).await?;
         if let Some(id) = &id {
+            let has_prompts = !self.shared.script.lock().prompts.is_empty();
+            let notifications = if has_prompts {
+                json!({"toolsListChanged": true, "promptsListChanged": true})
+            } else {
+                json!({"toolsListChanged": true})
+            };
             let acknowledged = json!({
                 "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
                 "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id},
-                           "notifications": {"toolsListChanged": true}},
+                           "notifications": notifications},
             });
             wire::write_event(self.writer, &acknowledged.to_string()).await?;
         } else {
@@ -311,9 +317,9 @@ impl Exchange<'_> {
             };
             let meta = id.map(|id| json!({"io.modelcontextprotocol/subscriptionId": id}));
             match signal {
-                Ok(Signal::ToolsChanged) => {
-                    let mut message =
-                        json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+                Ok(Signal::Changed(word)) => {
+                    let method = format!("notifications/{word}/list_changed");
+                    let mut message = json!({"jsonrpc": "2.0", "method": method});
                     if let (Some(meta), Some(message)) = (meta, message.as_object_mut()) {
                         message.insert("params".to_owned(), json!({"_meta": meta}));
                     }

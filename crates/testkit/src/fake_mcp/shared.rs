@@ -36,7 +36,8 @@ pub(super) struct Counts {
 /// What open notification streams do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signal {
-    ToolsChanged,
+    /// `notifications/…/list_changed` of this.
+    Changed(&'static str),
     /// Break the connection.
     Drop,
     /// Send the final result and end the stream (modern), or just end it (legacy).

@@ -1,4 +1,4 @@
-//! `tools/call`: find the tool, decide, call, pass the answer on.
+//! `tools/call`, `prompts/get`: find what is named, decide, call, pass the answer on.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::AsHeaderName;
 use http::{HeaderMap, Response};
 use mcp::era::Era;
+use mcp::feature::Feature;
 use mcp::header::Field;
 use mcp::jsonrpc;
 use mcp::param_header;
@@ -13,7 +14,7 @@ use mcp::params::{CallParams, Params};
 use mcp::raw::Raw;
 use net::body::Body;
 use net::edge::remarks::Remarks;
-use policy::call::ToolCall;
+use policy::call::Call;
 use policy::facts::CallerFacts;
 use targets::error::CallError;
 use targets::reply::Reply;
@@ -33,6 +34,7 @@ use crate::session_id::SessionId;
 
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
+    pub(crate) feature: Feature,
     pub(crate) request: &'a jsonrpc::Request<'a>,
     /// What `request` borrows from.
     pub(crate) body: &'a Bytes,
@@ -62,16 +64,16 @@ pub(crate) async fn handle(
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
 
-    let found = cx.catalog.snapshot().find(&name).cloned();
+    let found = cx.catalogs.of(call.feature).snapshot().find(&name).cloned();
     let tool = if let Some(tool) = found {
         tool
     } else {
-        // Perhaps nobody has asked for the tools yet, or it is new.
+        // Perhaps nobody has asked for the list yet, or it is new.
         let begun = Instant::now();
-        let anew = Box::pin(cx.catalog.found_anew(&name)).await;
-        anew.ok_or_else(|| missing(cx, &name, begun))?
+        let anew = Box::pin(cx.catalogs.of(call.feature).found_anew(&name)).await;
+        anew.ok_or_else(|| missing(cx, call.feature, &name, begun))?
     };
-    remarks.add("tool", Arc::clone(&tool.name));
+    remarks.add(call.feature.one(), Arc::clone(&tool.name));
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
@@ -83,10 +85,11 @@ pub(crate) async fn handle(
         .policies
         .decide(
             &call.facts,
-            ToolCall {
+            Call {
                 principal: caller.principal.clone(),
                 target: Arc::clone(tool.target.name()),
-                tool: Arc::clone(&tool.tool),
+                feature: call.feature,
+                name: Arc::clone(&tool.listed_as),
                 params,
             },
         )
@@ -153,10 +156,10 @@ fn ended(
     }
 }
 
-/// Why there is no such tool: for want of a target that lists it, which is a call that failed there.
-fn missing(cx: &Cx, tool: &str, begun: Instant) -> Refusal {
-    let Some((Measured { target, calls }, error)) = cx.catalog.failure(tool) else {
-        return Refusal::UnknownTool;
+/// Why there is no such thing: for want of a target that lists it, which is a call that failed there.
+fn missing(cx: &Cx, feature: Feature, name: &str, begun: Instant) -> Refusal {
+    let Some((Measured { target, calls }, error)) = cx.catalogs.of(feature).failure(name) else {
+        return Refusal::Unknown(feature);
     };
     calls.count(End::of_failure(&error), begun.elapsed());
     Refusal::of_call(target.name(), error)

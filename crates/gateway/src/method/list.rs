@@ -1,7 +1,8 @@
-//! `tools/list`: a page that was made beforehand, in the client's era.
+//! `tools/list`, `prompts/list`: a page that was made beforehand, in the client's era.
 
 use http::{Response, StatusCode};
 use mcp::era::Era;
+use mcp::feature::Feature;
 use mcp::jsonrpc;
 use net::body::Body;
 
@@ -14,6 +15,7 @@ use crate::relay;
 pub(crate) async fn handle(
     cx: &Cx,
     caller: &Caller,
+    feature: Feature,
     request: &jsonrpc::Request<'_>,
     era: Era,
     accepted: Accepted,
@@ -24,7 +26,7 @@ pub(crate) async fn handle(
         // None of ours is empty: it is how some clients say that they have none.
         Some(raw) => Some(raw.text().ok_or(Refusal::InvalidCursor)?).filter(|it| !it.is_empty()),
     };
-    let snapshot = cx.catalog.settled().await;
+    let snapshot = cx.catalogs.of(feature).settled().await;
     let page = snapshot
         .page(cursor.as_deref())
         .ok_or(Refusal::InvalidCursor)?;

@@ -1,0 +1,27 @@
+//! What a gateway says that it can do: made of what its targets offer and of what the client's era has.
+
+use mcp::era::Era;
+use mcp::feature::Feature;
+
+use crate::cx::Cx;
+
+/// The `ServerCapabilities` of the gateway, an object. Tools are what gateways are for; anything else is said unless no target
+/// can have it. Changes of every list are announced.
+pub(crate) fn of(cx: &Cx, era: Era) -> String {
+    let mut members: Vec<String> = Feature::ALL
+        .into_iter()
+        .filter(|feature| *feature == Feature::Tools || may_have(cx, *feature))
+        .map(|feature| format!(r#""{}":{{"listChanged":true}}"#, feature.word()))
+        .collect();
+    if era == Era::Stateless {
+        // A client says with each request what it wants to hear of it.
+        members.push(r#""logging":{}"#.to_owned());
+    }
+    format!("{{{}}}", members.join(","))
+}
+
+/// Whether a target has it, as far as is known; one that was not asked may.
+fn may_have(cx: &Cx, feature: Feature) -> bool {
+    let mut targets = cx.behind.iter();
+    targets.any(|one| one.target.offers(feature) != Some(false))
+}
