@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::password::{Memory, PasswordError, PasswordHash};
+use model::password::{Cost, Memory, PasswordError, PasswordHash};
 use model::secret::Secret;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -29,6 +29,7 @@ const REST: Duration = Duration::from_secs(2);
 pub struct PasswordPool {
     turns: Arc<Semaphore>,
     threads: Arc<Threads>,
+    cost: Cost,
 }
 
 /// Why a password was not checked.
@@ -79,7 +80,19 @@ impl PasswordPool {
                 state: Mutex::default(),
                 woken: Condvar::new(),
             }),
+            cost: Cost::DEFAULT,
         }
+    }
+
+    /// The same, of hashes that cost this.
+    #[must_use]
+    pub fn costing(self, cost: Cost) -> Self {
+        Self { cost, ..self }
+    }
+
+    /// What it hashes with.
+    pub const fn cost(&self) -> Cost {
+        self.cost
     }
 
     /// Whether this is the password. Takes as long for a wrong one as for a right one (SEC-54).
@@ -101,8 +114,11 @@ impl PasswordPool {
         salt: [u8; 16],
     ) -> Result<PasswordHash, PoolError> {
         let turn = self.turn_in_time().await?;
-        self.run(turn, move |memory| memory.hash(password.expose(), &salt))
-            .await
+        let cost = self.cost;
+        self.run(turn, move |memory| {
+            memory.hash(password.expose(), &salt, cost)
+        })
+        .await
     }
 
     /// The hash of a password, unless the current one is of the same. Waits for its turn as long as it takes.
@@ -115,9 +131,10 @@ impl PasswordPool {
         let Ok(turn) = Arc::clone(&self.turns).acquire_owned().await else {
             return Err(PoolError::Busy);
         };
+        let cost = self.cost;
         self.run(turn, move |memory| match &current {
             Some(hash) if memory.verify(password.expose(), hash)? => Ok(None),
-            _ => memory.hash(password.expose(), &salt).map(Some),
+            _ => memory.hash(password.expose(), &salt, cost).map(Some),
         })
         .await
     }

@@ -12,18 +12,55 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 /// The longest password, in bytes: hashing must not be made expensive by its length.
 pub const MAX_LENGTH: usize = 1024;
 
-const MEMORY_KIB: u32 = 19 * 1024;
-const PASSES: u32 = 2;
 const LANES: u32 = 1;
+
+/// What a hash costs whoever guesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cost {
+    /// Argon2's memory, in KiB.
+    memory: u32,
+    /// Argon2's passes over it.
+    passes: u32,
+}
+
+impl Cost {
+    /// What a password is hashed with (SEC-53).
+    pub const DEFAULT: Self = Self {
+        memory: 19 * 1024,
+        passes: 2,
+    };
+
+    /// The least that Argon2 does: guessing at it costs nothing. Only for tests that are about something else.
+    pub const DANGER_LEAST: Self = Self {
+        memory: Params::MIN_M_COST,
+        passes: Params::MIN_T_COST,
+    };
+
+    /// Whether a hash should be renewed at the next login, as its parameters are weaker.
+    pub fn is_above(self, hash: &PasswordHash) -> bool {
+        let Ok(parsed) = Phc::new(&hash.0) else {
+            return true;
+        };
+        let params = Params::try_from(&parsed).ok();
+        parsed.algorithm.as_str() != "argon2id"
+            || params
+                .is_none_or(|params| params.m_cost() < self.memory || params.t_cost() < self.passes)
+    }
+
+    /// The hash that stands in for users that do not exist, so that they cost what known ones cost (SEC-54). Its output is a
+    /// chosen text, so that no known password leads to it.
+    pub fn dummy(self) -> PasswordHash {
+        let Self { memory, passes } = self;
+        PasswordHash(format!(
+            "$argon2id$v=19$m={memory},t={passes},p={LANES}$bm8gdXNlciBoYXMgdGhpcw$c2xpcHBlZCB0aHJvdWdoIHRoZSBnYXRlIG9mIHNla2k"
+        ))
+    }
+}
 
 /// How many blocks of a KiB [`Memory`] reserves, and keeps: more than 32 MiB of them, so that glibc's `malloc` asks the
 /// system for them and gives them back as a whole. Smaller pieces it puts into its arenas from the second one on, and
 /// leaves them there (`M_MMAP_THRESHOLD` in mallopt(3)). What is reserved and never written costs address space only.
 const RESERVED: usize = 33 * 1024;
-
-/// The hash that unknown users are checked against, so that they cost what known ones cost (SEC-54). It has the
-/// parameters of [`hash`]; its output is a chosen text, so that no known password leads to it.
-const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm8gdXNlciBoYXMgdGhpcw$c2xpcHBlZCB0aHJvdWdoIHRoZSBnYXRlIG9mIHNla2k";
 
 /// Why a password could not be hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,9 +93,9 @@ impl PasswordHash {
         Ok(Self(text.to_owned()))
     }
 
-    /// The hash that stands in for users that do not exist (SEC-54).
+    /// [`Cost::dummy`] of what a password is hashed with.
     pub fn dummy() -> Self {
-        Self(DUMMY.to_owned())
+        Cost::DEFAULT.dummy()
     }
 
     /// The PHC string, for storage.
@@ -91,12 +128,17 @@ impl fmt::Debug for Memory {
 
 impl Memory {
     /// Hashes a password with 16 random bytes of salt.
-    pub fn hash(&mut self, password: &str, salt: &[u8; 16]) -> Result<PasswordHash, PasswordError> {
+    pub fn hash(
+        &mut self,
+        password: &str,
+        salt: &[u8; 16],
+        cost: Cost,
+    ) -> Result<PasswordHash, PasswordError> {
         if password.len() > MAX_LENGTH {
             return Err(PasswordError::TooLong);
         }
-        let params =
-            Params::new(MEMORY_KIB, PASSES, LANES, None).map_err(|_| PasswordError::Failed)?;
+        let params = Params::new(cost.memory, cost.passes, LANES, None)
+            .map_err(|_| PasswordError::Failed)?;
         let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
         let parameters = ParamsString::try_from(&params).map_err(|_| PasswordError::Failed)?;
         let mut output = [0; Params::DEFAULT_OUTPUT_LEN];
@@ -169,17 +211,7 @@ impl Memory {
 
 /// Hashes a single password with 16 random bytes of salt, in memory of its own.
 pub fn hash(password: &str, salt: &[u8; 16]) -> Result<PasswordHash, PasswordError> {
-    Memory::default().hash(password, salt)
-}
-
-/// Whether the hash should be renewed at the next login, as its parameters are weaker than today's.
-pub fn is_outdated(hash: &PasswordHash) -> bool {
-    let Ok(parsed) = Phc::new(&hash.0) else {
-        return true;
-    };
-    let params = Params::try_from(&parsed).ok();
-    parsed.algorithm.as_str() != "argon2id"
-        || params.is_none_or(|params| params.m_cost() < MEMORY_KIB || params.t_cost() < PASSES)
+    Memory::default().hash(password, salt, Cost::DEFAULT)
 }
 
 #[cfg(test)]
@@ -203,7 +235,7 @@ mod tests {
             "{}",
             stored.as_str()
         );
-        assert!(!is_outdated(&stored));
+        assert!(!Cost::DEFAULT.is_above(&stored));
     }
 
     // SEC-54
@@ -248,20 +280,26 @@ mod tests {
     #[test]
     fn weaker_hashes_are_outdated() {
         let weak = "$argon2id$v=19$m=4096,t=2,p=1$bm8gdXNlciBoYXMgdGhpcw$c2xpcHBlZCB0aHJvdWdoIHRoZSBnYXRlIG9mIHNla2k";
-        assert!(is_outdated(&PasswordHash::parse(weak).unwrap()));
+        let weak = PasswordHash::parse(weak).unwrap();
+        assert!(Cost::DEFAULT.is_above(&weak) && !Cost::DANGER_LEAST.is_above(&weak));
     }
 
     // SEC-91
     #[test]
     fn memory_is_kept_from_check_to_check_and_leaves_no_trace_in_the_next() {
         let mut memory = Memory::default();
-        let first = memory.hash("correct horse", &[1; 16]).unwrap();
+        let first = memory
+            .hash("correct horse", &[1; 16], Cost::DEFAULT)
+            .unwrap();
         let place = memory.0.as_ptr();
         assert_eq!(memory.verify("battery staple", &first), Ok(false));
         assert_eq!(memory.verify("correct horse", &first), Ok(true));
-        assert_eq!(memory.hash("correct horse", &[1; 16]), Ok(first));
+        assert_eq!(
+            memory.hash("correct horse", &[1; 16], Cost::DEFAULT),
+            Ok(first)
+        );
         assert_eq!(memory.0.as_ptr(), place);
-        assert_eq!(memory.0.len(), MEMORY_KIB as usize);
+        assert_eq!(memory.0.len(), Cost::DEFAULT.memory as usize);
     }
 
     // SEC-91

@@ -8,6 +8,7 @@ mod load;
 pub(crate) mod login;
 pub(crate) mod path;
 pub(crate) mod process;
+mod profile;
 mod report;
 
 use anyhow::Result;

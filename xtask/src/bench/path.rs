@@ -14,6 +14,7 @@ use super::http::request;
 use super::issuer::{Issuer, free_address};
 use super::load::{self, Sample, Shape};
 use super::process::{Process, sekisho};
+use super::profile::{self, Profile};
 use crate::{
     install,
     shell::{self, clock},
@@ -24,6 +25,7 @@ use crate::{
 pub(super) enum Way {
     Bare,
     Nginx,
+    NginxLogging,
     Gateway,
 }
 
@@ -31,7 +33,8 @@ impl Way {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Bare => "upstream alone",
-            Self::Nginx => "nginx, plain reverse proxy",
+            Self::Nginx => "nginx, no log",
+            Self::NginxLogging => "nginx, access log on",
             Self::Gateway => "sekisho, JWT checked",
         }
     }
@@ -45,6 +48,10 @@ pub(super) struct Row {
     pub(super) sample: Sample,
     /// CPU microseconds of the proxy per request.
     pub(super) cpu: f64,
+    /// Those of them in the program itself.
+    pub(super) user: f64,
+    /// System calls per request that read or write.
+    pub(super) reads_and_writes: f64,
     pub(super) rss_mib: f64,
 }
 
@@ -57,6 +64,8 @@ pub(super) struct Figures {
     pub(super) paced: Vec<Row>,
     pub(super) pace: u32,
     pub(super) idle_rss_mib: f64,
+    /// Where the gateway's time goes, if there is a profiler.
+    pub(super) profile: Option<Profile>,
     /// From exec to the first answer of `demo`.
     pub(super) first_answer: Duration,
 }
@@ -82,22 +91,12 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
         &issuer.discovery_url(),
     );
     shell::write(&gateway_config, &text)?;
-    let nginx_config = folder.join("nginx.conf");
-    shell::write(
-        &nginx_config,
-        &nginx(nginx_address, upstream_address, folder),
-    )?;
+    let logging_address = free_address()?;
 
     let mut upstream = Process::start(sekisho().args(["serve", "--config"]).arg(&upstream_config))?;
     upstream.await_port(upstream_address)?;
-    let mut nginx = Process::start(
-        shell::command(install::nginx()?)
-            .arg("-c")
-            .arg(&nginx_config)
-            .arg("-p")
-            .arg(folder),
-    )?;
-    nginx.await_port(nginx_address)?;
+    let nginx = start_nginx(folder, "nginx", nginx_address, upstream_address, false)?;
+    let logging = start_nginx(folder, "logging", logging_address, upstream_address, true)?;
     let mut gateway = Process::start(sekisho().args(["serve", "--config"]).arg(&gateway_config))?;
     gateway.await_port(gateway_address)?;
     std::thread::sleep(Duration::from_secs(2));
@@ -111,21 +110,23 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
             [
                 (Way::Bare, upstream_address, &upstream),
                 (Way::Nginx, nginx_address, &nginx),
+                (Way::NginxLogging, logging_address, &logging),
                 (Way::Gateway, gateway_address, &gateway),
             ],
         )?;
     }
     let ways = [
-        (Way::Bare, upstream_address, &upstream, "add_numbers"),
-        (Way::Nginx, nginx_address, &nginx, "add_numbers"),
-        (Way::Gateway, gateway_address, &gateway, "add_numbers"),
+        (Way::Bare, upstream_address, &upstream),
+        (Way::Nginx, nginx_address, &nginx),
+        (Way::NginxLogging, logging_address, &logging),
+        (Way::Gateway, gateway_address, &gateway),
     ];
-    let seconds = if quick { 2 } else { 8 };
+    let seconds = if quick { 2 } else { 6 };
     let mut rows = Vec::new();
     let mut paced = Vec::new();
-    for round in 0..if quick { 1 } else { 3 } {
+    for round in 0..if quick { 1 } else { 5 } {
         for connections in [1, 32, 128] {
-            for (way, address, process, tool) in ways {
+            for (way, address, process) in ways {
                 let shape = Shape {
                     connections,
                     length: Duration::from_secs(seconds),
@@ -137,13 +138,13 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
                         way,
                         address,
                         process,
-                        &call(address, &authorization, tool),
+                        &call(address, &authorization, "add_numbers"),
                         shape,
                     )?,
                 ));
             }
         }
-        for (way, address, process, tool) in ways {
+        for (way, address, process) in ways {
             let shape = Shape {
                 connections: 32,
                 length: Duration::from_secs(seconds),
@@ -155,18 +156,20 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
                     way,
                     address,
                     process,
-                    &call(address, &authorization, tool),
+                    &call(address, &authorization, "add_numbers"),
                     shape,
                 )?,
             ));
         }
     }
+    let profile = profiled(folder, gateway_address, &gateway, &authorization)?;
     drop(gateway);
     Ok(Figures {
         rows: medians(&rows),
         paced: medians(&paced),
         pace: PACE,
         idle_rss_mib,
+        profile,
         first_answer: first_answer(folder)?,
     })
 }
@@ -184,25 +187,78 @@ fn row(
         ..shape
     };
     load::run(address, request, EXPECTED, warm)?;
-    let before = process.cpu_seconds()?;
+    let before = process.used()?;
     let sample = load::run(address, request, EXPECTED, shape)?;
-    let cpu = (process.cpu_seconds()? - before) * 1e6 / sample.requests as f64;
+    let after = process.used()?;
+    let each = |before: f64, after: f64| (after - before) / sample.requests as f64;
+    let user = each(before.user, after.user) * 1e6;
+    let cpu = user + each(before.system, after.system) * 1e6;
     eprintln!(
-        "  {:<28} {:>3} connections  {:>7.0}/s  p50 {:>6} µs  p99 {:>6} µs  {:>6.1} µs CPU",
+        "  {:<28} {:>3} connections  {:>7.0}/s  p50 {:>6} µs  p99 {:>6} µs  {:>6.1} µs CPU, {:>5.1} of it its own",
         way.name(),
         shape.connections,
         sample.rate(),
         sample.p50.as_micros(),
         sample.p99.as_micros(),
-        cpu
+        cpu,
+        user
     );
     Ok(Row {
         way,
         connections: shape.connections,
         sample,
         cpu,
+        user,
+        reads_and_writes: each(before.reads_and_writes, after.reads_and_writes),
         rss_mib: process.rss_mib()?,
     })
+}
+
+/// Where the time of the gateway goes under load.
+fn profiled(
+    folder: &Path,
+    address: SocketAddr,
+    gateway: &Process,
+    authorization: &str,
+) -> Result<Option<Profile>> {
+    const LENGTH: Duration = Duration::from_secs(5);
+    let request = call(address, authorization, "add_numbers");
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let shape = Shape {
+                connections: 32,
+                length: LENGTH + Duration::from_secs(1),
+                pace: None,
+            };
+            load::run(address, &request, EXPECTED, shape)
+        });
+        let profile = profile::of(gateway, folder, LENGTH);
+        load.join()
+            .map_err(|_| anyhow::anyhow!("the load broke down"))??;
+        profile
+    })
+}
+
+fn start_nginx(
+    folder: &Path,
+    name: &str,
+    address: SocketAddr,
+    upstream: SocketAddr,
+    logs: bool,
+) -> Result<Process> {
+    let folder = folder.join(name);
+    std::fs::create_dir_all(&folder)?;
+    let configuration = folder.join("nginx.conf");
+    shell::write(&configuration, &nginx(address, upstream, &folder, logs))?;
+    let mut process = Process::start(
+        shell::command(install::nginx()?)
+            .arg("-c")
+            .arg(&configuration)
+            .arg("-p")
+            .arg(&folder),
+    )?;
+    process.await_port(address)?;
+    Ok(process)
 }
 
 /// Of several rounds, the row with the median CPU cost for each way and number of connections.
@@ -292,7 +348,7 @@ pub(crate) fn upstream(address: SocketAddr, management: SocketAddr) -> String {
 fn hold_still(
     folder: &Path,
     authorization: &str,
-    ways: [(Way, SocketAddr, &Process); 3],
+    ways: [(Way, SocketAddr, &Process); 4],
 ) -> Result<()> {
     for (way, address, process) in ways {
         let file = folder.join(format!("{way:?}.http"));
@@ -331,12 +387,17 @@ gateways:
     )
 }
 
-fn nginx(address: SocketAddr, upstream: SocketAddr, folder: &Path) -> String {
+fn nginx(address: SocketAddr, upstream: SocketAddr, folder: &Path, logs: bool) -> String {
     let folder = folder.display();
+    let log = if logs {
+        format!("{folder}/access.log combined buffer=64k")
+    } else {
+        "off".to_owned()
+    };
     format!(
         "worker_processes 1;\ndaemon off;\npid {folder}/nginx.pid;\nerror_log {folder}/nginx.log;\n\
          events {{ worker_connections 1024; }}\n\
-         http {{\n  access_log off;\n  client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n  \
+         http {{\n  access_log {log};\n  client_body_temp_path {folder}/body;\n  proxy_temp_path {folder}/proxy;\n  \
          fastcgi_temp_path {folder}/fastcgi;\n  uwsgi_temp_path {folder}/uwsgi;\n  scgi_temp_path {folder}/scgi;\n  \
          upstream mcp {{ server {upstream}; keepalive 256; keepalive_requests 1000000; }}\n  \
          server {{\n    listen {address};\n    keepalive_requests 1000000;\n    location / {{\n      proxy_pass http://mcp;\n      \

@@ -14,6 +14,17 @@ use crate::shell;
 /// Ticks per second of the kernel's process accounting on Linux.
 const TICKS: f64 = 100.0;
 
+/// What a program has used.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    /// CPU seconds in the program itself.
+    pub(crate) user: f64,
+    /// CPU seconds in the kernel on its behalf.
+    pub(crate) system: f64,
+    /// System calls that read or write.
+    pub(crate) reads_and_writes: f64,
+}
+
 /// A running program; it is ended when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -64,16 +75,33 @@ impl Process {
 
     /// CPU seconds used so far by the program and its children.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let mut sum = 0.0;
+        let Used { user, system, .. } = self.used()?;
+        Ok(user + system)
+    }
+
+    /// What the program and its children have used so far.
+    pub(crate) fn used(&self) -> Result<Used> {
+        let mut used = Used::default();
         for pid in self.family()? {
             let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
             let after = stat.rsplit_once(')').context("no name in stat")?.1;
             let fields: Vec<&str> = after.split_whitespace().collect();
-            for index in [11, 12] {
-                sum += fields.get(index).context("short stat")?.parse::<f64>()? / TICKS;
+            let seconds = |index: usize| -> Result<f64> {
+                Ok(fields.get(index).context("short stat")?.parse::<f64>()? / TICKS)
+            };
+            used.user += seconds(11)?;
+            used.system += seconds(12)?;
+            let io = read(Path::new(&format!("/proc/{pid}/io")))?;
+            for line in io.lines() {
+                if let Some(count) = line
+                    .strip_prefix("syscr: ")
+                    .or_else(|| line.strip_prefix("syscw: "))
+                {
+                    used.reads_and_writes += count.parse::<f64>()?;
+                }
             }
         }
-        Ok(sum)
+        Ok(used)
     }
 
     /// Resident memory in MiB, of the program and its children.

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode, Uri};
 use model::interaction::{Event, Step};
-use model::password::{self, PasswordHash};
+use model::password::PasswordHash;
 use model::rate::TooOften;
 use model::secret::Secret;
 use model::user::{User, Username};
@@ -180,7 +180,7 @@ async fn check(
         Err(Held::Uncounted(error)) => return Err(error.into()),
     };
     let known = hash.is_some();
-    let hash = hash.unwrap_or_else(PasswordHash::dummy);
+    let hash = hash.unwrap_or_else(|| cx.app.passwords.cost().dummy());
     let verified = match cx
         .app
         .passwords
@@ -197,7 +197,7 @@ async fn check(
     match user {
         Some(mut user) if verified => {
             attempt.succeeded().await?;
-            if password::is_outdated(&hash) {
+            if cx.app.passwords.cost().is_above(&hash) {
                 user.password = Some(renew_hash(cx, &user, password, hash).await?);
             }
             cx.app.metrics.logins.inc();

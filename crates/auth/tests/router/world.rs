@@ -1,6 +1,6 @@
 //! A world for the tests: an authorization server reached through its router, and the web that its clients publish on.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use model::client::{Authentication, Client, Provenance};
 use model::clock::{Clock as _, SystemClock, TestClock, Timestamp};
 use model::id::Id;
-use model::password::PasswordHash;
+use model::password::{Cost, Memory, PasswordHash};
 use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::user::User;
 use net::edge::local_ca::LocalCa;
@@ -120,14 +120,10 @@ async fn certificates() -> (String, Tls) {
     (ca.certificate_pem().to_owned(), tls)
 }
 
-/// Hashing is slow on purpose, so each password is hashed once.
+/// Hashing is slow on purpose, and these tests are about something else.
 pub(crate) fn hashed(password: &str) -> PasswordHash {
-    static HASHES: Mutex<BTreeMap<String, PasswordHash>> = Mutex::new(BTreeMap::new());
-    let mut hashes = HASHES.lock();
-    hashes
-        .entry(password.to_owned())
-        .or_insert_with(|| model::password::hash(password, &[7; 16]).unwrap())
-        .clone()
+    let hashed = Memory::default().hash(password, &[7; 16], Cost::DANGER_LEAST);
+    hashed.unwrap()
 }
 
 impl Web {
@@ -278,7 +274,7 @@ impl World {
             },
             wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             metrics: Metrics::default(),
-            passwords: PasswordPool::default(),
+            passwords: PasswordPool::default().costing(Cost::DANGER_LEAST),
             declared_users: declared_users.clone(),
         };
         let server = Arc::new(AuthServer::new(parts, Settings::new(vec![realm.clone()])));

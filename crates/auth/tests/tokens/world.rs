@@ -14,6 +14,7 @@ use model::client::{Authentication, Client, KeySource, Provenance};
 use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};
 use model::id::Id;
+use model::password::Cost;
 use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::secret::{Secret, TokenHash};
 use model::session::Session;
@@ -234,7 +235,7 @@ fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
         },
         wall: Arc::new(|| SystemTime::UNIX_EPOCH),
         metrics: Metrics::default(),
-        passwords: PasswordPool::default(),
+        passwords: PasswordPool::default().costing(Cost::DANGER_LEAST),
         declared_users: DeclaredUsers::default(),
     };
     parts.declared_users.arrived();

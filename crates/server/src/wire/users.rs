@@ -165,6 +165,7 @@ pub(crate) fn new_id(now: Timestamp) -> anyhow::Result<Id<User>> {
 mod tests {
     use std::time::Duration;
 
+    use model::password::Cost;
     use model::realm::RealmName;
     use model::secret::TokenHash;
     use model::session::Session;
@@ -211,7 +212,7 @@ mod tests {
         key: &[u8; 32],
         realms: &[DeclaredRealm],
     ) -> anyhow::Result<bool> {
-        let passwords = PasswordPool::default();
+        let passwords = PasswordPool::default().costing(Cost::DANGER_LEAST);
         let declaring = Declaring {
             store,
             passwords: &passwords,
@@ -340,6 +341,7 @@ mod tests {
         assert!(with_key(&store, &KEY, &declaring("old")).await.unwrap());
         let now = stored(&store).await.password.unwrap();
         let verified = PasswordPool::default()
+            .costing(Cost::DANGER_LEAST)
             .verify(Secret::new("old".to_owned()), now)
             .await;
         assert!(verified.unwrap());
