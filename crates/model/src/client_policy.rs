@@ -12,7 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::network::Network;
 use crate::span::{Span, as_text};
+use crate::text::setting;
 
 /// Whose documents are accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -72,6 +74,12 @@ impl FromStr for DomainPattern {
         let (host, below) = text
             .strip_prefix("*.")
             .map_or((text, false), |host| (host, true));
+        // Names in other letters are compared as they are resolved.
+        let encoded = match url::Host::parse(host) {
+            Ok(url::Host::Domain(name)) if !host.is_ascii() => Some(name),
+            _ => None,
+        };
+        let host = encoded.as_deref().unwrap_or(host);
         let is_name = |host: &str| {
             !host.is_empty()
                 && host.split('.').all(|label| !label.is_empty())
@@ -101,6 +109,13 @@ impl fmt::Display for DomainPattern {
     }
 }
 
+setting!(
+    DomainPattern,
+    "domain-pattern",
+    "a host name such as `app.example.com` or `*.example.com`",
+    "*.example.com"
+);
+
 /// How long a document is kept: what its HTTP headers say, but not outside these bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[schemars(rename = "Cache")]
@@ -125,26 +140,34 @@ impl Default for CacheBounds {
     }
 }
 
-/// The realm's policy for clients with a metadata document.
-#[derive(Clone, Debug, PartialEq)]
+/// Clients that identify themselves by the URL of a metadata document (Client ID Metadata Documents).
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Cimd")]
+#[serde(deny_unknown_fields, default)]
 pub struct CimdPolicy {
-    /// Who decides about unknown hosts.
+    /// Whose documents are accepted.
     pub mode: Mode,
-    /// Whether documents, and the URLs in them, may be plain `http`. For development.
+    /// Accept `http` URLs: for development only.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub allow_http: bool,
-    /// The hosts that are trusted; what that means depends on the mode.
+    /// Hosts of documents and of the URLs in them; mode `allowlist` requires it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_domains: Vec<DomainPattern>,
-    /// Whether the document, its redirect URIs and every URL in it must lie in one domain.
+    /// Require that the document, its redirect URIs and its other URLs are under the same trusted domain.
     pub restrict_same_domain: bool,
-    /// Properties without which a document is refused.
+    /// Properties that a document must have.
     pub required_properties: Vec<String>,
-    /// Whether only clients that authenticate with a key are admitted.
+    /// Accept only clients that authenticate with a key.
     pub only_confidential: bool,
-    /// The ports that documents may be fetched from; none means any.
-    pub ports: Option<Vec<u16>>,
-    /// Special-use networks that may be fetched from all the same.
-    pub danger_allow_networks: Vec<IpNet>,
-    /// How long documents are kept.
+    /// Ports that documents may be fetched from.
+    pub ports: Vec<u16>,
+    /// Fetch documents from any port.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub danger_any_port: bool,
+    /// Private and other special-use networks that strangers may make this program call.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub danger_allow_networks: Vec<Network>,
+    /// How long a document is kept.
     pub cache: CacheBounds,
 }
 
@@ -159,10 +182,24 @@ impl Default for CimdPolicy {
                 .map(str::to_owned)
                 .to_vec(),
             only_confidential: false,
-            ports: Some(vec![443]),
+            ports: vec![443],
+            danger_any_port: false,
             danger_allow_networks: Vec::new(),
             cache: CacheBounds::default(),
         }
+    }
+}
+
+impl CimdPolicy {
+    /// The ports that documents may be fetched from; none means any.
+    pub fn fetchable_ports(&self) -> Option<&[u16]> {
+        (!self.danger_any_port).then_some(&self.ports)
+    }
+
+    /// Special-use networks that may be fetched from all the same.
+    pub fn allowed_networks(&self) -> Vec<IpNet> {
+        let allowed = self.danger_allow_networks.iter();
+        allowed.map(|network| network.0).collect()
     }
 }
 
@@ -256,7 +293,7 @@ impl CimdPolicy {
             Mode::Allowlist => return Err(Refusal::DomainNotTrusted),
             Mode::Approval => Admission::NeedsApproval,
         };
-        let ports = self.ports.as_deref();
+        let ports = self.fetchable_ports();
         if ports.is_some_and(|ports| !ports.contains(&client_id.port())) {
             return Err(Refusal::Port(client_id.port()));
         }

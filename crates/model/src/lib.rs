@@ -2,7 +2,7 @@
 //!
 //! The map, in reading order:
 //!
-//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`mail`], [`password`], [`password_choice`], [`text`], [`traits`];
+//! - values: [`id`], [`clock`], [`secret`], [`rate`], [`mail`], [`network`], [`password`], [`password_choice`], [`text`], [`traits`];
 //! - what is configured: [`realm`], [`client`], [`client_policy`], [`gateway`], [`target`];
 //! - the rules of scopes and claims: [`scope_grant`], [`claims`];
 //! - state machines: [`interaction`], [`grant`], [`refresh`], [`session`], [`signing_key`]; beside them [`consent`],
@@ -18,6 +18,7 @@
 pub mod clock;
 pub mod id;
 pub mod mail;
+pub mod network;
 pub mod password;
 pub mod password_choice;
 pub mod rate;
@@ -30,6 +31,7 @@ mod lifetimes;
 mod realm_name;
 mod signing_algorithm;
 
+pub mod algs;
 pub mod client;
 pub mod client_policy;
 pub mod gateway;

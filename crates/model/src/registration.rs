@@ -39,32 +39,68 @@ pub enum Mode {
     Open,
 }
 
-/// The realm's policy for clients that register themselves.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RegistrationPolicy {
+/// Clients that register themselves (Dynamic Client Registration, RFC 7591). A registration is forgotten when nobody logs in
+/// with it within an hour, and when nobody uses it for 90 days.
+///
+/// `Token` is what stands for an initial access token: where it is written in a file, its hash where it is compared.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Registration")]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistrationPolicy<Token = TokenHash> {
     /// Who may register.
     pub mode: Mode,
-    /// The hosts of web redirect URIs. Without any, who has an initial access token may name any host, and others none.
+    /// The tokens of mode `token`, at least 16 characters each. A client sends one of them as `Authorization: Bearer`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub initial_access_tokens: Vec<Token>,
+    /// Hosts to which `https` redirect URIs may lead. Those to the user's own machine are always allowed. Without this list,
+    /// others are allowed in mode `token` only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub trusted_domains: Vec<DomainPattern>,
-    /// Private-use schemes without a dot that redirect URIs may have, as `cursor`.
+    /// Schemes of applications without a dot that redirect URIs may have, such as `cursor` for `cursor://…`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub private_schemes: Vec<String>,
-    /// Hashes of the initial access tokens.
-    pub initial_access_tokens: Vec<TokenHash>,
-    /// How many registrations of one address may wait for their first login.
+    /// How many registrations of one IPv4 address or IPv6 /64 may wait for their first login, and four times as many of one
+    /// IPv6 /48. More are refused. As many of one IPv4 address or IPv6 /48 may be changed or deleted within an hour.
     pub unused_per_address: u32,
-    /// How many registrations may wait for their first login; the oldest of the address that has most make room.
+    /// How many registrations may wait for their first login. The oldest of the address, and IPv6 /48, that has most make
+    /// room for new ones.
     pub unused: u32,
 }
 
-impl Default for RegistrationPolicy {
+impl<Token> Default for RegistrationPolicy<Token> {
     fn default() -> Self {
         Self {
             mode: Mode::Off,
+            initial_access_tokens: Vec::new(),
             trusted_domains: Vec::new(),
             private_schemes: Vec::new(),
-            initial_access_tokens: Vec::new(),
             unused_per_address: 50,
             unused: 1000,
+        }
+    }
+}
+
+impl<Token> RegistrationPolicy<Token> {
+    /// The same policy with these initial access tokens.
+    pub fn with_tokens<Other>(
+        self,
+        initial_access_tokens: Vec<Other>,
+    ) -> RegistrationPolicy<Other> {
+        let Self {
+            mode,
+            initial_access_tokens: _,
+            trusted_domains,
+            private_schemes,
+            unused_per_address,
+            unused,
+        } = self;
+        RegistrationPolicy {
+            mode,
+            initial_access_tokens,
+            trusted_domains,
+            private_schemes,
+            unused_per_address,
+            unused,
         }
     }
 }

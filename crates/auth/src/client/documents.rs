@@ -58,12 +58,12 @@ impl Documents {
     ) -> Self {
         let policy = &realm.cimd;
         let link_rules = Rules {
-            allow_networks: policy.danger_allow_networks.clone(),
+            allow_networks: policy.allowed_networks(),
             allow_http: policy.allow_http,
             ports: None,
         };
         let fetch_rules = Rules {
-            ports: policy.ports.clone(),
+            ports: policy.fetchable_ports().map(<[u16]>::to_vec),
             ..link_rules.clone()
         };
         let settings = documents::Settings {

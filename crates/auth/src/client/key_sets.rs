@@ -39,9 +39,9 @@ impl KeySets {
         wall: &WallClock,
     ) -> Self {
         let strangers = Rules {
-            allow_networks: policy.danger_allow_networks.clone(),
+            allow_networks: policy.allowed_networks(),
             allow_http: policy.allow_http,
-            ports: policy.ports.clone(),
+            ports: policy.fetchable_ports().map(<[u16]>::to_vec),
         };
         let cache = |connector: &Arc<Connector>, rules: Rules, settings| {
             let client = egress::Client::new(Arc::clone(connector), rules);

@@ -183,7 +183,7 @@ async fn plain_http_is_admitted_where_it_is_allowed() {
     let id = origin.url("/oauth/client-metadata.json");
     let world = world(|realm| {
         realm.cimd.allow_http = true;
-        realm.cimd.ports = Some(vec![origin.address().port()]);
+        realm.cimd.ports = vec![origin.address().port()];
     })
     .await;
     let page = world

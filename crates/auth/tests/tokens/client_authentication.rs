@@ -289,7 +289,7 @@ fn admitting(port: u16) -> CimdPolicy {
     CimdPolicy {
         mode: model::client_policy::Mode::Open,
         allow_http: true,
-        ports: Some(vec![port]),
+        ports: vec![port],
         danger_allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         ..CimdPolicy::default()
     }

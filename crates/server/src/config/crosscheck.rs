@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use model::client_policy::Mode;
 use model::realm::{Lifetimes, SigningAlgorithm};
 use model::registration;
+use model::registration::RegistrationPolicy;
 use model::span::Span;
 use net::edge::hosts::Reach;
 
@@ -17,7 +18,7 @@ use crate::config::no_authorization;
 use crate::config::own_realm;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{Authentication, Realm};
-use crate::config::registration::Registration;
+use crate::config::secret::Source;
 use crate::routes::Claim;
 
 /// Notes everything in `loaded` that does not go together.
@@ -413,7 +414,11 @@ fn check_lifetimes(lifetimes: &Lifetimes, path: &str, problems: &mut Problems<'_
     }
 }
 
-fn check_registration(registration: &Registration, path: &str, problems: &mut Problems<'_>) {
+fn check_registration(
+    registration: &RegistrationPolicy<Source>,
+    path: &str,
+    problems: &mut Problems<'_>,
+) {
     let tokens = format!("{path}.initial_access_tokens");
     let has_tokens = !registration.initial_access_tokens.is_empty();
     if registration.mode == registration::Mode::Token && !has_tokens {

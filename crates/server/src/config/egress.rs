@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Address, Network};
+use model::network::Network;
+
+use crate::config::scalar::Address;
 
 /// Outgoing requests to URLs of this configuration: discovery documents, keys, targets.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]

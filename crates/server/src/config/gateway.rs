@@ -1,7 +1,9 @@
 //! `gateways`: MCP endpoints, who may call them, and the targets behind them.
 
+use model::algs::{self, AlgName};
 use model::gateway::{CallerLimits, CustomClaim, Limits as GatewayLimits, ToolNames};
 use model::target::{CircuitBreaker, Freshness, Limits, Timeouts};
+use oauth::jose::alg::Alg;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -99,49 +101,15 @@ pub(crate) struct Authorizer {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) allowed_clients: Vec<String>,
     /// A token must be signed by one of these algorithms; none means any of them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) allowed_algorithms: Vec<Algorithm>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "algs")]
+    #[schemars(with = "Vec<AlgName>")]
+    pub(crate) allowed_algorithms: Vec<Alg>,
     /// A token must have all of these claims.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) custom_claims: Vec<CustomClaim>,
     /// Accept tokens that were made for somebody else.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) danger_any_audience: bool,
-}
-
-/// An algorithm of signatures with public keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub(crate) enum Algorithm {
-    /// ECDSA on P-256 with SHA-256.
-    #[serde(rename = "ES256")]
-    Es256,
-    /// ECDSA on P-384 with SHA-384.
-    #[serde(rename = "ES384")]
-    Es384,
-    /// ECDSA on P-521 with SHA-512.
-    #[serde(rename = "ES512")]
-    Es512,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    #[serde(rename = "RS256")]
-    Rs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-384.
-    #[serde(rename = "RS384")]
-    Rs384,
-    /// RSASSA-PKCS1-v1_5 with SHA-512.
-    #[serde(rename = "RS512")]
-    Rs512,
-    /// RSASSA-PSS with SHA-256.
-    #[serde(rename = "PS256")]
-    Ps256,
-    /// RSASSA-PSS with SHA-384.
-    #[serde(rename = "PS384")]
-    Ps384,
-    /// RSASSA-PSS with SHA-512.
-    #[serde(rename = "PS512")]
-    Ps512,
-    /// Ed25519.
-    #[serde(rename = "EdDSA")]
-    EdDsa,
 }
 
 /// Something behind a gateway.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Address, HostPattern, Name, Network};
+use model::network::Network;
+
+use crate::config::scalar::{Address, HostPattern, Name};
 
 /// An address where requests are accepted. It serves the services whose URLs have its scheme and port; with `trusted_proxies`, these get those services as well whose URLs no listener has.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]

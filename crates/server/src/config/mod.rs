@@ -14,7 +14,6 @@
 
 pub(crate) mod binding;
 pub(crate) mod check;
-pub(crate) mod cimd;
 pub(crate) mod connections;
 pub(crate) mod convert;
 pub(crate) mod crosscheck;
@@ -35,7 +34,6 @@ pub(crate) mod problem;
 pub(crate) mod proxy;
 mod reach;
 pub(crate) mod realm;
-pub(crate) mod registration;
 pub(crate) mod scalar;
 pub(crate) mod secret;
 pub(crate) mod shutdown;

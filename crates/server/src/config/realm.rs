@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use model::claims::mapper::Mapper;
+use model::client_policy::CimdPolicy;
 use model::realm::{Lifetimes, LogoutEnds, ScopeKind, SigningAlgorithm};
+use model::registration::RegistrationPolicy;
 use model::traits::{Attribute, Group};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::cimd::Cimd;
-use crate::config::registration::Registration;
 use crate::config::scalar::{Name, WebUrl};
 use crate::config::secret::Source;
 
@@ -55,10 +55,10 @@ pub(crate) struct Realm {
     pub(crate) clients: Vec<Client>,
     /// Clients that identify themselves by the URL of a metadata document.
     #[serde(default)]
-    pub(crate) cimd: Cimd,
+    pub(crate) cimd: CimdPolicy,
     /// Clients that register themselves.
     #[serde(default)]
-    pub(crate) registration: Registration,
+    pub(crate) registration: RegistrationPolicy<Source>,
     /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) danger_pkce_optional: bool,

@@ -5,8 +5,9 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use model::claims::mapper::ClaimName;
+use model::client_policy::DomainPattern;
+use model::network::{BadNetwork, Network};
 use model::span::{BadSpan, SomeTime, Span};
 use model::text::Text;
 use model::traits::{AttributeName, Group};
@@ -35,14 +36,31 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
         },
         WebUrl::FORMAT => WebUrl::parse(text).map(drop),
         Address::FORMAT => Address::parse(text).map(drop),
-        Network::FORMAT => Network::parse(text).map(drop),
+        Network::FORMAT => network(text),
         Name::FORMAT => Name::parse(text).map(drop),
         HostPattern::FORMAT => HostPattern::parse(text).map(drop),
+        DomainPattern::FORMAT => fits::<DomainPattern>(text).map_err(|unfit| Unfit {
+            hint: HOST_HINT,
+            ..unfit
+        }),
         Group::FORMAT => fits::<Group>(text),
         AttributeName::FORMAT => fits::<AttributeName>(text),
         ClaimName::FORMAT => fits::<ClaimName>(text),
         _ => Ok(()),
     }
+}
+
+fn network(text: &str) -> Result<(), Unfit> {
+    text.parse::<Network>().map(drop).map_err(|bad| match bad {
+        BadNetwork::Malformed => Unfit {
+            expected: Network::EXPECTED,
+            hint: Some("write the address, a slash and the prefix length"),
+        },
+        BadNetwork::BitsBehindPrefix => Unfit {
+            expected: "a network: bits behind the prefix are set",
+            hint: Some("set the bits behind the prefix to zero, or use a longer prefix"),
+        },
+    })
 }
 
 /// Whether a text is one of a kind that the model knows.
@@ -53,6 +71,9 @@ fn fits<T: Text>(text: &str) -> Result<(), Unfit> {
     };
     text.parse::<T>().map(drop).map_err(|_| unfit)
 }
+
+const HOST_HINT: Option<&str> =
+    Some("leave out scheme, port and path; `*` can only stand before the first dot");
 
 fn duration(text: &str) -> Result<Span, Unfit> {
     text.parse().map_err(|BadSpan| Unfit {
@@ -216,37 +237,6 @@ impl fmt::Display for Address {
 }
 
 scalar!(
-    /// A network in CIDR notation, `10.0.0.0/8`; a single address means itself.
-    Network(IpNet), "ip-network", "10.0.0.0/8"
-);
-
-impl Network {
-    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
-        let unfit = Unfit {
-            expected: "a network such as `10.0.0.0/8`",
-            hint: Some("write the address, a slash and the prefix length"),
-        };
-        let network = text
-            .parse::<IpNet>()
-            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
-            .map_err(|_| unfit)?;
-        if network.addr() != network.network() {
-            return Err(Unfit {
-                expected: "a network: bits behind the prefix are set",
-                hint: Some("set the bits behind the prefix to zero, or use a longer prefix"),
-            });
-        }
-        Ok(Self(network))
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-scalar!(
     /// A name: letters, digits and hyphens.
     Name(String), "name", "my-mcp-server"
 );
@@ -283,7 +273,7 @@ impl HostPattern {
     pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
         let unfit = Unfit {
             expected: "a host name such as `app.example.com` or `*.example.com`",
-            hint: Some("leave out scheme, port and path; `*` can only stand before the first dot"),
+            hint: HOST_HINT,
         };
         let host = text.strip_prefix("*.").unwrap_or(text);
         match url::Host::parse(host) {
@@ -349,11 +339,9 @@ mod tests {
 
     #[test]
     fn a_network_with_bits_behind_its_prefix_is_refused() {
-        assert!(Network::parse("10.1.0.0/8").is_err());
-        assert_eq!(
-            Network::parse("192.0.2.1").unwrap().to_string(),
-            "192.0.2.1/32"
-        );
+        let refused = check(Network::FORMAT, "10.1.0.0/8").unwrap_err();
+        assert!(refused.expected.contains("bits behind the prefix"));
+        assert!(check(Network::FORMAT, "192.0.2.1").is_ok());
     }
 
     #[test]

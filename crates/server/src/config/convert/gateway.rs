@@ -4,7 +4,7 @@ use std::path::Path;
 
 use model::gateway::{Authorization, Authorizer, Gateway};
 use model::target::{Target, TargetKind};
-use oauth::jose::alg::{Alg, AlgSet};
+use oauth::jose::alg::AlgSet;
 
 use crate::config::convert::{headers, parse, parse_all, realm};
 use crate::config::gateway;
@@ -108,32 +108,13 @@ fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_
             &format!("{path}.allowed_clients"),
             problems,
         ),
-        allowed_algorithms: algorithms(&from.allowed_algorithms),
+        allowed_algorithms: match from.allowed_algorithms.as_slice() {
+            [] => AlgSet::ALL,
+            some => AlgSet::of(some),
+        },
         custom_claims: from.custom_claims.clone(),
         danger_any_audience: from.danger_any_audience,
     }
-}
-
-fn algorithms(from: &[gateway::Algorithm]) -> AlgSet {
-    if from.is_empty() {
-        return AlgSet::ALL;
-    }
-    let algs: Vec<Alg> = from
-        .iter()
-        .map(|one| match one {
-            gateway::Algorithm::Es256 => Alg::Es256,
-            gateway::Algorithm::Es384 => Alg::Es384,
-            gateway::Algorithm::Es512 => Alg::Es512,
-            gateway::Algorithm::Rs256 => Alg::Rs256,
-            gateway::Algorithm::Rs384 => Alg::Rs384,
-            gateway::Algorithm::Rs512 => Alg::Rs512,
-            gateway::Algorithm::Ps256 => Alg::Ps256,
-            gateway::Algorithm::Ps384 => Alg::Ps384,
-            gateway::Algorithm::Ps512 => Alg::Ps512,
-            gateway::Algorithm::EdDsa => Alg::EdDsa,
-        })
-        .collect();
-    AlgSet::of(&algs)
 }
 
 fn target(

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
-use model::client_policy::{CimdPolicy, DomainPattern};
 use model::mail::MailAddress;
 use model::realm::{ClientScope, Realm, ResourceServer, SigningAlgorithm};
 use model::registration::RegistrationPolicy;
@@ -20,7 +19,7 @@ use oauth::scope::{Scope, ScopeSet};
 use crate::config::convert::{parse, parse_all};
 use crate::config::problem::Problems;
 use crate::config::realm::UsersRemoved;
-use crate::config::{cimd, realm, registration, scalar, secret};
+use crate::config::{realm, secret};
 
 /// The shortest initial access token.
 const SHORTEST_TOKEN: usize = 16;
@@ -100,7 +99,7 @@ pub(crate) fn convert(
     realm.scopes = scopes;
     realm.resources = resources;
     realm.clients = clients;
-    realm.cimd = cimd_policy(&from.cimd, &format!("{path}.cimd"), problems);
+    realm.cimd = from.cimd.clone();
     realm.logout_ends = from.logout_ends;
     realm.registration = registration_policy(
         &from.registration,
@@ -372,20 +371,8 @@ pub(super) fn read_secret(
     }
 }
 
-fn domains(
-    patterns: &[scalar::HostPattern],
-    path: &str,
-    problems: &mut Problems<'_>,
-) -> Vec<DomainPattern> {
-    let mut domains = Vec::new();
-    for (index, scalar::HostPattern(pattern)) in patterns.iter().enumerate() {
-        domains.extend(parse(pattern, &format!("{path}[{index}]"), problems));
-    }
-    domains
-}
-
 fn registration_policy(
-    from: &registration::Registration,
+    from: &RegistrationPolicy<secret::Source>,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
@@ -405,14 +392,11 @@ fn registration_policy(
         }
         tokens.push(TokenHash::of(token.expose()));
     }
-    let mut private_schemes = Vec::new();
     for (index, scheme) in from.private_schemes.iter().enumerate() {
         let probe = format!("{scheme}:/callback");
         let is_scheme = RedirectUri::parse_with_schemes(&probe, &[scheme.as_str()])
             .is_ok_and(|uri| uri.is_private_scheme() && uri.display_host() == scheme);
-        if is_scheme {
-            private_schemes.push(scheme.clone());
-        } else {
+        if !is_scheme {
             problems.note(
                 format!("{path}.private_schemes[{index}]"),
                 format!("`{scheme}` is not the scheme of an application"),
@@ -420,41 +404,7 @@ fn registration_policy(
             );
         }
     }
-    RegistrationPolicy {
-        mode: from.mode,
-        trusted_domains: domains(
-            &from.trusted_domains,
-            &format!("{path}.trusted_domains"),
-            problems,
-        ),
-        private_schemes,
-        initial_access_tokens: tokens,
-        unused_per_address: from.unused_per_address,
-        unused: from.unused,
-    }
-}
-
-fn cimd_policy(from: &cimd::Cimd, path: &str, problems: &mut Problems<'_>) -> CimdPolicy {
-    let trusted_domains = domains(
-        &from.trusted_domains,
-        &format!("{path}.trusted_domains"),
-        problems,
-    );
-    CimdPolicy {
-        mode: from.mode,
-        allow_http: from.allow_http,
-        trusted_domains,
-        restrict_same_domain: from.restrict_same_domain,
-        required_properties: from.required_properties.clone(),
-        only_confidential: from.only_confidential,
-        ports: (!from.danger_any_port).then(|| from.ports.clone()),
-        danger_allow_networks: from
-            .danger_allow_networks
-            .iter()
-            .map(|network| network.0)
-            .collect(),
-        cache: from.cache,
-    }
+    from.clone().with_tokens(tokens)
 }
 
 #[cfg(test)]
