@@ -3,27 +3,32 @@
 use std::sync::{Arc, Weak};
 
 use mcp::feature::PerFeature;
-use model::gateway::{Authorization, Gateway as Configured};
+use model::gateway::{Authorization, Authorizer, Gateway as Configured};
+use model::web_url::WebUrl;
 use parking_lot::Mutex;
+use serde_json::Value;
 use tokio::sync::watch;
-use url::Url;
 
 use crate::catalog::Revisions;
 
 /// What decides who may be where: streams go on only where it did not change, because who opened them is not asked again.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Admission {
-    url: Url,
-    authorization: Authorization,
+    url: WebUrl,
+    /// None, if nobody is asked for a token.
+    authorizers: Option<Vec<Authorizer>>,
     allowed_origins: Vec<String>,
-    resource_policy: Option<String>,
+    resource_policy: Option<Value>,
 }
 
 impl Admission {
     pub(crate) fn of(gateway: &Configured) -> Self {
         Self {
             url: gateway.url.clone(),
-            authorization: gateway.authorization.clone(),
+            authorizers: match gateway.authorization() {
+                Authorization::Tokens(authorizers) => Some(authorizers.to_vec()),
+                Authorization::DangerNone => None,
+            },
             allowed_origins: gateway.allowed_origins.clone(),
             resource_policy: gateway.resource_policy.clone(),
         }

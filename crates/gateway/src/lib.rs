@@ -121,14 +121,13 @@ impl Gateway {
         let gateway = configured;
         let limits = gateway.limits;
         let admission = Admission::of(&gateway);
-        let scopes = match &gateway.authorization {
-            Authorization::Tokens(authorizers) => authorizers.first(),
-            Authorization::DangerNone => None,
+        let scopes = match gateway.authorization() {
+            Authorization::Tokens([first, ..]) => asked_for(&first.allowed_scopes),
+            Authorization::Tokens([]) | Authorization::DangerNone => ScopeSet::default(),
         };
-        let scopes = scopes.map(|first| asked_for(&first.allowed_scopes));
-        let scopes = scopes.unwrap_or_default();
-        let spellings = spelling::both(&gateway.url, &scopes);
-        let identification = match gateway.authorization {
+        let url = &gateway.url.0;
+        let spellings = spelling::both(url, &scopes);
+        let identification = match gateway.authorization() {
             Authorization::Tokens(configured) => Identification::by_tokens(
                 authorizers(configured, &parts.issuers, &spellings)?,
                 Arc::clone(&parts.revoked),
@@ -138,8 +137,8 @@ impl Gateway {
         };
         let policy = gateway
             .resource_policy
-            .as_deref()
-            .map(ResourcePolicy::parse)
+            .as_ref()
+            .map(ResourcePolicy::from_value)
             .transpose();
         let mut behind = Vec::with_capacity(gateway.targets.len());
         for target in &gateway.targets {
@@ -158,8 +157,8 @@ impl Gateway {
             env!("CARGO_PKG_VERSION")
         );
         let paths = Paths {
-            endpoint: gateway.url.path().trim_end_matches('/').into(),
-            has_slash: gateway.url.path().len() > 1 && gateway.url.path().ends_with('/'),
+            endpoint: url.path().trim_end_matches('/').into(),
+            has_slash: url.path().len() > 1 && url.path().ends_with('/'),
         };
         let name: Arc<str> = name.into();
         let measured = behind.iter().map(|one| Measured {
@@ -172,7 +171,7 @@ impl Gateway {
                 .iter()
                 .map(|scope| scope.as_str().to_owned())
                 .collect(),
-            origins: Origins::new(&gateway.url, &gateway.allowed_origins),
+            origins: Origins::new(url, &gateway.allowed_origins),
             identification,
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
             catalogs: Catalogs::new(Making {
@@ -314,13 +313,13 @@ fn asked_for(allowed: &ScopeSet) -> ScopeSet {
 
 /// The issuers that a gateway trusts, and what it demands of the tokens of each.
 fn authorizers(
-    configured: Vec<model::gateway::Authorizer>,
+    configured: &[model::gateway::Authorizer],
     issuers: &Issuers,
     spellings: &[Spelling; 2],
 ) -> Result<Vec<Authorizer>, SettingsError> {
     let mut all: Vec<Authorizer> = Vec::with_capacity(configured.len());
     for one in configured {
-        let issuer = issuers.issuer(&one.discovery_url, one.issuer.as_deref());
+        let issuer = issuers.issuer(&one.discovery_url.0, one.issuer.as_deref());
         if all.iter().any(|other| other.issuer.may_be(issuer.name())) {
             return Err(SettingsError::IssuerTwice {
                 issuer: issuer.name().to_owned(),
@@ -330,7 +329,7 @@ fn authorizers(
             Audience::Any
         } else if !one.allowed_audiences.is_empty() {
             Audience::OneOf(spelling::with_other_spellings(
-                one.allowed_audiences,
+                one.allowed_audiences.clone(),
                 spellings,
             ))
         } else if !one.allowed_clients.is_empty() {
@@ -347,14 +346,14 @@ fn authorizers(
         };
         let rules = Rules {
             audience,
-            algorithms: one.allowed_algorithms,
+            algorithms: one.algorithms(),
             scopes: texts(&scopes),
             clients: one
                 .allowed_clients
                 .iter()
                 .map(|client| client.as_str().to_owned())
                 .collect(),
-            claims: one.custom_claims,
+            claims: one.custom_claims.clone(),
         };
         all.push(Authorizer {
             issuer,

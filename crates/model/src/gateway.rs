@@ -4,16 +4,19 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::HeaderMap;
 use oauth::client_id::ClientId;
-use oauth::jose::alg::AlgSet;
+use oauth::jose::alg::{Alg, AlgSet};
 use oauth::scope::ScopeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use url::Url;
 
+use crate::algs::{self, AlgName};
 use crate::span::{SomeTime, as_text};
-use crate::target::{Target, is_hyphenated};
+use crate::target::{Target, is_default, is_hyphenated};
+use crate::text::{self, ClientIdText, ScopeText, setting};
+use crate::web_url::WebUrl;
 
 /// The longest name of a gateway.
 pub const MAX_NAME: usize = 48;
@@ -51,6 +54,13 @@ impl fmt::Display for GatewayName {
         f.write_str(&self.0)
     }
 }
+
+setting!(
+    GatewayName,
+    "gateway-name",
+    "the name of a gateway: 1 to 48 letters and digits with single hyphens between them",
+    "my-gateway"
+);
 
 /// How tools are named.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -104,33 +114,73 @@ impl CustomClaim {
     }
 }
 
-/// Of whom a gateway admits tokens, and which: JWTs of this issuer that satisfy every list that is not empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// An issuer, and which of its tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Authorizer {
-    /// Where the issuer's metadata is: a URL with `/.well-known/openid-configuration` or
-    /// `/.well-known/oauth-authorization-server`.
-    pub discovery_url: Url,
-    /// What the issuer is called, where its discovery URL does not say it: the document must name it (RFC 8414 §3.3).
+    /// The discovery document of the issuer, ending in `/.well-known/openid-configuration` or `/.well-known/oauth-authorization-server…`.
+    pub discovery_url: WebUrl,
+    /// The name of the issuer, if the discovery document is read from somewhere else: an internal address of the same server, for instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// One of these must be in `aud` (SEC-37). Without any, there must be no `aud`, and the client decides.
+    /// A token must be made for one of these. Only for an issuer that puts no `aud` into its tokens (Cognito, for instance) leave it out, and name the clients: a token that has an `aud` is then for somebody else.
+    #[serde(default)]
     pub allowed_audiences: Vec<String>,
-    /// What the challenge asks for, and the token must have.
+    /// A token must have all of these scopes.
+    #[serde(default, with = "text::list")]
+    #[schemars(with = "Vec<ScopeText>")]
     pub allowed_scopes: ScopeSet,
-    /// One of these must be `client_id` or, without that claim, `azp`, `cid` or `appid`.
+    /// A token must be issued to one of these clients; none means any. The claim is `client_id`, or else `azp`, `cid` or `appid`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "text::list")]
+    #[schemars(with = "Vec<ClientIdText>")]
     pub allowed_clients: Vec<ClientId>,
-    /// By one of these a token must be signed (SEC-39).
-    pub allowed_algorithms: AlgSet,
-    /// Every one of these must hold.
+    /// A token must be signed by one of these algorithms; none means any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "algs")]
+    #[schemars(with = "Vec<AlgName>")]
+    pub allowed_algorithms: Vec<Alg>,
+    /// A token must have all of these claims.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom_claims: Vec<CustomClaim>,
-    /// Admits tokens for any audience.
+    /// Accept tokens that were made for somebody else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub danger_any_audience: bool,
 }
 
+impl Authorizer {
+    /// By which algorithms a token may be signed (SEC-39).
+    pub fn algorithms(&self) -> AlgSet {
+        match self.allowed_algorithms.as_slice() {
+            [] => AlgSet::ALL,
+            some => AlgSet::of(some),
+        }
+    }
+}
+
+/// One issuer, or several.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Authorizers {
+    /// The tokens of one issuer are accepted.
+    One(Box<Authorizer>),
+    /// Those of each of these; a token is judged by the rules of the issuer that it names, and by no other's.
+    Several(Vec<Authorizer>),
+}
+
+impl Authorizers {
+    /// All of them, in order.
+    pub fn all(&self) -> &[Authorizer] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Several(several) => several,
+        }
+    }
+}
+
 /// Whom a gateway admits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Authorization {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Authorization<'g> {
     /// Bearer tokens, issuer by issuer; a token is judged by the rules of the issuer that it names.
-    Tokens(Vec<Authorizer>),
+    Tokens(&'g [Authorizer]),
     /// Everybody on this machine, whatever token comes along. Whoever listens sees to it that nobody else gets here.
     DangerNone,
 }
@@ -206,26 +256,84 @@ impl Default for Limits {
 }
 
 /// One MCP endpoint in front of targets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Gateway {
-    /// Its name.
+// `Headers` is what stands for the headers of a target, as [`Target`] says.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    bound(
+        serialize = "Target<Headers>: Serialize",
+        deserialize = "Target<Headers>: Deserialize<'de>"
+    )
+)]
+#[schemars(bound = "Target<Headers>: JsonSchema + Serialize")]
+pub struct Gateway<Headers = HeaderMap> {
+    /// A name for logs.
     pub name: GatewayName,
-    /// The endpoint as clients know it, and its resource identifier.
-    pub url: Url,
-    /// Whom it admits.
-    pub authorization: Authorization,
+    /// The MCP endpoint. It is the identifier of the protected resource, too.
+    pub url: WebUrl,
+    /// Who may call: the issuer whose tokens are accepted, or a list of issuers, each with its own rules. Clients that have no token yet are sent to the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorizer: Option<Authorizers>,
+    /// In place of `authorizer`: every program on this machine may call, without a token. The URL must be one of this machine, and the listeners where it arrives must be bound to loopback addresses and have no `trusted_proxies`. Tokens that clients send all the same are not looked at and not passed on; web pages are held to `allowed_origins` as ever.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub danger_no_authorization: bool,
     /// How tools are named.
+    #[serde(default)]
     pub tool_names: ToolNames,
-    /// What stands behind it.
-    pub targets: Vec<Target>,
-    /// Origins of browser applications that may call it, beside loopback ones (TM-2).
+    /// Origins of web pages that may call, besides those on the caller's own machine: `https://inspector.example.com`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_origins: Vec<String>,
-    /// The JSON text of its resource policy.
-    pub resource_policy: Option<String>,
-    /// How much each caller may have under way.
+    /// What is behind the gateway.
+    #[serde(default)]
+    pub targets: Vec<Target<Headers>>,
+    /// From where the gateway may be called, as a resource-based policy in the JSON form of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_policy: Option<Value>,
+    /// How much each caller may have under way at once.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub caller_limits: CallerLimits,
     /// What it takes and keeps.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub limits: Limits,
+}
+
+impl<Headers> Gateway<Headers> {
+    /// Whom it admits.
+    pub fn authorization(&self) -> Authorization<'_> {
+        if self.danger_no_authorization {
+            Authorization::DangerNone
+        } else {
+            Authorization::Tokens(self.authorizer.as_ref().map_or(&[], Authorizers::all))
+        }
+    }
+
+    /// The same gateway with its targets as another stage of the configuration has them.
+    pub fn with_targets<Other>(self, targets: Vec<Target<Other>>) -> Gateway<Other> {
+        let Self {
+            name,
+            url,
+            authorizer,
+            danger_no_authorization,
+            tool_names,
+            allowed_origins,
+            targets: _,
+            resource_policy,
+            caller_limits,
+            limits,
+        } = self;
+        Gateway {
+            name,
+            url,
+            authorizer,
+            danger_no_authorization,
+            tool_names,
+            allowed_origins,
+            targets,
+            resource_policy,
+            caller_limits,
+            limits,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ pub mod secret;
 pub mod span;
 pub mod text;
 pub mod traits;
+pub mod web_url;
 
 mod lifetimes;
 mod realm_name;

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::setting;
+
 /// The longest address (RFC 5321 §4.5.3.1.3, less the angle brackets), in bytes.
 const MAX: usize = 254;
 
@@ -28,6 +30,13 @@ impl fmt::Display for MailAddress {
         f.write_str(&self.0)
     }
 }
+
+setting!(
+    MailAddress,
+    "mail-address",
+    "a mail address such as `alice@example.com`",
+    "alice@example.com"
+);
 
 impl FromStr for MailAddress {
     type Err = BadMailAddress;

@@ -1,6 +1,6 @@
-//! A realm: one issuer with its lifetimes, scopes, resources, clients and policies, as configured.
+//! A realm: one issuer with its lifetimes, scopes, resources, clients and policies, as a file has them.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use oauth::client_id::ClientId;
 use oauth::issuer::Issuer;
@@ -15,7 +15,10 @@ use crate::client_policy::CimdPolicy;
 pub use crate::lifetimes::Lifetimes;
 pub use crate::realm_name::{BadRealmName, MAX_NAME, RealmName};
 use crate::registration::RegistrationPolicy;
+use crate::secret::TokenHash;
 pub use crate::signing_algorithm::{SigningAlgorithm, UnknownAlgorithm};
+use crate::text::{self, ScopeText};
+use crate::web_url::{IssuerUrl, ResourceUrl, WebUrl, identifier};
 
 /// What a logout ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -39,98 +42,197 @@ pub enum ScopeKind {
     Optional,
 }
 
-/// A scope that clients of the realm may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that clients can ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Scope")]
+#[serde(deny_unknown_fields)]
 pub struct ClientScope {
-    /// The word in `scope`.
+    /// The word in the `scope` parameter.
+    #[serde(with = "text::plain")]
+    #[schemars(with = "ScopeText")]
     pub name: Scope,
-    /// Whether it is added to every request.
+    /// Whether it is granted only when asked for.
+    #[serde(default)]
     pub kind: ScopeKind,
-    /// What the consent page says, in whatever language; without it the page shows the name.
-    pub consent_text: Option<String>,
-    /// What the page says in a language, by its tag.
-    pub consent_texts: BTreeMap<String, String>,
-    /// Added to `aud` of access tokens with this scope.
+    /// What the consent page says about it, in one language or in each: `{ en: Use the tools, ja: ツールを使う }`. Default: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent_text: Option<ConsentText>,
+    /// Audiences that a token with this scope gets besides the resource it was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
-    /// What else tokens with this scope say.
+    /// Claims that tokens with this scope get, besides those that `profile` and `email` have by themselves. Where two are of one name, the first counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<Mapper>,
+}
+
+/// What the consent page says about a scope.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum ConsentText {
+    /// The same in every language.
+    Same(String),
+    /// By the language of the page.
+    ByLanguage(ByLanguage),
+}
+
+/// A text in the languages of the pages. Where one is missing, the other stands in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ByLanguage {
+    /// In English.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub en: Option<String>,
+    /// In Japanese.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja: Option<String>,
 }
 
 impl ClientScope {
     /// What the consent page in this language says about it.
     pub fn consent_text_in(&self, language_tag: &str) -> Option<&str> {
-        let text = self.consent_texts.get(language_tag);
-        text.or(self.consent_text.as_ref()).map(String::as_str)
+        match self.consent_text.as_ref()? {
+            ConsentText::Same(text) => Some(text),
+            ConsentText::ByLanguage(ByLanguage { en, ja }) => match language_tag {
+                "ja" => ja.as_deref().or(en.as_deref()),
+                _ => en.as_deref().or(ja.as_deref()),
+            },
+        }
     }
 
-    /// A scope without audiences, with the mappers that OpenID Connect Core §5.4 knows for its name.
-    pub fn new(name: Scope, kind: ScopeKind) -> Self {
-        let claims = match name.as_str() {
+    /// What makes the claims of tokens with this scope: first what OpenID Connect Core §5.4 knows for its name.
+    pub fn mappers(&self) -> impl Iterator<Item = Cow<'_, Mapper>> {
+        let by_name = match self.name.as_str() {
             "profile" => Mapper::of_profile(),
             "email" => Mapper::of_email(),
             _ => Vec::new(),
         };
+        let by_name = by_name.into_iter().map(Cow::Owned);
+        by_name.chain(self.claims.iter().map(Cow::Borrowed))
+    }
+
+    /// A scope that adds nothing to tokens but what its name does.
+    pub const fn new(name: Scope, kind: ScopeKind) -> Self {
         Self {
             name,
             kind,
             consent_text: None,
-            consent_texts: BTreeMap::new(),
             audiences: Vec::new(),
-            claims,
+            claims: Vec::new(),
         }
     }
 }
 
-/// A protected resource that tokens of the realm are made for (RFC 8707). The resource registry belongs to the realm
-/// and not to its clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that tokens are made for, as named by the `resource` parameter of RFC 8707.
+// The registry of resources belongs to the realm and not to its clients.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Resource")]
+#[serde(deny_unknown_fields)]
 pub struct ResourceServer {
-    /// Its identifier, and the audience of its tokens.
+    /// The URL of the resource, such as that of a gateway.
+    // It is the audience of its tokens.
+    #[serde(with = "identifier")]
+    #[schemars(with = "ResourceUrl")]
     pub uri: Resource,
-    /// What a request without `scope` gets.
+    /// What a client gets that names no scope.
+    #[serde(
+        default,
+        skip_serializing_if = "ScopeSet::is_empty",
+        with = "text::list"
+    )]
+    #[schemars(with = "Vec<ScopeText>")]
     pub default_scopes: ScopeSet,
 }
 
-/// One issuer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Realm {
-    /// Its name.
+/// An authorization server.
+// One issuer. `C` are its clients and `T` its initial access tokens: as a file has them, or as they are used.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(bound(deserialize = "C: Deserialize<'de>, T: Deserialize<'de>"))]
+#[schemars(bound = "C: JsonSchema + Serialize, T: JsonSchema + Serialize")]
+pub struct Realm<C = Client, T = TokenHash> {
+    /// A name for URLs and logs.
     pub name: RealmName,
-    /// What people call it; without it, the name.
+    /// What the pages call it. Default: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
-    /// Its issuer identifier, without trailing slash, byte-identical everywhere (AS-5).
+    /// The issuer. Either `https://host/realms/NAME`, or an origin without a path that then belongs to this realm alone.
+    // Without trailing slash, byte-identical everywhere (AS-5).
+    #[serde(rename = "url", with = "identifier")]
+    #[schemars(with = "IssuerUrl")]
     pub issuer: Issuer,
-    /// The host whose root belongs to this realm, with the port unless it is the default; then the issuer is an origin.
-    pub bound_host: Option<String>,
-    /// What it signs access tokens with.
+    /// The algorithm that access tokens are signed with. After a change the new key is published at once and signs 24 hours
+    /// later, so that everybody knows it by then. ID tokens are signed with RS256 unless the client says otherwise.
+    #[serde(default)]
     pub signing_algorithm: SigningAlgorithm,
     /// How long things live.
+    #[serde(default)]
     pub lifetimes: Lifetimes,
-    /// Its scopes; `openid` and `offline_access` need not be listed.
+    /// What clients can ask for.
+    // `openid` and `offline_access` need not be listed.
+    #[serde(default)]
     pub scopes: Vec<ClientScope>,
-    /// The resources that tokens are made for.
+    /// What tokens can be made for.
+    #[serde(default)]
     pub resources: Vec<ResourceServer>,
-    /// Clients registered beforehand.
-    pub clients: Vec<Client>,
-    /// Which clients may come with a metadata document.
-    pub cimd: CimdPolicy,
     /// What a logout ends.
+    #[serde(default)]
     pub logout_ends: LogoutEnds,
-    /// Which clients may register themselves.
-    pub registration: RegistrationPolicy,
-    /// Lets configured confidential clients omit PKCE. Never for others.
+    /// Clients that are known beforehand.
+    #[serde(default)]
+    pub clients: Vec<C>,
+    /// Clients that identify themselves by the URL of a metadata document.
+    #[serde(default)]
+    pub cimd: CimdPolicy,
+    /// Clients that register themselves.
+    #[serde(default)]
+    pub registration: RegistrationPolicy<T>,
+    /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
+    // Only configured confidential clients may omit it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub danger_pkce_optional: bool,
+}
+
+impl<C, T> Realm<C, T> {
+    /// The same realm with its clients and registration as another stage of the configuration has them.
+    pub fn with<D, U>(self, clients: Vec<D>, registration: RegistrationPolicy<U>) -> Realm<D, U> {
+        let Self {
+            name,
+            display_name,
+            issuer,
+            signing_algorithm,
+            lifetimes,
+            scopes,
+            resources,
+            logout_ends,
+            clients: _,
+            cimd,
+            registration: _,
+            danger_pkce_optional,
+        } = self;
+        Realm {
+            name,
+            display_name,
+            issuer,
+            signing_algorithm,
+            lifetimes,
+            scopes,
+            resources,
+            logout_ends,
+            clients,
+            cimd,
+            registration,
+            danger_pkce_optional,
+        }
+    }
+
+    /// Its issuer as an address.
+    pub fn url(&self) -> WebUrl {
+        WebUrl(self.issuer.url().clone())
+    }
 }
 
 impl Realm {
     /// A realm with the defaults of everything, and the scopes `profile` and `email`.
     pub fn new(name: RealmName, issuer: Issuer) -> Self {
-        let bound_host = issuer.path().is_empty().then(|| {
-            let origin = issuer.origin();
-            origin
-                .split_once("://")
-                .map_or(String::new(), |(_, host)| host.to_owned())
-        });
         let scopes = ["profile", "email"]
             .into_iter()
             .filter_map(|name| name.parse().ok())
@@ -140,7 +242,6 @@ impl Realm {
             name,
             display_name: None,
             issuer,
-            bound_host,
             signing_algorithm: SigningAlgorithm::default(),
             lifetimes: Lifetimes::default(),
             scopes,
@@ -210,20 +311,6 @@ mod tests {
         assert_eq!(lifetimes.access_token.as_secs(), 600);
         assert_eq!(lifetimes.refresh_idle.as_secs(), 14 * 86_400);
         assert_eq!(lifetimes.refresh_absolute.as_secs(), 90 * 86_400);
-    }
-
-    #[test]
-    fn an_issuer_at_the_root_binds_its_host() {
-        let realm = |issuer: &str| Realm::new("a".parse().unwrap(), issuer.parse().unwrap());
-        assert_eq!(
-            realm("https://auth.example.com").bound_host.as_deref(),
-            Some("auth.example.com")
-        );
-        assert_eq!(
-            realm("http://127.0.0.1:8480").bound_host.as_deref(),
-            Some("127.0.0.1:8480")
-        );
-        assert_eq!(realm("https://example.com/realms/a").bound_host, None);
     }
 
     // AS-30

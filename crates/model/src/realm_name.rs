@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::text::setting;
+
 /// The longest name of a realm.
 pub const MAX_NAME: usize = 64;
 
@@ -48,4 +50,9 @@ impl fmt::Display for RealmName {
     }
 }
 
-// ECDSA on P-256 with SHA-256; RSA PKCS#1 v1.5 with SHA-256, 2048 bits or more; Ed25519.
+setting!(
+    RealmName,
+    "realm-name",
+    "the name of a realm: 1 to 64 letters, digits, `-` or `_`, beginning with a letter or digit",
+    "my-realm"
+);

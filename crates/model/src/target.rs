@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::span::{SomeTime, Span, as_text};
+use crate::text::setting;
+use crate::web_url::{WebUrl, without_query_values};
 
 /// The longest name of a target.
 pub const MAX_NAME: usize = 100;
@@ -55,6 +57,13 @@ impl fmt::Display for TargetName {
     }
 }
 
+setting!(
+    TargetName,
+    "target-name",
+    "the name of a target: 1 to 100 letters and digits with single hyphens between them",
+    "my-mcp-server"
+);
+
 /// Whether a text follows AgentCore's pattern `([0-9a-zA-Z][-]?){1,most}`.
 pub(crate) fn is_hyphenated(text: &str, most: usize) -> bool {
     let mut characters = 0;
@@ -72,23 +81,41 @@ pub(crate) fn is_hyphenated(text: &str, most: usize) -> bool {
     (1..=most).contains(&characters)
 }
 
-/// A target with its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Unique within its gateway.
+/// Something behind a gateway.
+// `Headers` is what stands for its headers: as a file has them, with secrets that are elsewhere, or as they are sent; what is
+// secret of them is marked as sensitive.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(
+    deny_unknown_fields,
+    bound(serialize = "Headers: Serialize + Default + PartialEq")
+)]
+#[schemars(bound = "Headers: JsonSchema + Serialize + Default + PartialEq")]
+pub struct Target<Headers = HeaderMap> {
+    /// The prefix of its tools' names.
     pub name: TargetName,
     /// What it is.
+    #[serde(flatten)]
     pub kind: TargetKind,
     /// How long it may take.
+    #[serde(default)]
     pub timeouts: Timeouts,
     /// How much it may have to do, and may send.
+    #[serde(default)]
     pub limits: Limits,
-    /// When it is left alone.
+    /// When it is left alone, so that callers get a quick refusal instead of a long wait.
+    #[serde(default)]
     pub circuit_breaker: CircuitBreaker,
-    /// How often it is asked what it has.
+    /// How often it is asked what it has. Changes that it announces are seen at once, and a call of a tool that is not in
+    /// the list asks for it anew.
+    #[serde(default)]
     pub freshness: Freshness,
-    /// What every request to it says besides its own headers; what is secret of it is marked as sensitive.
-    pub headers: HeaderMap,
+    /// Headers that every request to it has, as most hosted MCP servers want them: an API key, a tenant. Nothing of a caller is ever sent to a target.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub headers: Headers,
+}
+
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Target {
@@ -102,6 +129,30 @@ impl Target {
             circuit_breaker: CircuitBreaker::default(),
             freshness: Freshness::default(),
             headers: HeaderMap::new(),
+        }
+    }
+}
+
+impl<Headers> Target<Headers> {
+    /// The same target with these headers.
+    pub fn with_headers<Other>(self, headers: Other) -> Target<Other> {
+        let Self {
+            name,
+            kind,
+            timeouts,
+            limits,
+            circuit_breaker,
+            freshness,
+            headers: _,
+        } = self;
+        Target {
+            name,
+            kind,
+            timeouts,
+            limits,
+            circuit_breaker,
+            freshness,
+            headers,
         }
     }
 }
@@ -262,13 +313,34 @@ impl Default for CircuitBreaker {
 }
 
 /// The kinds of targets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum TargetKind {
-    /// An MCP server over Streamable HTTP.
-    Mcp {
-        /// Its endpoint.
-        url: Url,
-    },
+    /// An MCP server.
+    Mcp(McpServer),
+}
+
+/// An MCP server that speaks streamable HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct McpServer {
+    /// Its endpoint.
+    #[serde(serialize_with = "without_query_values")]
+    pub url: WebUrl,
+}
+
+impl TargetKind {
+    /// An MCP server at this endpoint.
+    pub const fn mcp(url: Url) -> Self {
+        Self::Mcp(McpServer { url: WebUrl(url) })
+    }
+
+    /// The URLs that are called, each with its path below the target.
+    pub fn urls(&self) -> [(&'static str, &WebUrl); 1] {
+        match self {
+            Self::Mcp(server) => [("mcp.url", &server.url)],
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! What is said of a user or a client beyond what everybody has: groups, and attributes with any names.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::text::setting;
@@ -89,15 +90,37 @@ pub enum Attribute {
 }
 
 /// All that is said of one.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct Traits {
-    /// The groups that they are in.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    /// The groups that they are in: claims can say them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[schemars(with = "Vec<Group>")]
     pub groups: BTreeSet<Group>,
-    /// Their attributes.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    /// Attributes, each a text or a list of texts: claims can say them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(with = "Attributes")]
     pub attributes: BTreeMap<AttributeName, Attribute>,
+}
+
+/// The schema of attributes, with that of their names.
+struct Attributes;
+
+impl JsonSchema for Attributes {
+    fn schema_name() -> Cow<'static, str> {
+        "Attributes".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": generator.subschema_for::<AttributeName>(),
+            "additionalProperties": generator.subschema_for::<Attribute>(),
+        })
+    }
 }
 
 /// There is too much of them.

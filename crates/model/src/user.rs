@@ -8,6 +8,7 @@ use crate::clock::Timestamp;
 use crate::id::Id;
 use crate::password::PasswordHash;
 use crate::realm_name::RealmName;
+use crate::text::setting;
 use crate::traits::Traits;
 
 /// The longest user name, in bytes.
@@ -48,6 +49,13 @@ impl fmt::Display for Username {
         f.write_str(&self.0)
     }
 }
+
+setting!(
+    Username,
+    "username",
+    "a user name: 1 to 255 bytes without spaces and control characters",
+    "alice"
+);
 
 /// A person of a realm.
 #[derive(Clone, Debug, PartialEq, Eq)]

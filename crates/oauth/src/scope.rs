@@ -158,6 +158,15 @@ impl FromIterator<Scope> for ScopeSet {
     }
 }
 
+impl IntoIterator for ScopeSet {
+    type Item = Scope;
+    type IntoIter = std::vec::IntoIter<Scope>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
 impl<'a> IntoIterator for &'a ScopeSet {
     type Item = &'a Scope;
     type IntoIter = std::slice::Iter<'a, Scope>;

@@ -78,9 +78,9 @@ impl Target {
     pub fn new(declared: Declared, pool: &Pool, tracker: TaskTracker) -> Result<Self, Refusal> {
         let guard = Arc::new(Guard::new(declared.limits.calls, declared.circuit_breaker));
         let kind = match &declared.kind {
-            TargetKind::Mcp { url } => Kind::Mcp(McpTarget::new(
+            TargetKind::Mcp(server) => Kind::Mcp(McpTarget::new(
                 declared.clone(),
-                url,
+                &server.url.0,
                 Arc::clone(&guard),
                 pool,
                 tracker,

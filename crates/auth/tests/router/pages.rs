@@ -1,5 +1,6 @@
 //! What all pages have in common: headers, languages, no foreign resources.
 
+use model::realm::{ByLanguage, ConsentText};
 use testkit::browser::Page;
 
 use crate::world::{World, document, realm, realm_at, sign_in};
@@ -121,7 +122,10 @@ async fn a_realm_speaks_of_itself_and_its_scopes_as_its_operator_wrote() {
     realm.display_name = Some("The <Mill>".to_owned());
     for scope in &mut realm.scopes {
         if scope.name.as_str() == "mcp:tools" {
-            scope.consent_texts = [("ja".to_owned(), "\u{9053}\u{5177}".to_owned())].into();
+            scope.consent_text = Some(ConsentText::ByLanguage(ByLanguage {
+                en: Some("Call tools through the gateway".to_owned()),
+                ja: Some("\u{9053}\u{5177}".to_owned()),
+            }));
         }
     }
     let world = World::with(realm).await;

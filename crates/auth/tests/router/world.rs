@@ -16,7 +16,7 @@ use model::client::{Authentication, Client, Provenance};
 use model::clock::{Clock as _, SystemClock, TestClock, Timestamp};
 use model::id::Id;
 use model::password::{Cost, Memory, PasswordHash};
-use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
+use model::realm::{ClientScope, ConsentText, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
 use model::user::User;
 use net::edge::local_ca::LocalCa;
 use net::edge::tls::{Certificates, Tls};
@@ -205,7 +205,9 @@ pub(crate) fn realm_at(issuer: &str) -> Realm {
     let mut realm = Realm::new("mcp-demo".parse().unwrap(), issuer.parse().unwrap());
     realm.cimd.mode = model::client_policy::Mode::Open;
     let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
-    tools.consent_text = Some("Call tools through the gateway".to_owned());
+    tools.consent_text = Some(ConsentText::Same(
+        "Call tools through the gateway".to_owned(),
+    ));
     tools.audiences = vec!["mcp-gateway-demo".to_owned()];
     realm.scopes.push(tools);
     realm.resources = vec![ResourceServer {

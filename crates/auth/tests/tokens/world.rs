@@ -192,7 +192,7 @@ fn realm(signer: &SigningKey) -> Realm {
         realm
             .scopes
             .iter()
-            .any(|scope| scope.claims.iter().any(|one| one.from == Source::Username))
+            .any(|scope| scope.mappers().any(|one| one.from == Source::Username))
     );
     realm
 }

@@ -1,7 +1,7 @@
 //! A gateway without authorization: everybody on its machine may call, and nobody else.
 
 use http::Method;
-use model::gateway::{Authorization, CallerLimits};
+use model::gateway::CallerLimits;
 use net::edge::Arrival;
 use serde_json::json;
 use testkit::fake_mcp::Script;
@@ -10,7 +10,7 @@ use crate::world::{Actor, LEGACY, MODERN, World, world_with};
 
 async fn open(script: Script) -> World {
     world_with(script, |settings| {
-        settings.authorization = Authorization::DangerNone;
+        settings.danger_no_authorization = true;
     })
     .await
 }
@@ -163,7 +163,7 @@ async fn no_client_is_sent_to_look_for_a_token() {
 #[tokio::test]
 async fn all_callers_are_one_for_limits_and_sessions() {
     let world = world_with(Script::dual(), |settings| {
-        settings.authorization = Authorization::DangerNone;
+        settings.danger_no_authorization = true;
         settings.caller_limits = CallerLimits {
             streams: 1,
             ..CallerLimits::default()

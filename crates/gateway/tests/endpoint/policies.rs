@@ -6,7 +6,7 @@ use testkit::fake_mcp::Script;
 use crate::world::{World, world_with};
 
 async fn with_policy(statements: serde_json::Value) -> World {
-    let policy = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
+    let policy = json!({"Version": "2012-10-17", "Statement": statements});
     world_with(Script::dual(), |settings| {
         settings.resource_policy = Some(policy);
     })

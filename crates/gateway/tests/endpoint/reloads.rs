@@ -128,9 +128,7 @@ async fn streams_are_told_where_a_reload_changes_the_list() {
         let url = other.url();
         world
             .reload_with(|settings| {
-                let kind = TargetKind::Mcp {
-                    url: url.parse().unwrap(),
-                };
+                let kind = TargetKind::mcp(url.parse().unwrap());
                 settings
                     .targets
                     .push(Target::new("other".parse().unwrap(), kind));

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use model::clock::{Clock as _, TestClock, Timestamp};
 use model::gateway::{
-    Authorization, Authorizer, CallerLimits, Gateway as Configured, Limits, ToolNames,
+    Authorizer, Authorizers, CallerLimits, Gateway as Configured, Limits, ToolNames,
 };
 use model::target::{Target, TargetKind};
 use net::body::Body;
@@ -26,7 +26,6 @@ use net::egress::connect::{Connector, ExtraRoots};
 use net::egress::pool::{self, Pool};
 use net::egress::resolve::SystemResolver;
 use net::egress::rules::Rules;
-use oauth::jose::alg::AlgSet;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use testkit::fake_idp::FakeIdp;
@@ -72,12 +71,13 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Configur
 pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Configured {
     let targets = targets.iter().map(|(name, url)| {
         let url = url.parse().unwrap();
-        Target::new(name.parse().unwrap(), TargetKind::Mcp { url })
+        Target::new(name.parse().unwrap(), TargetKind::mcp(url))
     });
     Configured {
         name: "demo".parse().unwrap(),
         url: "http://127.0.0.1:8480/mcp".parse().unwrap(),
-        authorization: Authorization::Tokens(vec![trust(idp)]),
+        authorizer: Some(Authorizers::Several(vec![trust(idp)])),
+        danger_no_authorization: false,
         tool_names: ToolNames::Prefixed,
         targets: targets.collect(),
         allowed_origins: vec!["https://app.example".to_owned()],
@@ -95,7 +95,7 @@ pub(crate) fn trust(idp: &FakeIdp) -> Authorizer {
         allowed_audiences: vec![AUDIENCE.to_owned()],
         allowed_scopes: "mcp:tools".parse().unwrap(),
         allowed_clients: Vec::new(),
-        allowed_algorithms: AlgSet::ALL,
+        allowed_algorithms: Vec::new(),
         custom_claims: Vec::new(),
         danger_any_audience: false,
     }
@@ -103,9 +103,9 @@ pub(crate) fn trust(idp: &FakeIdp) -> Authorizer {
 
 /// The rules for the tokens of the issuers.
 pub(crate) fn authorizers(settings: &mut Configured) -> &mut Vec<Authorizer> {
-    match &mut settings.authorization {
-        Authorization::Tokens(authorizers) => authorizers,
-        Authorization::DangerNone => panic!("nobody is asked for a token"),
+    match &mut settings.authorizer {
+        Some(Authorizers::Several(authorizers)) => authorizers,
+        other => panic!("{other:?}"),
     }
 }
 

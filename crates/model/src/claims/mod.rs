@@ -125,7 +125,7 @@ fn map(
         .iter()
         .filter(|candidate| scope.contains(candidate.name.as_str()))
     {
-        for mapper in &granted.claims {
+        for mapper in granted.mappers() {
             mapper.apply(subject, kind, claims);
         }
     }

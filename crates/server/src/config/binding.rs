@@ -14,22 +14,25 @@ use crate::routes::Claim;
 
 /// A URL that is served, and what its service wants there.
 #[derive(Debug)]
-pub(crate) struct Service<'c> {
+pub(crate) struct Service {
     /// The path of the URL in the configuration.
     pub(crate) path: String,
     /// The URL.
-    pub(crate) url: &'c WebUrl,
+    pub(crate) url: WebUrl,
     /// The paths of its host that belong to it.
     pub(crate) claims: Vec<Claim>,
 }
 
 /// Everything that is served.
-pub(crate) fn services(config: &Config) -> Vec<Service<'_>> {
+pub(crate) fn services(config: &Config) -> Vec<Service> {
     let mut all = Vec::new();
-    let mut add = |path: String, url, claims| all.push(Service { path, url, claims });
+    let mut add = |path: String, url: &WebUrl, claims| {
+        let url = url.clone();
+        all.push(Service { path, url, claims });
+    };
     for (index, realm) in config.realms.iter().enumerate() {
-        let claims = realm_claims(&realm.url);
-        add(format!("realms[{index}].url"), &realm.url, claims);
+        let url = realm.realm.url();
+        add(format!("realms[{index}].url"), &url, realm_claims(&url));
     }
     for (index, document) in config.documents.iter().enumerate() {
         let claims = exact_claims(&document.url);

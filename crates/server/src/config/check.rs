@@ -31,7 +31,9 @@ struct Walk<'w, 'p> {
 impl<'w> Walk<'w, '_> {
     fn visit(&mut self, schema: &'w Schema, node: &mut Node, path: &str) {
         let schema = self.resolve(schema);
-        if let Some(alternatives) = alternatives_of(schema) {
+        if let Some(alternatives) = alternatives_of(schema)
+            && schema.get("properties").is_none()
+        {
             return self.visit_alternatives(alternatives, node, path);
         }
         if let Some(words) = words_of(schema) {
@@ -74,17 +76,32 @@ impl<'w> Walk<'w, '_> {
             return;
         };
         let properties = schema.get("properties").and_then(Schema::as_object);
-        let known: Vec<&str> = properties
-            .map(|all| all.keys().map(String::as_str).collect())
-            .unwrap_or_default();
+        // Keys of which one says what kind of thing it is.
+        let kinds = alternatives_of(schema).unwrap_or_default();
+        let kinds: Vec<(&str, &'w Schema)> = kinds.iter().filter_map(tagged_variant).collect();
+        let own = properties
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key.as_str());
+        let known: Vec<&str> = own.chain(kinds.iter().map(|(key, _)| *key)).collect();
+        let names = schema.get("propertyNames").map(|names| self.resolve(names));
         for (key, value) in entries.iter_mut() {
             let inner = join(path, &key.name);
-            if let Some(property) = properties.and_then(|all| all.get(&key.name)) {
+            if let Some(format) = names.and_then(|names| names.get("format")?.as_str())
+                && let Err(unfit) = scalar::check(format, &key.name)
+            {
+                let message = format!("`{}` is not {}", key.name, unfit.expected);
+                let hint = unfit.hint.map(str::to_owned);
+                self.problems.note_at(key.line, inner, message, hint);
+            } else if let Some(property) = properties.and_then(|all| all.get(&key.name)) {
                 if !matches!(value.value, Value::Null) {
                     self.visit(property, value, &inner);
                 }
+            } else if let Some((_, kind)) = kinds.iter().find(|(name, _)| *name == key.name) {
+                self.visit(kind, value, &inner);
             } else {
-                match schema.get("additionalProperties") {
+                let others = schema.get("additionalProperties");
+                match others.or_else(|| schema.get("unevaluatedProperties")) {
                     Some(Schema::Bool(false)) => {
                         let message = format!("unknown key `{}`", key.name);
                         self.problems
@@ -112,6 +129,18 @@ impl<'w> Walk<'w, '_> {
                 self.problems
                     .note_at(node.line, path, format!("`{required}` is missing"), hint);
             }
+        }
+        let names: Vec<&str> = kinds.iter().map(|(key, _)| *key).collect();
+        let given = entries
+            .iter()
+            .filter(|(key, _)| names.contains(&key.name.as_str()))
+            .count();
+        if !names.is_empty() && given != 1 {
+            let message = match names.as_slice() {
+                [only] => format!("`{only}` is missing"),
+                several => format!("exactly one of {} is expected", list(several)),
+            };
+            self.problems.note_at(node.line, path, message, None);
         }
     }
 

@@ -11,7 +11,7 @@ use net::edge::hosts::Reach;
 
 use crate::config::binding::{self, Service};
 use crate::config::file::Config;
-use crate::config::gateway::Gateway;
+use crate::config::gateway::{self as section, Gateway};
 use crate::config::listener::Listener;
 use crate::config::loaded::Loaded;
 use crate::config::no_authorization;
@@ -32,7 +32,7 @@ pub(crate) fn crosscheck(loaded: &Loaded, problems: &mut Problems<'_>) {
     check_gateways(config, problems);
     for (index, gateway) in config.gateways.iter().enumerate() {
         let path = format!("gateways[{index}]");
-        for (at, authorizer) in gateway.authorizers(&path) {
+        for (at, authorizer) in section::authorizers(gateway, &path) {
             own_realm::check(config, (gateway, &path), (authorizer, &at), problems);
         }
     }
@@ -171,12 +171,12 @@ fn check_urls(config: &Config, problems: &mut Problems<'_>) {
 fn check_clashes(
     config: &Config,
     listener: &Listener,
-    services: &[Service<'_>],
+    services: &[Service],
     problems: &mut Problems<'_>,
 ) {
     let mut taken: BTreeMap<(Reach, &str, &Claim), usize> = BTreeMap::new();
     for (index, service) in services.iter().enumerate() {
-        let Some(reach) = binding::reach(config, listener, service.url) else {
+        let Some(reach) = binding::reach(config, listener, &service.url) else {
             continue;
         };
         let views = binding::views(listener, reach);
@@ -218,7 +218,8 @@ fn describe_listener(listener: &Listener) -> String {
     format!("`{}` ({scheme} on port {port})", listener.name.0)
 }
 
-fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
+fn check_realm(declared: &Realm, path: &str, problems: &mut Problems<'_>) {
+    let realm = &declared.realm;
     let scopes: Vec<&str> = realm
         .scopes
         .iter()
@@ -233,13 +234,13 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     no_duplicates(
         &format!("{path}.resources"),
         "uri",
-        realm.resources.iter().map(|one| one.uri.plain()),
+        realm.resources.iter().map(|one| one.uri.as_str()),
         problems,
     );
     no_duplicates(
         &format!("{path}.users"),
         "username",
-        realm.users.iter().map(|one| one.username.as_str()),
+        declared.users.iter().map(|one| one.username.as_str()),
         problems,
     );
     no_duplicates(
@@ -248,12 +249,12 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
         realm.clients.iter().map(|one| one.client_id.as_str()),
         problems,
     );
-    let url_path = realm.url.0.path();
-    let expected = format!("/realms/{}", realm.name.0);
-    if url_path != "/" && url_path != expected {
+    let url_path = realm.issuer.path();
+    let expected = format!("/realms/{}", realm.name);
+    if !url_path.is_empty() && url_path != expected {
         let message = format!(
             "`{}` is neither an origin nor does it end in `{expected}`",
-            realm.url
+            realm.issuer
         );
         problems.note(
             format!("{path}.url"),
@@ -264,7 +265,8 @@ fn check_realm(realm: &Realm, path: &str, problems: &mut Problems<'_>) {
     let all_scopes = problems.know_all_of(&format!("{path}.scopes"));
     for (index, resource) in realm.resources.iter().enumerate().filter(|_| all_scopes) {
         for (at, scope) in resource.default_scopes.iter().enumerate() {
-            if !scopes.contains(&scope.as_str()) {
+            let scope = scope.as_str();
+            if !scopes.contains(&scope) {
                 let at = format!("{path}.resources[{index}].default_scopes[{at}]");
                 problems.note(
                     at,
@@ -452,13 +454,13 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
     no_duplicates(
         "realms",
         "name",
-        config.realms.iter().map(|one| one.name.0.as_str()),
+        config.realms.iter().map(|one| one.realm.name.as_str()),
         problems,
     );
     no_duplicates(
         "gateways",
         "name",
-        config.gateways.iter().map(|one| one.name.0.as_str()),
+        config.gateways.iter().map(|one| one.name.as_str()),
         problems,
     );
     for (index, gateway) in config.gateways.iter().enumerate() {
@@ -466,7 +468,7 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
         no_duplicates(
             &format!("{path}.targets"),
             "name",
-            gateway.targets.iter().map(|one| one.name.0.as_str()),
+            gateway.targets.iter().map(|one| one.name.as_str()),
             problems,
         );
         check_authorizers(gateway, &path, problems);
@@ -475,7 +477,7 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
 }
 
 fn check_authorizers(gateway: &Gateway, path: &str, problems: &mut Problems<'_>) {
-    let all = gateway.authorizers(path);
+    let all = section::authorizers(gateway, path);
     if all.is_empty() && gateway.authorizer.is_some() {
         let hint = "an entry is an issuer with its `discovery_url`".to_owned();
         problems.note(

@@ -3,13 +3,13 @@
 use model::gateway::Gateway;
 use serde_json::{Map, Value};
 
-use crate::config::convert::realm::DeclaredRealm;
 use crate::config::convert::storage::Storage;
 use crate::config::convert::{document, files, gateway, realm, storage};
 use crate::config::crosscheck::crosscheck;
 use crate::config::loaded::Loaded;
 use crate::config::problem::{Problem, Problems};
 use crate::config::reach;
+use crate::config::realm::DeclaredRealm;
 use crate::config::scalar::WebUrl;
 
 /// What there is to run, as far as it could be made sense of.
@@ -35,14 +35,14 @@ impl Meaning {
         files::check(loaded, problems);
         let warnings = reach::check(loaded, problems);
         let storage = storage::convert(loaded, problems);
-        let realms = config.realms.iter().enumerate().filter_map(|(index, one)| {
+        let realms = config.realms.iter().enumerate().map(|(index, one)| {
             let path = format!("realms[{index}]");
             realm::convert(one, &path, &loaded.directory, problems)
         });
         let realms = realms.collect();
         let gateways = config.gateways.iter().enumerate();
         let gateways = gateways
-            .filter_map(|(index, one)| {
+            .map(|(index, one)| {
                 let path = format!("gateways[{index}]");
                 gateway::convert(one, &path, &loaded.directory, problems)
             })

@@ -5,12 +5,13 @@
 //! 2. `check`: the tree against the schema of the types below: unknown keys, wrong kinds, malformed texts; what does not
 //!    fit is left out of the next steps (`sound`), which then only look for more that is wrong;
 //! 3. `crosscheck`: what no single key shows: duplicate names, URLs without a listener, scopes that nobody defines;
-//! 4. `convert`: into the settings of the crates that do the work, which have opinions of their own.
+//! 4. `convert`: secrets are read and files opened. Everything else stays the type that it was read as: the crates that do the
+//!    work take it.
 //!
 //! `meaning` is the last two. A rule that something is missing asks [`Problems::know_all_of`] whether it only was left out.
 //!
-//! To add a key: a field with a doc comment in the file of its section, its rule in `crosscheck` if it has one, its use
-//! in `convert`, and `cargo xtask schema`.
+//! To add a key: a field with a doc comment in the file of its section, its rule in `crosscheck` if it has one, its use,
+//! and `cargo xtask schema`.
 
 pub(crate) mod binding;
 pub(crate) mod check;

@@ -1,21 +1,23 @@
 //! Whether a realm of this very configuration can make the tokens that a gateway wants.
 
+use model::gateway::Authorizer;
+
 use crate::config::file::Config;
-use crate::config::gateway::{Authorizer, Gateway};
+use crate::config::gateway::Gateway;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::Realm;
 use crate::config::scalar::WebUrl;
 
 /// Whether a discovery document is that of this realm.
 pub(crate) fn issues(realm: &Realm, discovery: &WebUrl) -> bool {
-    let inserted = realm.url.0.path().trim_end_matches('/');
+    let issuer = &realm.realm.issuer;
     discovery
         .plain()
-        .strip_prefix(realm.url.plain())
+        .strip_prefix(issuer.as_str())
         .is_some_and(|rest| rest.starts_with("/.well-known/"))
-        || (realm.url.0.origin() == discovery.0.origin()
-            && !inserted.is_empty()
-            && discovery.0.path().ends_with(inserted))
+        || (issuer.url().origin() == discovery.0.origin()
+            && !issuer.path().is_empty()
+            && discovery.0.path().ends_with(issuer.path()))
 }
 
 /// Notes what `gateway` wants of tokens that a realm of this configuration does not put into them.
@@ -29,18 +31,19 @@ pub(super) fn check(
     let mut realms = config.realms.iter().enumerate();
     let found = realms.find(|(_, realm)| issues(realm, discovery));
     // Otherwise, another realm may be the one that is meant.
-    let Some((index, realm)) = found.filter(|_| problems.know_all_of("realms")) else {
+    let Some((index, declared)) = found.filter(|_| problems.know_all_of("realms")) else {
         return;
     };
+    let realm = &declared.realm;
     let [all_scopes, all_resources] = ["scopes", "resources"]
         .map(|list| problems.know_all_of(&format!("realms[{index}].{list}")));
-    let name = &realm.name.0;
+    let name = realm.name.as_str();
     let url = gateway.url.plain();
     if all_resources
         && !realm
             .resources
             .iter()
-            .any(|resource| resource.uri.plain() == url)
+            .any(|resource| resource.uri.as_str() == url)
     {
         let hint = format!("MCP clients ask for it by name (RFC 8707): add {{ uri: \"{url}\" }}");
         let message =
@@ -50,7 +53,7 @@ pub(super) fn check(
     let audiences: Vec<&str> = realm
         .resources
         .iter()
-        .map(|resource| resource.uri.plain())
+        .map(|resource| resource.uri.as_str())
         .chain(
             realm
                 .scopes
@@ -80,7 +83,8 @@ pub(super) fn check(
         .collect();
     let checked = authorizer.allowed_scopes.iter().enumerate();
     for (index, scope) in checked.filter(|_| all_scopes) {
-        if !scopes.contains(&scope.as_str()) && scope != "openid" {
+        let scope = scope.as_str();
+        if !scopes.contains(&scope) && scope != "openid" {
             let at = format!("{at}.allowed_scopes[{index}]");
             problems.note(
                 at,

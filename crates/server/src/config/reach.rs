@@ -7,6 +7,7 @@ use net::egress::rules::{Destination, Refusal, Rules, SpecialUse};
 
 use crate::config::convert;
 use crate::config::file::Config;
+use crate::config::gateway as section;
 use crate::config::loaded::Loaded;
 use crate::config::problem::{Problem, Problems};
 use crate::config::scalar::WebUrl;
@@ -79,9 +80,10 @@ fn secrets_in_the_clear(config: &Config) -> Vec<String> {
     for (index, gateway) in config.gateways.iter().enumerate() {
         for (at, target) in gateway.targets.iter().enumerate() {
             let has_secret = target.headers.iter().any(|header| header.secret.is_some());
-            let url = &target.mcp.url;
-            if has_secret && !url.is_https() && !stays_here(url) {
-                paths.push(format!("gateways[{index}].targets[{at}].mcp.url"));
+            for (key, url) in target.kind.urls() {
+                if has_secret && !url.is_https() && !stays_here(url) {
+                    paths.push(format!("gateways[{index}].targets[{at}].{key}"));
+                }
             }
         }
     }
@@ -93,14 +95,12 @@ fn called(config: &Config) -> Vec<(String, &WebUrl)> {
     let mut all = Vec::new();
     for (index, gateway) in config.gateways.iter().enumerate() {
         let gateway_at = format!("gateways[{index}]");
-        for (path, authorizer) in gateway.authorizers(&gateway_at) {
+        for (path, authorizer) in section::authorizers(gateway, &gateway_at) {
             all.push((format!("{path}.discovery_url"), &authorizer.discovery_url));
         }
         for (at, target) in gateway.targets.iter().enumerate() {
-            all.push((
-                format!("{gateway_at}.targets[{at}].mcp.url"),
-                &target.mcp.url,
-            ));
+            let urls = target.kind.urls();
+            all.extend(urls.map(|(key, url)| (format!("{gateway_at}.targets[{at}].{key}"), url)));
         }
     }
     for (index, proxy) in config.proxies.iter().enumerate() {

@@ -1,45 +1,38 @@
 //! `realms`: the authorization servers, each with its users, clients, scopes and resources.
 
-use std::collections::BTreeMap;
-
-use model::claims::mapper::Mapper;
-use model::client_policy::CimdPolicy;
-use model::realm::{Lifetimes, LogoutEnds, ScopeKind, SigningAlgorithm};
-use model::registration::RegistrationPolicy;
-use model::traits::{Attribute, Group};
+use model::mail::MailAddress;
+use model::realm::SigningAlgorithm;
+use model::secret::{Secret, TokenHash};
+use model::text::{self, ClientIdText};
+use model::traits::Traits;
+use model::user::Username;
+use oauth::client_id::ClientId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::config::scalar::{Name, WebUrl};
 use crate::config::secret::Source;
 
+/// An authorization server with its users, as a file has it.
+pub(crate) type Realm = DeclaredRealm<Client, Source, Source>;
+
 /// An authorization server.
+// `C` are its clients, `T` its initial access tokens and `P` passwords: as a file has them, or as they are used.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Realm {
-    /// A name for URLs and logs.
-    pub(crate) name: Name,
-    /// What the pages call it. Default: its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) display_name: Option<String>,
-    /// The issuer. Either `https://host/realms/NAME`, or an origin without a path that then belongs to this realm alone.
-    pub(crate) url: WebUrl,
-    /// The algorithm that access tokens are signed with. After a change the new key is published at once and signs 24 hours
-    /// later, so that everybody knows it by then. ID tokens are signed with RS256 unless the client says otherwise.
-    #[serde(default)]
-    pub(crate) signing_algorithm: SigningAlgorithm,
-    /// How long things live.
-    #[serde(default)]
-    pub(crate) lifetimes: Lifetimes,
-    /// What clients can ask for.
-    #[serde(default)]
-    pub(crate) scopes: Vec<Scope>,
-    /// What tokens can be made for.
-    #[serde(default)]
-    pub(crate) resources: Vec<Resource>,
+#[schemars(rename = "Realm")]
+#[serde(
+    deny_unknown_fields,
+    bound(deserialize = "C: Deserialize<'de>, T: Deserialize<'de>, P: Deserialize<'de>")
+)]
+#[schemars(
+    bound = "C: JsonSchema + Serialize, T: JsonSchema + Serialize, P: JsonSchema + Serialize"
+)]
+pub(crate) struct DeclaredRealm<C = model::client::Client, T = TokenHash, P = Secret<String>> {
+    /// The realm.
+    #[serde(flatten)]
+    pub(crate) realm: model::realm::Realm<C, T>,
     /// Users declared here. Others can be added with `sekisho user add`.
     #[serde(default)]
-    pub(crate) users: Vec<User>,
+    pub(crate) users: Vec<User<P>>,
     /// What becomes of a user who is taken out of `users`.
     #[serde(default)]
     pub(crate) users_removed: UsersRemoved,
@@ -47,21 +40,6 @@ pub(crate) struct Realm {
     #[serde(default = "default_least_password")]
     #[schemars(range(min = 8, max = 64))]
     pub(crate) min_password_length: u16,
-    /// What a logout ends.
-    #[serde(default)]
-    pub(crate) logout_ends: LogoutEnds,
-    /// Clients that are known beforehand.
-    #[serde(default)]
-    pub(crate) clients: Vec<Client>,
-    /// Clients that identify themselves by the URL of a metadata document.
-    #[serde(default)]
-    pub(crate) cimd: CimdPolicy,
-    /// Clients that register themselves.
-    #[serde(default)]
-    pub(crate) registration: RegistrationPolicy<Source>,
-    /// Accept authorization requests without PKCE. Anybody who sees a code can then use it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) danger_pkce_optional: bool,
 }
 
 const fn default_least_password() -> u16 {
@@ -79,80 +57,44 @@ pub(crate) enum UsersRemoved {
     Keep,
 }
 
-/// Something that clients can ask for.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Scope {
-    /// The word in the `scope` parameter.
-    pub(crate) name: String,
-    /// Whether it is granted only when asked for.
-    #[serde(default)]
-    pub(crate) kind: ScopeKind,
-    /// What the consent page says about it, in one language or in each: `{ en: Use the tools, ja: ツールを使う }`. Default: its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) consent_text: Option<ConsentText>,
-    /// Audiences that a token with this scope gets besides the resource it was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) audiences: Vec<String>,
-    /// Claims that tokens with this scope get, besides those that `profile` and `email` have by themselves. Where two are of one name, the first counts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) claims: Vec<Mapper>,
-}
-
-/// What the consent page says about a scope.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
-pub(crate) enum ConsentText {
-    /// The same in every language.
-    Same(String),
-    /// By the language of the page.
-    ByLanguage(ByLanguage),
-}
-
-/// A text in the languages of the pages. Where one is missing, the other stands in.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ByLanguage {
-    /// In English.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) en: Option<String>,
-    /// In Japanese.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) ja: Option<String>,
-}
-
-/// Something that tokens are made for, as named by the `resource` parameter of RFC 8707.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Resource {
-    /// The URL of the resource, such as that of a gateway.
-    pub(crate) uri: WebUrl,
-    /// What a client gets that names no scope.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) default_scopes: Vec<String>,
-}
-
 /// Somebody who can log in.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct User {
+#[serde(deny_unknown_fields, bound(deserialize = "P: Deserialize<'de>"))]
+pub(crate) struct User<P = Secret<String>> {
     /// What is typed into the login page.
-    pub(crate) username: String,
+    pub(crate) username: Username,
     /// The password. Without one the user can't log in until `sekisho user passwd` gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) password: Option<Source>,
+    pub(crate) password: Option<P>,
     /// The full name, for the scope `profile`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
     /// The address, for the scope `email`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) email: Option<String>,
-    /// The groups that they are in: claims can say them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) groups: Vec<Group>,
-    /// Attributes, each a text or a list of texts: claims can say them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) attributes: BTreeMap<String, Attribute>,
+    pub(crate) email: Option<MailAddress>,
+    /// Their groups and attributes.
+    #[serde(flatten)]
+    pub(crate) traits: Traits,
+}
+
+impl<P> User<P> {
+    /// The same user with this password.
+    pub(crate) fn with_password<Q>(self, password: Option<Q>) -> User<Q> {
+        let Self {
+            username,
+            password: _,
+            name,
+            email,
+            traits,
+        } = self;
+        User {
+            username,
+            password,
+            name,
+            email,
+            traits,
+        }
+    }
 }
 
 /// A client that is known beforehand.
@@ -164,7 +106,9 @@ pub(crate) struct User {
 )]
 pub(crate) struct Client {
     /// The `client_id`.
-    pub(crate) client_id: String,
+    #[serde(with = "text::plain")]
+    #[schemars(with = "ClientIdText")]
+    pub(crate) client_id: ClientId,
     /// The name on the consent page. Default: the `client_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
@@ -193,12 +137,9 @@ pub(crate) struct Client {
     /// on the user's machine, any program there can then pose as it, and nobody is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) skip_consent: bool,
-    /// The groups that it is in: claims can say them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(crate) groups: Vec<Group>,
-    /// Attributes, each a text or a list of texts: claims can say them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) attributes: BTreeMap<String, Attribute>,
+    /// Its groups and attributes.
+    #[serde(flatten)]
+    pub(crate) traits: Traits,
 }
 
 /// How a client proves who it is at the token endpoint.

@@ -7,10 +7,17 @@ use std::time::Duration;
 
 use model::claims::mapper::ClaimName;
 use model::client_policy::DomainPattern;
+use model::gateway::GatewayName;
+use model::mail::MailAddress;
 use model::network::{BadNetwork, Network};
+use model::realm::RealmName;
 use model::span::{BadSpan, SomeTime, Span};
-use model::text::Text;
+use model::target::TargetName;
+use model::text::{ClientIdText, ScopeText, Text};
 use model::traits::{AttributeName, Group};
+use model::user::Username;
+pub(crate) use model::web_url::WebUrl;
+use model::web_url::{BadWebUrl, IssuerUrl, ResourceUrl};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -34,9 +41,18 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
             }),
             _ => Ok(()),
         },
-        WebUrl::FORMAT => WebUrl::parse(text).map(drop),
+        WebUrl::FORMAT => web_url(text),
         Address::FORMAT => Address::parse(text).map(drop),
         Network::FORMAT => network(text),
+        GatewayName::FORMAT => fits::<GatewayName>(text),
+        TargetName::FORMAT => fits::<TargetName>(text),
+        ScopeText::FORMAT => fits::<ScopeText>(text),
+        ClientIdText::FORMAT => fits::<ClientIdText>(text),
+        IssuerUrl::FORMAT => web_url(text).and_then(|()| fits::<IssuerUrl>(text)),
+        ResourceUrl::FORMAT => web_url(text).and_then(|()| fits::<ResourceUrl>(text)),
+        RealmName::FORMAT => fits::<RealmName>(text),
+        Username::FORMAT => fits::<Username>(text),
+        MailAddress::FORMAT => fits::<MailAddress>(text),
         Name::FORMAT => Name::parse(text).map(drop),
         HostPattern::FORMAT => HostPattern::parse(text).map(drop),
         DomainPattern::FORMAT => fits::<DomainPattern>(text).map_err(|unfit| Unfit {
@@ -48,6 +64,17 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
         ClaimName::FORMAT => fits::<ClaimName>(text),
         _ => Ok(()),
     }
+}
+
+fn web_url(text: &str) -> Result<(), Unfit> {
+    text.parse::<WebUrl>().map(drop).map_err(|bad| Unfit {
+        expected: "an absolute http or https URL",
+        hint: Some(match bad {
+            BadWebUrl::NotOfTheWeb => "begin it with https://",
+            BadWebUrl::UserInformation => "leave out the user name and password",
+            BadWebUrl::Fragment => "leave out the fragment, `#` and what follows",
+        }),
+    })
 }
 
 fn network(text: &str) -> Result<(), Unfit> {
@@ -126,87 +153,6 @@ macro_rules! scalar {
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "expected {}", self.expected)
-    }
-}
-
-scalar!(
-    /// An absolute `http` or `https` URL without user information and fragment.
-    WebUrl(url::Url), "web-url", "https://gateway.example.com/mcp"
-);
-
-impl WebUrl {
-    pub(crate) fn parse(text: &str) -> Result<Self, Unfit> {
-        let expected = "an absolute http or https URL";
-        let url = url::Url::parse(text).map_err(|_| Unfit {
-            expected,
-            hint: Some("begin it with https://"),
-        })?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none_or(str::is_empty) {
-            return Err(Unfit {
-                expected,
-                hint: Some("begin it with https://"),
-            });
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Unfit {
-                expected,
-                hint: Some("leave out the user name and password"),
-            });
-        }
-        if url.fragment().is_some() {
-            return Err(Unfit {
-                expected,
-                hint: Some("leave out the fragment, `#` and what follows"),
-            });
-        }
-        Ok(Self(url))
-    }
-
-    /// The URL as issuers and resources are compared: without the slash that parsing adds to a bare origin.
-    pub(crate) fn plain(&self) -> &str {
-        let text = self.0.as_str();
-        if self.0.path() == "/" && self.0.query().is_none() {
-            text.strip_suffix('/').unwrap_or(text)
-        } else {
-            text
-        }
-    }
-
-    /// The host name, lower case; an IPv6 address in brackets.
-    pub(crate) fn host(&self) -> &str {
-        self.0.host_str().unwrap_or_default()
-    }
-
-    /// The port, spelled or implied by the scheme.
-    pub(crate) fn port(&self) -> u16 {
-        self.0.port_or_known_default().unwrap_or_default()
-    }
-
-    /// Whether it is an `https` URL.
-    pub(crate) fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-}
-
-/// Writes a URL whose query may be a secret, as the keys in URLs of hosted MCP servers are, with dots as its values.
-pub(crate) fn without_query_values<S: serde::Serializer>(
-    url: &WebUrl,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let plain = url.plain();
-    let Some((place, query)) = plain.split_once('?') else {
-        return serializer.serialize_str(plain);
-    };
-    let names = query
-        .split('&')
-        .map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
-    let hidden: Vec<String> = names.map(|name| format!("{name}=…")).collect();
-    serializer.serialize_str(&format!("{place}?{}", hidden.join("&")))
-}
-
-impl fmt::Display for WebUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.plain())
     }
 }
 
@@ -311,31 +257,6 @@ impl fmt::Display for HostPattern {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_bare_origin_is_written_without_a_slash() {
-        assert_eq!(
-            WebUrl::parse("https://a.example").unwrap().plain(),
-            "https://a.example"
-        );
-        assert_eq!(
-            WebUrl::parse("https://a.example/b/").unwrap().plain(),
-            "https://a.example/b/"
-        );
-    }
-
-    #[test]
-    fn urls_with_credentials_fragments_or_other_schemes_are_refused() {
-        for text in [
-            "ftp://a.example",
-            "https://u:p@a.example",
-            "https://a.example#x",
-            "a.example",
-            "https://",
-        ] {
-            assert!(WebUrl::parse(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_network_with_bits_behind_its_prefix_is_refused() {

@@ -6,7 +6,7 @@ use model::gateway::Authorization;
 use oauth::jose::alg::{Alg, AlgSet};
 
 use super::*;
-use crate::config::convert::realm::DeclaredRealm;
+use crate::config::realm::DeclaredRealm;
 use crate::wire::plan::Plan;
 
 mod no_authorization;
@@ -110,8 +110,7 @@ banana: 1
       hint: did you mean `authorizer`?
     f.yaml:23: gateways[0].targets[0].mcp.url: `http://127.0.0.1:8481/mcp#x` is not an absolute http or https URL
       hint: leave out the fragment, `#` and what follows
-    f.yaml:23: gateways[0].targets[0].name: `my_server` is not a name of letters, digits and hyphens
-      hint: use 1 to 64 of A-Z a-z 0-9 and -
+    f.yaml:23: gateways[0].targets[0].name: `my_server` is not the name of a target: 1 to 100 letters and digits with single hyphens between them
     f.yaml:24: banana: unknown key `banana`
       hint: known are `connections`, `data_directory`, `demo_mcp_server`, `documents`, `egress`, `gateways`, `listeners`, `management`, `proxies`, `realms`, `shutdown`, `store`, `worker_threads`
     "#);
@@ -237,17 +236,14 @@ gateways:
     );
     let good = plan(&good).unwrap();
     let gateway = &good.gateways[0];
-    let Authorization::Tokens(authorizers) = &gateway.authorization else {
+    let Authorization::Tokens(authorizers) = gateway.authorization() else {
         panic!("{gateway:?}");
     };
-    let [first, second] = authorizers.as_slice() else {
+    let [first, second] = authorizers else {
         panic!("{gateway:?}");
     };
-    assert_eq!(
-        first.allowed_algorithms,
-        AlgSet::of(&[Alg::Es256, Alg::Es384])
-    );
-    assert_eq!(second.allowed_algorithms, AlgSet::ALL);
+    assert_eq!(first.algorithms(), AlgSet::of(&[Alg::Es256, Alg::Es384]));
+    assert_eq!(second.algorithms(), AlgSet::ALL);
     let bad = with(
         r"
       - discovery_url: https://a.example/.well-known/openid-configuration

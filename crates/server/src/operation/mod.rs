@@ -73,7 +73,7 @@ impl<'a> Declared<'a> {
     /// What `plan` says about the realm of this name.
     fn of(plan: &'a Plan, realm: &RealmName) -> Option<Self> {
         let mut sections = plan.loaded.config.realms.iter().enumerate();
-        let (index, section) = sections.find(|(_, one)| one.name.0 == realm.as_str())?;
+        let (index, section) = sections.find(|(_, one)| one.realm.name == *realm)?;
         Some(Self {
             plan,
             index,
@@ -83,8 +83,8 @@ impl<'a> Declared<'a> {
 
     /// Where a user is declared, and whether with a password.
     pub(crate) fn user(&self, username: &Username) -> Option<DeclaredAt> {
-        let same = |one: &section::User| one.username.parse().as_ref() == Ok(username);
-        let at = self.section.users.iter().position(same)?;
+        let mut users = self.section.users.iter();
+        let at = users.position(|one| one.username == *username)?;
         let path = format!("realms[{}].users[{at}]", self.index);
         Some(DeclaredAt {
             place: self.plan.loaded.place(&path),

@@ -34,7 +34,8 @@ pub(crate) fn listener(plan: &Plan, listener: &Listener, address: SocketAddr) {
 /// Says what the configuration makes of the program.
 pub(crate) fn configuration(plan: &Plan) {
     let config = &plan.loaded.config;
-    for realm in &config.realms {
+    for declared in &config.realms {
+        let realm = &declared.realm;
         let clients = match realm.cimd.mode {
             Mode::Off => "client metadata documents are off",
             Mode::Allowlist => "client metadata documents of trusted domains",
@@ -42,19 +43,19 @@ pub(crate) fn configuration(plan: &Plan) {
             Mode::Open => "client metadata documents of anybody",
         };
         tracing::info!(
-            realm = realm.name.0,
-            issuer = realm.url.plain(),
+            realm = realm.name.as_str(),
+            issuer = realm.issuer.as_str(),
             clients,
             "realm `{}` is the issuer {}",
-            realm.name.0,
-            realm.url
+            realm.name.as_str(),
+            realm.issuer
         );
-        let fate = match realm.users_removed {
+        let fate = match declared.users_removed {
             UsersRemoved::Disable => "disabled",
             UsersRemoved::Keep => "kept",
         };
         tracing::info!(
-            realm = realm.name.0,
+            realm = realm.name.as_str(),
             "users who are taken out of the configuration are {fate} (`users_removed`)"
         );
     }
@@ -62,14 +63,14 @@ pub(crate) fn configuration(plan: &Plan) {
         let targets: Vec<&str> = gateway
             .targets
             .iter()
-            .map(|target| target.name.0.as_str())
+            .map(|target| target.name.as_str())
             .collect();
         tracing::info!(
-            gateway = gateway.name.0,
+            gateway = gateway.name.as_str(),
             url = gateway.url.plain(),
             targets = targets.join(", "),
             "gateway `{}` is at {}",
-            gateway.name.0,
+            gateway.name,
             gateway.url
         );
     }

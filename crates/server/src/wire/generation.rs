@@ -12,7 +12,7 @@ use auth::AuthServer;
 use gateway::issuers::Issuers;
 use gateway::session::SessionKey;
 use gateway::settings::{Revoke, Revoked};
-use model::gateway::Gateway;
+use model::gateway::{Authorization as Admits, Gateway};
 use net::edge::Site;
 use net::edge::hosts::{Reach, Table};
 use net::edge::proxy::Proxy;
@@ -260,9 +260,10 @@ impl<'a> Making<'a> {
             .prepare_for(&realms)
             .await
             .context("the signing keys can't be had")?;
-        for realm in &self.config().realms {
-            let site: Arc<dyn Site> = Arc::new(server.realm(&realm.name.0));
-            services.offer(&realm.url, binding::realm_claims(&realm.url), &site);
+        for declared in &self.config().realms {
+            let url = declared.realm.url();
+            let site: Arc<dyn Site> = Arc::new(server.realm(declared.realm.name.as_str()));
+            services.offer(&url, binding::realm_claims(&url), &site);
         }
         Ok(Some(Authorization {
             server,
@@ -304,10 +305,10 @@ impl<'a> Making<'a> {
                 )
                 .with_context(|| format!("gateway `{}` can't be made", declared.name))?,
             };
-            let url = WebUrl(declared.url.clone());
+            let url = &declared.url;
             let site: Arc<dyn Site> = Arc::new(gateway.clone());
-            services.offer(&url, binding::gateway_claims(&url), &site);
-            services.offer_if_free(&url, &Claim::Exact(PROTECTED_RESOURCE.to_owned()), &site);
+            services.offer(url, binding::gateway_claims(url), &site);
+            services.offer_if_free(url, &Claim::Exact(PROTECTED_RESOURCE.to_owned()), &site);
             gateways.push(Serving {
                 declared: declared.clone(),
                 gateway,
@@ -352,11 +353,10 @@ impl<'a> Making<'a> {
     /// Puts realms where clients look for them that know only the origin of a gateway.
     fn realms_at_origins(&self, server: &AuthServer, services: &mut Services<'_>) {
         for (url, realm) in origins_with_one_realm(self.config()) {
-            if let Ok(name) = realm.name.0.parse() {
-                let site: Arc<dyn Site> = Arc::new(server.at_origin(name));
-                for path in auth::ORIGIN_PATHS {
-                    services.offer_if_nobody_answers(url, path, &site);
-                }
+            let name = realm.realm.name.clone();
+            let site: Arc<dyn Site> = Arc::new(server.at_origin(name));
+            for path in auth::ORIGIN_PATHS {
+                services.offer_if_nobody_answers(url, path, &site);
             }
         }
     }
@@ -372,7 +372,7 @@ fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
         match origins.iter_mut().find(|(url, _)| url.0.origin() == origin) {
             None => origins.push((&gateway.url, realm)),
             Some((_, first)) => {
-                let name = |realm: &Realm| realm.name.0.clone();
+                let name = |realm: &Realm| realm.realm.name.clone();
                 if first.map(name) != realm.map(name) {
                     *first = None;
                 }
@@ -387,11 +387,13 @@ fn origins_with_one_realm(config: &Config) -> Vec<(&WebUrl, &Realm)> {
 
 /// The realm of ours whose tokens a gateway accepts, if that is one.
 fn only_realm_of<'c>(config: &'c Config, gateway: &section::Gateway) -> Option<&'c Realm> {
-    let authorizers = gateway.authorizers("");
+    let Admits::Tokens(authorizers) = gateway.authorization() else {
+        return None;
+    };
     let mut ours = config.realms.iter().filter(|realm| {
         authorizers
             .iter()
-            .any(|(_, authorizer)| issues(realm, &authorizer.discovery_url))
+            .any(|authorizer| issues(realm, &authorizer.discovery_url))
     });
     let first = ours.next()?;
     ours.next().is_none().then_some(first)

@@ -2,11 +2,11 @@
 
 use model::gateway::Gateway;
 
-use crate::config::convert::realm::DeclaredRealm;
 use crate::config::convert::storage::Storage;
 use crate::config::dangers::{Danger, dangers};
 use crate::config::meaning::Meaning;
 use crate::config::problem::Problem;
+use crate::config::realm::DeclaredRealm;
 use crate::config::scalar::WebUrl;
 use crate::config::{Invalid, Loaded};
 

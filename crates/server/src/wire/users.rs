@@ -14,7 +14,7 @@ use store::Store;
 use store::standing::{self, Change};
 use zeroize::Zeroizing;
 
-use crate::config::convert::realm::{DeclaredRealm, DeclaredUser};
+use crate::config::realm::{DeclaredRealm, User as DeclaredUser};
 
 /// How many users are brought in at the same time. How many passwords are hashed meanwhile is the pool's matter.
 const AT_ONCE: usize = 16;
@@ -55,7 +55,7 @@ impl Declaring<'_> {
         let known = store::user::by_username(self.store, name, username).await?;
         let mut user = User::new(new_id(self.now)?, name.clone(), username.clone(), self.now);
         user.name.clone_from(&declared.name);
-        user.email.clone_from(&declared.email);
+        user.email = declared.email.as_ref().map(ToString::to_string);
         user.traits.clone_from(&declared.traits);
         // What the operator wrote down is taken for true.
         user.email_verified = declared.email.is_some();
@@ -197,6 +197,7 @@ mod tests {
             realm: Realm::new("demo".parse().unwrap(), issuer),
             users: vec![alice],
             users_removed: UsersRemoved::default(),
+            min_password_length: model::password_choice::LEAST,
         }]
     }
 

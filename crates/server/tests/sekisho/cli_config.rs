@@ -49,7 +49,7 @@ gateways:
     wrong.yaml:3: listeners[1].tls.certificate_file: the file `no.crt` can't be read: no such file or directory
     wrong.yaml:3: listeners[1].tls.key_file: the file `no.key` can't be read: no such file or directory
     wrong.yaml:4: egress.extra_ca_files[0]: the file `no-ca.pem` can't be read: no such file or directory
-    wrong.yaml:8: realms[0].scopes[0].name: `two words` can't be used: a scope contains a character that RFC 6749 §3.3 does not permit
+    wrong.yaml:8: realms[0].scopes[0].name: `two words` is not a scope: 1 to 256 visible ASCII characters without quotes and backslashes (RFC 6749 §3.3)
     wrong.yaml:9: realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set
     wrong.yaml:9: realms[0].users[1].password: the file `nowhere` can't be read: no such file or directory
     wrong.yaml:11: realms[0].clients[0].redirect_uris[0]: `http://example.com/cb` can't be used: a redirect URI with `http` must point to localhost, 127.0.0.1 or [::1]
@@ -59,15 +59,13 @@ gateways:
     wrong.yaml:14: documents[0].document: the client metadata document lacks the property `redirect_uris`
     wrong.yaml:17: gateways[0].url: realm `demo` makes no tokens for `http://127.0.0.1:8480/mcp`: it is not among its `resources`
       hint: MCP clients ask for it by name (RFC 8707): add { uri: "http://127.0.0.1:8480/mcp" }
-    wrong.yaml:18: gateways[0].authorizer.allowed_audiences: no token of realm `demo` is for any of these
-      hint: its resources and the `audiences` of its scopes are 
     wrong.yaml:18: gateways[0].authorizer.discovery_url: `http://127.0.0.1:8480/realms/demo` is not the URL of a discovery document
       hint: it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it
     wrong.yaml:19: gateways[0].allowed_origins[0]: `https://app.example.com/` is not the origin of a web page
       hint: write scheme, host and port as a browser does: https://app.example.com, chrome-extension://abcdefgh
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Action: unknown value `*`, known: `bedrock-agentcore:InvokeGateway`, `sekisho:InvokeGateway`
     wrong.yaml:20: gateways[0].resource_policy.Statement[0].Effect: unknown value `Alow`, known: `Allow`, `Deny`
-    15 problems in the configuration
+    14 problems in the configuration
     "#);
     let served = run(&folder, &["serve", "--config", "wrong.yaml"], "");
     assert_eq!(served.status.code(), Some(64));
@@ -160,12 +158,6 @@ gateways:
         interaction: 30m
       scopes: []
       resources: []
-      users:
-      - username: alice
-        password:
-          danger_literal: …
-      users_removed: disable
-      min_password_length: 8
       logout_ends: session
       clients:
       - client_id: a
@@ -191,6 +183,12 @@ gateways:
         mode: "off"
         unused_per_address: 50
         unused: 1000
+      users:
+      - username: alice
+        password:
+          danger_literal: …
+      users_removed: disable
+      min_password_length: 8
     gateways:
     - name: demo
       url: http://127.0.0.1:8480/mcp

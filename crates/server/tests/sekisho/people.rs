@@ -199,11 +199,11 @@ fn what_is_no_mail_address_is_refused() {
         "username: without\n        email: nowhere",
     );
     folder.write("sekisho.yaml", &configuration);
-    insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @"
+    insta::assert_snapshot!(run(&folder, &["config", "check"], ""), @r"
     exit code: 64
     --- stdout
     --- stderr
-    sekisho.yaml:8: realms[0].users[1].email: `nowhere` can't be used: expected a mail address such as `alice@example.com`
+    sekisho.yaml:8: realms[0].users[1].email: `nowhere` is not a mail address such as `alice@example.com`
     1 problem in the configuration
     ");
 }

@@ -45,7 +45,7 @@ pub(crate) fn pool() -> Pool {
 
 /// An MCP server at this place, with the default bounds.
 pub(crate) fn mcp_server(url: Url) -> Declared {
-    Declared::new("my-server".parse().unwrap(), TargetKind::Mcp { url })
+    Declared::new("my-server".parse().unwrap(), TargetKind::mcp(url))
 }
 
 pub(crate) async fn world(script: Script) -> World {

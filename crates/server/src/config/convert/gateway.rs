@@ -1,40 +1,29 @@
-//! `gateways` into `model::gateway`.
+//! `gateways` with the secrets of their targets, and what is wrong with them.
 
 use std::path::Path;
 
-use model::gateway::{Authorization, Authorizer, Gateway};
-use model::target::{Target, TargetKind};
-use oauth::jose::alg::AlgSet;
+use model::gateway::{Authorizer, Gateway};
 
-use crate::config::convert::{headers, parse, parse_all, realm};
-use crate::config::gateway;
+use crate::config::convert::headers;
+use crate::config::gateway as section;
 use crate::config::problem::Problems;
 
 /// The gateway. Relative paths of secrets start at `directory`.
 pub(crate) fn convert(
-    from: &gateway::Gateway,
+    from: &section::Gateway,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
-) -> Option<Gateway> {
-    let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    let authorizers = from
-        .authorizers(path)
-        .into_iter()
-        .map(|(path, one)| authorizer(one, &path, problems))
-        .collect();
-    let authorization = if from.danger_no_authorization {
-        Authorization::DangerNone
-    } else {
-        Authorization::Tokens(authorizers)
-    };
-    let targets = from
-        .targets
-        .iter()
-        .enumerate()
-        .filter_map(|(index, one)| {
+) -> Gateway {
+    for (path, authorizer) in section::authorizers(from, path) {
+        check_discovery(authorizer, &path, problems);
+    }
+    let targets = from.targets.iter().enumerate();
+    let targets = targets
+        .map(|(index, target)| {
             let path = format!("{path}.targets[{index}]");
-            target(one, &path, directory, problems)
+            let headers = headers::convert(&target.headers, &path, directory, problems);
+            target.clone().with_headers(headers)
         })
         .collect();
     for (index, origin) in from.allowed_origins.iter().enumerate() {
@@ -48,21 +37,10 @@ pub(crate) fn convert(
             );
         }
     }
-    let resource_policy = from.resource_policy.as_ref().map(|policy| {
+    if let Some(policy) = &from.resource_policy {
         check_resource_policy(policy, &format!("{path}.resource_policy"), problems);
-        policy.to_string()
-    });
-    Some(Gateway {
-        name: name?,
-        url: from.url.0.clone(),
-        authorization,
-        tool_names: from.tool_names,
-        targets,
-        allowed_origins: from.allowed_origins.clone(),
-        resource_policy,
-        caller_limits: from.caller_limits,
-        limits: from.limits,
-    })
+    }
+    from.clone().with_targets(targets)
 }
 
 /// Whether a text is an origin as browsers and web views send it. Those of extensions and web views have a scheme of their
@@ -84,57 +62,15 @@ fn is_origin(text: &str) -> bool {
         .is_some_and(|(scheme, authority)| scheme == url.scheme() && is_authority(authority))
 }
 
-fn authorizer(from: &gateway::Authorizer, path: &str, problems: &mut Problems<'_>) -> Authorizer {
-    let discovery = from.discovery_url.0.path();
-    if !discovery.contains("/.well-known/") {
-        let message = format!(
-            "`{}` is not the URL of a discovery document",
-            from.discovery_url
+fn check_discovery(authorizer: &Authorizer, path: &str, problems: &mut Problems<'_>) {
+    let url = &authorizer.discovery_url;
+    if !url.0.path().contains("/.well-known/") {
+        problems.note(
+            format!("{path}.discovery_url"),
+            format!("`{url}` is not the URL of a discovery document"),
+            "it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it".to_owned(),
         );
-        let hint = "it has /.well-known/openid-configuration or /.well-known/oauth-authorization-server in it".to_owned();
-        problems.note(format!("{path}.discovery_url"), message, hint);
     }
-    Authorizer {
-        discovery_url: from.discovery_url.0.clone(),
-        issuer: from.issuer.clone(),
-        allowed_audiences: from.allowed_audiences.clone(),
-        allowed_scopes: realm::scope_set(
-            &from.allowed_scopes,
-            &format!("{path}.allowed_scopes"),
-            problems,
-        ),
-        allowed_clients: parse_all(
-            &from.allowed_clients,
-            &format!("{path}.allowed_clients"),
-            problems,
-        ),
-        allowed_algorithms: match from.allowed_algorithms.as_slice() {
-            [] => AlgSet::ALL,
-            some => AlgSet::of(some),
-        },
-        custom_claims: from.custom_claims.clone(),
-        danger_any_audience: from.danger_any_audience,
-    }
-}
-
-fn target(
-    from: &gateway::Target,
-    path: &str,
-    directory: &Path,
-    problems: &mut Problems<'_>,
-) -> Option<Target> {
-    let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    Some(Target {
-        name: name?,
-        kind: TargetKind::Mcp {
-            url: from.mcp.url.0.clone(),
-        },
-        timeouts: from.timeouts,
-        limits: from.limits,
-        circuit_breaker: from.circuit_breaker,
-        freshness: from.freshness,
-        headers: headers::convert(&from.headers, path, directory, problems),
-    })
 }
 
 fn check_resource_policy(policy: &serde_json::Value, path: &str, problems: &mut Problems<'_>) {

@@ -10,7 +10,7 @@ use crate::config::listener::Listener;
 pub(crate) fn hosts(config: &Config, listener: &Listener) -> Vec<String> {
     let all: BTreeSet<String> = binding::services(config)
         .into_iter()
-        .filter(|service| binding::reach(config, listener, service.url).is_some())
+        .filter(|service| binding::reach(config, listener, &service.url).is_some())
         .map(|service| service.url.host().trim_matches(['[', ']']).to_owned())
         .collect();
     all.into_iter().collect()

@@ -1,175 +1,64 @@
-//! `realms` into `model::realm`, and the users that they declare.
+//! `realms` with their secrets, and what is wrong with them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use model::client::{Authentication, Client, KeySource, Provenance};
-use model::mail::MailAddress;
-use model::realm::{ClientScope, Realm, ResourceServer, SigningAlgorithm};
+use model::realm::SigningAlgorithm;
 use model::registration::RegistrationPolicy;
 use model::secret::{Secret, TokenHash};
-use model::traits::{Attribute, AttributeName, Group, Traits};
-use model::user::Username;
+use model::traits::Traits;
 use oauth::auth_method::AuthMethod;
-use oauth::client_id::ClientId;
 use oauth::jose::jwk::JwkSet;
 use oauth::redirect_uri::RedirectUri;
-use oauth::scope::{Scope, ScopeSet};
 
-use crate::config::convert::{parse, parse_all};
 use crate::config::problem::Problems;
-use crate::config::realm::UsersRemoved;
-use crate::config::{realm, secret};
+use crate::config::realm::{self as section, DeclaredRealm, User};
+use crate::config::secret::Source;
 
 /// The shortest initial access token.
 const SHORTEST_TOKEN: usize = 16;
 
-/// A user that the configuration declares.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct DeclaredUser {
-    /// What is typed into the login page.
-    pub(crate) username: Username,
-    /// The password, unless it is set otherwise.
-    pub(crate) password: Option<Secret<String>>,
-    /// The full name.
-    pub(crate) name: Option<String>,
-    /// The mail address.
-    pub(crate) email: Option<String>,
-    /// The groups and attributes.
-    pub(crate) traits: Traits,
-}
-
-/// A realm, with whom the configuration declares in it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct DeclaredRealm {
-    /// The realm.
-    pub(crate) realm: Realm,
-    /// Its users.
-    pub(crate) users: Vec<DeclaredUser>,
-    /// What becomes of users that were declared before.
-    pub(crate) users_removed: UsersRemoved,
-}
-
 /// The realm and its users. Relative paths of secrets start at `directory`.
 pub(crate) fn convert(
-    from: &realm::Realm,
+    from: &section::Realm,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
-) -> Option<DeclaredRealm> {
-    let name = parse(&from.name.0, &format!("{path}.name"), problems);
-    let issuer = parse(from.url.plain(), &format!("{path}.url"), problems);
-    let scopes = from
-        .scopes
-        .iter()
-        .enumerate()
-        .filter_map(|(index, one)| scope(one, &format!("{path}.scopes[{index}]"), problems))
-        .collect();
-    let resources = from
-        .resources
-        .iter()
-        .enumerate()
-        .filter_map(|(index, one)| resource(one, &format!("{path}.resources[{index}]"), problems))
-        .collect();
-    let clients = from
-        .clients
-        .iter()
-        .enumerate()
+) -> DeclaredRealm {
+    let clients = from.realm.clients.iter().enumerate();
+    let clients = clients
         .filter_map(|(index, one)| {
-            client(
-                one,
-                &format!("{path}.clients[{index}]"),
-                directory,
-                problems,
-            )
+            let path = format!("{path}.clients[{index}]");
+            client(one, &path, directory, problems)
         })
         .collect();
-    let users = from
-        .users
-        .iter()
-        .enumerate()
+    let users = from.users.iter().enumerate();
+    let users = users
         .filter_map(|(index, one)| {
             user(one, &format!("{path}.users[{index}]"), directory, problems)
         })
         .collect();
-    let mut realm = Realm::new(name?, issuer?);
-    realm.signing_algorithm = from.signing_algorithm;
-    realm.display_name.clone_from(&from.display_name);
-    realm.lifetimes = from.lifetimes;
-    realm.scopes = scopes;
-    realm.resources = resources;
-    realm.clients = clients;
-    realm.cimd = from.cimd.clone();
-    realm.logout_ends = from.logout_ends;
-    realm.registration = registration_policy(
-        &from.registration,
+    let registration = registration_policy(
+        &from.realm.registration,
         &format!("{path}.registration"),
         directory,
         problems,
     );
-    realm.danger_pkce_optional = from.danger_pkce_optional;
-    Some(DeclaredRealm {
-        realm,
+    DeclaredRealm {
+        realm: from.realm.clone().with(clients, registration),
         users,
         users_removed: from.users_removed,
-    })
-}
-
-fn scope(from: &realm::Scope, path: &str, problems: &mut Problems<'_>) -> Option<ClientScope> {
-    let name: Scope = parse(&from.name, &format!("{path}.name"), problems)?;
-    let mut scope = ClientScope::new(name, from.kind);
-    match &from.consent_text {
-        None => {}
-        Some(realm::ConsentText::Same(text)) => scope.consent_text = Some(text.clone()),
-        Some(realm::ConsentText::ByLanguage(realm::ByLanguage { en, ja })) => {
-            scope.consent_text = en.clone().or_else(|| ja.clone());
-            let texts = [("en", en), ("ja", ja)];
-            scope.consent_texts = texts
-                .into_iter()
-                .filter_map(|(tag, text)| Some((tag.to_owned(), text.clone()?)))
-                .collect();
-        }
+        min_password_length: from.min_password_length,
     }
-    scope.audiences.clone_from(&from.audiences);
-    scope.claims.extend(from.claims.iter().cloned());
-    Some(scope)
-}
-
-fn resource(
-    from: &realm::Resource,
-    path: &str,
-    problems: &mut Problems<'_>,
-) -> Option<ResourceServer> {
-    let uri = parse(from.uri.plain(), &format!("{path}.uri"), problems);
-    let default_scopes = scope_set(
-        &from.default_scopes,
-        &format!("{path}.default_scopes"),
-        problems,
-    );
-    Some(ResourceServer {
-        uri: uri?,
-        default_scopes,
-    })
-}
-
-/// A list of scope names as a set.
-pub(super) fn scope_set(names: &[String], path: &str, problems: &mut Problems<'_>) -> ScopeSet {
-    let mut set = ScopeSet::new();
-    for scope in parse_all(names, path, problems) {
-        set.insert(scope);
-    }
-    set
 }
 
 fn client(
-    from: &realm::Client,
+    from: &section::Client,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
 ) -> Option<Client> {
-    let client_id: Option<ClientId> =
-        parse(&from.client_id, &format!("{path}.client_id"), problems);
-    if client_id.as_ref().is_some_and(ClientId::looks_like_url) {
+    if from.client_id.looks_like_url() {
         problems.note(
             format!("{path}.client_id"),
             format!(
@@ -194,11 +83,11 @@ fn client(
         .as_ref()
         .and_then(|source| client_secret(source, &format!("{path}.secret"), directory, problems));
     let authentication = match from.authentication {
-        realm::Authentication::None => Authentication::none(),
-        realm::Authentication::ClientSecretBasic | realm::Authentication::ClientSecretPost => {
+        section::Authentication::None => Authentication::none(),
+        section::Authentication::ClientSecretBasic | section::Authentication::ClientSecretPost => {
             let mut authentication = Authentication::secret(&secret?);
             let method = match from.authentication {
-                realm::Authentication::ClientSecretPost => AuthMethod::ClientSecretPost,
+                section::Authentication::ClientSecretPost => AuthMethod::ClientSecretPost,
                 _ => AuthMethod::ClientSecretBasic,
             };
             if from.only_this_authentication {
@@ -206,7 +95,7 @@ fn client(
             }
             authentication
         }
-        realm::Authentication::PrivateKeyJwt => {
+        section::Authentication::PrivateKeyJwt => {
             let jwks = serde_json::Value::Object(from.jwks.clone()?);
             if let Some(fault) = fault_of_keys(&jwks) {
                 problems.note(
@@ -219,7 +108,7 @@ fn client(
         }
     };
     Some(Client {
-        client_id: client_id?,
+        client_id: from.client_id.clone(),
         name: from.name.clone(),
         provenance: Provenance::Configured,
         authentication,
@@ -230,7 +119,7 @@ fn client(
             .unwrap_or(SigningAlgorithm::default_of_id_tokens()),
         may_refresh: true,
         skip_consent: from.skip_consent,
-        traits: traits(&from.groups, &from.attributes, path, problems),
+        traits: traits(&from.traits, path, problems),
     })
 }
 
@@ -269,12 +158,11 @@ fn return_addresses(texts: &[String], path: &str, problems: &mut Problems<'_>) -
 }
 
 fn user(
-    from: &realm::User,
+    from: &User<Source>,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
-) -> Option<DeclaredUser> {
-    let username = parse(&from.username, &format!("{path}.username"), problems);
+) -> Option<User> {
     let password = match &from.password {
         None => None,
         Some(source) => {
@@ -292,45 +180,16 @@ fn user(
             Some(password)
         }
     };
-    let email = match &from.email {
-        None => None,
-        Some(text) => Some(parse::<MailAddress>(
-            text,
-            &format!("{path}.email"),
-            problems,
-        )?),
-    };
-    Some(DeclaredUser {
-        username: username?,
-        password,
-        name: from.name.clone(),
-        email: email.map(|address| address.to_string()),
-        traits: traits(&from.groups, &from.attributes, path, problems),
-    })
+    traits(&from.traits, path, problems);
+    Some(from.clone().with_password(password))
 }
 
-/// The groups and attributes of a user or a client.
-fn traits(
-    groups: &[Group],
-    attributes: &BTreeMap<String, Attribute>,
-    path: &str,
-    problems: &mut Problems<'_>,
-) -> Traits {
-    let mut named = BTreeMap::new();
-    for (name, attribute) in attributes {
-        let at = format!("{path}.attributes.{name}");
-        if let Some(name) = parse::<AttributeName>(name, &at, problems) {
-            named.insert(name, attribute.clone());
-        }
-    }
-    let traits = Traits {
-        groups: groups.iter().cloned().collect(),
-        attributes: named,
-    };
+/// The groups and attributes of a user or a client; too much of them is noted.
+fn traits(traits: &Traits, path: &str, problems: &mut Problems<'_>) -> Traits {
     if let Err(much) = traits.check() {
         problems.note(path, much.to_string(), None);
     }
-    traits
+    traits.clone()
 }
 
 /// The fewest bytes of a client's secret. Guesses are slowed down, but a secret of a few letters is found all the same.
@@ -338,7 +197,7 @@ const SHORTEST_SECRET: usize = 8;
 
 /// Reads the secret of a client; one that is too short is noted (RFC 6749 §10.10).
 fn client_secret(
-    source: &secret::Source,
+    source: &Source,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
@@ -357,7 +216,7 @@ fn client_secret(
 
 /// Reads a secret; a failure is noted.
 pub(super) fn read_secret(
-    source: &secret::Source,
+    source: &Source,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
@@ -372,7 +231,7 @@ pub(super) fn read_secret(
 }
 
 fn registration_policy(
-    from: &RegistrationPolicy<secret::Source>,
+    from: &RegistrationPolicy<Source>,
     path: &str,
     directory: &Path,
     problems: &mut Problems<'_>,
@@ -411,6 +270,7 @@ fn registration_policy(
 mod tests {
     use std::path::PathBuf;
 
+    use model::realm::Realm;
     use model::registration;
 
     use super::*;

@@ -38,7 +38,7 @@ fn a_gateway_without_authorization_is_for_this_machine_and_said_to_be_a_danger()
     ] {
         let plan = plan(&with(listeners, url, SWITCH)).unwrap();
         assert_eq!(
-            plan.gateways[0].authorization,
+            plan.gateways[0].authorization(),
             Authorization::DangerNone,
             "{url}"
         );

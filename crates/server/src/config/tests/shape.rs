@@ -237,7 +237,7 @@ realms:
     f.yaml:12: realms[0].scopes[0].claims[3].tokens[0]: `refresh_token` is not one of `access_token`, `id_token`, `userinfo`
     f.yaml:15: realms[0].users[0].attributes.dept: expected text or a list, found a number
     f.yaml:15: realms[0].users[0].groups[0]: `` is not a group: 1 to 255 bytes without control characters
-    f.yaml:16: realms[0].users[1].attributes. x: ` x` can't be used: expected 1 to 255 bytes without control characters, and no space at either end
+    f.yaml:16: realms[0].users[1].attributes. x: ` x` is not the name of an attribute: 1 to 255 bytes without control characters
     f.yaml:17: realms[0].users[2]: the groups and attributes of one user or client take 5023 bytes as JSON, more than 4096
     ");
 }

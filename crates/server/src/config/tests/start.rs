@@ -53,11 +53,11 @@ realms:
     assert_eq!(listener.name.0, "no");
     assert!(listener.tls.as_ref().unwrap().local_ca);
     assert_eq!(
-        (realm.name.0.as_str(), realm.cimd.mode),
+        (realm.realm.name.as_str(), realm.realm.cimd.mode),
         ("on", model::client_policy::Mode::Off)
     );
-    assert!(!realm.danger_pkce_optional && realm.cimd.only_confidential);
-    assert_eq!(realm.users[0].username, "yes");
+    assert!(!realm.realm.danger_pkce_optional && realm.realm.cimd.only_confidential);
+    assert_eq!(realm.users[0].username.as_str(), "yes");
 }
 
 #[test]
@@ -178,10 +178,11 @@ gateways:
     for expected in [
         "realms[0].users[0].password: the environment variable `SEKISHO_TEST_UNSET` is not set",
         "realms[1].signing_algorithm: `HS256` is not one of",
+        "realms[1].users[0].username: `a b` is not a user name",
         "documents[0].document: the client metadata document lacks the property `redirect_uris`",
         "gateways[0].authorizer.discovery_url: `https://as.example/x` is not the URL of a discovery document",
     ] {
         assert!(said.contains(expected), "{said}");
     }
-    assert_eq!(said.matches("f.yaml:").count(), 4, "{said}");
+    assert_eq!(said.matches("f.yaml:").count(), 5, "{said}");
 }
