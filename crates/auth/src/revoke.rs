@@ -69,7 +69,8 @@ async fn refresh_token(cx: &Cx, client: &Client, presented: &str) -> Result<(), 
         .await
         .map_err(Internal::new)?;
     let own = |family: &Family| {
-        family.realm == cx.realm.config.name && family.client_id == client.client_id
+        family.granted.terms.realm == cx.realm.config.name
+            && family.granted.terms.client_id == client.client_id
     };
     match found {
         Some((family, _)) if own(&family) => {

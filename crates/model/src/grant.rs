@@ -4,43 +4,22 @@ use oauth::client_id::ClientId;
 use oauth::pkce::{CodeChallenge, CodeVerifier};
 use oauth::redirect_uri::RedirectUri;
 use oauth::resource::Resource;
-use oauth::scope::ScopeSet;
 
 use crate::clock::Timestamp;
+use crate::granted::Granted;
 use crate::id::Id;
-use crate::realm_name::RealmName;
 use crate::refresh::Family;
 use crate::scope_grant::{self, narrow_resources};
-use crate::session::Session;
-use crate::user::User;
 
 /// What a user granted a client, waiting under the hash of a code (SEC-3, SEC-5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The issuer of the code.
-    pub realm: RealmName,
-    /// Whom it was issued to.
-    pub client_id: ClientId,
-    /// Who granted.
-    pub user: Id<User>,
-    /// The login session in which they did.
-    pub session: Option<Id<Session>>,
+    /// What was granted.
+    pub granted: Granted,
     /// Where the code was sent.
     pub redirect_uri: RedirectUri,
     /// What the client committed itself to; absent only where the realm dangerously allows it.
     pub challenge: Option<CodeChallenge>,
-    /// What was granted.
-    pub scope: ScopeSet,
-    /// Whether `openid` was requested, so that there is an ID token.
-    pub id_token: bool,
-    /// The resources that tokens may be for.
-    pub resources: Vec<Resource>,
-    /// Goes into the ID token.
-    pub nonce: Option<String>,
-    /// When the user logged in.
-    pub auth_time: Timestamp,
-    /// Whether the client gets a refresh token.
-    pub may_refresh: bool,
     /// When the code was issued.
     pub issued_at: Timestamp,
     /// From when on it is worthless.
@@ -121,7 +100,7 @@ pub fn decide(
     redemption: &CodeRedemption<'_>,
     now: Timestamp,
 ) -> Result<Redeemed, Refusal> {
-    if grant.client_id != *redemption.client_id {
+    if grant.granted.terms.client_id != *redemption.client_id {
         return Err(Refusal::OtherClient);
     }
     match (redemption.redirect_uri, grant.challenge) {
@@ -146,7 +125,7 @@ pub fn decide(
         return Err(Refusal::Expired);
     }
     Ok(Redeemed {
-        resources: narrow_resources(&grant.resources, redemption.resources)?,
+        resources: narrow_resources(&grant.granted.terms.resources, redemption.resources)?,
     })
 }
 
@@ -155,6 +134,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::granted::Terms;
 
     const START: Timestamp = Timestamp::from_seconds(1_000_000);
 
@@ -164,21 +144,25 @@ mod tests {
 
     fn grant() -> Grant {
         Grant {
-            realm: "a".parse().unwrap(),
-            client_id: "client".parse().unwrap(),
-            user: Id::from_bytes([1; 16]),
-            session: None,
+            granted: Granted {
+                terms: Terms {
+                    realm: "a".parse().unwrap(),
+                    client_id: "client".parse().unwrap(),
+                    scope: "openid".parse().unwrap(),
+                    id_token: true,
+                    resources: vec![
+                        "https://gw.example/a".parse().unwrap(),
+                        "https://gw.example/b".parse().unwrap(),
+                    ],
+                    nonce: None,
+                },
+                user: Id::from_bytes([1; 16]),
+                session: None,
+                auth_time: START,
+                may_refresh: true,
+            },
             redirect_uri: "http://127.0.0.1:5000/cb".parse().unwrap(),
             challenge: Some(verifier().challenge()),
-            scope: "openid".parse().unwrap(),
-            id_token: true,
-            resources: vec![
-                "https://gw.example/a".parse().unwrap(),
-                "https://gw.example/b".parse().unwrap(),
-            ],
-            nonce: None,
-            auth_time: START,
-            may_refresh: true,
             issued_at: START,
             expires_at: START + Duration::from_mins(1),
             stage: Stage::Issued,
@@ -221,7 +205,7 @@ mod tests {
         assert_eq!(
             Attempt::good().on(&grant()),
             Ok(Redeemed {
-                resources: grant().resources
+                resources: grant().granted.terms.resources
             })
         );
         let without_redirect = Attempt {

@@ -45,6 +45,7 @@ pub mod scope_grant;
 
 pub mod consent;
 pub mod grant;
+pub mod granted;
 pub mod interaction;
 pub mod login;
 pub mod refresh;

@@ -6,6 +6,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroize;
 
 /// A value that is never printed or serialized, and wiped when dropped (SEC-70).
@@ -51,7 +52,7 @@ impl<T: Zeroize> fmt::Debug for Secret<T> {
 }
 
 /// The SHA-256 hash of a random token: what is stored instead of it. Not for passwords.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TokenHash([u8; 32]);
 
 impl TokenHash {

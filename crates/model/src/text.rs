@@ -125,6 +125,39 @@ pub mod plain {
     }
 }
 
+/// Values that may be missing by their texts, for `#[serde(with = …)]`.
+pub mod maybe {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer, de::Error as _};
+
+    /// Writes one, or that there is none.
+    ///
+    /// # Errors
+    /// Those of the format.
+    pub fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(ToString::to_string).serialize(to)
+    }
+
+    /// Reads one, or that there is none.
+    ///
+    /// # Errors
+    /// Those of the format, and texts that are none.
+    pub fn deserialize<'de, T, D>(from: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        let text = Option::<String>::deserialize(from)?;
+        let value = text.map(|text| text.parse()).transpose();
+        value.map_err(D::Error::custom)
+    }
+}
+
 /// Lists of values by their texts, for `#[serde(with = …)]`.
 pub mod list {
     use std::fmt::Display;

@@ -10,7 +10,7 @@ use model::secret::Secret;
 use model::session::Session;
 use model::user::User;
 use oauth::client_id::ClientId;
-use serde::{Deserialize, Serialize};
+use serde_json::Map;
 use sqlx::AnyConnection;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
@@ -18,9 +18,10 @@ use sqlx::query::Query;
 
 use crate::Store;
 use crate::error::Error;
+use crate::granted;
 use crate::query;
 use crate::revocation::{self, Entry};
-use crate::row::{self, Record};
+use crate::row::Record;
 
 /// What verifiers tolerate of differing clocks, and a little more.
 const LEEWAY: Duration = Duration::from_mins(2);
@@ -212,11 +213,11 @@ pub(crate) async fn insert(connection: &mut AnyConnection, family: &Family) -> R
     let (previous_generation, previous_branch) = parts(family.previous);
     let query = sqlx::query(query::FAMILY_INSERT)
         .bind(family.id.to_string())
-        .bind(family.realm.to_string())
-        .bind(family.client_id.to_string())
-        .bind(family.user.to_string())
-        .bind(family.session.map(|id| id.to_string()))
-        .bind(row::json(&Detail::new(family)))
+        .bind(family.granted.terms.realm.to_string())
+        .bind(family.granted.terms.client_id.to_string())
+        .bind(family.granted.user.to_string())
+        .bind(family.granted.session.map(|id| id.to_string()))
+        .bind(granted::detail(&family.granted, Map::new()))
         .bind(generation)
         .bind(branch)
         .bind(previous_generation)
@@ -290,36 +291,13 @@ fn parts(position: Option<Position>) -> (Option<i64>, Option<i64>) {
     )
 }
 
-/// What no query looks into.
-#[derive(Serialize, Deserialize)]
-struct Detail {
-    scope: String,
-    id_token: bool,
-    resources: Vec<String>,
-    auth_time: i64,
-    may_refresh: bool,
-}
-
-impl Detail {
-    fn new(family: &Family) -> Self {
-        Self {
-            scope: family.scope.to_string(),
-            id_token: family.id_token,
-            resources: family.resources.iter().map(ToString::to_string).collect(),
-            auth_time: family.auth_time.millis(),
-            may_refresh: family.may_refresh,
-        }
-    }
-}
-
 fn read(row: &AnyRow, id: Id<Family>) -> Result<Family, Error> {
     let row = Record {
         row,
         table: "family",
         id: id.to_string(),
     };
-    let detail: Detail = row.json("detail")?;
-    let inconsistent = || row.inconsistent("detail");
+    let (granted, _) = granted::read(&row)?;
     let previous = match (
         row.optional_integer("previous_generation")?,
         row.optional_integer("previous_branch")?,
@@ -333,24 +311,7 @@ fn read(row: &AnyRow, id: Id<Family>) -> Result<Family, Error> {
     };
     Ok(Family {
         id,
-        realm: row.parse("realm")?,
-        client_id: row.parse("client_id")?,
-        user: row.parse("account_id")?,
-        session: row
-            .optional_text("session_id")?
-            .map(|id| id.parse())
-            .transpose()
-            .map_err(|_| row.inconsistent("session_id"))?,
-        scope: detail.scope.parse().map_err(|_| inconsistent())?,
-        id_token: detail.id_token,
-        resources: detail
-            .resources
-            .iter()
-            .map(|uri| uri.parse())
-            .collect::<Result<_, _>>()
-            .map_err(|_| inconsistent())?,
-        auth_time: Timestamp::from_millis(detail.auth_time),
-        may_refresh: detail.may_refresh,
+        granted,
         position: Position {
             generation: row.count("generation")?,
             branch: row.count("branch")?,

@@ -3,9 +3,13 @@
 use model::clock::Timestamp;
 use model::consent::Ask;
 use model::grant::{Grant, Stage};
+use model::granted::verified_redirect_uri;
 use model::id::Id;
 use model::refresh::Family;
 use model::secret::TokenHash;
+use model::text;
+use oauth::pkce::CodeChallenge;
+use oauth::redirect_uri::RedirectUri;
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
@@ -13,7 +17,7 @@ use sqlx::any::AnyRow;
 use crate::Store;
 use crate::error::Error;
 use crate::row::{self, Record};
-use crate::{consent, family, query, session};
+use crate::{consent, family, granted, query, session};
 
 /// Stores a grant under the hash of its code.
 pub async fn insert(store: &Store, code: TokenHash, grant: &Grant) -> Result<(), Error> {
@@ -51,14 +55,18 @@ pub async fn issue(
             (code, grant.clone(), ask.cloned()),
             |(code, grant, ask), connection| {
                 Box::pin(async move {
-                    if let Some(session) = grant.session
+                    if let Some(session) = grant.granted.session
                         && !session::hold(connection, session).await?
                     {
                         return Ok(Issued::SessionEnded);
                     }
                     if let Some(ask) = ask {
-                        let agreed =
-                            consent::hold(connection, grant.user, &grant.client_id).await?;
+                        let agreed = consent::hold(
+                            connection,
+                            grant.granted.user,
+                            &grant.granted.terms.client_id,
+                        )
+                        .await?;
                         if ask.missing(&agreed).is_some() {
                             return Ok(Issued::ConsentRevoked);
                         }
@@ -74,10 +82,10 @@ pub async fn issue(
 async fn put(connection: &mut AnyConnection, code: TokenHash, grant: &Grant) -> Result<(), Error> {
     let query = sqlx::query(query::CODE_INSERT)
         .bind(code.as_bytes().to_vec())
-        .bind(grant.realm.to_string())
-        .bind(grant.client_id.to_string())
-        .bind(grant.user.to_string())
-        .bind(row::json(&Detail::new(grant)))
+        .bind(grant.granted.terms.realm.to_string())
+        .bind(grant.granted.terms.client_id.to_string())
+        .bind(grant.granted.user.to_string())
+        .bind(detail(grant))
         .bind(grant.issued_at.millis())
         .bind(grant.expires_at.millis());
     query.execute(connection).await?;
@@ -151,34 +159,21 @@ pub async fn redeem(
         .await
 }
 
-/// What no query looks into.
+/// What the column `detail` says besides what was granted.
 #[derive(Serialize, Deserialize)]
-struct Detail {
-    session: Option<String>,
-    redirect_uri: String,
-    challenge: Option<String>,
-    scope: String,
-    id_token: bool,
-    resources: Vec<String>,
-    nonce: Option<String>,
-    auth_time: i64,
-    may_refresh: bool,
+struct Besides {
+    #[serde(with = "verified_redirect_uri")]
+    redirect_uri: RedirectUri,
+    #[serde(with = "text::maybe")]
+    challenge: Option<CodeChallenge>,
 }
 
-impl Detail {
-    fn new(grant: &Grant) -> Self {
-        Self {
-            session: grant.session.map(|id| id.to_string()),
-            redirect_uri: grant.redirect_uri.to_string(),
-            challenge: grant.challenge.map(|challenge| challenge.to_string()),
-            scope: grant.scope.to_string(),
-            id_token: grant.id_token,
-            resources: grant.resources.iter().map(ToString::to_string).collect(),
-            nonce: grant.nonce.clone(),
-            auth_time: grant.auth_time.millis(),
-            may_refresh: grant.may_refresh,
-        }
-    }
+fn detail(grant: &Grant) -> String {
+    let besides = Besides {
+        redirect_uri: grant.redirect_uri.clone(),
+        challenge: grant.challenge,
+    };
+    granted::detail(&grant.granted, row::members(&besides))
 }
 
 fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
@@ -187,8 +182,8 @@ fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
         table: "code_grant",
         id: code.to_string(),
     };
-    let detail: Detail = row.json("detail")?;
-    let inconsistent = || row.inconsistent("detail");
+    let (granted, detail) = granted::read(&row)?;
+    let besides = Besides::deserialize(&detail).map_err(|_| row.inconsistent("detail"))?;
     let stage = match (
         row.optional_time("redeemed_at")?,
         row.optional_text("family_id")?,
@@ -201,31 +196,9 @@ fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
         _ => return Err(row.inconsistent("redeemed_at")),
     };
     Ok(Grant {
-        realm: row.parse("realm")?,
-        client_id: row.parse("client_id")?,
-        user: row.parse("account_id")?,
-        session: detail
-            .session
-            .map(|id| id.parse())
-            .transpose()
-            .map_err(|_| inconsistent())?,
-        redirect_uri: row::redirect_uri(&detail.redirect_uri).ok_or_else(inconsistent)?,
-        challenge: detail
-            .challenge
-            .map(|text| text.parse())
-            .transpose()
-            .map_err(|_| inconsistent())?,
-        scope: detail.scope.parse().map_err(|_| inconsistent())?,
-        id_token: detail.id_token,
-        resources: detail
-            .resources
-            .iter()
-            .map(|uri| uri.parse())
-            .collect::<Result<_, _>>()
-            .map_err(|_| inconsistent())?,
-        nonce: detail.nonce,
-        auth_time: Timestamp::from_millis(detail.auth_time),
-        may_refresh: detail.may_refresh,
+        granted,
+        redirect_uri: besides.redirect_uri,
+        challenge: besides.challenge,
         issued_at: row.time("issued_at")?,
         expires_at: row.time("expires_at")?,
         stage,
@@ -254,13 +227,13 @@ mod tests {
         let full = sample::grant();
         insert(&store, code, &full).await.unwrap();
         assert_eq!(load(&store, code).await.unwrap(), Some(full.clone()));
-        let sparse = Grant {
-            session: None,
+        let mut sparse = Grant {
             challenge: None,
-            nonce: None,
-            resources: Vec::new(),
             ..full
         };
+        sparse.granted.session = None;
+        sparse.granted.terms.nonce = None;
+        sparse.granted.terms.resources = Vec::new();
         insert(&store, TokenHash::of("other"), &sparse)
             .await
             .unwrap();
@@ -276,10 +249,8 @@ mod tests {
     async fn codes_of_a_user_that_nobody_redeemed_are_forgotten() {
         let store = testing::open().await;
         let grant = sample::grant();
-        let other = Grant {
-            user: Id::from_bytes([9; 16]),
-            ..grant.clone()
-        };
+        let mut other = grant.clone();
+        other.granted.user = Id::from_bytes([9; 16]);
         let [used, unused, foreign] = ["used", "unused", "foreign"].map(TokenHash::of);
         for (code, grant) in [(used, &grant), (unused, &grant), (foreign, &other)] {
             insert(&store, code, grant).await.unwrap();
@@ -288,8 +259,8 @@ mod tests {
             .await
             .unwrap();
         let user = User::new(
-            grant.user,
-            grant.realm.clone(),
+            grant.granted.user,
+            grant.granted.terms.realm.clone(),
             "alice".parse().unwrap(),
             sample::NOW,
         );

@@ -35,6 +35,7 @@ pub mod consent;
 pub mod counter;
 pub mod family;
 pub mod grant;
+mod granted;
 pub mod key;
 pub mod registration;
 pub mod revocation;

@@ -3,9 +3,9 @@
 use std::str::FromStr;
 
 use model::clock::Timestamp;
-use oauth::redirect_uri::RedirectUri;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
@@ -101,17 +101,10 @@ impl Record<'_> {
     }
 }
 
-/// A row struct as it is stored. These structs hold strings and numbers only, which always serialize.
-pub(crate) fn json<T: Serialize>(value: &T) -> String {
-    serde_json::to_string(value).unwrap_or_default()
-}
-
-/// A stored redirect URI. It was verified before it was stored, so that whatever scheme it has was allowed.
-pub(crate) fn redirect_uri(text: &str) -> Option<RedirectUri> {
-    let scheme = text
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    RedirectUri::parse_with_schemes(text, &[scheme.as_str()]).ok()
+/// The members of a value that is an object as JSON: of strings and numbers, which always is one.
+pub(crate) fn members<T: Serialize>(value: &T) -> Map<String, Value> {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(members)) => members,
+        Ok(_) | Err(_) => Map::new(),
+    }
 }

@@ -359,8 +359,11 @@ mod tests {
             let token = TokenHash::of("cookie");
             insert(&store, token, &session(1), NOW).await.unwrap();
             let in_session = |id: u8| model::grant::Grant {
-                user: session(1).user,
-                session: Some(session(id).id),
+                granted: model::granted::Granted {
+                    user: session(1).user,
+                    session: Some(session(id).id),
+                    ..sample::granted()
+                },
                 ..sample::grant()
             };
             for (code, id) in [("redeemed", 1), ("unused", 1), ("elsewhere", 2)] {
@@ -369,8 +372,11 @@ mod tests {
                     .unwrap();
             }
             let family = model::refresh::Family {
-                user: session(1).user,
-                session: Some(session(1).id),
+                granted: model::granted::Granted {
+                    user: session(1).user,
+                    session: Some(session(1).id),
+                    ..sample::granted()
+                },
                 ..sample::family(1)
             };
             grant::redeem(&store, TokenHash::of("redeemed"), &family, sample::NOW)

@@ -139,11 +139,17 @@ mod tests {
             .await
             .unwrap();
         let granted = model::grant::Grant {
-            user: alice.id,
+            granted: model::granted::Granted {
+                user: alice.id,
+                ..sample::granted()
+            },
             ..sample::grant()
         };
         let family = model::refresh::Family {
-            user: alice.id,
+            granted: model::granted::Granted {
+                user: alice.id,
+                ..sample::granted()
+            },
             ..sample::family(1)
         };
         for code in ["code", "unused"] {
@@ -156,7 +162,7 @@ mod tests {
             .unwrap();
         let agreed = Consent {
             user: alice.id,
-            client_id: granted.client_id.clone(),
+            client_id: granted.granted.terms.client_id.clone(),
             redirect_origin: "http://localhost".to_owned(),
             resource: None,
             scope: "a".parse().unwrap(),
@@ -195,7 +201,7 @@ mod tests {
             assert!(there.revocations().is_revoked(&family), "{what:?}");
 
             let stored = user::by_id(&here, alice.id).await.unwrap();
-            let client_id = sample::grant().client_id;
+            let client_id = sample::granted().terms.client_id;
             let agreed = consent::list(&here, alice.id, &client_id).await.unwrap();
             let expected = match &what {
                 Change::Password(hash) => Some((Some(hash.clone()), false)),
@@ -235,8 +241,11 @@ mod tests {
             };
             let issue = async |code: &str, session: u8| {
                 let granted = model::grant::Grant {
-                    user: alice.id,
-                    session: Some(Id::from_bytes([session; 16])),
+                    granted: model::granted::Granted {
+                        user: alice.id,
+                        session: Some(Id::from_bytes([session; 16])),
+                        ..sample::granted()
+                    },
                     ..sample::grant()
                 };
                 let hash = TokenHash::of(code);

@@ -84,7 +84,7 @@ async fn what_was_stored_is_there_after_reopening() {
     family::rotate(
         &store,
         &presented,
-        &family.client_id,
+        &family.granted.terms.client_id,
         &Lifetimes::default(),
         sample::NOW,
     )
@@ -309,7 +309,7 @@ async fn seed(store: &Store) -> Vec<Vec<u8>> {
     let second = family::rotate(
         store,
         &presented,
-        &family.client_id,
+        &family.granted.terms.client_id,
         &Lifetimes::default(),
         sample::NOW,
     )

@@ -182,7 +182,7 @@ async fn check(store: &Store, said: &Acknowledged) {
         let next = family::rotate(
             store,
             &presented,
-            &stored.client_id,
+            &stored.granted.terms.client_id,
             &Lifetimes::default(),
             now,
         )
@@ -232,11 +232,17 @@ async fn work(store: &Store, name: String) {
             let (stored, presented) = family::by_token(store, &token).await.unwrap().unwrap();
             let now = sample::NOW + Duration::from_secs(refresh);
             let lifetimes = Lifetimes::default();
-            let answer = family::rotate(store, &presented, &stored.client_id, &lifetimes, now)
-                .await
-                .unwrap()
-                .refreshed()
-                .unwrap();
+            let answer = family::rotate(
+                store,
+                &presented,
+                &stored.granted.terms.client_id,
+                &lifetimes,
+                now,
+            )
+            .await
+            .unwrap()
+            .refreshed()
+            .unwrap();
             token.clone_from(answer.token.expose());
             let Position { generation, branch } = answer.family.position;
             say(&format!(

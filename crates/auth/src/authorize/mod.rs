@@ -13,6 +13,7 @@ pub(crate) mod rules;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
+use model::granted::Terms;
 use model::id::Id;
 use model::interaction::{Interaction, Stage};
 use oauth::error::OauthError;
@@ -131,15 +132,17 @@ fn begin(
     let grantable = rules::apply(&request, &loaded)?;
     Ok(Interaction {
         id: Id::new(cx.now, cx.random()?),
-        realm: cx.realm.config.name.clone(),
-        client_id: known.client.client_id.clone(),
+        terms: Terms {
+            realm: cx.realm.config.name.clone(),
+            client_id: known.client.client_id.clone(),
+            scope: grantable.granted.scope,
+            id_token: grantable.granted.openid_requested,
+            resources: grantable.resources,
+            nonce: request.nonce,
+        },
         redirect_uri: redirect.uri().clone(),
         state: redirect.state().cloned(),
         challenge: request.code_challenge,
-        scope: grantable.granted.scope,
-        id_token: grantable.granted.openid_requested,
-        resources: grantable.resources,
-        nonce: request.nonce,
         prompt: request.prompt,
         max_age: request.max_age,
         login_hint: request.login_hint.filter(|hint| hint.len() <= 200),

@@ -3,6 +3,7 @@
 use axum::response::Response;
 use model::client::Provenance;
 use model::grant::{Grant, Stage};
+use model::granted::Granted;
 use model::registration;
 use model::secret::{self, TokenHash};
 use model::session::Session;
@@ -30,18 +31,15 @@ pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<G
     let interaction = &visit.interaction;
     let code = secret::token(&cx.random()?);
     let grant = Grant {
-        realm: cx.realm.config.name.clone(),
-        client_id: interaction.client_id.clone(),
-        user: session.user,
-        session: Some(session.id),
+        granted: Granted {
+            terms: interaction.terms.clone(),
+            user: session.user,
+            session: Some(session.id),
+            auth_time: session.auth_time,
+            may_refresh: visit.known.client.may_refresh,
+        },
         redirect_uri: interaction.redirect_uri.clone(),
         challenge: interaction.challenge,
-        scope: interaction.scope.clone(),
-        id_token: interaction.id_token,
-        resources: interaction.resources.clone(),
-        nonce: interaction.nonce.clone(),
-        auth_time: session.auth_time,
-        may_refresh: visit.known.client.may_refresh,
         issued_at: cx.now,
         expires_at: cx.now + cx.realm.config.lifetimes.code,
         stage: Stage::Issued,
@@ -49,7 +47,8 @@ pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<G
     if let Provenance::Registered { expires_at, .. } = visit.known.client.provenance
         && registration::needs_touch(expires_at, cx.now)
     {
-        store::registration::logged_in(&cx.app.store, &grant.client_id, cx.now).await?;
+        store::registration::logged_in(&cx.app.store, &grant.granted.terms.client_id, cx.now)
+            .await?;
     }
     let client = &visit.known.client;
     let ask = (!client.skip_consent).then(|| interaction.ask(client.document_hash()));
@@ -59,7 +58,7 @@ pub(crate) async fn grant(cx: &Cx, visit: &Visit, session: &Session) -> Result<G
     {
         Issued::Stored => {
             cx.app.metrics.codes.inc();
-            tracing::info!(client.id = %grant.client_id, user.id = %grant.user, scope = %grant.scope, "issued a code");
+            tracing::info!(client.id = %grant.granted.terms.client_id, user.id = %grant.granted.user, scope = %grant.granted.terms.scope, "issued a code");
             let code = Outcome::Code(code.expose());
             return Ok(Granting::Done(send(cx, &visit.redirect, code)));
         }

@@ -58,11 +58,12 @@ async fn show(
             && visit.known.client.provenance != Provenance::Configured,
         resources: visit
             .interaction
+            .terms
             .resources
             .iter()
             .map(ToString::to_string)
             .collect(),
-        scopes: scope_lines(cx, &visit.interaction.scope, frame.texts),
+        scopes: scope_lines(cx, &visit.interaction.terms.scope, frame.texts),
         each_time: visit
             .known
             .client
@@ -118,7 +119,7 @@ async fn submit(
                     return interaction::proceed(cx, headers, visit).await;
                 }
                 Agreed::Unregistered => {
-                    let client_id = visit.interaction.client_id.to_string();
+                    let client_id = visit.interaction.terms.client_id.to_string();
                     return Err(PageRefusal::client(
                         ClientRefusal::NotRegistered.into(),
                         &client_id,
@@ -126,7 +127,7 @@ async fn submit(
                 }
             }
             cx.app.metrics.consents.inc();
-            tracing::info!(client.id = %visit.interaction.client_id, user.id = %session.user, scope = %visit.interaction.scope, "user consented");
+            tracing::info!(client.id = %visit.interaction.terms.client_id, user.id = %session.user, scope = %visit.interaction.terms.scope, "user consented");
             visit.interaction = visit
                 .interaction
                 .after(Event::Consented(session.id, document_hash));

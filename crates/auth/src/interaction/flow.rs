@@ -56,7 +56,7 @@ pub(crate) fn open(cx: &Cx, headers: &HeaderMap, id: &str) -> Result<Interaction
         .open_text(PURPOSE, &value)
         .map_err(|_| PageRefusal::FlowLost)?;
     let interaction = Interaction::decode(plain.expose()).map_err(|_| PageRefusal::FlowLost)?;
-    if interaction.id == id && interaction.realm == cx.realm.config.name {
+    if interaction.id == id && interaction.terms.realm == cx.realm.config.name {
         Ok(interaction)
     } else {
         Err(PageRefusal::FlowLost)

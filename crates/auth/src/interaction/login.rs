@@ -103,7 +103,7 @@ async fn submit(
     };
     let password = Secret::new(password.to_owned());
     drop(form);
-    let client = &visit.interaction.client_id;
+    let client = &visit.interaction.terms.client_id;
     match check(cx, headers, &username, password, client).await {
         Ok(user) => {
             let Some(begun) = session::begin(cx, &user, browser).await? else {

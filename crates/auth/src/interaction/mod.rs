@@ -83,7 +83,7 @@ async fn of_browser(
     identified.user(&browser.user);
     let session = browser.session;
     let consents =
-        store::consent::list(&cx.app.store, session.user, &interaction.client_id).await?;
+        store::consent::list(&cx.app.store, session.user, &interaction.terms.client_id).await?;
     Ok((Some(session), consents))
 }
 
@@ -98,11 +98,11 @@ pub(crate) async fn visit(
     let interaction = flow::open(cx, headers, flow.ok_or(PageRefusal::FlowLost)?)?;
     let known = client::find(
         cx,
-        &interaction.client_id,
+        &interaction.terms.client_id,
         Purpose::Authorize(Some(&interaction.redirect_uri)),
     )
     .await
-    .map_err(|error| PageRefusal::client(error, interaction.client_id.as_str()))?;
+    .map_err(|error| PageRefusal::client(error, interaction.terms.client_id.as_str()))?;
     identified.client(&known.client.client_id);
     let redirect = VerifiedRedirect::check(
         &known.client,
@@ -111,7 +111,7 @@ pub(crate) async fn visit(
     )
     .map_err(|refusal| PageRefusal::Redirect {
         refusal,
-        client_id: interaction.client_id.to_string(),
+        client_id: interaction.terms.client_id.to_string(),
         requested: Some(interaction.redirect_uri.to_string()),
         registered: known
             .client

@@ -63,8 +63,12 @@ impl Visit {
     ) -> Result<Self, Internal> {
         self.consents = match &session {
             Some(session) => {
-                store::consent::list(&cx.app.store, session.user, &self.interaction.client_id)
-                    .await?
+                store::consent::list(
+                    &cx.app.store,
+                    session.user,
+                    &self.interaction.terms.client_id,
+                )
+                .await?
             }
             None => Vec::new(),
         };

@@ -1,7 +1,9 @@
 //! Redeems an authorization code: once, by its client, with its verifier (OAuth 2.1 §4.1.3; SEC-1 to SEC-5).
 
+use model::claims::subject::Subject;
 use model::client::Client;
 use model::grant::{self, CodeRedemption, Grant};
+use model::granted::Granted;
 use model::id::Id;
 use model::refresh::{Family, Position};
 use model::scope_grant;
@@ -42,7 +44,7 @@ pub(super) async fn redeem(
         .await
         .map_err(Internal::new)?;
     let grant = loaded
-        .filter(|grant| grant.realm == cx.realm.config.name)
+        .filter(|grant| grant.granted.terms.realm == cx.realm.config.name)
         .ok_or_else(refusal::unknown_code)?;
 
     let redeemed = match grant::decide(&grant, &redemption, cx.now) {
@@ -58,24 +60,27 @@ pub(super) async fn redeem(
     // What the operator has removed since then is in no new token; a refusal leaves the code usable (SEC-38, SEC-4).
     let realm = &cx.realm.config;
     let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
-    let scope = scope_grant::present_scopes(realm, &grant.scope, None).map_err(beyond)?;
+    let scope =
+        scope_grant::present_scopes(realm, &grant.granted.terms.scope, None).map_err(beyond)?;
     let resources = scope_grant::present_resources(realm, &redeemed.resources, &request.resources)
         .map_err(beyond)?;
 
-    let user = issue::user(cx, grant.user).await?;
+    let user = issue::user(cx, grant.granted.user).await?;
     identified.user(&user);
     let family = found_family(cx, client, &grant)?;
     let tokens = issue::tokens(
         cx,
         &issue::Order {
             client,
-            user: &user,
-            family: &family,
+            subject: Subject::User(&user),
+            family: family.id,
+            auth_time: Some(family.granted.auth_time),
+            session: family.granted.session,
             scope: &scope,
             resources: &resources,
-            id_token: family.id_token,
-            nonce: grant.nonce.as_deref(),
-            refresh_token: family.may_refresh.then(|| {
+            id_token: family.granted.terms.id_token,
+            nonce: grant.granted.terms.nonce.as_deref(),
+            refresh_token: family.granted.may_refresh.then(|| {
                 family
                     .token(store.refresh_key(), family.position)
                     .expose()
@@ -114,7 +119,7 @@ fn read_redirect_uri(text: &str) -> Result<RedirectUri, Refusal> {
 /// The family of everything that comes of this code; also one without refresh tokens has access tokens to revoke.
 fn found_family(cx: &Cx, client: &Client, grant: &Grant) -> Result<Family, Internal> {
     let lifetimes = &cx.realm.config.lifetimes;
-    let may_refresh = grant.may_refresh && client.may_refresh;
+    let may_refresh = grant.granted.may_refresh && client.may_refresh;
     let lives = |lifetime| {
         if may_refresh {
             cx.now + lifetime
@@ -124,15 +129,10 @@ fn found_family(cx: &Cx, client: &Client, grant: &Grant) -> Result<Family, Inter
     };
     Ok(Family {
         id: Id::new(cx.now, cx.random()?),
-        realm: grant.realm.clone(),
-        client_id: grant.client_id.clone(),
-        user: grant.user,
-        session: grant.session,
-        scope: grant.scope.clone(),
-        id_token: grant.id_token,
-        resources: grant.resources.clone(),
-        auth_time: grant.auth_time,
-        may_refresh,
+        granted: Granted {
+            may_refresh,
+            ..grant.granted.clone()
+        },
         position: Position::default(),
         previous: None,
         rotated_at: cx.now,

@@ -3,8 +3,10 @@
 use model::claims::subject::Subject;
 use model::claims::{self, Grounds};
 use model::client::Client;
+use model::clock::Timestamp;
 use model::id::Id;
 use model::refresh::Family;
+use model::session::Session;
 use model::user::User;
 use oauth::resource::Resource;
 use oauth::response::token::TokenResponse;
@@ -24,8 +26,14 @@ const ID_TOKEN: &str = "JWT";
 /// What to make.
 pub(super) struct Order<'a> {
     pub(super) client: &'a Client,
-    pub(super) user: &'a User,
-    pub(super) family: &'a Family,
+    /// Whom they are about.
+    pub(super) subject: Subject<'a>,
+    /// What they are part of: revoking it revokes them.
+    pub(super) family: Id<Family>,
+    /// When the user logged in, if they are about one.
+    pub(super) auth_time: Option<Timestamp>,
+    /// The login session in which they were granted.
+    pub(super) session: Option<Id<Session>>,
     /// What the access token may do: what was granted, or less.
     pub(super) scope: &'a ScopeSet,
     /// Where it may do it.
@@ -59,13 +67,13 @@ pub(super) async fn tokens(cx: &Cx, order: &Order<'_>) -> Result<TokenResponse, 
         .await?;
     let grounds = Grounds {
         realm,
-        subject: Subject::User(order.user),
+        subject: order.subject,
         client_id: &order.client.client_id,
         scope: order.scope,
-        auth_time: Some(order.family.auth_time),
-        session: order.family.session,
+        auth_time: order.auth_time,
+        session: order.session,
     };
-    let token_id = claims::token_id(order.family.id, &cx.random()?);
+    let token_id = claims::token_id(order.family, &cx.random()?);
     let access_token = claims::access_token(&grounds, order.resources, &token_id, cx.now);
     let access_token = keys
         .for_access_tokens()

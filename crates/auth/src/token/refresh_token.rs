@@ -1,5 +1,6 @@
 //! Refreshes: strict rotation that survives lost answers and races (OAuth 2.1 §4.3; the rules are [`model::refresh`]).
 
+use model::claims::subject::Subject;
 use model::client::Client;
 use model::refresh::{self, Rule};
 use model::scope_grant::{self, OPENID};
@@ -33,7 +34,7 @@ pub(super) async fn refresh(
         .await
         .map_err(Internal::new)?;
     let (family, presented) = loaded
-        .filter(|(family, _)| family.realm == cx.realm.config.name)
+        .filter(|(family, _)| family.granted.terms.realm == cx.realm.config.name)
         .ok_or_else(refusal::unknown_refresh_token)?;
 
     // What would pass must also ask for no more than was granted and still exists, before anything moves: a request for
@@ -43,12 +44,16 @@ pub(super) async fn refresh(
     if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
         let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
         let realm = &cx.realm.config;
-        let scope = scope_grant::present_scopes(realm, &family.scope, request.scope.as_ref())
-            .map_err(beyond)?;
-        let resources =
-            scope_grant::present_resources(realm, &family.resources, &request.resources)
+        let scope =
+            scope_grant::present_scopes(realm, &family.granted.terms.scope, request.scope.as_ref())
                 .map_err(beyond)?;
-        let user = issue::user(cx, family.user).await?;
+        let resources = scope_grant::present_resources(
+            realm,
+            &family.granted.terms.resources,
+            &request.resources,
+        )
+        .map_err(beyond)?;
+        let user = issue::user(cx, family.granted.user).await?;
         identified.user(&user);
         narrowed = Some((scope, resources, user));
     }
@@ -73,13 +78,15 @@ pub(super) async fn refresh(
         cx,
         &issue::Order {
             client,
-            user: &user,
-            family: &refreshed.family,
+            subject: Subject::User(&user),
+            family: refreshed.family.id,
+            auth_time: Some(refreshed.family.granted.auth_time),
+            session: refreshed.family.granted.session,
             scope: &scope,
             resources: &resources,
             // One comes where it is asked for by name, and nowhere else: its signature costs more than all the rest
             // (OpenID Connect Core §12.2 leaves it to us).
-            id_token: refreshed.family.id_token
+            id_token: refreshed.family.granted.terms.id_token
                 && request
                     .scope
                     .as_ref()

@@ -53,7 +53,7 @@ async fn claude_code() {
         grant.redirect_uri.as_str(),
         "http://localhost:54212/callback"
     );
-    assert!(grant.may_refresh);
+    assert!(grant.granted.may_refresh);
     flow(
         &world,
         &mut world.browser(),
@@ -159,6 +159,7 @@ async fn a_document_without_the_grant_type_gets_no_refresh_tokens() {
             .await
             .unwrap()
             .unwrap()
+            .granted
             .may_refresh
     );
 }

@@ -24,14 +24,17 @@ async fn a_code_stands_for_what_was_asked_and_agreed_to() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(grant.client_id.as_str(), "app");
+    assert_eq!(grant.granted.terms.client_id.as_str(), "app");
     assert_eq!(grant.redirect_uri.as_str(), CALLBACK);
     assert_eq!(grant.challenge.unwrap().to_string(), CHALLENGE);
-    assert_eq!(grant.scope.to_string(), "openid profile email mcp:tools");
-    assert_eq!(grant.resources, [RESOURCE.parse().unwrap()]);
-    assert_eq!(grant.nonce.as_deref(), Some("n-1"));
-    assert!(grant.id_token);
-    assert!(grant.session.is_some());
+    assert_eq!(
+        grant.granted.terms.scope.to_string(),
+        "openid profile email mcp:tools"
+    );
+    assert_eq!(grant.granted.terms.resources, [RESOURCE.parse().unwrap()]);
+    assert_eq!(grant.granted.terms.nonce.as_deref(), Some("n-1"));
+    assert!(grant.granted.terms.id_token);
+    assert!(grant.granted.session.is_some());
     assert_eq!(grant.expires_at, grant.issued_at + Duration::from_secs(60));
     assert_eq!(grant.stage, Stage::Issued);
 }
@@ -50,8 +53,11 @@ async fn default_scopes_are_added_and_no_id_token_without_openid() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(grant.scope.to_string(), "profile email mcp:tools");
-    assert!(!grant.id_token);
+    assert_eq!(
+        grant.granted.terms.scope.to_string(),
+        "profile email mcp:tools"
+    );
+    assert!(!grant.granted.terms.id_token);
 }
 
 // lessons-of-authorization-servers 3: real clients omit both.
@@ -68,8 +74,11 @@ async fn a_request_without_scope_and_resource_gets_the_defaults() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(grant.scope.to_string(), "profile email mcp:tools");
-    assert_eq!(grant.resources, [RESOURCE.parse().unwrap()]);
+    assert_eq!(
+        grant.granted.terms.scope.to_string(),
+        "profile email mcp:tools"
+    );
+    assert_eq!(grant.granted.terms.resources, [RESOURCE.parse().unwrap()]);
 }
 
 // What some clients carry through a login: the flow takes more than one cookie.
@@ -155,7 +164,7 @@ async fn several_flows_in_one_browser_do_not_disturb_each_other() {
             .await
             .unwrap()
             .unwrap();
-        assert_eq!(grant.nonce.as_deref(), Some(nonce));
+        assert_eq!(grant.granted.terms.nonce.as_deref(), Some(nonce));
     }
 }
 
@@ -169,7 +178,7 @@ async fn whoever_is_disabled_gets_no_more_codes() {
         .await
         .unwrap()
         .unwrap();
-    store::user::set_disabled(&world.store, grant.user, true)
+    store::user::set_disabled(&world.store, grant.granted.user, true)
         .await
         .unwrap();
     let page = browser.open(&world.authorize(&[])).await.unwrap();

@@ -77,7 +77,7 @@ async fn the_id_token_is_for_the_client_and_carries_the_nonce() {
 async fn without_openid_there_is_no_id_token() {
     let world = World::new().await;
     let (code, mut grant) = world.grant("app");
-    grant.id_token = false;
+    grant.granted.terms.id_token = false;
     world.store_code(&code, &grant).await;
     assert_eq!(
         world.token(&code.form("app")).await.json()["id_token"],
@@ -313,7 +313,7 @@ async fn a_disabled_user_gets_nothing() {
 async fn a_code_of_another_realm_is_unknown() {
     let world = World::new().await;
     let (code, mut grant) = world.grant("app");
-    grant.realm = "elsewhere".parse().unwrap();
+    grant.granted.terms.realm = "elsewhere".parse().unwrap();
     world.store_code(&code, &grant).await;
     assert_refused(&world.token(&code.form("app")).await, "invalid_grant");
 }

@@ -9,7 +9,7 @@ const BYE: &str = "http://127.0.0.1:6274/bye";
 /// An ID token of the session that is under way.
 async fn id_token(world: &World, session: &model::session::Session) -> String {
     let (code, mut grant) = world.grant("app");
-    grant.session = Some(session.id);
+    grant.granted.session = Some(session.id);
     world.store_code(&code, &grant).await;
     world.token(&code.form("app")).await.text("id_token")
 }
@@ -167,7 +167,7 @@ async fn an_access_token_is_no_id_token() {
     let world = World::new().await;
     let (session, cookie) = world.session().await;
     let (code, mut grant) = world.grant("app");
-    grant.session = Some(session.id);
+    grant.granted.session = Some(session.id);
     world.store_code(&code, &grant).await;
     let token = world.token(&code.form("app")).await.text("access_token");
     logout(&world, &cookie, &[("id_token_hint", &token)]).await;

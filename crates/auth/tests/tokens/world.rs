@@ -13,6 +13,7 @@ use model::claims::mapper::Source;
 use model::client::{Authentication, Client, KeySource, Provenance};
 use model::clock::{Clock, TestClock, Timestamp};
 use model::grant::{Grant, Stage};
+use model::granted::{Granted, Terms};
 use model::id::Id;
 use model::password::Cost;
 use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
@@ -390,18 +391,22 @@ impl World {
             .clone();
         let now = self.now();
         let grant = Grant {
-            realm: "mcp-demo".parse().unwrap(),
-            client_id: client_id.parse().unwrap(),
-            user: self.user.id,
-            session: None,
+            granted: Granted {
+                terms: Terms {
+                    realm: "mcp-demo".parse().unwrap(),
+                    client_id: client_id.parse().unwrap(),
+                    scope: "openid profile email mcp:tools".parse().unwrap(),
+                    id_token: true,
+                    resources: vec![RESOURCE.parse().unwrap(), OTHER_RESOURCE.parse().unwrap()],
+                    nonce: Some("nonce-1".to_owned()),
+                },
+                user: self.user.id,
+                session: None,
+                auth_time: now,
+                may_refresh: true,
+            },
             redirect_uri: REDIRECT.parse().unwrap(),
             challenge: Some(verifier.challenge()),
-            scope: "openid profile email mcp:tools".parse().unwrap(),
-            id_token: true,
-            resources: vec![RESOURCE.parse().unwrap(), OTHER_RESOURCE.parse().unwrap()],
-            nonce: Some("nonce-1".to_owned()),
-            auth_time: now,
-            may_refresh: true,
             issued_at: now,
             expires_at: now + Duration::from_mins(1),
             stage: Stage::Issued,

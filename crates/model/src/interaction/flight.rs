@@ -1,42 +1,33 @@
 //! What is known of an authorization in flight.
 
-use oauth::client_id::ClientId;
 use oauth::pkce::CodeChallenge;
 use oauth::prompt::Prompt;
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::authorization::State;
-use oauth::resource::Resource;
-use oauth::scope::ScopeSet;
+use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::granted::{Terms, verified_redirect_uri};
 use crate::id::Id;
-use crate::realm_name::RealmName;
 use crate::secret::TokenHash;
 use crate::session::Session;
+use crate::text;
 
 /// What a client asked for, after all rules were applied, and how far the user has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interaction {
     /// Names the cookie, so that several can be in flight in one browser.
     pub id: Id<Self>,
-    /// The realm that was asked.
-    pub realm: RealmName,
-    /// Who asks.
-    pub client_id: ClientId,
+    /// What it would be granted.
+    pub terms: Terms,
     /// Where the answer goes; verified.
+    #[serde(with = "verified_redirect_uri")]
     pub redirect_uri: RedirectUri,
     /// Comes back with the answer.
     pub state: Option<State>,
     /// What the client committed itself to.
+    #[serde(with = "text::maybe")]
     pub challenge: Option<CodeChallenge>,
-    /// What it would be granted.
-    pub scope: ScopeSet,
-    /// Whether `openid` was requested.
-    pub id_token: bool,
-    /// The resources that tokens would be for.
-    pub resources: Vec<Resource>,
-    /// Goes into the ID token.
-    pub nonce: Option<String>,
     /// Which pages the client insists on.
     pub prompt: Prompt,
     /// The oldest login that the client accepts, in seconds.
@@ -54,7 +45,7 @@ pub struct Interaction {
 }
 
 /// How far the user has come within this interaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Stage {
     /// Nothing happened yet.
     Started,

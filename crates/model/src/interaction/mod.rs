@@ -40,10 +40,10 @@ impl Interaction {
     /// What it needs consent to, given the state of the client's document.
     pub fn ask(&self, document_hash: Option<TokenHash>) -> Ask {
         Ask {
-            client_id: self.client_id.clone(),
+            client_id: self.terms.client_id.clone(),
             redirect_origin: redirect_origin(&self.redirect_uri),
-            resources: self.resources.clone(),
-            scope: self.scope.clone(),
+            resources: self.terms.resources.clone(),
+            scope: self.terms.scope.clone(),
             document_hash,
         }
     }
@@ -157,7 +157,7 @@ fn login_needed<'a>(
     now: Timestamp,
 ) -> Result<&'a Session, LoginReason> {
     let live = |session: &&Session| {
-        session.realm == interaction.realm && session.check(lifetimes, now).is_ok()
+        session.realm == interaction.terms.realm && session.check(lifetimes, now).is_ok()
     };
     let session = session.filter(live).ok_or(LoginReason::NoSession)?;
     let logged_in_just_now = match interaction.stage {

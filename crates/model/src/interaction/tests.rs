@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::granted::Terms;
 use oauth::prompt::Prompt;
 
 const START: Timestamp = Timestamp::from_seconds(1_000_000);
@@ -10,15 +11,17 @@ const START: Timestamp = Timestamp::from_seconds(1_000_000);
 pub(super) fn interaction() -> Interaction {
     Interaction {
         id: Id::from_bytes([1; 16]),
-        realm: "mcp-demo".parse().unwrap(),
-        client_id: "https://c.example/m.json".parse().unwrap(),
+        terms: Terms {
+            realm: "mcp-demo".parse().unwrap(),
+            client_id: "https://c.example/m.json".parse().unwrap(),
+            scope: "openid profile email mcp:tools".parse().unwrap(),
+            id_token: true,
+            resources: vec!["https://gw.example/mcp".parse().unwrap()],
+            nonce: None,
+        },
         redirect_uri: "http://localhost:6274/oauth/callback".parse().unwrap(),
         state: None,
         challenge: None,
-        scope: "openid profile email mcp:tools".parse().unwrap(),
-        id_token: true,
-        resources: vec!["https://gw.example/mcp".parse().unwrap()],
-        nonce: None,
         prompt: Prompt::default(),
         max_age: None,
         login_hint: None,

@@ -1,16 +1,10 @@
 //! What came of one code.
 
-use oauth::client_id::ClientId;
-use oauth::resource::Resource;
-use oauth::scope::ScopeSet;
-
 use crate::clock::Timestamp;
+use crate::granted::Granted;
 use crate::id::Id;
 use crate::lifetimes::Lifetimes;
-use crate::realm_name::RealmName;
 use crate::secret::Secret;
-use crate::session::Session;
-use crate::user::User;
 
 /// Where a family stands, or what a token names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,24 +20,8 @@ pub struct Position {
 pub struct Family {
     /// Its name; the first part of the `jti` of its access tokens.
     pub id: Id<Self>,
-    /// The issuer.
-    pub realm: RealmName,
-    /// Whom it belongs to.
-    pub client_id: ClientId,
-    /// Who granted it.
-    pub user: Id<User>,
-    /// The login session in which they did.
-    pub session: Option<Id<Session>>,
-    /// What was granted.
-    pub scope: ScopeSet,
-    /// Whether refreshes give an ID token.
-    pub id_token: bool,
-    /// The resources that tokens may be for.
-    pub resources: Vec<Resource>,
-    /// When the user logged in.
-    pub auth_time: Timestamp,
-    /// Whether it has refresh tokens at all.
-    pub may_refresh: bool,
+    /// What was granted. Whether it is refreshed at all is among that.
+    pub granted: Granted,
     /// Where it stands: the token of this position was handed out last.
     pub position: Position,
     /// Which position it came from; `None` before the first rotation.

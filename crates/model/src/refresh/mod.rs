@@ -78,13 +78,16 @@ pub fn decide(
     lifetimes: &Lifetimes,
     now: Timestamp,
 ) -> Result<Advance, Refusal> {
-    if family.client_id != *client_id || family.id != presented.family() {
+    if family.granted.terms.client_id != *client_id || family.id != presented.family() {
         return Err(Refusal::OtherClient);
     }
     if family.revoked_at.is_some() {
         return Err(Refusal::Revoked);
     }
-    if !family.may_refresh || now >= family.absolute_expires_at || now >= family.idle_expires_at {
+    if !family.granted.may_refresh
+        || now >= family.absolute_expires_at
+        || now >= family.idle_expires_at
+    {
         return Err(Refusal::Expired);
     }
     let (current, token) = (family.position, presented.position());

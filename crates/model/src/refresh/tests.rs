@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::granted::{Granted, Terms};
 use crate::id::Id;
 use crate::secret::Secret;
 
@@ -14,15 +15,20 @@ pub(super) fn family() -> Family {
     let lifetimes = Lifetimes::default();
     Family {
         id: Id::from_bytes([7; 16]),
-        realm: "a".parse().unwrap(),
-        client_id: "client".parse().unwrap(),
-        user: Id::from_bytes([1; 16]),
-        session: None,
-        scope: "openid".parse().unwrap(),
-        id_token: true,
-        resources: Vec::new(),
-        auth_time: START,
-        may_refresh: true,
+        granted: Granted {
+            terms: Terms {
+                realm: "a".parse().unwrap(),
+                client_id: "client".parse().unwrap(),
+                scope: "openid".parse().unwrap(),
+                id_token: true,
+                resources: Vec::new(),
+                nonce: None,
+            },
+            user: Id::from_bytes([1; 16]),
+            session: None,
+            auth_time: START,
+            may_refresh: true,
+        },
         position: Position::default(),
         previous: None,
         rotated_at: START,

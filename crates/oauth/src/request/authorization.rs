@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::client_id::ClientId;
 use crate::error::{ErrorCode, OauthError};
 use crate::form::Form;
@@ -19,7 +21,8 @@ pub const MAX_OPAQUE: usize = 4096;
 pub const MAX_RESOURCES: usize = 16;
 
 /// The client's own value that comes back with the answer, untouched.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct State(String);
 
 impl State {

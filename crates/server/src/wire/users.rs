@@ -240,11 +240,17 @@ mod tests {
         .await
         .unwrap();
         let grant = model::grant::Grant {
-            user,
+            granted: model::granted::Granted {
+                user,
+                ..sample::granted()
+            },
             ..sample::grant()
         };
         let family = model::refresh::Family {
-            user,
+            granted: model::granted::Granted {
+                user,
+                ..sample::granted()
+            },
             ..sample::family(1)
         };
         store::grant::insert(&store, TokenHash::of("code"), &grant)

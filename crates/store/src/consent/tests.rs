@@ -134,7 +134,7 @@ async fn a_consent_that_is_revoked_takes_tokens_and_codes_of_that_client_with_it
     );
     user::insert(&store, &alice).await.unwrap();
     let mine = Consent {
-        client_id: sample::grant().client_id,
+        client_id: sample::granted().terms.client_id,
         ..consent(None, "a", None)
     };
     let other = Consent {
@@ -143,7 +143,10 @@ async fn a_consent_that_is_revoked_takes_tokens_and_codes_of_that_client_with_it
     };
     save(&store, &[mine.clone(), other.clone()]).await.unwrap();
     let granted = model::grant::Grant {
-        user: alice.id,
+        granted: model::granted::Granted {
+            user: alice.id,
+            ..sample::granted()
+        },
         ..sample::grant()
     };
     for code in ["redeemed", "unused"] {
@@ -152,8 +155,14 @@ async fn a_consent_that_is_revoked_takes_tokens_and_codes_of_that_client_with_it
             .unwrap();
     }
     let family = model::refresh::Family {
-        user: alice.id,
-        client_id: mine.client_id.clone(),
+        granted: model::granted::Granted {
+            terms: model::granted::Terms {
+                client_id: mine.client_id.clone(),
+                ..sample::granted().terms
+            },
+            user: alice.id,
+            ..sample::granted()
+        },
         ..sample::family(1)
     };
     grant::redeem(&store, TokenHash::of("redeemed"), &family, sample::NOW)
@@ -194,8 +203,8 @@ impl Page {
         let granted = sample::grant();
         let begun = Session::begin(
             Id::from_bytes([7; 16]),
-            granted.realm.clone(),
-            granted.user,
+            granted.granted.terms.realm.clone(),
+            granted.granted.user,
             sample::NOW,
         );
         let later = sample::NOW + KEEP;
@@ -214,15 +223,21 @@ impl Page {
             registered: registered.then(|| client_id.clone()),
         };
         let grant = model::grant::Grant {
-            client_id,
-            session: Some(begun.id),
+            granted: model::granted::Granted {
+                terms: model::granted::Terms {
+                    client_id,
+                    ..granted.granted.terms.clone()
+                },
+                session: Some(begun.id),
+                ..granted.granted.clone()
+            },
             ..granted
         };
         Self { basis, ask, grant }
     }
 
     async fn agree(&self, store: &Store) -> Agreed {
-        let agreed = self.ask.agree(self.grant.user, sample::NOW);
+        let agreed = self.ask.agree(self.grant.granted.user, sample::NOW);
         agree(store, &agreed, &self.basis, sample::NOW)
             .await
             .unwrap()
@@ -235,7 +250,7 @@ impl Page {
     }
 
     async fn revoke(&self, store: &Store) {
-        let (user, client_id) = (self.grant.user, &self.grant.client_id);
+        let (user, client_id) = (self.grant.granted.user, &self.grant.granted.terms.client_id);
         let lifetimes = Lifetimes::default();
         revoke(store, user, client_id, &lifetimes, sample::NOW)
             .await
@@ -243,9 +258,13 @@ impl Page {
     }
 
     async fn left(&self, store: &Store) -> Vec<Consent> {
-        list(store, self.grant.user, &self.grant.client_id)
-            .await
-            .unwrap()
+        list(
+            store,
+            self.grant.granted.user,
+            &self.grant.granted.terms.client_id,
+        )
+        .await
+        .unwrap()
     }
 }
 
@@ -294,7 +313,7 @@ async fn registered(store: &Store, number: u8) -> ClientId {
     let client_id = model::registration::client_id(&[number; 16]).unwrap();
     let registered = Registered {
         client_id: client_id.clone(),
-        realm: sample::grant().realm,
+        realm: sample::granted().terms.realm,
         metadata: "{}".to_owned(),
         secret: None,
         access_token: TokenHash::of([number]),
@@ -358,7 +377,7 @@ async fn no_agreement_outlives_its_client() {
     for number in 1..30 {
         let client_id = registered(&here, number).await;
         page.ask.client_id = client_id.clone();
-        page.grant.client_id = client_id.clone();
+        page.grant.granted.terms.client_id = client_id.clone();
         page.basis.registered = Some(client_id.clone());
         if number % 2 == 0 {
             join(page.agree(&here), unregister(&there, &client_id)).await;
@@ -366,7 +385,7 @@ async fn no_agreement_outlives_its_client() {
             continue;
         }
         let (agreed, _) = join(page.agree(&here), cleanup::run(&there, much_later)).await;
-        let realm = &page.grant.realm;
+        let realm = &page.grant.granted.terms.realm;
         let kept = registration::load(&here, realm, &client_id, sample::NOW).await;
         let kept = kept.unwrap().is_some();
         assert_eq!(agreed == Agreed::Stored, kept, "{agreed:?}");

@@ -26,7 +26,7 @@ async fn present(store: &Store, token: &str, now: Timestamp) -> Result<Refreshed
     rotate(
         store,
         &presented,
-        &family.client_id,
+        &family.granted.terms.client_id,
         &Lifetimes::default(),
         now,
     )
@@ -65,7 +65,10 @@ async fn a_family_comes_back_as_it_was() {
     stored(
         &store,
         &Family {
-            session: None,
+            granted: model::granted::Granted {
+                session: None,
+                ..sample::granted()
+            },
             ..sample::family(2)
         },
     )
@@ -76,6 +79,7 @@ async fn a_family_comes_back_as_it_was() {
             .await
             .unwrap()
             .unwrap()
+            .granted
             .session,
         None
     );
@@ -317,11 +321,20 @@ async fn families_are_revoked_by_session_client_and_user() {
     let other_session = Id::from_bytes([8; 16]);
     let by_session = sample::family(1);
     let by_client = Family {
-        session: Some(other_session),
+        granted: model::granted::Granted {
+            session: Some(other_session),
+            ..sample::granted()
+        },
         ..sample::family(2)
     };
     let by_user = Family {
-        client_id: "second".parse().unwrap(),
+        granted: model::granted::Granted {
+            terms: model::granted::Terms {
+                client_id: "second".parse().unwrap(),
+                ..by_client.granted.terms.clone()
+            },
+            ..by_client.granted.clone()
+        },
         ..by_client.clone()
     };
     let by_user = Family {
@@ -329,8 +342,11 @@ async fn families_are_revoked_by_session_client_and_user() {
         ..by_user
     };
     let foreign = Family {
-        user: Id::from_bytes([9; 16]),
-        session: None,
+        granted: model::granted::Granted {
+            user: Id::from_bytes([9; 16]),
+            session: None,
+            ..sample::granted()
+        },
         ..sample::family(4)
     };
     for family in [&by_session, &by_client, &by_user, &foreign] {
@@ -349,12 +365,15 @@ async fn families_are_revoked_by_session_client_and_user() {
         store.revocations().add(entries);
         count
     };
-    let session = by_session.session.unwrap();
+    let session = by_session.granted.session.unwrap();
     assert_eq!(revoke_each(Which::Session(session)).await, 1);
     assert!(revoked(&by_session) && !revoked(&by_client));
-    let client = Which::Client(by_client.user, by_client.client_id.clone());
+    let client = Which::Client(
+        by_client.granted.user,
+        by_client.granted.terms.client_id.clone(),
+    );
     assert_eq!(revoke_each(client).await, 1);
     assert!(revoked(&by_client) && !revoked(&by_user));
-    assert_eq!(revoke_each(Which::User(by_user.user)).await, 1);
+    assert_eq!(revoke_each(Which::User(by_user.granted.user)).await, 1);
     assert!(revoked(&by_user) && !revoked(&foreign));
 }

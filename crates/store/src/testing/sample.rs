@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use model::clock::Timestamp;
 use model::grant::{Grant, Stage};
+use model::granted::{Granted, Terms};
 use model::id::Id;
 use model::password::PasswordHash;
 use model::realm::Lifetimes;
@@ -30,6 +31,29 @@ pub fn password_hashes() -> [PasswordHash; 3] {
     })
 }
 
+/// What was granted to the client `client` in the realm `demo`.
+///
+/// # Panics
+///
+/// Never.
+#[expect(clippy::unwrap_used, reason = "the texts are constants")]
+pub fn granted() -> Granted {
+    Granted {
+        terms: Terms {
+            realm: "demo".parse().unwrap(),
+            client_id: "client".parse().unwrap(),
+            scope: "openid mcp:tools".parse().unwrap(),
+            id_token: true,
+            resources: vec!["https://gw.example/mcp".parse().unwrap()],
+            nonce: Some("nonce".to_owned()),
+        },
+        user: Id::from_bytes([1; 16]),
+        session: Some(Id::from_bytes([2; 16])),
+        auth_time: NOW,
+        may_refresh: true,
+    }
+}
+
 /// A grant of the client `client` in the realm `demo`, issued at [`NOW`] for a minute.
 ///
 /// # Panics
@@ -38,18 +62,9 @@ pub fn password_hashes() -> [PasswordHash; 3] {
 #[expect(clippy::unwrap_used, reason = "the texts are constants")]
 pub fn grant() -> Grant {
     Grant {
-        realm: "demo".parse().unwrap(),
-        client_id: "client".parse().unwrap(),
-        user: Id::from_bytes([1; 16]),
-        session: Some(Id::from_bytes([2; 16])),
+        granted: granted(),
         redirect_uri: "http://127.0.0.1:5000/cb".parse().unwrap(),
         challenge: Some(CodeVerifier::from_bytes(&[3; 32]).challenge()),
-        scope: "openid mcp:tools".parse().unwrap(),
-        id_token: true,
-        resources: vec!["https://gw.example/mcp".parse().unwrap()],
-        nonce: Some("nonce".to_owned()),
-        auth_time: NOW,
-        may_refresh: true,
         issued_at: NOW,
         expires_at: NOW + Duration::from_mins(1),
         stage: Stage::Issued,
@@ -61,20 +76,11 @@ pub fn grant() -> Grant {
 /// # Panics
 ///
 /// Never.
-#[expect(clippy::unwrap_used, reason = "the texts are constants")]
 pub fn family(number: u128) -> Family {
     let lifetimes = Lifetimes::default();
     Family {
         id: Id::from_bytes((number + 1).to_be_bytes()),
-        realm: "demo".parse().unwrap(),
-        client_id: "client".parse().unwrap(),
-        user: Id::from_bytes([1; 16]),
-        session: Some(Id::from_bytes([2; 16])),
-        scope: "openid mcp:tools".parse().unwrap(),
-        id_token: true,
-        resources: vec!["https://gw.example/mcp".parse().unwrap()],
-        auth_time: NOW,
-        may_refresh: true,
+        granted: granted(),
         position: Position::default(),
         previous: None,
         rotated_at: NOW,
