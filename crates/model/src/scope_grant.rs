@@ -1,6 +1,6 @@
 //! Which scopes and resources a request is granted, and how a later request may narrow them.
 
-use oauth::error::shown;
+use oauth::error::{ErrorCode, OauthError, shown};
 use oauth::resource::Resource;
 use oauth::scope::{Scope, ScopeSet};
 
@@ -31,9 +31,21 @@ pub enum Refusal {
     ResourceAmbiguous,
 }
 
-/// What a request is granted.
+impl From<Refusal> for OauthError {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::UnknownScope(_) | Refusal::ScopeNotGranted(_) => ErrorCode::InvalidScope,
+            Refusal::UnknownResource(_)
+            | Refusal::ResourceNotGranted(_)
+            | Refusal::ResourceAmbiguous => ErrorCode::InvalidTarget,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+/// The scopes that a request is granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Granted {
+pub struct Scopes {
     /// `openid` first if it was asked for, then the realm's default scopes, then what else was asked for, in its order.
     pub scope: ScopeSet,
     /// Whether `openid` was among what was requested: only then is there an ID token.
@@ -46,7 +58,7 @@ pub fn grant_scopes(
     realm: &Realm,
     requested: Option<&ScopeSet>,
     resources: &[&ResourceServer],
-) -> Result<Granted, Refusal> {
+) -> Result<Scopes, Refusal> {
     let defaults;
     let requested = if let Some(scope) = requested.filter(|scope| !scope.is_empty()) {
         scope
@@ -76,7 +88,7 @@ pub fn grant_scopes(
         }
         scope.insert(wanted.clone());
     }
-    Ok(Granted {
+    Ok(Scopes {
         scope,
         openid_requested: requested.contains(OPENID),
     })

@@ -13,15 +13,14 @@ pub(crate) mod rules;
 use axum::body::Body;
 use axum::response::Response;
 use http::{HeaderMap, Uri};
-use model::granted::Terms;
 use model::id::Id;
 use model::interaction::{Interaction, Stage};
 use oauth::error::OauthError;
 use oauth::form::Form;
-use oauth::request::authorization::{Addressing, AuthorizationRequest};
+use oauth::request::authorization::Addressing;
 
 use crate::authorize::redirect::VerifiedRedirect;
-use crate::authorize::rules::Loaded;
+use crate::authorize::rules::Asked;
 use crate::client::{self, KnownClient, Purpose};
 use crate::cx::Cx;
 use crate::failure::Internal;
@@ -65,7 +64,9 @@ async fn start(
     .await
     .map_err(|error| PageRefusal::client(error, addressing.client_id.as_str()))?;
     identified.client(&known.client.client_id);
-    let redirect = verify_redirect(&known, &addressing)?;
+    let requested = addressing.redirect_uri.as_ref();
+    let redirect = VerifiedRedirect::check(&known.client, requested, addressing.state)
+        .map_err(|refusal| PageRefusal::redirect(refusal, &known.client, requested))?;
     match begin(cx, &form, &known, &redirect) {
         Ok(interaction) => {
             let visit = Visit::new(interaction, known, redirect);
@@ -76,26 +77,6 @@ async fn start(
             Ok(departure::refuse(cx, headers, &known, &redirect, &error).await?)
         }
     }
-}
-
-fn verify_redirect(
-    known: &KnownClient,
-    addressing: &Addressing,
-) -> Result<VerifiedRedirect, PageRefusal> {
-    let requested = addressing.redirect_uri.as_ref();
-    VerifiedRedirect::check(&known.client, requested, addressing.state.clone()).map_err(|refusal| {
-        PageRefusal::Redirect {
-            refusal,
-            client_id: addressing.client_id.to_string(),
-            requested: requested.map(ToString::to_string),
-            registered: known
-                .client
-                .redirect_uris
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-        }
-    })
 }
 
 /// Why there is no interaction.
@@ -124,29 +105,22 @@ fn begin(
     known: &KnownClient,
     redirect: &VerifiedRedirect,
 ) -> Result<Interaction, NotBegun> {
-    let request = AuthorizationRequest::parse(form)?;
-    let loaded = Loaded {
+    let asked = Asked {
+        form,
         realm: &cx.realm.config,
         client: &known.client,
     };
-    let grantable = rules::apply(&request, &loaded)?;
+    let grantable = rules::apply(&asked)?;
     Ok(Interaction {
         id: Id::new(cx.now, cx.random()?),
-        terms: Terms {
-            realm: cx.realm.config.name.clone(),
-            client_id: known.client.client_id.clone(),
-            scope: grantable.granted.scope,
-            id_token: grantable.granted.openid_requested,
-            resources: grantable.resources,
-            nonce: request.nonce,
-        },
+        terms: grantable.terms(&asked),
         redirect_uri: redirect.uri().clone(),
         state: redirect.state().cloned(),
-        challenge: request.code_challenge,
-        prompt: request.prompt,
-        max_age: request.max_age,
-        login_hint: request.login_hint.filter(|hint| hint.len() <= 200),
-        ui_locales: request.ui_locales.filter(|locales| locales.len() <= 100),
+        challenge: grantable.challenge,
+        prompt: grantable.prompt,
+        max_age: grantable.max_age,
+        login_hint: grantable.login_hint,
+        ui_locales: grantable.ui_locales,
         form_key: cx.random()?,
         started_at: cx.now,
         stage: Stage::Started,

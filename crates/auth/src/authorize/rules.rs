@@ -1,97 +1,100 @@
-//! The one ordered table of authorization rules: each is a pure function of the request and of what was loaded.
-//!
-//! Before these, [`AuthorizationRequest::parse`] has refused what is malformed: request objects, other response types and
-//! modes, a challenge method other than `S256`, broken scopes, resources, `prompt` and `max_age`.
+//! Everything that is checked of an authorization request once it is known who asks and where the answer goes: one ordered
+//! table. Each rule reads its parameters and writes what they would be granted, or refuses by redirect.
 
 use model::client::Client;
-use model::realm::Realm;
-use model::scope_grant::{self, Granted};
+use model::granted::Terms;
+use model::realm::{Realm, ResourceServer};
+use model::scope_grant;
 use oauth::error::{ErrorCode, OauthError};
-use oauth::request::authorization::AuthorizationRequest;
-use oauth::resource::Resource;
+use oauth::form::Form;
+use oauth::pkce::CodeChallenge;
+use oauth::prompt::Prompt;
+use oauth::request::authorization as parameter;
+use oauth::scope::ScopeSet;
 
-/// What the rules may look at beside the request.
+/// The longest nonce, in bytes: it travels in the cookie of the flow and in the ID token.
+const LONGEST_NONCE: usize = 512;
+
+/// What the rules may look at.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Loaded<'a> {
+pub(crate) struct Asked<'a> {
+    pub(crate) form: &'a Form,
     pub(crate) realm: &'a Realm,
     pub(crate) client: &'a Client,
 }
 
-/// A rule: its name for the log, and the check.
-pub(crate) struct Rule {
-    pub(crate) name: &'static str,
-    pub(crate) check: fn(&AuthorizationRequest, &Loaded<'_>) -> Result<(), OauthError>,
+/// What a request would be granted, and how its pages should be. Rule by rule it becomes complete.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Grantable<'a> {
+    pub(crate) challenge: Option<CodeChallenge>,
+    resources: Vec<&'a ResourceServer>,
+    pub(crate) scope: ScopeSet,
+    id_token: bool,
+    nonce: Option<String>,
+    pub(crate) prompt: Prompt,
+    pub(crate) max_age: Option<u32>,
+    pub(crate) login_hint: Option<String>,
+    pub(crate) ui_locales: Option<String>,
 }
 
-/// The rules. Order is the order of application, and each of them refuses by redirect.
-pub(crate) const RULES: &[Rule] = &[
-    Rule {
-        name: "pkce",
-        check: pkce,
-    }, // OAuth 2.1 §4.1.1, RFC 7636 §4.4.1
-    Rule {
-        name: "resource",
-        check: resource,
-    }, // RFC 8707 §2
-    Rule {
-        name: "scope",
-        check: scope,
-    }, // RFC 6749 §3.3
-    Rule {
-        name: "nonce",
-        check: nonce,
-    }, // what has to fit into a cookie
+impl Grantable<'_> {
+    /// What it would be granted.
+    pub(crate) fn terms(&self, asked: &Asked<'_>) -> Terms {
+        Terms {
+            realm: asked.realm.name.clone(),
+            client_id: asked.client.client_id.clone(),
+            scope: self.scope.clone(),
+            id_token: self.id_token,
+            resources: self.resources.iter().map(|one| one.uri.clone()).collect(),
+            nonce: self.nonce.clone(),
+        }
+    }
+}
+
+type Check = for<'a> fn(&mut Grantable<'a>, &Asked<'a>) -> Result<(), OauthError>;
+
+/// The rules by their names in the log. Order is the order of application.
+#[rustfmt::skip] // a table
+pub(crate) const RULES: &[(&str, Check)] = &[
+    // OpenID Connect Core §6
+    ("request", |_, asked| parameter::no_request_object(asked.form)),
+    ("request_uri", |_, asked| parameter::no_request_uri(asked.form)),
+    // OAuth 2.1 §4.1.1, OAuth 2.0 Multiple Response Type Encoding Practices §2.1
+    ("response_type", |_, asked| parameter::response_type(asked.form).map(drop)),
+    ("response_mode", |_, asked| parameter::response_mode(asked.form).map(drop)),
+    // OAuth 2.1 §4.1.1, RFC 7636 §4.4.1
+    ("pkce", pkce),
+    // RFC 8707 §2
+    ("resource", resource),
+    // RFC 6749 §3.3
+    ("scope", scope),
+    // OpenID Connect Core §3.1.2.1; a hint that does not fit is none
+    ("nonce", |to, asked| parameter::nonce(asked.form, LONGEST_NONCE).map(|nonce| to.nonce = nonce)),
+    ("prompt", |to, asked| parameter::prompt(asked.form).map(|prompt| to.prompt = prompt)),
+    ("max_age", |to, asked| parameter::max_age(asked.form).map(|max_age| to.max_age = max_age)),
+    ("hints", |to, asked| {
+        to.login_hint = parameter::hint(asked.form, "login_hint", 200);
+        to.ui_locales = parameter::hint(asked.form, "ui_locales", 100);
+        Ok(())
+    }),
 ];
 
-/// What a request that passed all rules would be granted.
-#[derive(Debug, Clone)]
-pub(crate) struct Grantable {
-    pub(crate) granted: Granted,
-    pub(crate) resources: Vec<Resource>,
-}
-
-/// Applies all rules, then works out what is asked for.
-pub(crate) fn apply(
-    request: &AuthorizationRequest,
-    loaded: &Loaded<'_>,
-) -> Result<Grantable, OauthError> {
-    for rule in RULES {
-        (rule.check)(request, loaded).inspect_err(|error| {
-            tracing::info!(rule = rule.name, client.id = %loaded.client.client_id, %error, "authorization request refused");
+/// Applies all rules.
+pub(crate) fn apply<'a>(asked: &Asked<'a>) -> Result<Grantable<'a>, OauthError> {
+    let mut grantable = Grantable::default();
+    for (rule, check) in RULES {
+        check(&mut grantable, asked).inspect_err(|error| {
+            tracing::info!(rule, client.id = %asked.client.client_id, %error, "authorization request refused");
         })?;
     }
-    let resources = scope_grant::resolve_resources(loaded.realm, &request.resources)
-        .map_err(|refusal| refused(&refusal))?;
-    let granted = scope_grant::grant_scopes(loaded.realm, request.scope.as_ref(), &resources)
-        .map_err(|refusal| refused(&refusal))?;
-    Ok(Grantable {
-        granted,
-        resources: resources
-            .into_iter()
-            .map(|resource| resource.uri.clone())
-            .collect(),
-    })
-}
-
-fn refused(refusal: &scope_grant::Refusal) -> OauthError {
-    use scope_grant::Refusal;
-
-    let code = match refusal {
-        Refusal::UnknownScope(_) | Refusal::ScopeNotGranted(_) => ErrorCode::InvalidScope,
-        Refusal::UnknownResource(_)
-        | Refusal::ResourceNotGranted(_)
-        | Refusal::ResourceAmbiguous => ErrorCode::InvalidTarget,
-    };
-    OauthError::new(code, refusal.to_string())
+    Ok(grantable)
 }
 
 /// A challenge must be there, save where the operator dangerously does without (AS-28, SEC-1).
-fn pkce(request: &AuthorizationRequest, loaded: &Loaded<'_>) -> Result<(), OauthError> {
-    if request.code_challenge.is_some()
-        || loaded
-            .client
-            .may_omit_pkce(loaded.realm.danger_pkce_optional)
-    {
+fn pkce(to: &mut Grantable<'_>, asked: &Asked<'_>) -> Result<(), OauthError> {
+    to.challenge = parameter::code_challenge(asked.form)?;
+    let may_omit = || asked.client.may_omit_pkce(asked.realm.danger_pkce_optional);
+    if to.challenge.is_some() || may_omit() {
         return Ok(());
     }
     Err(OauthError::new(
@@ -101,38 +104,25 @@ fn pkce(request: &AuthorizationRequest, loaded: &Loaded<'_>) -> Result<(), Oauth
 }
 
 /// Every resource must be one of the realm's (AS-29, SEC-38).
-fn resource(request: &AuthorizationRequest, loaded: &Loaded<'_>) -> Result<(), OauthError> {
-    scope_grant::resolve_resources(loaded.realm, &request.resources)
-        .map(drop)
-        .map_err(|refusal| refused(&refusal))
+fn resource<'a>(to: &mut Grantable<'a>, asked: &Asked<'a>) -> Result<(), OauthError> {
+    let requested = parameter::resources(asked.form)?;
+    to.resources = scope_grant::resolve_resources(asked.realm, &requested)?;
+    Ok(())
 }
 
 /// Every scope must be one of the realm's (SEC-20).
-fn scope(request: &AuthorizationRequest, loaded: &Loaded<'_>) -> Result<(), OauthError> {
-    let resources = scope_grant::resolve_resources(loaded.realm, &request.resources)
-        .map_err(|refusal| refused(&refusal))?;
-    scope_grant::grant_scopes(loaded.realm, request.scope.as_ref(), &resources)
-        .map(drop)
-        .map_err(|refusal| refused(&refusal))
-}
-
-/// The nonce travels in the cookie of the flow and in the ID token, so it is bounded more tightly than its grammar.
-fn nonce(request: &AuthorizationRequest, _: &Loaded<'_>) -> Result<(), OauthError> {
-    match &request.nonce {
-        Some(nonce) if nonce.len() > 512 => Err(OauthError::new(
-            ErrorCode::InvalidRequest,
-            "`nonce` is longer than 512 bytes",
-        )),
-        _ => Ok(()),
-    }
+fn scope(to: &mut Grantable<'_>, asked: &Asked<'_>) -> Result<(), OauthError> {
+    let requested = parameter::scope(asked.form)?;
+    let scopes = scope_grant::grant_scopes(asked.realm, requested.as_ref(), &to.resources)?;
+    (to.scope, to.id_token) = (scopes.scope, scopes.openid_requested);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use model::client::{Authentication, Provenance};
-    use model::realm::{ClientScope, ResourceServer, ScopeKind, SigningAlgorithm};
+    use model::realm::{ClientScope, ScopeKind, SigningAlgorithm};
     use model::secret::Secret;
-    use oauth::form::Form;
 
     use super::*;
 
@@ -172,23 +162,24 @@ mod tests {
         }
     }
 
-    fn request(extra: &[(&str, &str)]) -> AuthorizationRequest {
+    fn request(extra: &[(&str, &str)]) -> Form {
         let mut pairs = vec![
             ("response_type", "code"),
             ("code_challenge", CHALLENGE),
             ("code_challenge_method", "S256"),
         ];
         pairs.extend(extra);
-        AuthorizationRequest::parse(&Form::from_pairs(pairs)).unwrap()
+        Form::from_pairs(pairs)
     }
 
-    fn outcome(
-        realm: &Realm,
-        client: &Client,
-        request: &AuthorizationRequest,
-    ) -> Result<String, ErrorCode> {
-        apply(request, &Loaded { realm, client })
-            .map(|grantable| grantable.granted.scope.to_string())
+    fn outcome(realm: &Realm, client: &Client, form: &Form) -> Result<String, ErrorCode> {
+        let asked = Asked {
+            form,
+            realm,
+            client,
+        };
+        apply(&asked)
+            .map(|grantable| grantable.scope.to_string())
             .map_err(|error| error.code())
     }
 
@@ -196,8 +187,7 @@ mod tests {
     #[test]
     fn a_request_without_challenge_is_refused() {
         let mut realm = realm(&[]);
-        let request =
-            AuthorizationRequest::parse(&Form::from_pairs([("response_type", "code")])).unwrap();
+        let request = Form::from_pairs([("response_type", "code")]);
         assert_eq!(
             outcome(&realm, &client(Authentication::none()), &request),
             Err(ErrorCode::InvalidRequest)

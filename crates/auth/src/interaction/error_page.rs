@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use axum::response::Response;
 use http::StatusCode;
+use model::client::Client;
 use oauth::error::OauthError;
+use oauth::redirect_uri::RedirectUri;
 
 use crate::answer;
 use crate::authorize::redirect::RedirectRefusal;
@@ -67,6 +69,21 @@ impl PageRefusal {
                 client_id: client_id.to_owned(),
             },
             FindError::Internal(internal) => Self::Internal(internal),
+        }
+    }
+
+    /// From a redirect URI that is none of the client's.
+    pub(crate) fn redirect(
+        refusal: RedirectRefusal,
+        client: &Client,
+        requested: Option<&RedirectUri>,
+    ) -> Self {
+        let registered = client.redirect_uris.iter();
+        Self::Redirect {
+            refusal,
+            client_id: client.client_id.to_string(),
+            requested: requested.map(ToString::to_string),
+            registered: registered.map(ToString::to_string).collect(),
         }
     }
 

@@ -104,22 +104,10 @@ pub(crate) async fn visit(
     .await
     .map_err(|error| PageRefusal::client(error, interaction.terms.client_id.as_str()))?;
     identified.client(&known.client.client_id);
-    let redirect = VerifiedRedirect::check(
-        &known.client,
-        Some(&interaction.redirect_uri),
-        interaction.state.clone(),
-    )
-    .map_err(|refusal| PageRefusal::Redirect {
-        refusal,
-        client_id: interaction.terms.client_id.to_string(),
-        requested: Some(interaction.redirect_uri.to_string()),
-        registered: known
-            .client
-            .redirect_uris
-            .iter()
-            .map(ToString::to_string)
-            .collect(),
-    })?;
+    let requested = Some(&interaction.redirect_uri);
+    let state = interaction.state.clone();
+    let redirect = VerifiedRedirect::check(&known.client, requested, state)
+        .map_err(|refusal| PageRefusal::redirect(refusal, &known.client, requested))?;
     let browser = session::of_browser(cx, headers).await?;
     let visit = Visit::new(interaction, known, redirect);
     let session = browser.as_ref().map(|browser| browser.session.clone());

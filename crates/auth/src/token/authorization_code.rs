@@ -8,6 +8,7 @@ use model::id::Id;
 use model::refresh::{Family, Position};
 use model::scope_grant;
 use model::secret::{Secret, TokenHash};
+use oauth::error::OauthError;
 use oauth::redirect_uri::RedirectUri;
 use oauth::request::token::CodeRequest;
 use oauth::response::token::TokenResponse;
@@ -59,11 +60,10 @@ pub(super) async fn redeem(
     };
     // What the operator has removed since then is in no new token; a refusal leaves the code usable (SEC-38, SEC-4).
     let realm = &cx.realm.config;
-    let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
-    let scope =
-        scope_grant::present_scopes(realm, &grant.granted.terms.scope, None).map_err(beyond)?;
+    let scope = scope_grant::present_scopes(realm, &grant.granted.terms.scope, None)
+        .map_err(OauthError::from)?;
     let resources = scope_grant::present_resources(realm, &redeemed.resources, &request.resources)
-        .map_err(beyond)?;
+        .map_err(OauthError::from)?;
 
     let user = issue::user(cx, grant.granted.user).await?;
     identified.user(&user);

@@ -42,17 +42,16 @@ pub(super) async fn refresh(
     // consequences.
     let mut narrowed = None;
     if refresh::decide(&family, &presented, &client.client_id, lifetimes, cx.now).is_ok() {
-        let beyond = |refusal: scope_grant::Refusal| refusal::beyond_grant(&refusal);
         let realm = &cx.realm.config;
         let scope =
             scope_grant::present_scopes(realm, &family.granted.terms.scope, request.scope.as_ref())
-                .map_err(beyond)?;
+                .map_err(OauthError::from)?;
         let resources = scope_grant::present_resources(
             realm,
             &family.granted.terms.resources,
             &request.resources,
         )
-        .map_err(beyond)?;
+        .map_err(OauthError::from)?;
         let user = issue::user(cx, family.granted.user).await?;
         identified.user(&user);
         narrowed = Some((scope, resources, user));

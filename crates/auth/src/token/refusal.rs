@@ -2,7 +2,6 @@
 
 use model::grant;
 use model::refresh;
-use model::scope_grant;
 use oauth::error::{ErrorCode, OauthError};
 
 pub(super) fn invalid_grant(description: impl Into<std::borrow::Cow<'static, str>>) -> OauthError {
@@ -13,7 +12,7 @@ pub(super) fn invalid_grant(description: impl Into<std::borrow::Cow<'static, str
 pub(super) fn code_refused(refusal: &grant::Refusal) -> OauthError {
     match refusal {
         grant::Refusal::OtherClient => unknown_code(),
-        grant::Refusal::Resource(refusal) => beyond_grant(refusal),
+        grant::Refusal::Resource(refusal) => refusal.clone().into(),
         grant::Refusal::Replayed { .. }
         | grant::Refusal::Expired
         | grant::Refusal::OtherRedirectUri
@@ -39,17 +38,4 @@ pub(super) fn refresh_refused(refusal: refresh::Refusal) -> OauthError {
 
 pub(super) fn unknown_refresh_token() -> OauthError {
     invalid_grant("the refresh token is unknown")
-}
-
-/// A scope or resource beyond what was granted (RFC 6749 §6, RFC 8707 §2.2).
-pub(super) fn beyond_grant(refusal: &scope_grant::Refusal) -> OauthError {
-    let code = match refusal {
-        scope_grant::Refusal::UnknownScope(_) | scope_grant::Refusal::ScopeNotGranted(_) => {
-            ErrorCode::InvalidScope
-        }
-        scope_grant::Refusal::UnknownResource(_)
-        | scope_grant::Refusal::ResourceNotGranted(_)
-        | scope_grant::Refusal::ResourceAmbiguous => ErrorCode::InvalidTarget,
-    };
-    OauthError::new(code, refusal.to_string())
 }

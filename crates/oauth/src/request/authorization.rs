@@ -1,6 +1,7 @@
-//! The authorization request (OAuth 2.1 §4.1.1, OpenID Connect Core §3.1.2.1), in two parts: what decides where an
-//! answer may go, and everything else.
+//! The authorization request (OAuth 2.1 §4.1.1, OpenID Connect Core §3.1.2.1): what decides where an answer may go, and
+//! everything else, parameter by parameter.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,11 +10,13 @@ use crate::client_id::ClientId;
 use crate::error::{ErrorCode, OauthError};
 use crate::form::Form;
 use crate::pkce::{self, CodeChallenge};
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, PromptError};
 use crate::redirect_uri::RedirectUri;
 use crate::resource::Resource;
-use crate::response_mode::{ResponseMode, ResponseType};
-use crate::scope::ScopeSet;
+use crate::response_mode::{
+    ResponseMode, ResponseType, UnsupportedResponseMode, UnsupportedResponseType,
+};
+use crate::scope::{ScopeError, ScopeSet};
 
 /// The longest `state` or `nonce`, in bytes.
 pub const MAX_OPAQUE: usize = 4096;
@@ -86,105 +89,123 @@ impl Addressing {
     }
 }
 
-/// The rest of the request. Errors in these parameters go to the client by redirect.
-#[derive(Clone, Debug)]
-pub struct AuthorizationRequest {
-    /// `response_type`, required.
-    pub response_type: ResponseType,
-    /// `response_mode`.
-    pub response_mode: ResponseMode,
-    /// `code_challenge`; with it the method was `S256`. The server decides whether it may be absent.
-    pub code_challenge: Option<CodeChallenge>,
-    /// `scope`; `None` when absent.
-    pub scope: Option<ScopeSet>,
-    /// `resource`, as often as it was sent (RFC 8707 §2).
-    pub resources: Vec<Resource>,
-    /// `nonce` for the ID token.
-    pub nonce: Option<String>,
-    /// `prompt`.
-    pub prompt: Prompt,
-    /// `max_age` in seconds.
-    pub max_age: Option<u32>,
-    /// `login_hint`.
-    pub login_hint: Option<String>,
-    /// `ui_locales`, as sent.
-    pub ui_locales: Option<String>,
+// The other parameters, each by itself: which of them are looked at, and in which order, is the server's matter. Errors in
+// them go to the client by redirect.
+
+fn invalid(description: impl Into<Cow<'static, str>>) -> OauthError {
+    OauthError::new(ErrorCode::InvalidRequest, description)
 }
 
-impl AuthorizationRequest {
-    /// Reads everything but the addressing parameters.
-    pub fn parse(form: &Form) -> Result<Self, OauthError> {
-        let invalid = |description: String| OauthError::new(ErrorCode::InvalidRequest, description);
-        if form.get("request").is_some() {
-            return Err(OauthError::new(
-                ErrorCode::RequestNotSupported,
-                "request objects are not supported",
-            ));
-        }
-        if form.get("request_uri").is_some() {
-            return Err(OauthError::new(
-                ErrorCode::RequestUriNotSupported,
-                "`request_uri` is not supported",
-            ));
-        }
-        let response_type = form.require("response_type")?.parse().map_err(
-            |error: crate::response_mode::UnsupportedResponseType| {
-                OauthError::new(ErrorCode::UnsupportedResponseType, error.to_string())
-            },
-        )?;
-        let response_mode = match form.get("response_mode") {
-            None => ResponseMode::default(),
-            Some(text) => {
-                text.parse()
-                    .map_err(|error: crate::response_mode::UnsupportedResponseMode| {
-                        invalid(error.to_string())
-                    })?
-            }
-        };
-        let nonce = form.get("nonce").map(ToOwned::to_owned);
-        if nonce.as_ref().is_some_and(|nonce| nonce.len() > MAX_OPAQUE) {
-            return Err(invalid("`nonce` is longer than 4096 bytes".to_owned()));
-        }
-        Ok(Self {
-            response_type,
-            response_mode,
-            code_challenge: code_challenge(form)?,
-            scope: form
-                .get("scope")
-                .map(str::parse)
-                .transpose()
-                .map_err(|error: crate::scope::ScopeError| OauthError::from(error))?,
-            resources: resources(form)?,
-            nonce,
-            prompt: form
-                .get("prompt")
-                .unwrap_or_default()
-                .parse()
-                .map_err(|error: crate::prompt::PromptError| invalid(error.to_string()))?,
-            max_age: form
-                .get("max_age")
-                .map(str::parse)
-                .transpose()
-                .map_err(|_| invalid("`max_age` is not a number of seconds".to_owned()))?,
-            login_hint: form.get("login_hint").map(ToOwned::to_owned),
-            ui_locales: form.get("ui_locales").map(ToOwned::to_owned),
-        })
+/// `request`: no request objects (OpenID Connect Core §6.1, `request_not_supported`).
+///
+/// # Errors
+/// Where there is one.
+pub fn no_request_object(form: &Form) -> Result<(), OauthError> {
+    match form.get("request") {
+        None => Ok(()),
+        Some(_) => Err(OauthError::new(
+            ErrorCode::RequestNotSupported,
+            "request objects are not supported",
+        )),
     }
 }
 
-/// `S256` must be named: an absent method means `plain` (RFC 7636 §4.3), which is refused (AS-28, SEC-1).
-fn code_challenge(form: &Form) -> Result<Option<CodeChallenge>, OauthError> {
-    let invalid = |description: String| OauthError::new(ErrorCode::InvalidRequest, description);
+/// `request_uri`: no references to request objects (OpenID Connect Core §6.2, `request_uri_not_supported`).
+///
+/// # Errors
+/// Where there is one.
+pub fn no_request_uri(form: &Form) -> Result<(), OauthError> {
+    match form.get("request_uri") {
+        None => Ok(()),
+        Some(_) => Err(OauthError::new(
+            ErrorCode::RequestUriNotSupported,
+            "`request_uri` is not supported",
+        )),
+    }
+}
+
+/// `response_type`, required (OAuth 2.1 §4.1.1).
+///
+/// # Errors
+/// Where it is missing or another than those that exist here.
+pub fn response_type(form: &Form) -> Result<ResponseType, OauthError> {
+    let parsed = form.require("response_type")?.parse();
+    parsed.map_err(|error: UnsupportedResponseType| {
+        OauthError::new(ErrorCode::UnsupportedResponseType, error.to_string())
+    })
+}
+
+/// `response_mode`.
+///
+/// # Errors
+/// Where it is another than those that exist here.
+pub fn response_mode(form: &Form) -> Result<ResponseMode, OauthError> {
+    let parsed = form.get("response_mode").map(str::parse).transpose();
+    parsed
+        .map(Option::unwrap_or_default)
+        .map_err(|error: UnsupportedResponseMode| invalid(error.to_string()))
+}
+
+/// `scope`; `None` when absent.
+///
+/// # Errors
+/// Where it breaks the grammar (RFC 6749 §3.3).
+pub fn scope(form: &Form) -> Result<Option<ScopeSet>, OauthError> {
+    let parsed = form.get("scope").map(str::parse).transpose();
+    parsed.map_err(|error: ScopeError| OauthError::from(error))
+}
+
+/// `nonce` for the ID token, of at most `longest` bytes.
+///
+/// # Errors
+/// Where it is longer.
+pub fn nonce(form: &Form, longest: usize) -> Result<Option<String>, OauthError> {
+    match form.get("nonce") {
+        Some(nonce) if nonce.len() > longest => {
+            Err(invalid(format!("`nonce` is longer than {longest} bytes")))
+        }
+        nonce => Ok(nonce.map(ToOwned::to_owned)),
+    }
+}
+
+/// `prompt`.
+///
+/// # Errors
+/// Where it contradicts itself.
+pub fn prompt(form: &Form) -> Result<Prompt, OauthError> {
+    let parsed = form.get("prompt").unwrap_or_default().parse();
+    parsed.map_err(|error: PromptError| invalid(error.to_string()))
+}
+
+/// `max_age` in seconds.
+///
+/// # Errors
+/// Where it is no number of seconds.
+pub fn max_age(form: &Form) -> Result<Option<u32>, OauthError> {
+    let parsed = form.get("max_age").map(str::parse).transpose();
+    parsed.map_err(|_| invalid("`max_age` is not a number of seconds"))
+}
+
+/// A parameter that only helps, as `login_hint`: one of more than `longest` bytes is as good as none.
+pub fn hint(form: &Form, name: &str, longest: usize) -> Option<String> {
+    let hint = form.get(name).filter(|hint| hint.len() <= longest);
+    hint.map(ToOwned::to_owned)
+}
+
+/// `code_challenge`; with it the method was `S256`, which must be named: an absent method means `plain` (RFC 7636 §4.3),
+/// which is refused (AS-28, SEC-1). The server decides whether it may be absent.
+///
+/// # Errors
+/// Where one of the two stands alone, the method is another, or the challenge is malformed.
+pub fn code_challenge(form: &Form) -> Result<Option<CodeChallenge>, OauthError> {
     match (
         form.get("code_challenge"),
         form.get("code_challenge_method"),
     ) {
         (None, None) => Ok(None),
-        (None, Some(_)) => Err(invalid(
-            "`code_challenge_method` without `code_challenge`".to_owned(),
-        )),
+        (None, Some(_)) => Err(invalid("`code_challenge_method` without `code_challenge`")),
         (Some(_), None) => Err(invalid(
-            "`code_challenge_method` is missing, which means `plain`; hint: send `S256`".to_owned(),
+            "`code_challenge_method` is missing, which means `plain`; hint: send `S256`",
         )),
         (Some(challenge), Some(pkce::METHOD)) => challenge
             .parse()
@@ -197,8 +218,11 @@ fn code_challenge(form: &Form) -> Result<Option<CodeChallenge>, OauthError> {
     }
 }
 
-/// Reads all `resource` parameters.
-pub(crate) fn resources(form: &Form) -> Result<Vec<Resource>, OauthError> {
+/// `resource`, as often as it was sent (RFC 8707 §2).
+///
+/// # Errors
+/// Where one is malformed, or there are more than [`MAX_RESOURCES`].
+pub fn resources(form: &Form) -> Result<Vec<Resource>, OauthError> {
     let mut resources: Vec<Resource> = Vec::new();
     for text in form.all("resource") {
         let resource = text.parse()?;
@@ -235,7 +259,14 @@ mod tests {
     }
 
     fn refused(extra: &[(&str, &str)]) -> ErrorCode {
-        AuthorizationRequest::parse(&form(extra))
+        let form = form(extra);
+        no_request_object(&form)
+            .and_then(|()| no_request_uri(&form))
+            .and_then(|()| response_type(&form))
+            .and_then(|_| response_mode(&form))
+            .and_then(|_| code_challenge(&form))
+            .and_then(|_| scope(&form))
+            .and_then(|_| resources(&form))
             .unwrap_err()
             .code()
     }
@@ -251,10 +282,14 @@ mod tests {
         let addressing = Addressing::parse(&form).unwrap();
         assert_eq!(addressing.client_id.as_str(), "https://client.example/c");
         assert_eq!(addressing.state.unwrap().as_str(), "s");
-        let request = AuthorizationRequest::parse(&form).unwrap();
-        assert_eq!(request.code_challenge.unwrap().to_string(), CHALLENGE);
-        assert_eq!(request.scope.unwrap().to_string(), "openid mcp:tools");
-        assert_eq!(request.resources, ["http://h/mcp/".parse().unwrap()]);
+        let challenge = code_challenge(&form).unwrap().unwrap();
+        assert_eq!(challenge.to_string(), CHALLENGE);
+        let scope = scope(&form).unwrap().unwrap();
+        assert_eq!(scope.to_string(), "openid mcp:tools");
+        assert_eq!(
+            resources(&form).unwrap(),
+            ["http://h/mcp/".parse().unwrap()]
+        );
     }
 
     // SEC-1, AS-28
