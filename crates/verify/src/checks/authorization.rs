@@ -200,13 +200,13 @@ pub(super) async fn iss(session: &mut Session) -> Result<Verdict, Unanswerable> 
         ([], _) => Verdict::ok("equal to the issuer"),
         (some, true) => Verdict::fail(
             format!(
-                "{} has no `iss`, although the metadata promises it",
+                "there is no `iss` in {}, although the metadata promises it",
                 some.join(" and ")
             ),
             "send it in every authorization response, errors included",
         ),
         (some, false) => Verdict::warn(
-            format!("{} has no `iss`", some.join(" and ")),
+            format!("there is no `iss` in {}", some.join(" and ")),
             "send it (RFC 9207), and say so in the metadata",
         ),
     })
