@@ -8,12 +8,12 @@ use model::clock::Clock;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::world::{World, refresh_form};
+use crate::world::client::{ClientWorld, refresh_form};
 
 // SEC-43
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_that_start_together_sign_with_one_key() {
-    let (first, second) = World::two_nodes().await;
+    let (first, second) = ClientWorld::two_nodes().await;
     let (a, b) = tokio::join!(first.server.prepare(), second.server.prepare());
     a.and(b).unwrap();
     let (a, b) = tokio::join!(first.server.prepare_rest(), second.server.prepare_rest());
@@ -30,14 +30,14 @@ async fn nodes_that_start_together_sign_with_one_key() {
     );
 }
 
-async fn published_of(world: &World) -> String {
+async fn published_of(world: &ClientWorld) -> String {
     world.get("/jwks", &[]).await.body
 }
 
 // SEC-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_code_is_redeemed_once_on_all_nodes_together() {
-    let (first, second) = World::two_nodes().await;
+    let (first, second) = ClientWorld::two_nodes().await;
     let code = first.code().await;
     let form = code.form("app");
     let answers = join_all((0..50).map(|n| {
@@ -58,7 +58,7 @@ async fn a_code_is_redeemed_once_on_all_nodes_together() {
 // SEC-48
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn refreshes_on_different_nodes_get_the_same_successor() {
-    let (first, second) = World::two_nodes().await;
+    let (first, second) = ClientWorld::two_nodes().await;
     let mut token = first.tokens().await.text("refresh_token");
     for _ in 0..10 {
         first.advance(600);
@@ -84,7 +84,7 @@ async fn refreshes_on_different_nodes_get_the_same_successor() {
 // SEC-46
 #[tokio::test]
 async fn a_revocation_reaches_the_other_node() {
-    let (first, second) = World::two_nodes().await;
+    let (first, second) = ClientWorld::two_nodes().await;
     let tasks = TaskTracker::new();
     let stop = CancellationToken::new();
     store::revocation::tail(
@@ -128,7 +128,7 @@ async fn a_revocation_reaches_the_other_node() {
 // SEC-43
 #[tokio::test]
 async fn a_token_of_one_node_is_good_on_the_other() {
-    let (first, second) = World::two_nodes().await;
+    let (first, second) = ClientWorld::two_nodes().await;
     let header = format!("Bearer {}", first.tokens().await.text("access_token"));
     assert_eq!(
         second

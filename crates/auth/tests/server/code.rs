@@ -9,8 +9,9 @@ use oauth::jose::jwk::JwkSet;
 use oauth::jose::jwt::{ACCESS_TOKEN, AbsentType, AcceptedTypes, VerifiedJwt};
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, World, claims, refresh_form, with,
+use crate::world::client::{
+    Answer, ClientWorld, ISSUER, OTHER_RESOURCE, REDIRECT, RESOURCE, START, claims, refresh_form,
+    with,
 };
 
 fn assert_refused(answer: &Answer, code: &str) {
@@ -22,7 +23,7 @@ fn assert_refused(answer: &Answer, code: &str) {
 // SEC-73, AS-31
 #[tokio::test]
 async fn a_code_yields_tokens_once_and_nobody_may_keep_the_answer() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world.tokens().await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(answer.header("content-type"), "application/json");
@@ -36,7 +37,7 @@ async fn a_code_yields_tokens_once_and_nobody_may_keep_the_answer() {
 // RFC 9068 §2.2, AS-18, SEC-45
 #[tokio::test]
 async fn the_access_token_says_what_resources_need_to_know() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("access_token");
     let keys = JwkSet::parse(world.get("/jwks", &[]).await.body.as_bytes()).unwrap();
     let types = AcceptedTypes {
@@ -65,7 +66,7 @@ async fn the_access_token_says_what_resources_need_to_know() {
 // OpenID Connect Core §2
 #[tokio::test]
 async fn the_id_token_is_for_the_client_and_carries_the_nonce() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let id_token = claims(&world.tokens().await.text("id_token"));
     assert_eq!(id_token.audience(), ["app"]);
     assert_eq!(id_token.text("nonce"), Some("nonce-1"));
@@ -75,7 +76,7 @@ async fn the_id_token_is_for_the_client_and_carries_the_nonce() {
 
 #[tokio::test]
 async fn without_openid_there_is_no_id_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (code, mut grant) = world.grant("app");
     grant.granted.terms.id_token = false;
     world.store_code(&code, &grant).await;
@@ -87,7 +88,7 @@ async fn without_openid_there_is_no_id_token() {
 
 #[tokio::test]
 async fn a_client_without_the_grant_type_gets_no_refresh_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code_for("brief").await;
     let answer = world.token(&code.form("brief")).await;
     assert_eq!(
@@ -99,7 +100,7 @@ async fn a_client_without_the_grant_type_gets_no_refresh_token() {
 // SEC-3
 #[tokio::test]
 async fn a_replayed_code_revokes_everything_that_came_of_it() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
     assert_eq!(first.status, 200);
@@ -115,7 +116,7 @@ async fn a_replayed_code_revokes_everything_that_came_of_it() {
 // SEC-3
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_fifty_who_redeem_at_once_exactly_one_succeeds() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let form = code.form("app");
     let answers = join_all((0..50).map(|_| world.token(&form))).await;
@@ -133,7 +134,7 @@ async fn of_fifty_who_redeem_at_once_exactly_one_succeeds() {
 // SEC-3
 #[tokio::test]
 async fn a_code_is_good_for_a_minute() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (late, punctual) = (world.code().await, world.code().await);
     world.advance(59);
     assert_eq!(world.token(&punctual.form("app")).await.status, 200);
@@ -143,7 +144,7 @@ async fn a_code_is_good_for_a_minute() {
 
 /// Refused with this error, and the code is as good as before.
 async fn refused_without_harm(over: &[(&str, &str)], error: &str) {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     assert_refused(&world.token(&with(code.form("app"), over)).await, error);
     let answer = world.token(&code.form("app")).await;
@@ -204,7 +205,7 @@ async fn another_redirect_uri_is_refused_and_costs_nothing() {
 async fn another_client_learns_nothing_and_costs_nothing() {
     refused_without_harm(&[("client_id", "other")], "invalid_grant").await;
     refused_without_harm(&[("client_id", "nobody")], "invalid_client").await;
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let foreign = world.token(&code.form("other")).await;
     let unknown = world
@@ -216,7 +217,7 @@ async fn another_client_learns_nothing_and_costs_nothing() {
 // SEC-4
 #[tokio::test]
 async fn another_client_cannot_revoke_by_replaying() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
     assert_refused(&world.token(&code.form("other")).await, "invalid_grant");
@@ -226,7 +227,7 @@ async fn another_client_cannot_revoke_by_replaying() {
 // SEC-3, SEC-4
 #[tokio::test]
 async fn a_used_code_that_somebody_found_ends_nothing_without_its_verifier() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
     let wrong = "a".repeat(43);
@@ -244,11 +245,11 @@ async fn a_used_code_that_somebody_found_ends_nothing_without_its_verifier() {
 // SEC-2
 #[tokio::test]
 async fn a_verifier_for_a_code_without_challenge_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (code, mut grant) = world.grant("keeper");
     grant.challenge = None;
     world.store_code(&code, &grant).await;
-    let secret = [("client_secret", crate::world::SECRET)];
+    let secret = [("client_secret", crate::world::client::SECRET)];
     assert_refused(
         &world.token(&with(code.form("keeper"), &secret)).await,
         "invalid_grant",
@@ -266,7 +267,7 @@ async fn a_verifier_for_a_code_without_challenge_is_refused() {
 // AS-29, AS-30, SEC-38
 #[tokio::test]
 async fn a_resource_narrows_the_audience() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let answer = world
         .token(&with(
@@ -283,7 +284,7 @@ async fn a_resource_narrows_the_audience() {
 // SEC-38, SEC-4
 #[tokio::test]
 async fn what_the_operator_removed_in_the_meantime_is_in_no_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     world.reload(|realm| realm.resources.clear());
     assert_refused(&world.token(&code.form("app")).await, "invalid_target");
@@ -300,7 +301,7 @@ async fn what_the_operator_removed_in_the_meantime_is_in_no_token() {
 
 #[tokio::test]
 async fn a_disabled_user_gets_nothing() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     store::user::set_disabled(&world.store, world.user.id, true)
         .await
@@ -311,7 +312,7 @@ async fn a_disabled_user_gets_nothing() {
 // SEC-77
 #[tokio::test]
 async fn a_code_of_another_realm_is_unknown() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (code, mut grant) = world.grant("app");
     grant.granted.terms.realm = "elsewhere".parse().unwrap();
     world.store_code(&code, &grant).await;
@@ -321,7 +322,7 @@ async fn a_code_of_another_realm_is_unknown() {
 // SEC-9
 #[tokio::test]
 async fn other_grant_types_do_not_exist() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for grant_type in [
         "password",
         "client_credentials",
@@ -344,7 +345,7 @@ async fn other_grant_types_do_not_exist() {
 // SEC-10
 #[tokio::test]
 async fn a_repeated_parameter_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let mut form = code.form("app");
     form.push(("code", "x"));
@@ -354,7 +355,7 @@ async fn a_repeated_parameter_is_refused() {
 // SEC-71, SEC-72
 #[tokio::test]
 async fn no_answer_repeats_what_stands_behind_a_semicolon() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let media_type = [("content-type", "application/x-www-form-urlencoded")];
     let live = code.form("app");
@@ -399,7 +400,7 @@ async fn no_answer_repeats_what_stands_behind_a_semicolon() {
 // SEC-10
 #[tokio::test]
 async fn parameters_in_the_query_are_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     assert_refused(
         &world
@@ -413,7 +414,7 @@ async fn parameters_in_the_query_are_refused() {
 // SEC-10
 #[tokio::test]
 async fn other_media_types_are_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let json = json!({ "grant_type": "authorization_code", "code": code.code, "client_id": "app" })
         .to_string();
@@ -437,7 +438,7 @@ async fn other_media_types_are_refused() {
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let large = "x".repeat(100_000);
     assert_refused(
         &world.token(&[("grant_type", &large)]).await,
@@ -447,14 +448,14 @@ async fn a_body_that_is_too_large_is_refused() {
 
 #[tokio::test]
 async fn the_token_endpoint_answers_only_post() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_eq!(world.get("/token", &[]).await.status, 405);
 }
 
 // SEC-72
 #[tokio::test]
 async fn a_failure_of_ours_is_told_as_a_reference_and_nothing_else() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     store::testing::spoil(&world.store, "code_grant").await;
     let answer = world.token(&code.form("app")).await;
@@ -470,7 +471,7 @@ async fn a_failure_of_ours_is_told_as_a_reference_and_nothing_else() {
 // SEC-90, SEC-72: a client that is told `server_error` has its user log in anew; one that is told this asks again.
 #[tokio::test]
 async fn while_the_store_is_away_every_endpoint_of_clients_says_that_it_passes() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     let first = world.token(&code.form("app")).await;
     let (access, refresh) = (first.text("access_token"), first.text("refresh_token"));
@@ -505,7 +506,7 @@ async fn while_the_store_is_away_every_endpoint_of_clients_says_that_it_passes()
 
 #[tokio::test]
 async fn the_redirect_uri_need_not_be_repeated_with_pkce() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code().await;
     assert_eq!(
         world

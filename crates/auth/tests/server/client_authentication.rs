@@ -14,7 +14,9 @@ use oauth::jose::signing::SigningKey;
 use serde_json::{Value, json};
 use testkit::fake_http::{FakeHttp, Reply};
 
-use crate::world::{Answer, Code, ISSUER, SECRET, START, World, basic, refresh_form, with};
+use crate::world::client::{
+    Answer, ClientWorld, Code, ISSUER, SECRET, START, basic, refresh_form, with,
+};
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
@@ -27,7 +29,7 @@ fn assert_refused(answer: &Answer) {
 }
 
 async fn redeem(
-    world: &World,
+    world: &ClientWorld,
     client_id: &str,
     headers: &[(&str, &str)],
     over: &[(&str, &str)],
@@ -41,7 +43,7 @@ async fn redeem(
 // AS-1
 #[tokio::test]
 async fn a_secret_in_the_header_is_accepted() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let header = basic("keeper", SECRET);
     let answer = redeem(
         &world,
@@ -56,7 +58,7 @@ async fn a_secret_in_the_header_is_accepted() {
 // SEC-53
 #[tokio::test]
 async fn guessing_the_secret_of_a_client_is_slowed_down() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let code = world.code_for("keeper").await;
     let guess = with(code.form("keeper"), &[("client_secret", "a-wrong-secret")]);
     for _ in 0..10 {
@@ -88,7 +90,7 @@ async fn guessing_the_secret_of_a_client_is_slowed_down() {
 
 #[tokio::test]
 async fn a_secret_in_the_body_is_accepted() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_eq!(
         redeem(&world, "keeper", &[], &[("client_secret", SECRET)])
             .await
@@ -101,7 +103,7 @@ async fn a_secret_in_the_body_is_accepted() {
 #[tokio::test]
 async fn a_secret_in_the_header_may_be_written_as_it_is() {
     let secret = "p%Qr+/=&";
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         for client in &mut realm.clients {
             if client.client_id.as_str() == "keeper" {
                 client.authentication = Authentication::secret(&Secret::new(secret.to_owned()));
@@ -122,7 +124,7 @@ async fn a_secret_in_the_header_may_be_written_as_it_is() {
 
 #[tokio::test]
 async fn a_client_may_use_the_one_way_that_the_operator_insists_on() {
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         for client in &mut realm.clients {
             if client.client_id.as_str() == "keeper" {
                 client.authentication.methods = vec![AuthMethod::ClientSecretBasic];
@@ -139,7 +141,7 @@ async fn a_client_may_use_the_one_way_that_the_operator_insists_on() {
 // RFC 6749 §5.2
 #[tokio::test]
 async fn a_wrong_secret_in_the_header_is_answered_with_a_challenge() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let header = basic("keeper", "wrong");
     let answer = redeem(&world, "keeper", &[("authorization", &header)], &[]).await;
     assert_refused(&answer);
@@ -152,7 +154,7 @@ async fn a_wrong_secret_in_the_header_is_answered_with_a_challenge() {
 // A browser would ask its user for a password otherwise.
 #[tokio::test]
 async fn a_wrong_secret_in_the_body_is_answered_without_a_challenge() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = redeem(&world, "keeper", &[], &[("client_secret", "wrong")]).await;
     assert_refused(&answer);
     assert_eq!(answer.header("www-authenticate"), "");
@@ -160,21 +162,21 @@ async fn a_wrong_secret_in_the_body_is_answered_without_a_challenge() {
 
 #[tokio::test]
 async fn a_confidential_client_must_authenticate() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_refused(&redeem(&world, "keeper", &[], &[]).await);
     assert_refused(&redeem(&world, "signer", &[], &[]).await);
 }
 
 #[tokio::test]
 async fn a_method_that_the_client_did_not_register_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_refused(&redeem(&world, "app", &[], &[("client_secret", SECRET)]).await);
     assert_refused(&redeem(&world, "signer", &[], &[("client_secret", SECRET)]).await);
 }
 
 #[tokio::test]
 async fn an_unknown_client_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for id in ["nobody", "not a url", "ftp://client.example/c"] {
         assert_refused(&world.token(&refresh_form(id, "x")).await);
     }
@@ -183,7 +185,7 @@ async fn an_unknown_client_is_refused() {
 // SEC-10
 #[tokio::test]
 async fn two_ways_at_once_are_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let header = basic("keeper", SECRET);
     let answer = redeem(
         &world,
@@ -206,7 +208,7 @@ fn assertion(key: &SigningKey, over: &Value) -> String {
     key.sign_jwt("JWT", &claims).unwrap()
 }
 
-async fn redeem_with_assertion(world: &World, assertion: &str) -> Answer {
+async fn redeem_with_assertion(world: &ClientWorld, assertion: &str) -> Answer {
     redeem(
         world,
         "signer",
@@ -222,7 +224,7 @@ async fn redeem_with_assertion(world: &World, assertion: &str) -> Answer {
 // SEC-52
 #[tokio::test]
 async fn an_assertion_for_issuer_or_token_endpoint_is_accepted() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for (id, audience) in [("1", ISSUER.to_owned()), ("2", format!("{ISSUER}/token"))] {
         let assertion = assertion(&world.signer, &json!({ "aud": audience, "jti": id }));
         let answer = redeem_with_assertion(&world, &assertion).await;
@@ -233,7 +235,7 @@ async fn an_assertion_for_issuer_or_token_endpoint_is_accepted() {
 // SEC-52
 #[tokio::test]
 async fn an_assertion_works_once() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let assertion = assertion(&world.signer, &json!({}));
     assert_eq!(redeem_with_assertion(&world, &assertion).await.status, 200);
     assert_refused(&redeem_with_assertion(&world, &assertion).await);
@@ -242,7 +244,7 @@ async fn an_assertion_works_once() {
 // SEC-52
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_assertion_works_once_even_for_many_at_once() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let assertion = assertion(&world.signer, &json!({}));
     let answers =
         futures_util::future::join_all((0..10).map(|_| redeem_with_assertion(&world, &assertion)))
@@ -256,7 +258,7 @@ async fn an_assertion_works_once_even_for_many_at_once() {
 // SEC-52
 #[tokio::test]
 async fn assertions_that_break_a_rule_are_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let foreign = SigningKey::generate(Alg::Es256).unwrap();
     let now = START.seconds();
     for assertion in [
@@ -278,7 +280,7 @@ async fn assertions_that_break_a_rule_are_refused() {
 // SEC-40
 #[tokio::test]
 async fn an_access_token_is_no_assertion() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let claims = json!({ "iss": "signer", "sub": "signer", "aud": ISSUER, "exp": START.seconds() + 60, "jti": "9" });
     let token = world.signer.sign_jwt("at+jwt", &claims).unwrap();
     assert_refused(&redeem_with_assertion(&world, &token).await);
@@ -297,7 +299,7 @@ fn admitting(port: u16) -> CimdPolicy {
 
 /// A client known by a document on this machine, with the code that was issued to it.
 struct Stranger {
-    world: World,
+    world: ClientWorld,
     host: FakeHttp,
     client_id: String,
 }
@@ -313,7 +315,7 @@ impl Stranger {
             if seen.target == "/jwks" {
                 return Reply::json(json!({ "keys": [keys.public().to_value()] }).to_string());
             }
-            let mut all = json!({ "client_id": format!("{origin}/client.json"), "client_name": "Stranger", "redirect_uris": [crate::world::REDIRECT] });
+            let mut all = json!({ "client_id": format!("{origin}/client.json"), "client_name": "Stranger", "redirect_uris": [crate::world::client::REDIRECT] });
             for (name, value) in document(&origin).as_object().unwrap() {
                 all[name] = value.clone();
             }
@@ -323,7 +325,7 @@ impl Stranger {
         .unwrap();
         let address = host.address();
         let client_id = format!("http://{address}/client.json");
-        let world = World::with(|realm| realm.cimd = admitting(address.port())).await;
+        let world = ClientWorld::with(|realm| realm.cimd = admitting(address.port())).await;
         Self {
             world,
             host,
@@ -495,12 +497,12 @@ async fn keys_on_an_address_that_strangers_may_not_name_are_not_fetched() {
 /// A configured client whose keys are at an address of its operator, and what that address answers.
 async fn registered_with_key_url(
     keys: impl Fn() -> Vec<Value> + Send + Sync + 'static,
-) -> (World, FakeHttp) {
+) -> (ClientWorld, FakeHttp) {
     let host = FakeHttp::start(move |_| Reply::json(json!({ "keys": keys() }).to_string()))
         .await
         .unwrap();
     let url = format!("http://{}/jwks", host.address()).parse().unwrap();
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         let client = realm
             .clients
             .iter_mut()
@@ -563,7 +565,7 @@ async fn an_unknown_key_makes_the_keys_be_fetched_once_more() {
 // A host that is down for a moment must not cost its clients their tokens.
 #[tokio::test]
 async fn a_document_that_cannot_be_had_now_is_asked_for_later() {
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         realm.cimd = admitting(1);
     })
     .await;

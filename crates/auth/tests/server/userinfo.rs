@@ -4,9 +4,9 @@ use http::Method;
 use oauth::jose::jws::UnverifiedJws;
 use serde_json::json;
 
-use crate::world::{Answer, World, refresh_form, with};
+use crate::world::client::{Answer, ClientWorld, refresh_form, with};
 
-async fn userinfo(world: &World, token: &str) -> Answer {
+async fn userinfo(world: &ClientWorld, token: &str) -> Answer {
     world
         .get(
             "/userinfo",
@@ -17,7 +17,7 @@ async fn userinfo(world: &World, token: &str) -> Answer {
 
 #[tokio::test]
 async fn the_holder_of_a_token_learns_about_its_user() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("access_token");
     let answer = userinfo(&world, &token).await;
     assert_eq!(answer.status, 200, "{answer:?}");
@@ -42,7 +42,7 @@ async fn the_holder_of_a_token_learns_about_its_user() {
 
 #[tokio::test]
 async fn a_narrower_token_says_less() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let refresh_token = world.tokens().await.text("refresh_token");
     let narrow = world
         .token(&with(
@@ -58,7 +58,7 @@ async fn a_narrower_token_says_less() {
 // RFC 6750 §3.1
 #[tokio::test]
 async fn without_a_token_there_is_a_challenge_without_error() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world.get("/userinfo", &[]).await;
     assert_eq!(answer.status, 401);
     assert!(
@@ -90,15 +90,15 @@ fn assert_invalid(answer: &Answer) {
 // SEC-40
 #[tokio::test]
 async fn an_id_token_is_no_access_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_invalid(&userinfo(&world, &world.tokens().await.text("id_token")).await);
 }
 
 // SEC-39
 #[tokio::test]
 async fn a_token_of_somebody_else_is_refused() {
-    let world = World::new().await;
-    let other = World::new().await;
+    let world = ClientWorld::new().await;
+    let other = ClientWorld::new().await;
     assert_invalid(&userinfo(&world, &other.tokens().await.text("access_token")).await);
     assert_invalid(&userinfo(&world, "x").await);
 }
@@ -106,7 +106,7 @@ async fn a_token_of_somebody_else_is_refused() {
 // SEC-41
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("access_token");
     world.advance(599);
     assert_eq!(userinfo(&world, &token).await.status, 200);
@@ -117,7 +117,7 @@ async fn an_expired_token_is_refused() {
 // SEC-46
 #[tokio::test]
 async fn a_revoked_token_is_refused_at_once() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let tokens = world.tokens().await;
     world
         .post(
@@ -134,7 +134,7 @@ async fn a_revoked_token_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_disabled_user_is_nobody() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("access_token");
     store::user::set_disabled(&world.store, world.user.id, true)
         .await
@@ -145,7 +145,7 @@ async fn a_disabled_user_is_nobody() {
 // RFC 6750 §3.1
 #[tokio::test]
 async fn a_token_without_openid_is_not_enough() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let refresh_token = world.tokens().await.text("refresh_token");
     let narrow = world
         .token(&with(
@@ -165,7 +165,7 @@ async fn a_token_without_openid_is_not_enough() {
 // SEC-37
 #[tokio::test]
 async fn mapped_claims_are_said_in_the_tokens_of_their_scope_and_kind_and_follow_the_user() {
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         let tools = realm.scopes.iter_mut();
         let tools = tools.filter(|scope| scope.name.as_str() == "mcp:tools");
         for scope in tools {

@@ -1,30 +1,27 @@
 //! A realm with some clients and a user, a clock that stands still, and short ways to ask for things.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use auth::password_pool::PasswordPool;
-use auth::{AuthServer, DeclaredUsers, Metrics, Outgoing, Parts, Settings};
+use auth::DeclaredUsers;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, Request};
 use model::claims::mapper::Source;
-use model::client::{Authentication, Client, KeySource, Provenance};
-use model::clock::{Clock, TestClock, Timestamp};
+use model::client::{Authentication, Client, KeySource};
+use model::clock::TestClock;
 use model::grant::{Grant, Stage};
 use model::granted::{Granted, Terms};
 use model::id::Id;
-use model::password::Cost;
-use model::realm::{ClientScope, Realm, ResourceServer, ScopeKind, SigningAlgorithm};
+use model::realm::{Realm, ResourceServer, SigningAlgorithm};
 use model::secret::{Secret, TokenHash};
 use model::session::Session;
 use model::signing_key::KeyState;
 use model::user::User;
 use net::body::{self, Body};
 use net::edge::{Peer, Site as _};
-use net::egress::connect::{Connector, ExtraRoots};
-use net::egress::resolve::SystemResolver;
 use net::egress::rules::Rules;
 use oauth::form;
 use oauth::jose::alg::Alg;
@@ -36,21 +33,26 @@ use oauth::pkce::CodeVerifier;
 use serde_json::Value;
 use store::Store;
 
-pub(crate) const ISSUER: &str = "http://127.0.0.1:8480/realms/mcp-demo";
-pub(crate) const RESOURCE: &str = "http://127.0.0.1:8480/mcp";
+pub(crate) use super::{ISSUER, RESOURCE, START};
+use super::{World, configured};
+
 pub(crate) const OTHER_RESOURCE: &str = "http://127.0.0.1:8480/other";
 pub(crate) const REDIRECT: &str = "http://127.0.0.1:6274/oauth/callback";
 pub(crate) const SECRET: &str = "s3cret +%";
-/// When everything begins.
-pub(crate) const START: Timestamp = Timestamp::from_seconds(1_800_000_000);
-
-pub(crate) struct World {
-    pub(crate) server: AuthServer,
-    pub(crate) store: Store,
-    pub(crate) clock: Arc<TestClock>,
+/// The world as clients see it once the user has agreed.
+pub(crate) struct ClientWorld {
+    world: World,
     pub(crate) user: User,
     /// The key of the client `signer`.
     pub(crate) signer: SigningKey,
+}
+
+impl Deref for ClientWorld {
+    type Target = World;
+
+    fn deref(&self) -> &World {
+        &self.world
+    }
 }
 
 /// An answer, read.
@@ -144,32 +146,19 @@ pub(crate) fn claims(token: &str) -> Claims {
 
 fn client(id: &str, authentication: Authentication) -> Client {
     Client {
-        client_id: id.parse().unwrap(),
-        name: None,
-        provenance: Provenance::Configured,
         authentication,
-        redirect_uris: vec![REDIRECT.parse().unwrap()],
         post_logout_redirect_uris: vec!["http://127.0.0.1:6274/bye".parse().unwrap()],
-        id_token_algorithm: SigningAlgorithm::Rs256,
-        may_refresh: true,
-        skip_consent: false,
-        traits: model::traits::Traits::default(),
+        ..configured(id, REDIRECT)
     }
 }
 
 /// The realm of all tests, before their changes.
 fn realm(signer: &SigningKey) -> Realm {
-    let mut realm = Realm::new("mcp-demo".parse().unwrap(), ISSUER.parse().unwrap());
-    realm.cimd.mode = model::client_policy::Mode::Open;
-    let mut tools = ClientScope::new("mcp:tools".parse().unwrap(), ScopeKind::Optional);
-    tools.audiences = vec!["mcp-gateway-demo".to_owned()];
-    realm.scopes.push(tools);
-    for uri in [RESOURCE, OTHER_RESOURCE] {
-        realm.resources.push(ResourceServer {
-            uri: uri.parse().unwrap(),
-            default_scopes: "mcp:tools".parse().unwrap(),
-        });
-    }
+    let mut realm = super::realm();
+    realm.resources.push(ResourceServer {
+        uri: OTHER_RESOURCE.parse().unwrap(),
+        default_scopes: "mcp:tools".parse().unwrap(),
+    });
     let keys = JwkSet::new(vec![signer.public().clone()])
         .to_value()
         .to_string();
@@ -217,33 +206,18 @@ async fn with_an_rsa_key(store: &Store) {
 }
 
 /// A server of this realm over this store. What the operator configured may be on this machine.
-fn node(store: &Store, clock: &Arc<TestClock>, realm: Realm) -> AuthServer {
-    let connector = Arc::new(Connector::new(
-        Arc::new(SystemResolver::default()),
-        ExtraRoots::default(),
-    ));
-    let parts = Parts {
-        store: store.clone(),
-        clock: Arc::clone(clock) as Arc<dyn Clock>,
-        outgoing: Outgoing {
-            operators: Arc::clone(&connector),
-            strangers: connector,
-            operators_rules: Rules {
-                allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
-                allow_http: true,
-                ports: None,
-            },
-        },
-        wall: Arc::new(|| SystemTime::UNIX_EPOCH),
-        metrics: Metrics::default(),
-        passwords: PasswordPool::default().costing(Cost::DANGER_LEAST),
-        declared_users: DeclaredUsers::default(),
+async fn node(store: Store, clock: &Arc<TestClock>, realm: Realm) -> World {
+    let on_this_machine = Rules {
+        allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+        allow_http: true,
+        ports: None,
     };
-    parts.declared_users.arrived();
-    AuthServer::new(parts, Settings::new(vec![realm]))
+    let users = DeclaredUsers::default();
+    users.arrived();
+    World::node(store, Arc::clone(clock), realm, users, on_this_machine).await
 }
 
-impl World {
+impl ClientWorld {
     pub(crate) async fn new() -> Self {
         Self::with(|_| {}).await
     }
@@ -265,12 +239,10 @@ impl World {
         user.email = Some("alice@example.org".to_owned());
         store::user::insert(&store, &user).await.unwrap();
         with_an_rsa_key(&store).await;
-        let server = node(&store, &clock, realm);
-        server.prepare().await.unwrap();
+        let world = node(store, &clock, realm).await;
+        world.server.prepare().await.unwrap();
         Self {
-            server,
-            store,
-            clock,
+            world,
             user,
             signer,
         }
@@ -289,17 +261,14 @@ impl World {
             START,
         );
         store::user::insert(&first, &user).await.unwrap();
-        let world = |store: Store, signer: SigningKey| Self {
-            server: node(&store, &clock, realm(&signer)),
-            store,
-            clock: Arc::clone(&clock),
+        let [first, second] = [first, second].map(|store| node(store, &clock, realm(&signer)));
+        let world = |world, signer| Self {
+            world,
             user: user.clone(),
             signer,
         };
-        (
-            world(first, signer),
-            world(second, SigningKey::from_pkcs8(Alg::Es256, &pkcs8).unwrap()),
-        )
+        let same = SigningKey::from_pkcs8(Alg::Es256, &pkcs8).unwrap();
+        (world(first.await, signer), world(second.await, same))
     }
 
     /// Serves the realm with these changes from now on, as after a reload.
@@ -308,10 +277,6 @@ impl World {
         change(&mut realm);
         self.server
             .replace_realms(vec![realm], self.server.outgoing());
-    }
-
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     pub(crate) fn advance(&self, seconds: u64) {

@@ -1,8 +1,8 @@
 //! Revocation (RFC 7009).
 
-use crate::world::{Answer, SECRET, World, basic, refresh_form};
+use crate::world::client::{Answer, ClientWorld, SECRET, basic, refresh_form};
 
-async fn revoke(world: &World, client_id: &str, token: &str) -> Answer {
+async fn revoke(world: &ClientWorld, client_id: &str, token: &str) -> Answer {
     world
         .post(
             "/revoke",
@@ -14,7 +14,7 @@ async fn revoke(world: &World, client_id: &str, token: &str) -> Answer {
 
 #[tokio::test]
 async fn a_refresh_token_takes_its_whole_grant_with_it() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let tokens = world.tokens().await;
     let answer = revoke(&world, "app", &tokens.text("refresh_token")).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, ""));
@@ -28,7 +28,7 @@ async fn a_refresh_token_takes_its_whole_grant_with_it() {
 
 #[tokio::test]
 async fn an_old_refresh_token_revokes_too() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await;
     let second = world
         .token(&refresh_form("app", &first.text("refresh_token")))
@@ -39,7 +39,7 @@ async fn an_old_refresh_token_revokes_too() {
 
 #[tokio::test]
 async fn an_access_token_takes_only_itself() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await;
     let second = world
         .token(&refresh_form("app", &first.text("refresh_token")))
@@ -64,7 +64,7 @@ async fn an_access_token_takes_only_itself() {
 // RFC 7009 §2.1: and it isn't told whether there was one.
 #[tokio::test]
 async fn a_token_of_another_client_stays_and_nothing_is_told() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let tokens = world.tokens().await;
     for kind in ["refresh_token", "access_token"] {
         assert_eq!(
@@ -85,7 +85,7 @@ async fn a_token_of_another_client_stays_and_nothing_is_told() {
 // RFC 7009 §2.2
 #[tokio::test]
 async fn what_is_no_token_is_as_good_as_revoked() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for token in ["x", "a.b.c", &"A".repeat(75)] {
         assert_eq!(revoke(&world, "app", token).await.status, 200);
     }
@@ -94,7 +94,7 @@ async fn what_is_no_token_is_as_good_as_revoked() {
 
 #[tokio::test]
 async fn the_client_must_authenticate() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     assert_eq!(
         revoke(&world, "keeper", "x").await.error(),
         (401, "invalid_client".to_owned())
@@ -115,7 +115,7 @@ async fn the_client_must_authenticate() {
 
 #[tokio::test]
 async fn a_request_without_token_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world.post("/revoke", &[], &[("client_id", "app")]).await;
     assert_eq!(answer.error(), (400, "invalid_request".to_owned()));
 }
@@ -123,7 +123,7 @@ async fn a_request_without_token_is_refused() {
 // SEC-10
 #[tokio::test]
 async fn a_token_in_the_query_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world
         .post(
             "/revoke?token=x",

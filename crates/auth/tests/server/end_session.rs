@@ -2,19 +2,19 @@
 
 use oauth::form;
 
-use crate::world::{Answer, World};
+use crate::world::client::{Answer, ClientWorld};
 
 const BYE: &str = "http://127.0.0.1:6274/bye";
 
 /// An ID token of the session that is under way.
-async fn id_token(world: &World, session: &model::session::Session) -> String {
+async fn id_token(world: &ClientWorld, session: &model::session::Session) -> String {
     let (code, mut grant) = world.grant("app");
     grant.granted.session = Some(session.id);
     world.store_code(&code, &grant).await;
     world.token(&code.form("app")).await.text("id_token")
 }
 
-async fn logout(world: &World, cookie: &str, query: &[(&str, &str)]) -> Answer {
+async fn logout(world: &ClientWorld, cookie: &str, query: &[(&str, &str)]) -> Answer {
     world
         .get(
             &format!("/logout?{}", form::encode(query.iter().copied())),
@@ -24,7 +24,7 @@ async fn logout(world: &World, cookie: &str, query: &[(&str, &str)]) -> Answer {
 }
 
 /// Whether the cookie still belongs to somebody: otherwise there is nothing to ask.
-async fn is_signed_in(world: &World, cookie: &str) -> bool {
+async fn is_signed_in(world: &ClientWorld, cookie: &str) -> bool {
     logout(world, cookie, &[]).await.body.contains("<form")
 }
 
@@ -44,7 +44,7 @@ fn field(page: &str, name: &str) -> String {
 
 #[tokio::test]
 async fn an_id_token_of_the_session_ends_it_and_returns_to_the_client() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
     let answer = logout(
@@ -65,7 +65,7 @@ async fn an_id_token_of_the_session_ends_it_and_returns_to_the_client() {
 
 #[tokio::test]
 async fn an_expired_id_token_is_as_good() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
     world.advance(1200);
@@ -78,7 +78,7 @@ async fn an_expired_id_token_is_as_good() {
 // SEC-15
 #[tokio::test]
 async fn without_an_id_token_the_user_is_asked_first() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (_, cookie) = world.session().await;
     let page = logout(
         &world,
@@ -125,7 +125,7 @@ async fn without_an_id_token_the_user_is_asked_first() {
 // SEC-15
 #[tokio::test]
 async fn a_form_of_another_site_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (_, cookie) = world.session().await;
     let page = logout(&world, &cookie, &[]).await;
     let token = field(&page.body, "csrf");
@@ -153,7 +153,7 @@ async fn a_form_of_another_site_is_refused() {
 // SEC-15: an ID token of another session proves nothing about this one.
 #[tokio::test]
 async fn an_id_token_of_another_session_is_not_enough() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (mut session, cookie) = world.session().await;
     session.id = model::id::Id::from_bytes([9; 16]);
     let hint = id_token(&world, &session).await;
@@ -164,7 +164,7 @@ async fn an_id_token_of_another_session_is_not_enough() {
 // SEC-40
 #[tokio::test]
 async fn an_access_token_is_no_id_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (session, cookie) = world.session().await;
     let (code, mut grant) = world.grant("app");
     grant.granted.session = Some(session.id);
@@ -177,7 +177,7 @@ async fn an_access_token_is_no_id_token() {
 // SEC-6
 #[tokio::test]
 async fn the_browser_is_sent_only_where_the_client_registered() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
     for (query, address) in [
@@ -207,7 +207,7 @@ async fn the_browser_is_sent_only_where_the_client_registered() {
 
 #[tokio::test]
 async fn a_client_cannot_speak_for_another() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let (session, cookie) = world.session().await;
     let hint = id_token(&world, &session).await;
     let answer = logout(
@@ -221,7 +221,7 @@ async fn a_client_cannot_speak_for_another() {
 
 #[tokio::test]
 async fn who_is_not_signed_in_is_signed_out_already() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = logout(&world, "", &[]).await;
     assert_eq!(answer.status, 200);
     assert!(answer.body.contains("Signed out"));

@@ -1,5 +1,7 @@
 //! A world for the tests: an authorization server reached through its router, and the web that its clients publish on.
 
+pub(crate) mod client;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -222,8 +224,16 @@ pub(crate) fn realm_at(issuer: &str) -> Realm {
 /// A public client that the administrator registered.
 pub(crate) fn registered(id: &str, callback: &str) -> Client {
     Client {
-        client_id: id.parse().unwrap(),
         name: Some("The App".to_owned()),
+        ..configured(id, callback)
+    }
+}
+
+/// The same without a name.
+fn configured(id: &str, callback: &str) -> Client {
+    Client {
+        client_id: id.parse().unwrap(),
+        name: None,
         provenance: Provenance::Configured,
         authentication: Authentication::none(),
         redirect_uris: vec![callback.parse().unwrap()],
@@ -265,6 +275,17 @@ impl World {
     pub(crate) async fn starting(realm: Realm, declared_users: DeclaredUsers) -> Self {
         let store = store::testing::open().await;
         let clock = Arc::new(TestClock::at(START));
+        Self::node(store, clock, realm, declared_users, Rules::default()).await
+    }
+
+    /// A node over this store. `rules` are those for addresses that the operator wrote.
+    async fn node(
+        store: Store,
+        clock: Arc<TestClock>,
+        realm: Realm,
+        declared_users: DeclaredUsers,
+        rules: Rules,
+    ) -> Self {
         let (web, connector) = Web::start().await;
         let parts = Parts {
             store: store.clone(),
@@ -272,7 +293,7 @@ impl World {
             outgoing: Outgoing {
                 operators: Arc::clone(&connector),
                 strangers: connector,
-                operators_rules: Rules::default(),
+                operators_rules: rules,
             },
             wall: Arc::new(|| UNIX_EPOCH + Duration::from_secs(1_800_000_000)),
             metrics: Metrics::default(),

@@ -8,13 +8,13 @@ use oauth::jose::jwk::JwkSet;
 use oauth::jose::jws::UnverifiedJws;
 use serde_json::Value;
 
-use crate::world::World;
+use crate::world::client::ClientWorld;
 
-async fn published(world: &World) -> JwkSet {
+async fn published(world: &ClientWorld) -> JwkSet {
     JwkSet::parse(world.get("/jwks", &[]).await.body.as_bytes()).unwrap()
 }
 
-async fn signing_kid(world: &World) -> String {
+async fn signing_kid(world: &ClientWorld) -> String {
     let token = world.tokens().await.text("access_token");
     UnverifiedJws::parse(&token)
         .unwrap()
@@ -24,7 +24,7 @@ async fn signing_kid(world: &World) -> String {
         .unwrap()
 }
 
-async fn id_token_algorithms(world: &World) -> Vec<String> {
+async fn id_token_algorithms(world: &ClientWorld) -> Vec<String> {
     let document = world.get("/.well-known/openid-configuration", &[]).await;
     serde_json::from_value(document.json()["id_token_signing_alg_values_supported"].clone())
         .unwrap()
@@ -33,7 +33,7 @@ async fn id_token_algorithms(world: &World) -> Vec<String> {
 // SEC-42
 #[tokio::test]
 async fn only_public_halves_are_published() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world.get("/jwks", &[]).await;
     assert_eq!(answer.header("cache-control"), "public, max-age=300");
     let keys = answer.json();
@@ -66,7 +66,7 @@ async fn every_algorithm_signs_tokens_that_verify() {
         (SigningAlgorithm::Rs256, Alg::Rs256),
         (SigningAlgorithm::EdDsa, Alg::EdDsa),
     ] {
-        let world = World::with(|realm| realm.signing_algorithm = algorithm).await;
+        let world = ClientWorld::with(|realm| realm.signing_algorithm = algorithm).await;
         let token = world.tokens().await.text("access_token");
         let unverified = UnverifiedJws::parse(&token).unwrap();
         assert_eq!(unverified.header().alg, alg.as_str());
@@ -90,7 +90,7 @@ fn kids(keys: &JwkSet, alg: Alg) -> Vec<String> {
 // SEC-43
 #[tokio::test]
 async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let old = signing_kid(&world).await;
     let day = Duration::from_hours(24);
 
@@ -114,7 +114,7 @@ async fn a_new_key_is_published_long_before_it_signs_and_the_old_one_after() {
 // SEC-43
 #[tokio::test]
 async fn a_key_of_another_algorithm_is_published_long_before_it_signs_and_the_old_one_after() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let old = signing_kid(&world).await;
     let day = Duration::from_hours(24);
 
@@ -142,7 +142,7 @@ async fn a_key_of_another_algorithm_is_published_long_before_it_signs_and_the_ol
     assert_eq!(id_token_algorithms(&world).await, ["RS256", "EdDSA"]);
 }
 
-async fn id_token_algorithm(world: &World, client_id: &str) -> String {
+async fn id_token_algorithm(world: &ClientWorld, client_id: &str) -> String {
     let code = world.code_for(client_id).await;
     let answer = world.token(&code.form(client_id)).await;
     let token = answer.text("id_token");
@@ -155,7 +155,7 @@ async fn id_token_algorithm(world: &World, client_id: &str) -> String {
 // OpenID Connect Discovery §3, Registration §2: RS256 unless the client says otherwise.
 #[tokio::test]
 async fn id_tokens_are_signed_as_the_client_wants_and_access_tokens_as_the_realm_does() {
-    let world = World::with(|realm| {
+    let world = ClientWorld::with(|realm| {
         for client in &mut realm.clients {
             if client.client_id.as_str() == "other" {
                 client.id_token_algorithm = SigningAlgorithm::Es256;
@@ -173,7 +173,7 @@ async fn id_tokens_are_signed_as_the_client_wants_and_access_tokens_as_the_realm
 // SEC-43: caches hold a key set without it.
 #[tokio::test]
 async fn a_realm_from_before_signs_id_tokens_with_what_it_has_until_the_new_key_is_known() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let day = Duration::from_hours(24);
     let [rsa] = kids(&published(&world).await, Alg::Rs256)
         .try_into()
@@ -190,7 +190,7 @@ async fn a_realm_from_before_signs_id_tokens_with_what_it_has_until_the_new_key_
 // SEC-43
 #[tokio::test]
 async fn a_restart_keeps_the_keys() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let before = world.get("/jwks", &[]).await.body;
     assert_eq!(world.get("/jwks", &[]).await.body, before);
 }
@@ -198,7 +198,7 @@ async fn a_restart_keeps_the_keys() {
 // SEC-70
 #[tokio::test]
 async fn private_keys_never_leave_in_an_answer() {
-    let world = World::with(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256).await;
+    let world = ClientWorld::with(|realm| realm.signing_algorithm = SigningAlgorithm::Rs256).await;
     let keys = world.get("/jwks", &[]).await.json();
     for member in ["d", "p", "q", "dp", "dq", "qi"] {
         assert_eq!(keys["keys"][0][member], Value::Null);

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::world::World;
+use crate::world::client::ClientWorld;
 
 const FOR_SCRIPTS: [&str; 6] = [
     "/.well-known/oauth-authorization-server",
@@ -17,7 +17,7 @@ const FOR_PEOPLE: [&str; 4] = ["/authorize", "/login", "/consent", "/logout"];
 // SEC-74
 #[tokio::test]
 async fn a_preflight_is_answered_without_authentication() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for path in FOR_SCRIPTS {
         let headers = [
             ("origin", "https://app.example"),
@@ -47,7 +47,7 @@ async fn a_preflight_is_answered_without_authentication() {
 // SEC-74
 #[tokio::test]
 async fn errors_can_be_read_by_scripts_too() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let refused = world
         .post(
             "/token",
@@ -82,7 +82,7 @@ async fn errors_can_be_read_by_scripts_too() {
 // SEC-74
 #[tokio::test]
 async fn pages_are_closed_to_scripts() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for path in FOR_PEOPLE {
         let answer = world.get(path, &[("origin", "https://evil.example")]).await;
         assert_eq!(answer.header("access-control-allow-origin"), "", "{path}");

@@ -5,11 +5,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use serde_json::Value;
 
-use crate::world::{Answer, OTHER_RESOURCE, RESOURCE, World, claims, refresh_form, with};
+use crate::world::client::{
+    Answer, ClientWorld, OTHER_RESOURCE, RESOURCE, claims, refresh_form, with,
+};
 
 const GRACE: u64 = 120;
 
-async fn refresh(world: &World, token: &str) -> Answer {
+async fn refresh(world: &ClientWorld, token: &str) -> Answer {
     world.token(&refresh_form("app", token)).await
 }
 
@@ -20,7 +22,7 @@ fn assert_refused(answer: &Answer, code: &str) {
 // AS-19, SEC-48, SEC-73
 #[tokio::test]
 async fn every_refresh_rotates_the_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await;
     let mut token = first.text("refresh_token");
     for _ in 0..5 {
@@ -50,7 +52,7 @@ async fn every_refresh_rotates_the_token() {
 // SEC-48: what Claude Code, Codex and claude.ai do.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn concurrent_refreshes_get_the_same_successor() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let answers = join_all((0..20).map(|_| refresh(&world, &token))).await;
     let successors: Vec<_> = answers
@@ -73,7 +75,7 @@ async fn concurrent_refreshes_get_the_same_successor() {
 // SEC-48
 #[tokio::test]
 async fn the_previous_token_gives_the_same_successor_within_the_grace() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let successor = refresh(&world, &token).await.text("refresh_token");
     world.advance(GRACE - 1);
@@ -87,7 +89,7 @@ async fn the_previous_token_gives_the_same_successor_within_the_grace() {
 // SEC-48: the answer was lost, and the client comes back much later.
 #[tokio::test]
 async fn a_lost_answer_costs_nothing() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let lost = refresh(&world, &token).await.text("refresh_token");
     world.advance(3600);
@@ -105,7 +107,7 @@ async fn a_lost_answer_costs_nothing() {
 // SEC-48
 #[tokio::test]
 async fn a_stolen_token_ends_the_grant_for_both() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await;
     let second = refresh(&world, &first.text("refresh_token")).await;
     let third = refresh(&world, &second.text("refresh_token")).await;
@@ -126,7 +128,7 @@ async fn a_stolen_token_ends_the_grant_for_both() {
 // SEC-49
 #[tokio::test]
 async fn another_client_is_refused_and_changes_nothing() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let foreign = world.token(&refresh_form("other", &token)).await;
     assert_refused(&foreign, "invalid_grant");
@@ -141,7 +143,7 @@ async fn another_client_is_refused_and_changes_nothing() {
 // SEC-49
 #[tokio::test]
 async fn another_client_cannot_revoke_with_an_old_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await.text("refresh_token");
     let second = refresh(&world, &first).await.text("refresh_token");
     let third = refresh(&world, &second).await.text("refresh_token");
@@ -154,7 +156,7 @@ async fn another_client_cannot_revoke_with_an_old_token() {
 
 #[tokio::test]
 async fn what_is_no_refresh_token_is_refused() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     for token in ["x", "a.b.c", &"A".repeat(75), &"A".repeat(10_000)] {
         assert_refused(&refresh(&world, token).await, "invalid_grant");
     }
@@ -163,7 +165,7 @@ async fn what_is_no_refresh_token_is_refused() {
 // SEC-38, AS-29
 #[tokio::test]
 async fn a_resource_narrows_this_access_token_only() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let narrow = world
         .token(&with(
@@ -182,7 +184,7 @@ async fn a_resource_narrows_this_access_token_only() {
 // SEC-38
 #[tokio::test]
 async fn a_resource_beyond_the_grant_is_refused_and_costs_nothing() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let wide = with(
         refresh_form("app", &token),
@@ -195,7 +197,7 @@ async fn a_resource_beyond_the_grant_is_refused_and_costs_nothing() {
 
 #[tokio::test]
 async fn a_scope_narrows_and_never_widens() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let wide = with(refresh_form("app", &token), &[("scope", "mcp:tools admin")]);
     assert_refused(&world.token(&wide).await, "invalid_scope");
@@ -221,7 +223,7 @@ async fn a_scope_narrows_and_never_widens() {
 // OpenID Connect Core §12.2: a signature that nobody asked for costs everybody time.
 #[tokio::test]
 async fn an_id_token_comes_with_a_refresh_only_where_it_is_asked_for() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let plain = refresh(&world, &token).await;
     assert_eq!(plain.json()["id_token"], Value::Null);
@@ -235,7 +237,7 @@ async fn an_id_token_comes_with_a_refresh_only_where_it_is_asked_for() {
 // SEC-38
 #[tokio::test]
 async fn scopes_that_the_operator_removed_are_left_out() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     world.reload(|realm| {
         realm
@@ -255,7 +257,7 @@ async fn scopes_that_the_operator_removed_are_left_out() {
 // SEC-38, AS-29
 #[tokio::test]
 async fn resources_that_the_operator_removed_are_in_no_new_token() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     world.reload(|realm| realm.resources.truncate(1));
     let gone = with(refresh_form("app", &token), &[("resource", OTHER_RESOURCE)]);
@@ -276,7 +278,7 @@ async fn resources_that_the_operator_removed_are_in_no_new_token() {
 // SEC-48: a replay is a replay, whatever else is wrong with it.
 #[tokio::test]
 async fn a_replay_that_asks_for_too_much_still_ends_the_grant() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let first = world.tokens().await.text("refresh_token");
     let second = refresh(&world, &first).await.text("refresh_token");
     let third = refresh(&world, &second).await.text("refresh_token");
@@ -288,7 +290,7 @@ async fn a_replay_that_asks_for_too_much_still_ends_the_grant() {
 // SEC-45
 #[tokio::test]
 async fn an_idle_grant_ends() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     world.clock.advance(Duration::from_hours(14 * 24));
     assert_refused(&refresh(&world, &token).await, "invalid_grant");
@@ -297,7 +299,7 @@ async fn an_idle_grant_ends() {
 // SEC-45
 #[tokio::test]
 async fn even_a_busy_grant_ends() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let mut token = world.tokens().await.text("refresh_token");
     for _ in 0..8 {
         world.clock.advance(Duration::from_hours(11 * 24));
@@ -311,7 +313,7 @@ async fn even_a_busy_grant_ends() {
 
 #[tokio::test]
 async fn a_refresh_renews_the_id_token_without_the_nonce() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     let form = with(refresh_form("app", &token), &[("scope", "openid")]);
     let id_token = claims(&world.token(&form).await.text("id_token"));
@@ -323,14 +325,14 @@ async fn a_refresh_renews_the_id_token_without_the_nonce() {
 
 #[tokio::test]
 async fn a_client_that_lost_the_grant_type_cannot_refresh() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let answer = world.token(&refresh_form("brief", "x")).await;
     assert_refused(&answer, "unauthorized_client");
 }
 
 #[tokio::test]
 async fn a_disabled_user_gets_no_more_tokens() {
-    let world = World::new().await;
+    let world = ClientWorld::new().await;
     let token = world.tokens().await.text("refresh_token");
     store::user::set_disabled(&world.store, world.user.id, true)
         .await
