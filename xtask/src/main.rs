@@ -39,7 +39,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
   install [what]…   only install what the tests need (node, python, chromium, postgres, keycloak)
   postgres CMD…     run a command with SEKISHO_TEST_POSTGRES_URL of a scratch PostgreSQL
   memory            what the release build holds in memory under logins, and afterwards
-  bench             figures of docs/BENCHMARKS.md (--quick: print rough ones, --hold: start the programs for a profiler)
+  bench             figures of docs/BENCHMARKS.md (--quick: print rough ones, --hold: start
+                    the programs for a profiler, --before FILE: beside those of another build)
   prove [name]…     long proofs, outside CI; without a name: list them";
 
 fn main() -> ExitCode {

@@ -1,6 +1,7 @@
 //! Measures what docs/BENCHMARKS.md tells; every comparison is a ratio taken in one run on one machine.
 
 mod authorization;
+mod counts;
 pub(crate) mod form;
 pub(crate) mod http;
 pub(crate) mod issuer;
@@ -10,6 +11,8 @@ pub(crate) mod path;
 pub(crate) mod process;
 mod profile;
 mod report;
+
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -22,7 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     shell::succeed(shell::cargo().args(["build", "--profile", "dist", "--package", "server"]))?;
     let folder = shell::target().join("bench");
     std::fs::create_dir_all(&folder)?;
-    let path = path::measure(&folder, quick, asked("--hold"))?;
+    let before = arguments.iter().skip_while(|one| *one != "--before").nth(1);
+    let path = path::measure(&folder, quick, asked("--hold"), before.map(Path::new))?;
     let authorization = authorization::measure(&folder, quick)?;
     let text = report::render(&path, &authorization)?;
     if quick {

@@ -6,14 +6,16 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::counts::{self, Counts};
 use super::http::request;
 use super::issuer::{Issuer, free_address};
 use super::load::{self, Sample, Shape};
-use super::process::{Process, sekisho};
+use super::process::{Process, binary, sekisho};
 use super::profile::{self, Profile};
 use crate::{
     install,
@@ -27,6 +29,8 @@ pub(super) enum Way {
     Nginx,
     NginxLogging,
     Gateway,
+    /// Another build of it.
+    Before,
 }
 
 impl Way {
@@ -36,6 +40,7 @@ impl Way {
             Self::Nginx => "nginx, no log",
             Self::NginxLogging => "nginx, access log on",
             Self::Gateway => "sekisho, JWT checked",
+            Self::Before => "sekisho, before",
         }
     }
 }
@@ -50,8 +55,6 @@ pub(super) struct Row {
     pub(super) cpu: f64,
     /// Those of them in the program itself.
     pub(super) user: f64,
-    /// System calls per request that read or write.
-    pub(super) reads_and_writes: f64,
     pub(super) rss_mib: f64,
 }
 
@@ -64,6 +67,8 @@ pub(super) struct Figures {
     pub(super) paced: Vec<Row>,
     pub(super) pace: u32,
     pub(super) idle_rss_mib: f64,
+    /// What a request costs at 32 connections, if that can be counted.
+    pub(super) counts: Vec<(Way, Counts)>,
     /// Where the gateway's time goes, if there is a profiler.
     pub(super) profile: Option<Profile>,
     /// From exec to the first answer of `demo`.
@@ -72,7 +77,13 @@ pub(super) struct Figures {
 
 const PACE: u32 = 2000;
 
-pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures> {
+/// `before` is another build to measure in the same run.
+pub(super) fn measure(
+    folder: &Path,
+    quick: bool,
+    hold: bool,
+    before: Option<&Path>,
+) -> Result<Figures> {
     let issuer = Issuer::start()?;
     let upstream_address = free_address()?;
     let gateway_address = free_address()?;
@@ -83,22 +94,31 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
         &upstream_config,
         &upstream(upstream_address, free_address()?),
     )?;
-    let gateway_config = folder.join("gateway.yaml");
-    let text = gateway(
-        gateway_address,
-        free_address()?,
-        upstream_address,
-        &issuer.discovery_url(),
-    );
-    shell::write(&gateway_config, &text)?;
+    let start_gateway =
+        |name: &str, program: &mut Command, address: SocketAddr| -> Result<Process> {
+            let config = folder.join(name);
+            let text = gateway(
+                address,
+                free_address()?,
+                upstream_address,
+                &issuer.discovery_url(),
+            );
+            shell::write(&config, &text)?;
+            let mut process = Process::start(program.args(["serve", "--config"]).arg(&config))?;
+            process.await_port(address)?;
+            Ok(process)
+        };
     let logging_address = free_address()?;
 
     let mut upstream = Process::start(sekisho().args(["serve", "--config"]).arg(&upstream_config))?;
     upstream.await_port(upstream_address)?;
     let nginx = start_nginx(folder, "nginx", nginx_address, upstream_address, false)?;
     let logging = start_nginx(folder, "logging", logging_address, upstream_address, true)?;
-    let mut gateway = Process::start(sekisho().args(["serve", "--config"]).arg(&gateway_config))?;
-    gateway.await_port(gateway_address)?;
+    let gateway = start_gateway("gateway.yaml", &mut sekisho(), gateway_address)?;
+    let before_address = free_address()?;
+    let before = before
+        .map(|file| start_gateway("before.yaml", &mut Command::new(file), before_address))
+        .transpose()?;
     std::thread::sleep(Duration::from_secs(2));
     let idle_rss_mib = gateway.rss_mib()?;
 
@@ -115,18 +135,23 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
             ],
         )?;
     }
-    let ways = [
+    let mut ways = vec![
         (Way::Bare, upstream_address, &upstream),
         (Way::Nginx, nginx_address, &nginx),
         (Way::NginxLogging, logging_address, &logging),
         (Way::Gateway, gateway_address, &gateway),
     ];
+    ways.extend(
+        before
+            .as_ref()
+            .map(|before| (Way::Before, before_address, before)),
+    );
     let seconds = if quick { 2 } else { 6 };
     let mut rows = Vec::new();
     let mut paced = Vec::new();
     for round in 0..if quick { 1 } else { 5 } {
         for connections in [1, 32, 128] {
-            for (way, address, process) in ways {
+            for &(way, address, process) in &ways {
                 let shape = Shape {
                     connections,
                     length: Duration::from_secs(seconds),
@@ -144,7 +169,7 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
                 ));
             }
         }
-        for (way, address, process) in ways {
+        for &(way, address, process) in &ways {
             let shape = Shape {
                 connections: 32,
                 length: Duration::from_secs(seconds),
@@ -163,12 +188,19 @@ pub(super) fn measure(folder: &Path, quick: bool, hold: bool) -> Result<Figures>
         }
     }
     let profile = profiled(folder, gateway_address, &gateway, &authorization)?;
+    let mut counts = Vec::new();
+    for &(way, address, process) in &ways {
+        let request = call(address, &authorization, "add_numbers");
+        let counted = counted(folder, way, address, process, &request)?;
+        counts.extend(counted.map(|counts| (way, counts)));
+    }
     drop(gateway);
     Ok(Figures {
         rows: medians(&rows),
         paced: medians(&paced),
         pace: PACE,
         idle_rss_mib,
+        counts,
         profile,
         first_answer: first_answer(folder)?,
     })
@@ -209,8 +241,26 @@ fn row(
         sample,
         cpu,
         user,
-        reads_and_writes: each(before.reads_and_writes, after.reads_and_writes),
         rss_mib: process.rss_mib()?,
+    })
+}
+
+fn counted(
+    folder: &Path,
+    way: Way,
+    address: SocketAddr,
+    process: &Process,
+    request: &[u8],
+) -> Result<Option<Counts>> {
+    const LENGTH: Duration = Duration::from_secs(3);
+    let ours = (way == Way::Gateway).then(binary);
+    counts::during(process, ours.as_deref(), folder, LENGTH, || {
+        let shape = Shape {
+            connections: 32,
+            length: LENGTH,
+            pace: None,
+        };
+        Ok(load::run(address, request, EXPECTED, shape)?.requests)
     })
 }
 
@@ -350,7 +400,7 @@ fn hold_still(
     authorization: &str,
     ways: [(Way, SocketAddr, &Process); 4],
 ) -> Result<()> {
-    for (way, address, process) in ways {
+    for &(way, address, process) in &ways {
         let file = folder.join(format!("{way:?}.http"));
         std::fs::write(&file, call(address, authorization, "add_numbers"))?;
         println!("{way:?} {address} {} {}", process.id(), file.display());

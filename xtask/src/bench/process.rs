@@ -1,7 +1,7 @@
 //! Programs under measurement: started, watched through /proc, and ended by their process id.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
@@ -21,8 +21,6 @@ pub(crate) struct Used {
     pub(crate) user: f64,
     /// CPU seconds in the kernel on its behalf.
     pub(crate) system: f64,
-    /// System calls that read or write.
-    pub(crate) reads_and_writes: f64,
 }
 
 /// A running program; it is ended when this is dropped.
@@ -91,15 +89,6 @@ impl Process {
             };
             used.user += seconds(11)?;
             used.system += seconds(12)?;
-            let io = read(Path::new(&format!("/proc/{pid}/io")))?;
-            for line in io.lines() {
-                if let Some(count) = line
-                    .strip_prefix("syscr: ")
-                    .or_else(|| line.strip_prefix("syscw: "))
-                {
-                    used.reads_and_writes += count.parse::<f64>()?;
-                }
-            }
         }
         Ok(used)
     }
@@ -128,7 +117,8 @@ impl Process {
         Ok(sum)
     }
 
-    fn family(&self) -> Result<Vec<u32>> {
+    /// It and its children.
+    pub(crate) fn family(&self) -> Result<Vec<u32>> {
         let pid = self.child.id();
         let children = read(Path::new(&format!("/proc/{pid}/task/{pid}/children")))?;
         let mut all = vec![pid];
@@ -191,6 +181,10 @@ impl Drop for Process {
 
 /// The program under measurement.
 pub(super) fn sekisho() -> Command {
-    let binary = shell::target().join("dist/sekisho");
-    shell::command(binary)
+    shell::command(binary())
+}
+
+/// Where it is.
+pub(super) fn binary() -> PathBuf {
+    shell::target().join("dist/sekisho")
 }

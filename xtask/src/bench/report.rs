@@ -45,6 +45,29 @@ pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Res
     )?;
     table(&mut out, &data.paced)?;
 
+    if data.rows.iter().any(|row| row.way == Way::Before) {
+        out.push_str(
+            "\n“sekisho, before” is an earlier build of the gateway, measured in the same run.\n",
+        );
+    }
+    if !data.counts.is_empty() {
+        out.push_str(
+            "\nEach request at 32 connections, counted by `perf` in a run of its own:\n\n\
+             | way | system calls | allocations |\n|---|--:|--:|\n",
+        );
+        for (way, counts) in &data.counts {
+            let allocations = counts
+                .allocations
+                .map_or_else(|| "not counted".to_owned(), |count| format!("{count:.1}"));
+            writeln!(
+                out,
+                "| {} | {:.2} | {allocations} |",
+                way.name(),
+                counts.system_calls
+            )?;
+        }
+    }
+
     let at = |rows: &[Row], way| {
         rows.iter()
             .find(|row| row.way == way && row.connections == 32)
@@ -124,11 +147,11 @@ pub(super) fn render(data: &path::Figures, auth: &authorization::Figures) -> Res
 }
 
 fn table(out: &mut String, rows: &[Row]) -> Result<()> {
-    out.push_str("| way | connections | requests/s | p50 µs | p99 µs | CPU µs per request | in the program | reads and writes | RSS MiB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+    out.push_str("| way | connections | requests/s | p50 µs | p99 µs | CPU µs per request | in the program | RSS MiB |\n|---|--:|--:|--:|--:|--:|--:|--:|\n");
     for row in rows {
         writeln!(
             out,
-            "| {} | {} | {:.0} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            "| {} | {} | {:.0} | {} | {} | {:.1} | {:.1} | {:.1} |",
             row.way.name(),
             row.connections,
             row.sample.rate(),
@@ -136,7 +159,6 @@ fn table(out: &mut String, rows: &[Row]) -> Result<()> {
             row.sample.p99.as_micros(),
             row.cpu,
             row.user,
-            row.reads_and_writes,
             row.rss_mib
         )?;
     }
