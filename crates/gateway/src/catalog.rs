@@ -4,7 +4,7 @@ pub(crate) mod name;
 pub(crate) mod page;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -121,6 +121,7 @@ impl Catalogs {
                     page_size: making.page_size.max(1),
                     snapshot: ArcSwap::default(),
                     revisions: Arc::clone(&revisions),
+                    shown: AtomicUsize::new(0),
                     building: Mutex::default(),
                     started: AtomicBool::new(false),
                 };
@@ -179,6 +180,8 @@ pub(crate) struct Catalog {
     page_size: usize,
     snapshot: ArcSwap<Snapshot>,
     revisions: Arc<watch::Sender<Revisions>>,
+    /// How many targets' lists the snapshot is of.
+    shown: AtomicUsize,
     building: Mutex<Building>,
     started: AtomicBool,
 }
@@ -239,22 +242,26 @@ impl Catalog {
         self.snapshot.load()
     }
 
-    /// The same, after waiting a while for targets that never were asked: one that is down keeps nobody longer.
+    /// The same, after waiting a while for targets that never were asked: one that is down keeps nobody longer. What a
+    /// target has listed by now for the first time is there.
     pub(crate) async fn settled(self: &Arc<Self>) -> arc_swap::Guard<Arc<Snapshot>> {
-        let unasked: Vec<&Target> = self
-            .targets
-            .iter()
-            .map(|one| &one.target)
-            .filter(|target| {
-                let listing = target.listing(self.feature);
-                listing.list.is_none() && listing.failure.is_none()
-            })
-            .collect();
+        let mut unasked: Vec<&Target> = Vec::new();
+        let mut listed = 0;
+        for Measured { target, .. } in &*self.targets {
+            let listing = target.listing(self.feature);
+            match (&listing.list, &listing.failure) {
+                (Some(_), _) => listed += 1,
+                (None, None) => unasked.push(target),
+                (None, Some(_)) => {}
+            }
+        }
         if !unasked.is_empty() {
             let asking = unasked.into_iter().map(|target| target.list(self.feature));
             let asking = futures_util::future::join_all(asking);
             // What became of it shows in the listings.
             let _ = tokio::time::timeout(PATIENCE, asking).await;
+            self.rebuild().await;
+        } else if listed > self.shown.load(Ordering::Relaxed) {
             self.rebuild().await;
         }
         self.snapshot()
@@ -378,16 +385,25 @@ impl Catalog {
         };
         let lists = listings.iter().map(|(_, list)| Arc::downgrade(list));
         building.lists = lists.collect();
-        if building.definitions == definitions {
-            return;
+        if building.definitions != definitions {
+            self.take(&mut building, definitions, &tools);
         }
+        self.shown.store(listings.len(), Ordering::Relaxed);
+    }
+
+    fn take(
+        &self,
+        building: &mut Building,
+        definitions: Definitions,
+        tools: &[(Arc<Entry>, Shown)],
+    ) {
         if building.definitions.hidden != definitions.hidden {
             self.say_hidden(&definitions.hidden);
         }
         let changed = building.definitions.shown != definitions.shown;
         building.definitions = definitions;
         if changed {
-            self.publish(&tools);
+            self.publish(tools);
             self.revisions
                 .send_modify(|revisions| *revisions.get_mut(self.feature) += 1);
         }
@@ -457,7 +473,44 @@ fn are_these<T>(remembered: &[Weak<T>], these: &[Arc<T>]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use model::target::{Target as Declared, TargetKind};
+    use net::egress::connect::{Connector, ExtraRoots};
+    use net::egress::pool::{self, Pool};
+    use net::egress::resolve::SystemResolver;
+    use net::egress::rules::Rules;
+    use testkit::fake_mcp::{FakeMcp, Script};
+
     use super::*;
+    use crate::metrics::Metrics;
+
+    // UC-11: whoever asks before the snapshot is made anew in the background gets no empty list.
+    #[tokio::test]
+    async fn what_a_target_has_listed_by_now_is_shown() {
+        let upstream = FakeMcp::start(Script::dual()).await.unwrap();
+        let connector = Connector::new(Arc::new(SystemResolver::default()), ExtraRoots::default());
+        let rules = Rules {
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            allow_http: true,
+            ports: None,
+        };
+        let pool = Pool::new(Arc::new(connector), rules, pool::Settings::default());
+        let kind = TargetKind::mcp(upstream.url().parse().unwrap());
+        let declared = Declared::new("t".parse().unwrap(), kind);
+        let target = Target::new(declared, &pool, TaskTracker::new()).unwrap();
+        let catalogs = Catalogs::new(Making {
+            gateway: "g",
+            targets: vec![Measured {
+                target: target.clone(),
+                calls: Metrics::default().calls(&"g".into(), &"t".into()).into(),
+            }],
+            names: ToolNames::Prefixed,
+            server_info: "{}",
+            page_size: 10,
+        });
+        target.list(Feature::Tools).await.unwrap();
+        let shown = catalogs.of(Feature::Tools).settled().await;
+        assert!(shown.find("t___echo").is_some());
+    }
 
     // SEC-82: who asks for tools that do not exist makes nobody put the list together anew.
     #[test]
