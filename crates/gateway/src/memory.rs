@@ -21,6 +21,15 @@ pub struct Memory {
     pub(crate) flights: Arc<Flights>,
 }
 
+/// What clients of the session era have open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Open {
+    /// Calls that have no answer yet.
+    pub calls: usize,
+    /// Standalone streams of sessions.
+    pub streams: usize,
+}
+
 /// A session's standalone stream, as long as it is open.
 pub(crate) struct OpenStream {
     memory: Arc<Memory>,
@@ -30,6 +39,14 @@ pub(crate) struct OpenStream {
 }
 
 impl Memory {
+    /// What clients have open now; nothing of it outlasts its request.
+    pub fn open(&self) -> Open {
+        Open {
+            calls: self.flights.under_way(),
+            streams: self.streams.lock().len(),
+        }
+    }
+
     pub(crate) fn has_ended(&self, session: &SessionId) -> bool {
         self.ended.lock().contains_key(session)
     }

@@ -184,9 +184,14 @@ impl FakeMcp {
             .with_context(|| format!("waited for: {what}; seen: {:?}", self.methods()))
     }
 
+    /// Stops listening and closes all connections, soon.
+    pub fn cut(&self) {
+        self.shared.stop.cancel();
+    }
+
     /// Stops listening and closes all connections.
     pub async fn stop(self) {
-        self.shared.stop.cancel();
+        self.cut();
         self.tracker.close();
         self.tracker.wait().await;
     }
@@ -194,7 +199,7 @@ impl FakeMcp {
 
 impl Drop for FakeMcp {
     fn drop(&mut self) {
-        self.shared.stop.cancel();
+        self.cut();
         self.tracker.close();
     }
 }

@@ -55,7 +55,7 @@ async fn call(world: &World, era: &str, extra: &str, first: bool) -> (u16, serde
 }
 
 // SEC-81
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn members_in_another_case_reach_no_upstream() {
     let world = careless().await;
     for era in [MODERN, LEGACY] {
@@ -75,7 +75,7 @@ async fn members_in_another_case_reach_no_upstream() {
 }
 
 // SEC-81
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_of_the_metadata_in_another_case_reach_no_upstream() {
     let world = careless().await;
     for key in [
@@ -96,7 +96,7 @@ async fn keys_of_the_metadata_in_another_case_reach_no_upstream() {
 }
 
 // SEC-81
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_envelope_in_another_case_is_refused() {
     let world = careless().await;
     for variant in [
@@ -113,7 +113,7 @@ async fn an_envelope_in_another_case_is_refused() {
 }
 
 // TM-6, SEC-81
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn mirrored_arguments_that_occur_twice_reach_no_upstream() {
     let world = careless().await;
     let post = async |era: &str, arguments: &str| {
@@ -151,7 +151,7 @@ async fn mirrored_arguments_that_occur_twice_reach_no_upstream() {
 }
 
 // SEC-81
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_tool_whose_name_clients_could_read_differently_is_left_out() {
     let odd = json!({"name": "harmless", "Name": "my-mcp-server___read_note", "inputSchema": {"type": "object"}});
     let world = world(Script::dual().with_tools(vec![odd, tool("read_note")])).await;

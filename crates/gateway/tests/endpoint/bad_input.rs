@@ -18,7 +18,7 @@ async fn refused(world: &World, body: impl Into<Bytes>) -> (u16, i64) {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_body_over_the_limit_is_refused() {
     let world = world_with(Script::dual(), |settings| settings.limits.body = 1000).await;
     assert_eq!(refused(&world, vec![b' '; 1001]).await, (413, -31400));
@@ -33,7 +33,7 @@ async fn a_body_over_the_limit_is_refused() {
 }
 
 // SEC-61
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_body_that_breaks_off_is_refused() {
     let world = world(Script::dual()).await;
     let pieces = [
@@ -50,7 +50,7 @@ async fn a_body_that_breaks_off_is_refused() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn truncated_json_is_a_parse_error() {
     let world = world(Script::dual()).await;
     for body in [
@@ -65,7 +65,7 @@ async fn truncated_json_is_a_parse_error() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn json_nested_ten_thousand_deep_is_refused() {
     let world = world(Script::dual()).await;
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
@@ -75,7 +75,7 @@ async fn json_nested_ten_thousand_deep_is_refused() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn duplicate_keys_in_the_envelope_are_refused() {
     let world = world(Script::dual()).await;
     for twice in [
@@ -91,7 +91,7 @@ async fn duplicate_keys_in_the_envelope_are_refused() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn duplicate_routing_fields_are_refused() {
     let world = world(Script::dual()).await;
     let (headers, body) = modern("tools/list", json!({}));
@@ -105,7 +105,7 @@ async fn duplicate_routing_fields_are_refused() {
 }
 
 // SEC-64, TM-1, TL-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_batch_is_refused() {
     let world = world(Script::dual()).await;
     assert_eq!(
@@ -116,7 +116,7 @@ async fn a_batch_is_refused() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn invalid_utf8_is_a_parse_error() {
     let world = world(Script::dual()).await;
     let body = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"p\xffng\"}".to_vec();
@@ -124,7 +124,7 @@ async fn invalid_utf8_is_a_parse_error() {
 }
 
 // TM-4, TM-5, SEC-65
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn headers_that_differ_from_the_body_are_refused() {
     let world = world(Script::dual()).await;
     let (headers, body) = modern(
@@ -151,7 +151,7 @@ async fn headers_that_differ_from_the_body_are_refused() {
 }
 
 // TM-5
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_encoded_name_header_is_decoded_before_it_is_compared() {
     let world = world(Script::dual()).await;
     let (headers, body) = modern(
@@ -165,7 +165,7 @@ async fn an_encoded_name_header_is_decoded_before_it_is_compared() {
 }
 
 // SEC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn other_content_types_are_refused() {
     let world = world(Script::dual()).await;
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -183,7 +183,7 @@ async fn other_content_types_are_refused() {
     assert_eq!(alice.post(&[], body).await.status, 200);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn other_verbs_are_refused() {
     let world = world(Script::dual()).await;
     for verb in [Method::PUT, Method::PATCH, Method::HEAD, Method::OPTIONS] {
@@ -194,7 +194,7 @@ async fn other_verbs_are_refused() {
 }
 
 // SEC-72
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_all_of_it_the_gateway_still_serves() {
     let world = world(Script::dual()).await;
     for body in [

@@ -7,7 +7,7 @@ use testkit::fake_mcp::Script;
 use crate::world::world;
 
 // TM-2, SEC-62
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pages_of_foreign_origins_are_refused_before_anything_else() {
     let world = world(Script::dual()).await;
     for origin in [
@@ -28,7 +28,7 @@ async fn pages_of_foreign_origins_are_refused_before_anything_else() {
 }
 
 // TM-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pages_of_this_machine_and_of_configured_origins_may_call_and_read_answers() {
     let world = world(Script::dual()).await;
     for origin in [
@@ -53,7 +53,7 @@ async fn pages_of_this_machine_and_of_configured_origins_may_call_and_read_answe
 }
 
 // SEC-74
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn refusals_can_be_read_by_pages_too() {
     let world = world(Script::dual()).await;
     let page = world.stranger().with("origin", "http://localhost:6274");
@@ -71,7 +71,7 @@ async fn refusals_can_be_read_by_pages_too() {
 }
 
 // SEC-74
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_preflight_needs_no_token_and_echoes_the_headers_asked_for() {
     let world = world(Script::dual()).await;
     let headers = [
@@ -103,7 +103,7 @@ async fn a_preflight_needs_no_token_and_echoes_the_headers_asked_for() {
 }
 
 // SEC-74
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_preflight_of_a_foreign_page_permits_nothing() {
     let world = world(Script::dual()).await;
     let headers = [

@@ -27,7 +27,7 @@ fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a
         .collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn unknown_fields_and_number_spellings_reach_the_target_byte_for_byte() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -45,7 +45,7 @@ async fn unknown_fields_and_number_spellings_reach_the_target_byte_for_byte() {
 }
 
 // UC-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_targets_headers_follow_from_the_rewritten_body() {
     let world = world(Script::modern()).await;
     let params = json!({"name": "my-mcp-server___query", "arguments": {"region": "東京"}});
@@ -62,7 +62,7 @@ async fn the_targets_headers_follow_from_the_rewritten_body() {
 }
 
 // TM-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn parameter_headers_must_say_what_the_arguments_say() {
     let world = world(Script::modern()).await;
     let post = async |header: Option<&str>| {
@@ -85,7 +85,7 @@ async fn parameter_headers_must_say_what_the_arguments_say() {
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn progress_comes_with_the_clients_own_token_in_every_cell() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -110,7 +110,7 @@ async fn progress_comes_with_the_clients_own_token_in_every_cell() {
 }
 
 // TM-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_takes_only_one_media_type_gets_that_one() {
     let world = world(Script::dual()).await;
     let params =
@@ -141,7 +141,7 @@ async fn hang_up_on_a_call(world: &World, era: &str) {
 }
 
 // TM-13, TM-20
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_client_that_hangs_up_cancels_the_call() {
     let world = world(Script::modern().on("tools/call echo", Act::Hang)).await;
     world.alice().modern("tools/list", json!({})).await;
@@ -154,7 +154,7 @@ async fn a_modern_client_that_hangs_up_cancels_the_call() {
 }
 
 // TM-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_client_that_closes_the_stream_cancels_the_call() {
     let drip = Act::Drip(Duration::from_millis(10));
     let world = world(Script::modern().on("tools/call progress", drip)).await;
@@ -171,7 +171,7 @@ async fn a_modern_client_that_closes_the_stream_cancels_the_call() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_client_that_hangs_up_does_not_cancel_the_call() {
     let slow = Act::Slow(Duration::from_millis(300));
     let world = world(Script::legacy().on("tools/call echo", slow)).await;
@@ -187,7 +187,7 @@ async fn a_legacy_client_that_hangs_up_does_not_cancel_the_call() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_client_that_closes_the_stream_can_still_cancel_the_call() {
     let drip = Act::Drip(Duration::from_millis(5));
     let world = world(Script::legacy().on("tools/call progress", drip)).await;
@@ -216,7 +216,7 @@ async fn a_legacy_client_that_closes_the_stream_can_still_cancel_the_call() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_client_that_hangs_up_before_the_answer_can_still_cancel_the_call() {
     let world = world(Script::legacy().on("tools/call echo", Act::Hang)).await;
     world.alice().legacy("tools/list", json!({})).await;
@@ -238,7 +238,7 @@ async fn a_legacy_client_that_hangs_up_before_the_answer_can_still_cancel_the_ca
 }
 
 // TM-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_quiet_stream_is_kept_open_with_comments() {
     let script = Script::modern().on("tools/call progress", Act::Drip(Duration::from_hours(1)));
     let world = world_with(script, |settings| {
@@ -255,7 +255,7 @@ async fn a_quiet_stream_is_kept_open_with_comments() {
 }
 
 // TM-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_says_nothing_for_long_is_kept_open_with_comments() {
     let script = Script::legacy().on("tools/call echo", Act::HangAfterHead);
     let world = world_with(script, |settings| {
@@ -273,7 +273,7 @@ async fn a_call_that_says_nothing_for_long_is_kept_open_with_comments() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_client_cancels_its_own_call_by_saying_so() {
     let world = world(Script::legacy().on("tools/call echo", Act::Hang)).await;
     let id = world.alice().initialize().await;
@@ -303,7 +303,7 @@ async fn a_legacy_client_cancels_its_own_call_by_saying_so() {
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_tool_is_an_error_of_its_parameters() {
     let world = world(Script::dual()).await;
     let answer = world.alice().call(MODERN, "no-such-tool", json!({})).await;
@@ -316,7 +316,7 @@ async fn an_unknown_tool_is_an_error_of_its_parameters() {
     assert_eq!(answer.refusal().await, (200, -32602));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn calls_with_malformed_parameters_do_not_reach_the_target() {
     let world = world(Script::dual()).await;
     for (params, status) in [
@@ -336,7 +336,7 @@ async fn calls_with_malformed_parameters_do_not_reach_the_target() {
 }
 
 // TM-20
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn ids_come_back_as_they_were_spelled() {
     let world = world(Script::dual()).await;
     for id in [

@@ -16,7 +16,7 @@ fn upstreams() -> Vec<(&'static str, Script)> {
 }
 
 // TM-16, TL-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn tools_are_listed_and_called_in_every_cell() {
     for (name, script) in upstreams() {
         let world = world(script).await;
@@ -63,7 +63,7 @@ async fn tools_are_listed_and_called_in_every_cell() {
 }
 
 // TM-15, D3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn discover_names_versions_capabilities_and_who_answers() {
     let world = world(Script::legacy()).await;
     world.gateway.settle().await;
@@ -89,7 +89,7 @@ async fn discover_names_versions_capabilities_and_who_answers() {
 }
 
 // TL-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn initialize_negotiates_the_version() {
     let world = world(Script::modern()).await;
     for (asked, agreed) in [
@@ -112,7 +112,7 @@ async fn initialize_negotiates_the_version() {
 }
 
 // TM-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn methods_of_the_other_era_do_not_exist() {
     let world = world(Script::dual()).await;
     for method in ["initialize", "ping", "logging/setLevel", "no/such"] {
@@ -145,7 +145,7 @@ async fn methods_of_the_other_era_do_not_exist() {
 }
 
 // TM-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_version_is_told_the_served_ones() {
     let world = world(Script::dual()).await;
     let (headers, body) = modern("tools/list", json!({}));
@@ -161,7 +161,7 @@ async fn an_unknown_version_is_told_the_served_ones() {
 }
 
 // TL-5
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_version_of_a_legacy_client_is_refused_and_none_is_assumed_to_be_the_oldest() {
     let world = world(Script::dual()).await;
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"}).to_string();
@@ -174,7 +174,7 @@ async fn an_unknown_version_of_a_legacy_client_is_refused_and_none_is_assumed_to
 }
 
 // TM-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn modern_requests_need_their_metadata_except_client_info() {
     let world = world(Script::dual()).await;
     let headers = [
@@ -206,7 +206,7 @@ async fn modern_requests_need_their_metadata_except_client_info() {
 }
 
 // TM-14
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_request_ignores_session_ids() {
     let world = world(Script::dual()).await;
     let alice = world

@@ -6,7 +6,7 @@ use testkit::fake_mcp::{Act, Script};
 
 use crate::world::{LEGACY, MODERN, modern, world};
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_byte_order_mark_and_null_members_do_no_harm() {
     let world = world(Script::dual()).await;
     for body in [
@@ -33,7 +33,7 @@ async fn a_byte_order_mark_and_null_members_do_no_harm() {
 }
 
 // SEC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn json_is_json_whatever_it_is_called() {
     let world = world(Script::dual()).await;
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
@@ -59,7 +59,7 @@ async fn json_is_json_whatever_it_is_called() {
 }
 
 // TL-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn members_that_nobody_needs_may_be_of_any_type() {
     let world = world(Script::dual()).await;
     for params in [
@@ -101,7 +101,7 @@ async fn members_that_nobody_needs_may_be_of_any_type() {
 }
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_session_is_called_what_the_sdks_call_it() {
     let world = world(Script::dual()).await;
     let alice = world.alice().with("mcp-session-id", "forgotten");
@@ -115,7 +115,7 @@ async fn an_unknown_session_is_called_what_the_sdks_call_it() {
 }
 
 // TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn log_messages_are_for_those_to_whom_logging_was_declared() {
     let note = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "x"}});
     let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[],"resultType":"complete"}}"#;

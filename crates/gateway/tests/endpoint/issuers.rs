@@ -66,7 +66,7 @@ async fn until(mut condition: impl FnMut() -> bool) {
 }
 
 // SEC-27
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_gateways_ask_their_issuer_once() {
     let idp = FakeIdp::start().await.unwrap();
     let lent = lent(&known());
@@ -91,7 +91,7 @@ async fn many_gateways_ask_their_issuer_once() {
 }
 
 // SEC-90
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_issuer_that_comes_back_is_noticed_without_a_request() {
     let idp = FakeIdp::start().await.unwrap();
     idp.break_down(true);
@@ -119,7 +119,7 @@ async fn an_issuer_that_comes_back_is_noticed_without_a_request() {
 }
 
 // SEC-90
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn keys_outlive_a_reload_while_their_issuer_is_away() {
     let known = known();
     let mut world = world(Script::dual()).await;
@@ -143,7 +143,7 @@ async fn keys_outlive_a_reload_while_their_issuer_is_away() {
 }
 
 // SEC-41, RS-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_token_is_judged_by_the_rules_of_the_issuer_that_it_names_and_no_other() {
     let (first, second) = (
         FakeIdp::start().await.unwrap(),
@@ -214,7 +214,7 @@ async fn a_token_is_judged_by_the_rules_of_the_issuer_that_it_names_and_no_other
 }
 
 // SEC-44
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn one_issuer_that_is_away_is_no_matter_to_the_other() {
     let away = FakeIdp::start().await.unwrap();
     away.break_down(true);
@@ -229,7 +229,7 @@ async fn one_issuer_that_is_away_is_no_matter_to_the_other() {
 }
 
 // SEC-37
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_issuer_without_audiences_is_trusted_for_its_clients() {
     let world = world_with(Script::dual(), |settings| {
         let authorizer = authorizer(settings);
@@ -259,7 +259,7 @@ async fn an_issuer_without_audiences_is_trusted_for_its_clients() {
 }
 
 // SEC-39
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn only_the_allowed_algorithms_count() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).allowed_algorithms = vec![Alg::Rs256, Alg::Es384];
@@ -270,7 +270,7 @@ async fn only_the_allowed_algorithms_count() {
     assert_eq!(refused(world.alice()).await, let_in());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn claims_within_claims_are_found() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).custom_claims = vec![CustomClaim {
@@ -345,7 +345,7 @@ fn proper(discovery: &Value, keys: &Value) -> (Reply, Reply) {
     )
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn documents_that_are_odd_in_what_nobody_needs_are_understood() {
     let oddities: [Oddity; 6] = [
         |discovery, keys, _| {
@@ -403,7 +403,7 @@ async fn documents_that_are_odd_in_what_nobody_needs_are_understood() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn claims_that_are_null_or_needless_are_no_matter() {
     let issuer = Odd::start(|discovery, keys, _| proper(discovery, keys)).await;
     let nulls = [
@@ -425,7 +425,7 @@ async fn claims_that_are_null_or_needless_are_no_matter() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn rules_that_admit_anybody_or_contradict_each_other_are_refused() {
     let idp = FakeIdp::start().await.unwrap();
     let refused = |change: fn(&mut Configured)| {

@@ -48,7 +48,7 @@ async fn while_hanging<T>(
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_has_so_many_calls_under_way_and_others_do_not_notice() {
     for era in [MODERN, LEGACY] {
         let limits = CallerLimits {
@@ -71,11 +71,13 @@ async fn a_caller_has_so_many_calls_under_way_and_others_do_not_notice() {
             );
         })
         .await;
+        // What a legacy client hung up on goes on as long as its server is there.
+        world.upstream.cut();
     }
 }
 
 // SEC-79, TM-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_caller_that_hangs_up_gets_its_place_back() {
     let limits = CallerLimits {
         calls: 2,
@@ -91,7 +93,7 @@ async fn a_modern_caller_that_hangs_up_gets_its_place_back() {
 }
 
 // SEC-79, TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_call_keeps_its_place_until_it_is_cancelled_and_can_be_cancelled_at_the_limit() {
     let limits = CallerLimits {
         calls: 1,
@@ -123,7 +125,7 @@ async fn a_legacy_call_keeps_its_place_until_it_is_cancelled_and_can_be_cancelle
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_caller_has_so_many_streams_open() {
     let limits = CallerLimits {
         streams: 2,
@@ -169,7 +171,7 @@ fn of_bytes(bytes: usize) -> Act {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn answers_that_nobody_reads_are_bounded_for_each_and_for_all() {
     let limits = CallerLimits {
         bytes: 16 * MEGABYTE,
@@ -212,7 +214,7 @@ async fn answers_that_nobody_reads_are_bounded_for_each_and_for_all() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_reads_its_answers_meets_no_limit() {
     let limits = CallerLimits {
         bytes: 8 * MEGABYTE,
@@ -257,7 +259,7 @@ async fn who_reads_its_answers_meets_no_limit() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn requests_in_memory_are_bounded() {
     let limits = CallerLimits {
         bytes: MEGABYTE,
@@ -287,7 +289,7 @@ async fn requests_in_memory_are_bounded() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_nobody_reads_ends_with_an_error_where_there_is_no_room() {
     let note = json!({"jsonrpc": "2.0", "method": "notifications/message",
         "params": {"level": "info", "data": "x".repeat(600_000)}});
@@ -353,7 +355,7 @@ const OF_A_MEGABYTE: CallerLimits = CallerLimits {
 };
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_answer_counts_while_it_is_still_arriving() {
     for era in [MODERN, LEGACY] {
         for slow in [Act::HugeJson(900_000), Act::EndlessLine(900_000)] {
@@ -386,7 +388,7 @@ async fn an_answer_counts_while_it_is_still_arriving() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_answer_for_which_there_is_no_room_is_not_heard_out_and_the_target_is_not_to_blame() {
     for era in [MODERN, LEGACY] {
         for huge in [Act::HugeJson(4 * MEGABYTE), Act::EndlessLine(4 * MEGABYTE)] {
@@ -408,7 +410,7 @@ async fn an_answer_for_which_there_is_no_room_is_not_heard_out_and_the_target_is
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_was_answered_before_a_call_is_repeated_counts_no_more() {
     let limits = CallerLimits {
         bytes: 1_500_000,
@@ -436,7 +438,7 @@ async fn what_was_answered_before_a_call_is_repeated_counts_no_more() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_is_read_holds_no_more_than_one_message() {
     let note = json!({"jsonrpc": "2.0", "method": "notifications/message",
         "params": {"level": "info", "data": "x".repeat(400_000)}});
@@ -459,7 +461,7 @@ async fn a_stream_that_is_read_holds_no_more_than_one_message() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_the_gateway_asks_for_itself_is_nobodys() {
     let mut script = Script::dual().with_tools(Vec::new());
     let mut large = tool("large");

@@ -52,7 +52,7 @@ fn tools(names: &[&str]) -> Vec<Value> {
 }
 
 // UC-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_list_is_paged_and_complete() {
     let many: Vec<String> = (0..25).map(|number| format!("t{number}")).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
@@ -68,7 +68,7 @@ async fn the_list_is_paged_and_complete() {
 }
 
 // UC-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cursor_that_is_not_ours_is_refused() {
     let world = world(Script::dual()).await;
     for cursor in [json!("x"), json!(7), json!({})] {
@@ -80,7 +80,7 @@ async fn a_cursor_that_is_not_ours_is_refused() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn definitions_keep_every_byte_but_the_name() {
     let definition = json!({"name": "x", "title": "X", "inputSchema": {"type": "object"}, "unknown": {"a": [1.5]}, "_meta": {"ui": 1}});
     let world = world(Script::dual().with_tools(vec![definition.clone()])).await;
@@ -95,7 +95,7 @@ async fn definitions_keep_every_byte_but_the_name() {
     assert_eq!(listed["result"]["tools"][0], expected);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn bare_names_are_those_of_the_target() {
     let world = world_with(Script::dual(), |settings| {
         settings.tool_names = ToolNames::Bare;
@@ -124,7 +124,7 @@ async fn two_targets(first: &[&str], second: Script, names: ToolNames) -> (World
     (world, other)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn of_two_bare_tools_with_one_name_the_later_is_hidden() {
     let second = Script::dual().with_tools(tools(&["b", "c"]));
     let (world, other) = two_targets(&["a", "b"], second, ToolNames::Bare).await;
@@ -137,7 +137,7 @@ async fn of_two_bare_tools_with_one_name_the_later_is_hidden() {
     assert!(other.seen_of("tools/call").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_bare_tool_that_moves_to_another_target_is_called_there() {
     let second = Script::dual().with_tools(tools(&["b"]));
     let (world, other) = two_targets(&["a", "b"], second, ToolNames::Bare).await;
@@ -166,7 +166,7 @@ async fn a_bare_tool_that_moves_to_another_target_is_called_there() {
 }
 
 /// Nothing but a call that misses it makes the list be asked for.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_new_tool_is_found_when_it_is_called() {
     for names in [ToolNames::Prefixed, ToolNames::Bare] {
         let mut script = Script::modern().with_tools(tools(&["a"]));
@@ -200,14 +200,14 @@ async fn a_new_tool_is_found_when_it_is_called() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_is_down_takes_no_other_with_it() {
     let second = Script::dual().on("tools/list", Act::Close);
     let (world, _other) = two_targets(&["a"], second, ToolNames::Prefixed).await;
     assert_eq!(names(&world.alice()).await, ["one___a"]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_goes_down_keeps_its_tools() {
     let second = Script::dual().with_tools(tools(&["b"]));
     let (world, other) = two_targets(&["a"], second, ToolNames::Prefixed).await;
@@ -222,7 +222,7 @@ async fn a_target_that_goes_down_keeps_its_tools() {
 }
 
 // TM-17
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_change_that_a_target_announces_is_seen_in_both_eras() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script.with_tools(tools(&["a"]))).await;
@@ -241,7 +241,7 @@ async fn a_change_that_a_target_announces_is_seen_in_both_eras() {
 }
 
 // TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_subscription_is_acknowledged_and_told_of_changes() {
     let world = world(Script::modern().with_tools(tools(&["a"]))).await;
     until_names(&world, &["my-mcp-server___a"]).await;
@@ -293,7 +293,7 @@ async fn a_subscription_is_acknowledged_and_told_of_changes() {
 }
 
 // SEC-46, RS-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_subscription_ends_with_the_token_it_was_opened_with() {
     let world = world_with(Script::modern(), |settings| {
         settings.limits.keep_alive = Duration::from_millis(20);
@@ -321,7 +321,7 @@ async fn a_subscription_ends_with_the_token_it_was_opened_with() {
 }
 
 // TL-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_stream_of_a_legacy_session_is_told_of_changes() {
     let world = world(Script::legacy().with_tools(tools(&["a"]))).await;
     until_names(&world, &["my-mcp-server___a"]).await;

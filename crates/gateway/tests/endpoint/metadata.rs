@@ -4,13 +4,13 @@ use http::Method;
 use serde_json::json;
 use testkit::fake_mcp::Script;
 
-use crate::world::{authorizer, authorizers, world, world_with};
+use crate::world::{authorizer, authorizers, world, world_with, world_with_its_issuer_down};
 
 const ROOT: &str = "/.well-known/oauth-protected-resource";
 const PATH: &str = "/.well-known/oauth-protected-resource/mcp";
 
 // RS-1, RS-2, RS-5
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_document_is_public_and_the_same_at_both_urls() {
     let world = world(Script::dual()).await;
     for path in [ROOT, PATH] {
@@ -32,10 +32,9 @@ async fn the_document_is_public_and_the_same_at_both_urls() {
 }
 
 // RS-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn while_the_issuer_is_down_its_name_is_presumed() {
-    let world = world(Script::dual()).await;
-    world.idp.break_down(true);
+    let world = world_with_its_issuer_down().await;
     let answer = world.stranger().send(Method::GET, PATH, &[], "").await;
     assert_eq!(answer.header("cache-control"), "no-store");
     assert_eq!(
@@ -45,7 +44,7 @@ async fn while_the_issuer_is_down_its_name_is_presumed() {
 }
 
 // RS-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn offline_access_is_neither_published_nor_asked_for() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).allowed_scopes = "mcp:tools offline_access".parse().unwrap();
@@ -71,7 +70,7 @@ async fn offline_access_is_neither_published_nor_asked_for() {
 }
 
 // §8-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_gateway_at_the_root_has_no_slash_in_its_name() {
     let world = world_with(Script::dual(), |settings| {
         settings.url = "https://gateway.example".parse().unwrap();
@@ -92,7 +91,7 @@ async fn a_gateway_at_the_root_has_no_slash_in_its_name() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn other_paths_and_methods_are_not_served() {
     let world = world(Script::dual()).await;
     assert_eq!(
@@ -110,7 +109,7 @@ async fn other_paths_and_methods_are_not_served() {
 }
 
 // SEC-74
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn browsers_may_ask_first() {
     let world = world(Script::dual()).await;
     let headers = [
@@ -131,7 +130,7 @@ async fn browsers_may_ask_first() {
 }
 
 // RS-1, RS-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_was_told_a_slash_at_the_end_finds_the_resource_spelled_so() {
     let spelled = "http://127.0.0.1:8480/mcp/";
     let world = world_with(Script::dual(), |settings| {

@@ -21,7 +21,7 @@ fn neighbour(actor: Actor<'_>) -> Actor<'_> {
 }
 
 // SEC-36
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_token_is_not_needed_and_one_that_comes_along_goes_no_further() {
     for script in [Script::modern(), Script::legacy()] {
         let world = open(script).await;
@@ -62,7 +62,7 @@ async fn a_token_is_not_needed_and_one_that_comes_along_goes_no_further() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn others_are_refused_whatever_they_show_and_however_they_come() {
     let world = open(Script::dual()).await;
     let mut mapped = world.stranger();
@@ -89,7 +89,7 @@ async fn others_are_refused_whatever_they_show_and_however_they_come() {
 }
 
 // SEC-58
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_comes_through_a_proxy_on_this_machine_is_from_elsewhere() {
     let world = open(Script::dual()).await;
     for (headers, status) in [
@@ -122,7 +122,7 @@ async fn who_comes_through_a_proxy_on_this_machine_is_from_elsewhere() {
 }
 
 // SEC-62, TM-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn pages_of_foreign_origins_are_refused_from_this_machine_too() {
     let world = open(Script::dual()).await;
     let from = async |origin: &str| {
@@ -144,7 +144,7 @@ async fn pages_of_foreign_origins_are_refused_from_this_machine_too() {
 }
 
 // RS-1, RS-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_client_is_sent_to_look_for_a_token() {
     let world = open(Script::dual()).await;
     for path in [
@@ -160,7 +160,7 @@ async fn no_client_is_sent_to_look_for_a_token() {
 }
 
 // SEC-79, TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn all_callers_are_one_for_limits_and_sessions() {
     let world = world_with(Script::dual(), |settings| {
         settings.danger_no_authorization = true;
@@ -187,7 +187,7 @@ async fn all_callers_are_one_for_limits_and_sessions() {
 }
 
 // SEC-46
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_of_it_outlives_a_reload_that_asks_for_tokens() {
     let mut world = open(Script::dual()).await;
     let caller = neighbour(world.stranger());

@@ -13,7 +13,7 @@ async fn with_policy(statements: serde_json::Value) -> World {
     .await
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn only_the_allowed_network_gets_as_far_as_the_challenge() {
     let world = with_policy(json!([{
         "Effect": "Allow", "Principal": "*", "Action": "bedrock-agentcore:InvokeGateway", "Resource": "*",
@@ -33,7 +33,7 @@ async fn only_the_allowed_network_gets_as_far_as_the_challenge() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_explicit_deny_wins() {
     let world = with_policy(json!([
         {"Effect": "Allow", "Principal": "*", "Action": "bedrock-agentcore:InvokeGateway", "Resource": "*"},

@@ -30,7 +30,7 @@ async fn ask(world: &World, era: &str, method: &str, params: Value) -> Value {
 }
 
 // TM-5, TM-16, UC-3, UC-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn prompts_are_listed_and_asked_for_in_every_cell() {
     for script in [
         Script::modern(),
@@ -70,7 +70,7 @@ async fn prompts_are_listed_and_asked_for_in_every_cell() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_no_prompt_is_refused_and_no_tool_is_taken_for_one() {
     let world = world(Script::modern().with_prompts(prompts())).await;
     for name in [
@@ -91,7 +91,7 @@ async fn what_is_no_prompt_is_refused_and_no_tool_is_taken_for_one() {
 }
 
 // TM-15, TL-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_asked_to_hear_of_prompts_is_told_of_them_and_of_nothing_else() {
     let world = world(Script::modern().with_prompts(prompts())).await;
     world.gateway.settle().await;
@@ -130,7 +130,7 @@ async fn who_asked_to_hear_of_prompts_is_told_of_them_and_of_nothing_else() {
 }
 
 // UC-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn prompts_are_declared_where_a_target_has_some_and_asked_for_nowhere_else() {
     let with = world(Script::legacy().with_prompts(prompts())).await;
     let without = world(Script::legacy()).await;

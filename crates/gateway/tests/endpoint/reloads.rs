@@ -82,7 +82,7 @@ async fn tools(world: &World) -> usize {
     answer["result"]["tools"].as_array().unwrap().len()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_streams_of_a_gateway_go_on_over_a_reload_and_hear_of_later_changes() {
     for era in [MODERN, LEGACY] {
         let mut world = world(Script::legacy()).await;
@@ -116,7 +116,7 @@ async fn the_streams_of_a_gateway_go_on_over_a_reload_and_hear_of_later_changes(
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn streams_are_told_where_a_reload_changes_the_list() {
     for era in [MODERN, LEGACY] {
         let mut world = world(Script::dual()).await;
@@ -142,7 +142,7 @@ async fn streams_are_told_where_a_reload_changes_the_list() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn streams_end_where_it_is_decided_differently_who_may_call() {
     for era in [MODERN, LEGACY] {
         let mut world = world(Script::dual()).await;
@@ -166,7 +166,7 @@ async fn streams_end_where_it_is_decided_differently_who_may_call() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_a_reload_overtakes_is_answered() {
     let mut world = world_with(Script::dual(), |_| {}).await;
     let call = call_under_way(&world, Act::Slow(Duration::from_millis(300))).await;
@@ -216,7 +216,7 @@ async fn reload_often(world: &mut World) -> Vec<Weak<dyn Fn(&str) -> bool + Send
     held
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_long_call_keeps_the_gateway_that_it_began_at_and_none_of_the_later_ones() {
     let mut world = world_with(Script::dual(), |_| {}).await;
     let call = call_under_way(&world, Act::Hang).await;
@@ -226,7 +226,7 @@ async fn a_long_call_keeps_the_gateway_that_it_began_at_and_none_of_the_later_on
     drop(call);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_sleeps_over_many_reloads_goes_on_at_the_last_one_and_keeps_none_between() {
     for era in [MODERN, LEGACY] {
         let mut world = world(Script::dual()).await;
@@ -244,7 +244,7 @@ async fn a_stream_that_sleeps_over_many_reloads_goes_on_at_the_last_one_and_keep
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_reload_asks_unchanged_targets_for_nothing() {
     let mut script = Script::modern().with_tools(vec![tool("a")]);
     script.list_changed = false;

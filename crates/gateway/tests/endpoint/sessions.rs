@@ -10,7 +10,7 @@ use testkit::fake_mcp::Script;
 use crate::world::{LEGACY, MODERN, World, world, world_with};
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_lives_from_initialize_to_delete() {
     let world = world(Script::dual()).await;
     let id = world.alice().initialize().await;
@@ -33,7 +33,7 @@ async fn a_session_lives_from_initialize_to_delete() {
 }
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_session_is_not_found() {
     let world = world(Script::dual()).await;
     let alice = world.alice().with("mcp-session-id", "nonsense");
@@ -44,7 +44,7 @@ async fn an_unknown_session_is_not_found() {
 }
 
 // TL-10, SEC-66
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_session_of_somebody_else_is_not_found() {
     let world = world(Script::dual()).await;
     let id = world.alice().initialize().await;
@@ -59,7 +59,7 @@ async fn the_session_of_somebody_else_is_not_found() {
 }
 
 // TL-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_survives_a_refreshed_token_and_its_own_expiry_ends_it() {
     let world = world(Script::dual()).await;
     let id = world.alice().initialize().await;
@@ -72,7 +72,7 @@ async fn a_session_survives_a_refreshed_token_and_its_own_expiry_ends_it() {
 }
 
 // §3.8-5: some clients drop the id
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_drops_its_session_id_is_served() {
     let world = world(Script::dual()).await;
     assert_eq!(
@@ -86,7 +86,7 @@ async fn a_client_that_drops_its_session_id_is_served() {
 }
 
 // TL-1, TM-14
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn get_is_a_stream_for_sessions_and_nothing_for_others() {
     let world = world(Script::dual()).await;
     assert_eq!(
@@ -124,7 +124,7 @@ async fn end_of(mut events: impl futures_util::Stream<Item = bytes::Bytes> + Unp
 }
 
 // TL-1, TL-3, TL-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_stream_of_a_session_ends_with_it_and_gives_way_to_another() {
     let world = world_with(Script::dual(), |settings| {
         settings.limits.keep_alive = Duration::from_millis(20);
@@ -155,7 +155,7 @@ async fn the_stream_of_a_session_ends_with_it_and_gives_way_to_another() {
 }
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_ended_stays_ended_after_a_reload_and_others_go_on() {
     let mut world = world(Script::dual()).await;
     let [ended, open] = [
@@ -172,7 +172,7 @@ async fn a_session_that_ended_stays_ended_after_a_reload_and_others_go_on() {
 }
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_ended_stays_ended_at_other_nodes_and_after_a_restart() {
     let mut world = world_with(Script::dual(), |settings| {
         settings.limits.keep_alive = Duration::from_millis(20);
@@ -207,7 +207,7 @@ async fn a_session_that_ended_stays_ended_at_other_nodes_and_after_a_restart() {
 }
 
 // TL-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn responses_of_legacy_clients_are_taken_note_of() {
     let world = world(Script::dual()).await;
     let body = json!({"jsonrpc": "2.0", "id": 1, "result": {}}).to_string();

@@ -12,6 +12,7 @@ use testkit::fake_mcp::{FakeMcp, Script};
 
 use crate::world::{
     AUDIENCE, Actor, MODERN, World, assemble, authorizer, settings, world, world_with,
+    world_with_its_issuer_down,
 };
 
 const CHALLENGE_END: &str = r#"scope="mcp:tools", resource_metadata="http://127.0.0.1:8480/.well-known/oauth-protected-resource/mcp""#;
@@ -51,7 +52,7 @@ fn forged(header: &Value, claims: &Value, signature: &[u8]) -> String {
 }
 
 // RS-2, RS-3, RS-10, RS-11, RS-18
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_a_token_everything_is_answered_with_the_challenge() {
     let world = world(Script::dual()).await;
     let stranger = world.stranger();
@@ -67,7 +68,7 @@ async fn without_a_token_everything_is_answered_with_the_challenge() {
 }
 
 // RS-11: authentication comes before header validation, so that a probe meets the challenge
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stranger_with_a_broken_request_meets_the_challenge_too() {
     let world = world(Script::dual()).await;
     let headers = [
@@ -82,14 +83,14 @@ async fn a_stranger_with_a_broken_request_meets_the_challenge_too() {
 }
 
 // RS-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_good_token_is_let_in() {
     let world = world(Script::dual()).await;
     assert_eq!(refused(world.alice()).await, let_in());
 }
 
 // RS-6, SEC-39
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn garbage_is_an_invalid_token() {
     let world = world(Script::dual()).await;
     for token in ["x", "a.b.c", "..", "eyJhbGciOiJFUzI1NiJ9.e30.", "\u{e9}"] {
@@ -101,7 +102,7 @@ async fn garbage_is_an_invalid_token() {
 }
 
 // RS-6, SEC-41
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_expired_token_is_invalid_also_when_it_was_good_a_moment_ago() {
     let world = world(Script::dual()).await;
     let alice = world.alice();
@@ -111,7 +112,7 @@ async fn an_expired_token_is_invalid_also_when_it_was_good_a_moment_ago() {
 }
 
 // SEC-41
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dates_issuer_and_subject_are_checked() {
     let world = world(Script::dual()).await;
     let now = world.now();
@@ -128,7 +129,7 @@ async fn dates_issuer_and_subject_are_checked() {
 }
 
 // RS-7, SEC-37
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_audience_is_a_string_or_a_list_with_ours_in_it() {
     let world = world(Script::dual()).await;
     assert_eq!(
@@ -146,7 +147,7 @@ async fn the_audience_is_a_string_or_a_list_with_ours_in_it() {
 }
 
 // SEC-37
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn any_audience_is_let_in_only_by_the_switch_that_says_danger() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).danger_any_audience = true;
@@ -156,7 +157,7 @@ async fn any_audience_is_let_in_only_by_the_switch_that_says_danger() {
 }
 
 // SEC-39
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn unsigned_and_symmetric_tokens_are_invalid() {
     let world = world(Script::dual()).await;
     let claims = world.claims();
@@ -182,7 +183,7 @@ async fn unsigned_and_symmetric_tokens_are_invalid() {
 }
 
 // SEC-39
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_key_that_the_token_brings_along_is_not_believed() {
     let world = world(Script::dual()).await;
     let own = SigningKey::generate(Alg::Es256).unwrap();
@@ -195,7 +196,7 @@ async fn a_key_that_the_token_brings_along_is_not_believed() {
 }
 
 // SEC-40
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn other_kinds_of_tokens_are_no_access_tokens() {
     let world = world(Script::dual()).await;
     let claims = world.claims();
@@ -213,7 +214,7 @@ async fn other_kinds_of_tokens_are_no_access_tokens() {
     assert_eq!(refused(world.holder(id_token)).await, invalid());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_token_shaped_like_keycloaks_is_let_in() {
     let world = world(Script::dual()).await;
     let claims = json!({
@@ -226,7 +227,7 @@ async fn a_token_shaped_like_keycloaks_is_let_in() {
 }
 
 // RS-12, RS-13, RS-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_token_without_the_scope_is_told_all_scopes_that_are_needed() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).allowed_scopes = "mcp:tools mcp:more".parse().unwrap();
@@ -251,7 +252,7 @@ async fn a_token_without_the_scope_is_told_all_scopes_that_are_needed() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn scopes_are_found_in_scp_too() {
     let world = world(Script::dual()).await;
     let mut claims = world.claims_with("scp", json!(["mcp:tools"]));
@@ -262,7 +263,7 @@ async fn scopes_are_found_in_scp_too() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_is_not_allowed_is_refused_without_a_challenge() {
     let world = world_with(Script::dual(), |settings| {
         authorizer(settings).allowed_clients = vec!["other".parse().unwrap()];
@@ -275,7 +276,7 @@ async fn a_client_that_is_not_allowed_is_refused_without_a_challenge() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn custom_claims_must_hold() {
     let world = world_with(Script::dual(), |settings| {
         let rule = ClaimRule::ContainsAny(vec!["ops".to_owned()]);
@@ -293,7 +294,7 @@ async fn custom_claims_must_hold() {
 }
 
 // RS-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_token_in_the_query_is_refused() {
     let world = world(Script::dual()).await;
     let uri = format!("/mcp?access_token={}", world.token());
@@ -309,7 +310,7 @@ async fn a_token_in_the_query_is_refused() {
 }
 
 // SEC-46
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_revoked_token_dies_at_once_and_with_it_its_family() {
     for revoked in ["family.1", "family"] {
         let world = world(Script::dual()).await;
@@ -320,7 +321,7 @@ async fn a_revoked_token_dies_at_once_and_with_it_its_family() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn all_signature_algorithms_are_understood() {
     for alg in Alg::ALL.iter().copied() {
         let world = world(Script::dual()).await;
@@ -330,7 +331,7 @@ async fn all_signature_algorithms_are_understood() {
 }
 
 // SEC-43, SEC-44
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_new_key_is_found_when_a_token_names_it() {
     let world = world(Script::dual()).await;
     assert_eq!(refused(world.alice()).await, let_in());
@@ -344,7 +345,7 @@ async fn a_new_key_is_found_when_a_token_names_it() {
 }
 
 // SEC-43
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_withdrawn_key_stops_counting_when_newer_ones_are_seen() {
     let world = world(Script::dual()).await;
     let old = world.alice();
@@ -356,7 +357,7 @@ async fn a_withdrawn_key_stops_counting_when_newer_ones_are_seen() {
 }
 
 // SEC-44
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_storm_of_unknown_keys_makes_one_fetch() {
     let world = world(Script::dual()).await;
     assert_eq!(refused(world.alice()).await, let_in());
@@ -371,7 +372,7 @@ async fn a_storm_of_unknown_keys_makes_one_fetch() {
 }
 
 // SEC-44
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn tokens_of_other_issuers_cause_no_fetch_of_keys() {
     let world = world(Script::dual()).await;
     assert_eq!(refused(world.alice()).await, let_in());
@@ -381,10 +382,9 @@ async fn tokens_of_other_issuers_cause_no_fetch_of_keys() {
     assert_eq!((world.idp.fetches().keys, other.fetches().keys), (1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_keys_no_token_can_be_judged_and_later_it_can() {
-    let world = world(Script::dual()).await;
-    world.idp.break_down(true);
+    let world = world_with_its_issuer_down().await;
     let answer = world.alice().modern("tools/list", json!({})).await;
     assert_eq!(
         (answer.status.as_u16(), answer.header("retry-after")),
@@ -393,7 +393,7 @@ async fn without_keys_no_token_can_be_judged_and_later_it_can() {
 }
 
 // SEC-41
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_discovery_document_of_another_issuer_is_not_believed() {
     let foreign = world_with(Script::dual(), |settings| {
         authorizer(settings).issuer = Some("https://auth.example.com".to_owned());
@@ -406,7 +406,7 @@ async fn a_discovery_document_of_another_issuer_is_not_believed() {
     assert_eq!(foreign.idp.fetches().keys, 0);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_issuer_can_be_named_and_a_slash_at_its_end_is_no_matter() {
     let idp = FakeIdp::start().await.unwrap();
     let upstream = FakeMcp::start(Script::dual()).await.unwrap();
@@ -419,7 +419,7 @@ async fn an_issuer_can_be_named_and_a_slash_at_its_end_is_no_matter() {
 }
 
 // RS-8, SEC-36, BP-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_token_never_reaches_the_target() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;

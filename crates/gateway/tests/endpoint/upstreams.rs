@@ -45,7 +45,7 @@ async fn told(act: Act) -> i64 {
 }
 
 // SEC-72
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_is_down_is_an_error_of_the_target() {
     let world = world(Script::dual()).await;
     world.alice().modern("tools/list", json!({})).await;
@@ -59,7 +59,7 @@ async fn a_target_that_is_down_is_an_error_of_the_target() {
     assert!(!message.to_string().contains(&address.to_string()));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_was_never_reached_is_an_error_of_the_target_and_no_unknown_tool() {
     let world = world(Script::dual().on("tools/list", Act::Close)).await;
     let answer = world.alice().call(MODERN, "echo", json!({})).await;
@@ -72,7 +72,7 @@ async fn a_target_that_was_never_reached_is_an_error_of_the_target_and_no_unknow
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_with_enough_to_do_says_when_to_come_back() {
     let drip = Act::Drip(Duration::from_millis(5));
     let script = Script::dual().on("tools/call progress", drip);
@@ -95,14 +95,14 @@ async fn a_target_with_enough_to_do_says_when_to_come_back() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_hangs_is_a_timeout() {
     assert_eq!(told(Act::Hang).await, -31504);
     assert_eq!(told(Act::HangAfterHead).await, -31504);
 }
 
 // SEC-72
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_answers_garbage_is_an_error_of_the_target() {
     for body in [
         "garbage",
@@ -121,20 +121,20 @@ async fn a_target_that_answers_garbage_is_an_error_of_the_target() {
 }
 
 // UC-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_closes_in_mid_stream_is_an_error_at_the_end_of_the_stream() {
     assert_eq!(told(Act::CloseMidStream).await, -31502);
     assert_eq!(told(Act::Truncate).await, -31502);
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_line_of_a_hundred_megabytes_is_given_up_early() {
     assert_eq!(told(Act::EndlessLine(100_000_000)).await, -31502);
     assert_eq!(told(Act::HugeJson(100_000_000)).await, -31502);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_a_target_calls_an_error_is_passed_on() {
     let act = Act::json(
         r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32050,"message":"no","data":{"x":1.50}}}"#,
@@ -153,7 +153,7 @@ async fn what_a_target_calls_an_error_is_passed_on() {
 }
 
 // RS-18, SEC-72
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_wants_a_token_is_no_challenge_to_the_client() {
     let act = Act::Answer {
         status: 401,
@@ -171,7 +171,7 @@ async fn a_target_that_wants_a_token_is_no_challenge_to_the_client() {
 }
 
 // SEC-61
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_client_that_stops_reading_is_cut_off_and_the_target_is_freed() {
     let note = json!({"jsonrpc": "2.0", "method": "notifications/message",
         "params": {"level": "info", "data": "x".repeat(10_000)}});
@@ -215,7 +215,7 @@ async fn a_client_that_stops_reading_is_cut_off_and_the_target_is_freed() {
 }
 
 // TM-19, UC-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_asks_for_input_nobody_offered_is_an_error_of_the_target() {
     let result = json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}});
     let act = Act::json(format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#));

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use gateway::Gateway;
 use gateway::issuers::{Issuers, Known};
-use gateway::memory::Memory;
+use gateway::memory::{Memory, Open};
 use gateway::metrics::Metrics;
 use gateway::session::SessionKey;
 use gateway::settings::Parts;
@@ -30,6 +30,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use testkit::fake_idp::FakeIdp;
 use testkit::fake_mcp::{FakeMcp, Script};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -50,9 +51,13 @@ pub(crate) struct World {
     pub(crate) parts: Parts,
 }
 
+/// A test that leaves anything behind fails: what outlasts its request in a test does so for users.
 impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
+        if !std::thread::panicking() {
+            tokio::task::block_in_place(|| Handle::current().block_on(self.leaves_nothing()));
+        }
     }
 }
 
@@ -66,6 +71,15 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Configur
     let idp = FakeIdp::start().await.unwrap();
     let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
     assemble(upstream, idp, settings, change)
+}
+
+/// A world whose gateway never heard of its issuer.
+pub(crate) async fn world_with_its_issuer_down() -> World {
+    let upstream = FakeMcp::start(Script::dual()).await.unwrap();
+    let idp = FakeIdp::start().await.unwrap();
+    idp.break_down(true);
+    let settings = settings(&idp, &[("my-mcp-server", upstream.url())]);
+    assemble(upstream, idp, settings, |_| {})
 }
 
 pub(crate) fn settings(idp: &FakeIdp, targets: &[(&str, String)]) -> Configured {
@@ -194,6 +208,20 @@ pub(crate) fn parts(
 }
 
 impl World {
+    /// All background work ends when told so, and nothing is kept of streams and calls whose clients are gone.
+    async fn leaves_nothing(&self) {
+        self.tasks.close();
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.tasks.wait()).await;
+        assert!(ended.is_ok(), "{} tasks are left", self.tasks.len());
+        let nothing = Open {
+            calls: 0,
+            streams: 0,
+        };
+        assert_eq!(self.memory.open(), nothing);
+        let closed = |upstream: &FakeMcp| upstream.open_streams() == 0;
+        self.upstream.until("no stream", closed).await.unwrap();
+    }
+
     pub(crate) fn now(&self) -> i64 {
         self.clock.now().seconds()
     }

@@ -30,7 +30,7 @@ fn all_kinds() -> Vec<(&'static str, Script)> {
 }
 
 // UC-1, UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_kind_of_server_is_called() {
     for (kind, script) in all_kinds() {
         let world = world(script).await;
@@ -40,7 +40,7 @@ async fn every_kind_of_server_is_called() {
 }
 
 // UC-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_result_comes_back_byte_for_byte() {
     for (kind, script) in all_kinds() {
         let world = world(script).await;
@@ -54,7 +54,7 @@ async fn a_result_comes_back_byte_for_byte() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn parameters_arrive_byte_for_byte_under_the_tools_own_name() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -69,7 +69,7 @@ async fn parameters_arrive_byte_for_byte_under_the_tools_own_name() {
 }
 
 // SEC-36, RS-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn nothing_of_the_clients_request_is_among_the_headers() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -93,7 +93,7 @@ async fn nothing_of_the_clients_request_is_among_the_headers() {
 }
 
 // UC-1, UC-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn modern_headers_are_made_from_what_is_sent() {
     let world = world(Script::modern()).await;
     world.call("echo", "{}").await.unwrap();
@@ -109,7 +109,7 @@ async fn modern_headers_are_made_from_what_is_sent() {
 }
 
 // UC-3, TM-5
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_name_that_is_no_header_value_is_encoded() {
     let script = Script::modern().with_tools(vec![tool("grüße")]).on(
         "tools/call grüße",
@@ -122,7 +122,7 @@ async fn a_name_that_is_no_header_value_is_encoded() {
 }
 
 // UC-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_capability_is_declared_for_the_client() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -140,7 +140,7 @@ async fn no_capability_is_declared_for_the_client() {
 }
 
 // UC-3, UC-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn annotated_arguments_become_headers() {
     let world = world(Script::modern()).await;
     world.target.list(Feature::Tools).await.unwrap();
@@ -152,7 +152,7 @@ async fn annotated_arguments_become_headers() {
 }
 
 // UC-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn after_a_header_mismatch_the_tools_are_listed_and_the_call_is_sent_once_more() {
     let world = world(Script::modern()).await;
     // Nothing was listed yet, so that the annotation is not known.
@@ -163,7 +163,7 @@ async fn after_a_header_mismatch_the_tools_are_listed_and_the_call_is_sent_once_
 }
 
 // UC-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_insists_on_other_headers_is_told_apart_from_a_bad_call() {
     let script = Script::modern().on("tools/call", Act::DemandHeader("mcp-param-nobody-knows"));
     let world = world(script).await;
@@ -176,7 +176,7 @@ async fn a_server_that_insists_on_other_headers_is_told_apart_from_a_bad_call() 
 }
 
 // TM-20
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_json_rpc_error_is_an_answer() {
     for (kind, script) in all_kinds() {
         let world = world(script.with_tools(Vec::new())).await;
@@ -194,7 +194,7 @@ async fn a_json_rpc_error_is_an_answer() {
 }
 
 // TM-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_json_rpc_error_with_an_http_error_is_an_answer_too() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32601,"message":"no","x":1.0}}"#;
     for script in [Script::modern(), Script::legacy_without_sessions()] {
@@ -210,7 +210,7 @@ async fn a_json_rpc_error_with_an_http_error_is_an_answer_too() {
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn requests_carry_ids_of_our_own_that_never_repeat() {
     let world = world(Script::legacy()).await;
     for _ in 0..5 {
@@ -228,7 +228,7 @@ async fn requests_carry_ids_of_our_own_that_never_repeat() {
     assert!(count >= 6 && ids.len() == count, "{ids:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_is_one_request_once_the_server_is_known() {
     for script in [
         Script::modern(),
@@ -245,7 +245,7 @@ async fn a_call_is_one_request_once_the_server_is_known() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_connection_is_used_again_after_json_and_after_events() {
     for script in [Script::modern(), Script::modern().over_sse()] {
         let world = world(script).await;
@@ -260,7 +260,7 @@ async fn a_connection_is_used_again_after_json_and_after_events() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_permission_for_another_target_is_refused_without_a_request() {
     let world = world(Script::modern()).await;
     let mut call = tool_call("alice", "echo", "{}");
@@ -275,7 +275,7 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
 }
 
 // UC-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unknown_result_type_is_invalid_in_the_modern_era() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"surprise"}}"#;
     let world = world(Script::modern().on("tools/call", Act::json(body))).await;
@@ -287,7 +287,7 @@ async fn an_unknown_result_type_is_invalid_in_the_modern_era() {
 }
 
 // UC-12, TM-19
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_demand_for_input_that_was_not_offered_is_invalid() {
     let body =
         r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"input_required","inputRequests":{}}}"#;
@@ -300,7 +300,7 @@ async fn a_demand_for_input_that_was_not_offered_is_invalid() {
 }
 
 // UC-6
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_absent_result_type_is_complete() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"content":[]}}"#;
     let world = world(Script::modern().on("tools/call", Act::json(body))).await;
@@ -310,7 +310,7 @@ async fn an_absent_result_type_is_complete() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_calls_at_once_each_get_their_own_answer() {
     for script in [Script::modern(), Script::legacy().over_sse()] {
         let world = world(script).await;
@@ -327,7 +327,7 @@ async fn many_calls_at_once_each_get_their_own_answer() {
 }
 
 // UC-5
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_state_of_a_repeated_request_passes_byte_for_byte_under_a_new_id() {
     let world = world(Script::modern()).await;
     let params =
@@ -356,7 +356,7 @@ fn answers(content_type: &'static str, body: &str) -> Act {
 }
 
 // UC-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_nobody_needs_does_not_spoil_a_result() {
     let json = "application/json";
     let plain = r#"{"jsonrpc":"2.0","id":$ID,"result":{"a":1.0}}"#;
@@ -387,7 +387,7 @@ async fn what_nobody_needs_does_not_spoil_a_result() {
 }
 
 // UC-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_result_that_is_no_object_is_an_error_and_not_an_empty_one() {
     for value in ["null", "[]", r#""done""#, "7", "true"] {
         for script in [Script::modern(), Script::legacy()] {

@@ -11,7 +11,7 @@ use testkit::fake_mcp::{Act, Script, Speaks};
 use crate::world::{World, answer, world, world_with};
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_server_is_asked_once_and_never_initialized() {
     let world = world(Script::modern()).await;
     let first = answer(world.call("echo", "{}").await);
@@ -24,14 +24,14 @@ async fn a_modern_server_is_asked_once_and_never_initialized() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_of_both_eras_is_spoken_to_in_the_modern_one() {
     let world = world(Script::dual()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
 }
 
 // UC-2, UC-8, TL-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_server_is_initialized_after_it_refused_the_modern_question() {
     let world = world(Script::legacy_without_sessions()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Session);
@@ -54,7 +54,7 @@ async fn a_legacy_server_is_initialized_after_it_refused_the_modern_question() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn whatever_an_old_server_answers_to_the_modern_question_it_is_initialized() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32601,"message":"no"}}"#;
     let page = Act::Answer {
@@ -90,7 +90,7 @@ async fn whatever_an_old_server_answers_to_the_modern_question_it_is_initialized
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_names_older_versions_is_initialized() {
     let refusal = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32022,"message":"no","data":{"supported":["2025-06-18"]}}}"#;
     let script = Script::legacy().on("server/discover", Act::status(400, refusal));
@@ -99,7 +99,7 @@ async fn a_server_that_names_older_versions_is_initialized() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_error_does_not_lead_to_initialize() {
     for code in [-32020, -32021] {
         let refusal =
@@ -116,7 +116,7 @@ async fn a_modern_error_does_not_lead_to_initialize() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_with_no_common_version_is_said_to_have_none() {
     let mut script = Script::modern();
     script.modern_versions = vec!["2099-01-01".to_owned()];
@@ -129,7 +129,7 @@ async fn a_server_with_no_common_version_is_said_to_have_none() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_older_version_in_the_answer_to_initialize_is_spoken_from_then_on() {
     let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}}"#;
     let script = Script::legacy_without_sessions().on("initialize", Act::json(result));
@@ -140,7 +140,7 @@ async fn an_older_version_in_the_answer_to_initialize_is_spoken_from_then_on() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_always_says_the_oldest_version_is_served_all_the_same() {
     let result =
         r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"2024-11-05","capabilities":{}}}"#;
@@ -162,7 +162,7 @@ async fn a_server_that_always_says_the_oldest_version_is_served_all_the_same() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_version_that_nobody_knows_is_none_in_common() {
     let result =
         r#"{"jsonrpc":"2.0","id":$ID,"result":{"protocolVersion":"1999-01-01","capabilities":{}}}"#;
@@ -175,7 +175,7 @@ async fn a_version_that_nobody_knows_is_none_in_common() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_leaves_the_modern_question_unanswered_is_initialized() {
     let forbidden = Act::status(403, "no");
     let breaks_off = Act::Truncate;
@@ -197,7 +197,7 @@ async fn a_server_that_leaves_the_modern_question_unanswered_is_initialized() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_refuses_a_version_and_names_another_gets_that_one_at_once() {
     for code in [-32022, -32602, -32000] {
         let refusal = format!(
@@ -221,7 +221,7 @@ async fn a_server_that_refuses_a_version_and_names_another_gets_that_one_at_once
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_refused_for_its_version_is_repeated_at_once_with_the_one_that_is_named() {
     let world = world(Script::dual()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
@@ -238,7 +238,7 @@ async fn a_call_refused_for_its_version_is_repeated_at_once_with_the_one_that_is
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_overloaded_server_is_not_taken_for_an_old_one() {
     for status in [429, 503] {
         let script = Script::modern().on("server/discover", Act::status(status, ""));
@@ -264,7 +264,7 @@ async fn doubting(script: Script) -> World {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_was_upgraded_is_spoken_to_in_its_new_era() {
     for script in [Script::legacy(), Script::legacy_without_sessions()] {
         let world = doubting(script).await;
@@ -276,7 +276,7 @@ async fn a_server_that_was_upgraded_is_spoken_to_in_its_new_era() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_was_rolled_back_is_spoken_to_in_its_old_era() {
     let world = doubting(Script::modern()).await;
     assert_eq!(answer(world.call("echo", "{}").await).era, Era::Stateless);
@@ -290,7 +290,7 @@ async fn a_server_that_was_rolled_back_is_spoken_to_in_its_old_era() {
 }
 
 // UC-2
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_bad_call_does_not_make_us_ask_for_the_era_each_time() {
     let refusal = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"bad"}}"#;
     let script = Script::legacy_without_sessions().on("tools/call", Act::status(400, refusal));
@@ -305,7 +305,7 @@ async fn a_bad_call_does_not_make_us_ask_for_the_era_each_time() {
     assert!(world.fake.seen_of("server/discover").len() <= 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_first_calls_at_once_ask_once() {
     let world = world(Script::modern()).await;
     let calls = (0..20).map(|_| world.call("echo", "{}"));
@@ -316,7 +316,7 @@ async fn many_first_calls_at_once_ask_once() {
 }
 
 // A server can make one session for each request it has not even looked at.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_the_modern_question_left_behind_is_ended() {
     let act = Act::Answer {
         status: 400,

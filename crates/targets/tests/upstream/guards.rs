@@ -11,7 +11,7 @@ use testkit::fake_mcp::{Act, FakeMcp, Script};
 use crate::world::{World, mcp_server, pass, world, world_with};
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn more_calls_than_a_target_may_have_are_refused_at_once() {
     let world = world_with(
         Script::modern().on("tools/call hang", Act::Hang),
@@ -68,7 +68,7 @@ async fn down() -> (World, std::net::SocketAddr) {
     (world, address)
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_that_can_not_be_reached_is_given_up_and_found_again() {
     let (mut world, address) = down().await;
     for _ in 0..3 {
@@ -107,10 +107,11 @@ async fn a_target_that_serves_nothing_is_left_alone_until_one_call_finds_it_back
     for _ in 0..5 {
         world.call("echo", "{}").await.unwrap();
     }
+    world.end().await;
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_makes_a_target_fail_keeps_nobody_else_from_it() {
     let bad = Act::unless("fine", Act::status(502, ""));
     let world = world_with(Script::modern().on("tools/call", bad), |settings| {
@@ -128,7 +129,7 @@ async fn who_makes_a_target_fail_keeps_nobody_else_from_it() {
 }
 
 // SEC-79, UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_comes_to_no_end_hides_no_failures_around_it() {
     for act in [Act::HangAfterHead, Act::CloseMidStream, Act::Truncate] {
         let script = Script::modern()
@@ -157,7 +158,7 @@ async fn a_call_that_comes_to_no_end_hides_no_failures_around_it() {
 }
 
 // SEC-79, UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_whose_first_message_comes_late_is_a_success_then() {
     let late = r#"data: {"jsonrpc":"2.0","result":{"late":true}}"#;
     let script = Script::legacy()
@@ -208,10 +209,11 @@ async fn a_target_that_was_down_for_long_is_listed_within_two_seconds_of_its_ret
     world.fake = FakeMcp::start_at(Script::modern(), address).await.unwrap();
     pass(Duration::from_secs(2)).await;
     world.until_listed(|names| names.len() == 5).await;
+    world.end().await;
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn connecting_has_a_time_of_its_own() {
     // It accepts, and never says hello in TLS.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -27,7 +27,7 @@ async fn impatient(script: Script) -> World {
 }
 
 // UC-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn all_pages_are_gathered_in_order() {
     for mut script in [
         Script::modern(),
@@ -52,7 +52,7 @@ async fn all_pages_are_gathered_in_order() {
 }
 
 // UC-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_empty_cursor_is_not_the_end_but_the_same_one_again_is() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":[],"nextCursor":""}}"#;
     let world = world(Script::modern().on("tools/list", Act::json(body))).await;
@@ -63,7 +63,7 @@ async fn an_empty_cursor_is_not_the_end_but_the_same_one_again_is() {
     assert_eq!(second.json()["params"]["cursor"], json!(""));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn definitions_are_kept_byte_for_byte() {
     let definition = r#"{ "name":"odd","inputSchema":{"type":"object"}, "x-unknown" : 1.0e2,"annotations":{"big":12345678901234567890123} }"#;
     let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{{"tools":[{definition}]}}}}"#);
@@ -73,7 +73,7 @@ async fn definitions_are_kept_byte_for_byte() {
 }
 
 // UC-4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn invalid_tools_are_dropped_and_the_others_stay() {
     let invalid = json!({"name": "bad", "inputSchema": {"type": "object", "properties": {
         "a": {"type": "number", "x-mcp-header": "A"}}}});
@@ -112,7 +112,7 @@ async fn invalid_tools_are_dropped_and_the_others_stay() {
     assert_eq!(dropped, wanted);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
     let mut script = Script::modern().with_tools(many(11));
     script.page_size = 4;
@@ -124,7 +124,7 @@ async fn too_many_tools_are_an_error_and_not_a_shorter_list() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn too_many_bytes_are_an_error() {
     let script = Script::modern().with_tools(many(100));
     let world = world_with(script, |settings| settings.limits.list = 1_000).await;
@@ -136,7 +136,7 @@ async fn too_many_bytes_are_an_error() {
 }
 
 // D11, TM-17
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_strictest_hint_of_all_pages_holds() {
     let mut script = Script::modern().with_tools(many(3));
     script.page_size = 2;
@@ -148,7 +148,7 @@ async fn the_strictest_hint_of_all_pages_holds() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
     let fresh = world(Script::modern()).await;
     for _ in 0..3 {
@@ -164,7 +164,7 @@ async fn a_fresh_list_is_served_without_asking_and_a_stale_one_is_asked_for() {
     assert_eq!(stale.fake.seen_of("tools/list").len(), 3);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_who_ask_at_once_cause_one_request() {
     let world = world(Script::modern()).await;
     let asking = (0..20).map(|_| world.target.list(Feature::Tools));
@@ -175,7 +175,7 @@ async fn many_who_ask_at_once_cause_one_request() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn who_hangs_up_does_not_make_the_server_list_again() {
     let world =
         world(Script::modern().on("tools/list", Act::Slow(Duration::from_millis(300)))).await;
@@ -200,7 +200,7 @@ async fn who_hangs_up_does_not_make_the_server_list_again() {
     assert_eq!(world.listed().len(), 5);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stale_list_beats_none() {
     let mut script = Script::modern();
     script.ttl_ms = 0;
@@ -229,7 +229,7 @@ async fn a_stale_list_beats_none() {
     assert!(listing.list.is_some());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_tools_has_an_empty_list_and_is_not_asked() {
     let result = r#"{"jsonrpc":"2.0","id":$ID,"result":{"supportedVersions":["2026-07-28"],"capabilities":{"prompts":{}},"resultType":"complete"}}"#;
     let world = world(Script::modern().on("server/discover", Act::json(result))).await;
@@ -245,7 +245,7 @@ async fn a_server_without_tools_has_an_empty_list_and_is_not_asked() {
     assert!(world.fake.seen_of("tools/list").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_does_not_know_the_method_has_an_empty_list() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32601,"message":"no"}}"#;
     let world = world(Script::legacy().on("tools/list", Act::json(error))).await;
@@ -261,7 +261,7 @@ async fn a_server_that_does_not_know_the_method_has_an_empty_list() {
 }
 
 // UC-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
     let error = r#"{"jsonrpc":"2.0","id":$ID,"error":{"code":-32602,"message":"no such cursor"}}"#;
     let world = world(Script::modern().on("tools/list", Act::json(error))).await;
@@ -273,7 +273,7 @@ async fn a_cursor_that_the_server_forgot_means_once_more_from_the_start() {
     assert_eq!(world.fake.seen_of("tools/list").len(), 2);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn what_is_no_list_is_a_violation() {
     for result in ["{}", r#"{"tools":{}}"#, r#"{"tools":"none"}"#] {
         let body = format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#);
@@ -287,7 +287,7 @@ async fn what_is_no_list_is_a_violation() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn listing_survives_a_forgotten_session() {
     let world = impatient(Script::legacy()).await;
     world.target.list(Feature::Tools).await.unwrap();
@@ -305,7 +305,7 @@ async fn listing_survives_a_forgotten_session() {
 }
 
 // UC-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_schema_on_the_network_is_never_fetched() {
     let world = world(Script::modern()).await;
     let schema = json!({"$ref": format!("{}/schema", world.fake.url())});
@@ -344,7 +344,7 @@ async fn kept(definition: &str) -> (String, Vec<String>) {
 }
 
 // Strict clients refuse the whole list for one such tool, and with it the tools of all targets.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_definition_that_strict_clients_refuse_is_mended_and_named() {
     for (definition, right, repair) in [
         (
@@ -375,7 +375,7 @@ async fn a_definition_that_strict_clients_refuse_is_mended_and_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_declares_nothing_is_asked_for_its_tools() {
     for capabilities in ["{}", "null", r#"{"tools":null}"#, "[]"] {
         let result = format!(
@@ -397,7 +397,7 @@ async fn a_server_that_declares_nothing_is_asked_for_its_tools() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_tools_may_be_said_with_null() {
     let body = r#"{"jsonrpc":"2.0","id":$ID,"result":{"tools":null,"nextCursor":null}}"#;
     let world = world(Script::legacy().on("tools/list", Act::json(body))).await;
@@ -445,6 +445,7 @@ async fn a_list_is_asked_for_within_the_operators_time_whatever_the_server_says(
                 .len(),
             1
         );
+        world.end().await;
     }
 }
 
@@ -461,4 +462,5 @@ async fn whoever_misses_a_tool_makes_the_list_be_asked_for_but_not_again_and_aga
     futures_util::future::join_all(asking).await;
     assert_eq!(world.fake.seen_of("tools/list").len(), 2);
     assert_eq!(world.listed(), ["tool-0"]);
+    world.end().await;
 }

@@ -40,7 +40,7 @@ async fn errors(act: &Act) -> Vec<CallError> {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_is_down_is_unreachable() {
     for script in [Script::modern(), Script::legacy()] {
         let mut world = bad(script.clone(), Act::Close).await;
@@ -68,7 +68,7 @@ async fn a_server_that_is_down_is_unreachable() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_hangs_is_given_up() {
     for error in errors(&Act::Hang).await {
         assert!(
@@ -79,7 +79,7 @@ async fn a_server_that_hangs_is_given_up() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_hangs_after_the_head_of_its_answer_is_given_up() {
     for error in errors(&Act::HangAfterHead).await {
         assert!(
@@ -90,7 +90,7 @@ async fn a_server_that_hangs_after_the_head_of_its_answer_is_given_up() {
 }
 
 // UC-10, TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_took_too_long_is_cancelled_at_the_server() {
     let modern = bad(Script::modern(), Act::Hang).await;
     modern.call("bad", "{}").await.unwrap_err();
@@ -108,7 +108,7 @@ async fn a_call_that_took_too_long_is_cancelled_at_the_server() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_hangs_at_the_first_question_is_given_up() {
     for what in ["initialize", "tools/list", "notifications/initialized"] {
         let world = world_with(Script::legacy().on(what, Act::Hang), |settings| {
@@ -121,7 +121,7 @@ async fn a_server_that_hangs_at_the_first_question_is_given_up() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_who_wait_for_a_server_that_hangs_are_given_up_together() {
     for (what, speaks) in [
         ("server/discover", Script::modern()),
@@ -140,7 +140,7 @@ async fn many_who_wait_for_a_server_that_hangs_are_given_up_together() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_slow_server_is_waited_for() {
     let world = bad(Script::modern(), Act::Slow(Duration::from_millis(100))).await;
     world
@@ -153,7 +153,7 @@ async fn a_slow_server_is_waited_for() {
 }
 
 // UC-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_connection_that_is_closed_without_an_answer_is_no_answer_and_nothing_is_repeated() {
     for script in [Script::modern(), Script::legacy()] {
         let world = bad(script, Act::Close).await;
@@ -164,7 +164,7 @@ async fn a_connection_that_is_closed_without_an_answer_is_no_answer_and_nothing_
 }
 
 // UC-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_is_closed_in_the_middle_is_told_apart() {
     for error in errors(&Act::CloseMidStream).await {
         assert!(matches!(error, CallError::ClosedMidStream), "{error:?}");
@@ -172,7 +172,7 @@ async fn a_stream_that_is_closed_in_the_middle_is_told_apart() {
 }
 
 // UC-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_body_that_ends_early_is_told_apart() {
     for error in errors(&Act::Truncate).await {
         assert!(matches!(error, CallError::ClosedMidStream), "{error:?}");
@@ -180,7 +180,7 @@ async fn a_body_that_ends_early_is_told_apart() {
 }
 
 // UC-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn garbage_is_a_violation() {
     let html = Act::Answer {
         status: 200,
@@ -244,7 +244,7 @@ async fn garbage_is_a_violation() {
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_line_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world_with(
@@ -267,7 +267,7 @@ async fn a_line_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed
 }
 
 // SEC-63
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_body_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed() {
     let world = bad(Script::modern(), Act::HugeJson(100 * 1024 * 1024)).await;
     let error = world.call("bad", "{}").await.unwrap_err();
@@ -282,7 +282,7 @@ async fn a_body_of_a_hundred_megabytes_is_too_large_and_the_connection_is_closed
         .unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn http_errors_are_told_with_their_status() {
     for status in [403, 429, 500, 502, 503] {
         for error in errors(&Act::status(status, "sorry")).await {
@@ -295,7 +295,7 @@ async fn http_errors_are_told_with_their_status() {
 }
 
 // UC-14
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_demand_for_authorization_is_told_with_its_challenge() {
     let act = Act::Answer {
         status: 401,
@@ -328,7 +328,7 @@ fn redirect(status: u16, to: &str) -> Act {
 }
 
 // A redirect would carry the call to somewhere that nobody configured.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn redirects_to_elsewhere_are_not_followed_and_the_operator_is_told_where_to() {
     for (status, to) in [
         (307, "http://127.0.0.1:9/mcp"),
@@ -350,7 +350,7 @@ async fn redirects_to_elsewhere_are_not_followed_and_the_operator_is_told_where_
 }
 
 // RFC 9110 §15.4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_redirect_within_the_origin_is_followed_once_and_remembered() {
     for (status, to) in [
         (307, "/mcp/"),
@@ -387,7 +387,7 @@ async fn a_redirect_within_the_origin_is_followed_once_and_remembered() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn redirects_in_a_circle_end() {
     for error in errors(&redirect(307, "/mcp")).await {
         assert!(

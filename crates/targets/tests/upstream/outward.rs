@@ -15,7 +15,7 @@ fn outward() -> HeaderMap {
 }
 
 // SEC-36
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn every_request_of_either_era_carries_what_the_operator_wrote_once() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world_with(script, |settings| settings.headers = outward()).await;
@@ -38,7 +38,7 @@ async fn every_request_of_either_era_carries_what_the_operator_wrote_once() {
 }
 
 // SEC-36
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_target_is_shown_nothing_unless_the_operator_says_so() {
     let world = world_with(Script::modern(), |_| {}).await;
     world.call("echo", "{}").await.unwrap();

@@ -18,7 +18,7 @@ fn session_of(fake: &testkit::fake_mcp::FakeMcp, position: usize) -> String {
 }
 
 // UC-8, BP-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn callers_never_share_a_session() {
     let world = world(Script::legacy()).await;
     for principal in ["alice", "bob", "alice"] {
@@ -30,7 +30,7 @@ async fn callers_never_share_a_session() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_gateways_own_session_is_not_a_callers() {
     let world = world(Script::legacy()).await;
     world.target.list(Feature::Tools).await.unwrap();
@@ -43,7 +43,7 @@ async fn the_gateways_own_session_is_not_a_callers() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_the_server_forgot_is_made_again_once() {
     let world = world(Script::legacy()).await;
     world.call("echo", "{}").await.unwrap();
@@ -64,7 +64,7 @@ async fn a_session_that_the_server_forgot_is_made_again_once() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_never_knows_its_sessions_is_given_up() {
     let script = Script::legacy().on("tools/call", Act::status(404, ""));
     let world = world(script).await;
@@ -77,7 +77,7 @@ async fn a_server_that_never_knows_its_sessions_is_given_up() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_session_ids_is_initialized_once_for_all() {
     let world = world(Script::legacy_without_sessions()).await;
     for principal in ["alice", "bob", "carol"] {
@@ -89,7 +89,7 @@ async fn a_server_without_session_ids_is_initialized_once_for_all() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_first_calls_of_one_caller_make_one_session() {
     let world = world(Script::legacy()).await;
     let calls = (0..20).map(|_| world.call("echo", "{}"));
@@ -101,7 +101,7 @@ async fn many_first_calls_of_one_caller_make_one_session() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn all_sessions_are_ended_at_the_end() {
     let world = world(Script::legacy()).await;
     let stop = world.run();
@@ -133,7 +133,7 @@ async fn assert_goes_on(stream: &mut dyn Messages) {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_with_a_call_under_way_is_ended_after_the_call() {
     let drip = Act::Drip(Duration::from_millis(10));
     let world = world(Script::legacy().on("tools/call progress", drip)).await;
@@ -164,7 +164,7 @@ async fn a_session_with_a_call_under_way_is_ended_after_the_call() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_under_way_is_answered_although_the_target_is_given_up() {
     let slow = Act::Slow(Duration::from_millis(300));
     let world = world(Script::legacy().on("tools/call echo", slow)).await;
@@ -187,7 +187,7 @@ async fn a_call_under_way_is_answered_although_the_target_is_given_up() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_call_that_nobody_reads_does_not_keep_its_session_for_ever() {
     let drip = Act::Drip(Duration::from_millis(10));
     let world = world_with(
@@ -209,7 +209,7 @@ async fn a_call_that_nobody_reads_does_not_keep_its_session_for_ever() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_makes_room_is_ended_after_the_call_in_it() {
     let drip = Act::Drip(Duration::from_millis(10));
     let world = world_with(
@@ -234,7 +234,7 @@ async fn a_session_that_makes_room_is_ended_after_the_call_in_it() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_session_that_nobody_uses_is_ended() {
     let world = world_with(Script::legacy(), |settings| {
         settings.timeouts.session_idle = Duration::from_millis(200);
@@ -253,7 +253,7 @@ async fn a_session_that_nobody_uses_is_ended() {
     assert!(world.call("echo", "{}").await.is_ok());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn the_oldest_session_makes_room_when_there_are_too_many() {
     let world = world_with(Script::legacy(), |settings| settings.limits.sessions = 2).await;
     for principal in ["alice", "bob", "carol", "dave"] {
@@ -267,7 +267,7 @@ async fn the_oldest_session_makes_room_when_there_are_too_many() {
 }
 
 // TL-3
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_odd_session_id_is_said_back_as_it_came_and_an_empty_one_is_none() {
     for (id, said) in [("with space", Some("with space")), ("", None)] {
         let act = Act::Answer {
@@ -290,7 +290,7 @@ fn error(code: i64, message: &str) -> String {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_forgotten_session_is_made_again_however_the_server_says_so() {
     let foreign = r#"{"jsonrpc":"2.0","id":"server-error","error":{"code":-32600,"message":"Bad Request: No valid session ID provided"}}"#;
     for act in [
@@ -327,7 +327,7 @@ async fn a_forgotten_session_is_made_again_however_the_server_says_so() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_lost_session_of_our_own_does_not_cost_the_list() {
     for act in [
         Act::status(400, error(-32000, "Bad Request: Missing session ID")),
@@ -352,7 +352,7 @@ async fn a_lost_session_of_our_own_does_not_cost_the_list() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_refuses_every_session_is_given_up() {
     let refusal = error(-32600, "Bad Request: No valid session ID provided");
     let world = world(Script::legacy().on("tools/call", Act::status(400, refusal))).await;
@@ -365,7 +365,7 @@ async fn a_server_that_refuses_every_session_is_given_up() {
 }
 
 // RFC 9112 §9.6: it should say so, and some do not.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_closes_each_connection_unsaid_does_not_fail_first_calls() {
     for mut script in [
         Script::legacy(),
@@ -382,7 +382,7 @@ async fn a_server_that_closes_each_connection_unsaid_does_not_fail_first_calls()
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_mends_its_ways_has_its_connections_used_again() {
     let mut script = Script::legacy();
     script.closes_unsaid = true;

@@ -15,7 +15,7 @@ use crate::world::{answer, drain, result, text, tool_call, world, world_with};
 const LOG: &str = r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":{ "n":1.0 }}}"#;
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn progress_arrives_with_the_clients_own_token() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
@@ -42,7 +42,7 @@ async fn progress_arrives_with_the_clients_own_token() {
 }
 
 // TM-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_is_silent_for_long_is_passed_on_before_its_first_message() {
     for script in [Script::modern(), Script::legacy()] {
         let script = script.on("tools/call", Act::HangAfterHead);
@@ -56,7 +56,7 @@ async fn a_stream_that_is_silent_for_long_is_passed_on_before_its_first_message(
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn without_a_token_there_is_no_progress() {
     let events = concat!(
         "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":$ID,\"progress\":1}}\n\n",
@@ -67,7 +67,7 @@ async fn without_a_token_there_is_no_progress() {
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn progress_of_somebody_elses_call_is_dropped() {
     let events = concat!(
         "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"theirs\",\"progress\":1}}\n\n",
@@ -81,7 +81,7 @@ async fn progress_of_somebody_elses_call_is_dropped() {
     ));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn log_messages_pass_byte_for_byte() {
     let events = format!(
         "data: {LOG}\n\ndata: {{\"jsonrpc\":\"2.0\",\"id\":$ID,\"result\":{{\"content\":[]}}}}\n\n"
@@ -99,7 +99,7 @@ async fn log_messages_pass_byte_for_byte() {
 }
 
 // UC-12
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_of_a_legacy_server_in_mid_call_is_refused_and_the_call_goes_on() {
     let world = world(Script::legacy()).await;
     let said = text(&answer(world.call("ask", "{}").await));
@@ -115,7 +115,7 @@ async fn a_request_of_a_legacy_server_in_mid_call_is_refused_and_the_call_goes_o
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_ping_of_a_legacy_server_in_mid_call_is_answered() {
     let events = concat!(
         "data: {\"jsonrpc\":\"2.0\",\"id\":\"p\",\"method\":\"ping\"}\n\n",
@@ -140,7 +140,7 @@ fn pings(count: usize) -> Act {
 }
 
 // TL-9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn many_pings_at_once_are_all_answered() {
     let world = world(Script::legacy().on("tools/call", pings(30))).await;
     world.call("echo", "{}").await.unwrap();
@@ -154,7 +154,7 @@ async fn many_pings_at_once_are_all_answered() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_asks_for_more_than_it_takes_answers_is_given_up() {
     let long = "p".repeat(100_000);
     let long = format!("data: {{\"jsonrpc\":\"2.0\",\"id\":\"{long}\",\"method\":\"ping\"}}\n\n");
@@ -180,7 +180,7 @@ async fn a_server_that_asks_for_more_than_it_takes_answers_is_given_up() {
 }
 
 // SEC-79
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn answers_that_a_server_does_not_take_hold_few_connections() {
     let script = Script::legacy()
         .on("tools/call", pings(30))
@@ -199,7 +199,7 @@ async fn answers_that_a_server_does_not_take_hold_few_connections() {
 }
 
 // TM-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_request_of_a_modern_server_is_ignored() {
     let events = concat!(
         "data: {\"jsonrpc\":\"2.0\",\"id\":\"q\",\"method\":\"sampling/createMessage\"}\n\n",
@@ -211,7 +211,7 @@ async fn a_request_of_a_modern_server_is_ignored() {
 }
 
 // D9, TM-13
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cancelling_a_modern_call_closes_its_stream() {
     for act in [
         Act::Hang,
@@ -253,7 +253,7 @@ async fn cancelling_a_modern_call_closes_its_stream() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn cancelling_a_legacy_call_says_so() {
     for act in [
         Act::Hang,
@@ -301,7 +301,7 @@ async fn cancelling_a_legacy_call_says_so() {
 }
 
 // D9
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn dropping_the_stream_cancels_the_call() {
     let drip = Act::Drip(Duration::from_millis(10));
     let modern = world(Script::modern().on("tools/call progress", drip.clone())).await;
@@ -332,7 +332,7 @@ async fn dropping_the_stream_cancels_the_call() {
 }
 
 // TL-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_finished_call_is_not_cancelled() {
     for script in [Script::legacy(), Script::legacy().over_sse()] {
         let world = world(script).await;
@@ -347,7 +347,7 @@ async fn a_finished_call_is_not_cancelled() {
 }
 
 // UC-10
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn progress_does_not_prolong_a_call_for_ever() {
     for script in [Script::modern(), Script::legacy()] {
         let script = script.on("tools/call progress", Act::Drip(Duration::from_millis(20)));
@@ -372,7 +372,7 @@ async fn progress_does_not_prolong_a_call_for_ever() {
 }
 
 // UC-8, TL-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_legacy_stream_that_was_ended_early_is_taken_up_again() {
     let first = "id: 7\nretry: 10\ndata:\n\n";
     let second = "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"id\":2,\"result\":{\"late\":true}}\n\n";
@@ -396,7 +396,7 @@ async fn a_legacy_stream_that_was_ended_early_is_taken_up_again() {
 }
 
 // UC-8, TL-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_is_taken_up_again_however_often_the_future_is_dropped() {
     let first = format!("id: 7\nretry: 400\ndata: {LOG}\n\n");
     let second = "id: 8\ndata: {\"jsonrpc\":\"2.0\",\"id\":4,\"result\":{\"late\":true}}\n\n";
@@ -428,7 +428,7 @@ async fn a_stream_is_taken_up_again_however_often_the_future_is_dropped() {
 }
 
 // UC-8, TL-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_wants_no_pause_is_not_asked_without_one() {
     let primed = Act::Events("id: 7\nretry: 0\ndata:\n\n".to_owned());
     let script = Script::legacy()
@@ -447,7 +447,7 @@ async fn a_server_that_wants_no_pause_is_not_asked_without_one() {
 }
 
 // UC-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_stream_that_breaks_is_a_lost_request() {
     let events = "id: 7\nretry: 10\ndata:\n\n";
     let world = world(Script::modern().on("tools/call", Act::Events(events.to_owned()))).await;
@@ -470,7 +470,7 @@ const NOISE: &str = concat!(
     "nonsense\n\n",
 );
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn noise_in_a_stream_is_skipped() {
     let events = |result: &str| {
         // The last event lacks the empty line that ends it.
@@ -503,7 +503,7 @@ async fn noise_in_a_stream_is_skipped() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn noise_before_an_acknowledgement_does_not_end_the_watching() {
     let acknowledged = r#"data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged","params":{"notifications":{"toolsListChanged":true}}}"#;
     let changed = r#"data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#;
@@ -528,7 +528,7 @@ async fn noise_before_an_acknowledgement_does_not_end_the_watching() {
 }
 
 // TL-9, TL-11
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_batch_in_a_stream_and_ids_as_text_are_understood() {
     let events = concat!(
         "data: [{\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"$ID\",\"progress\":1}},\n",
@@ -551,7 +551,7 @@ async fn a_batch_in_a_stream_and_ids_as_text_are_understood() {
 }
 
 // SEC-82
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_large_message_arrives_whole_and_in_its_place() {
     let large = "x".repeat(3 * targets::apart::LARGE);
     let log = format!(

@@ -51,7 +51,7 @@ fn becomes(fake: &FakeMcp, name: &str) {
 }
 
 // UC-8, D4
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_announced_change_is_seen() {
     for script in kinds() {
         let world = watched(script).await;
@@ -62,7 +62,7 @@ async fn an_announced_change_is_seen() {
 }
 
 // TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_modern_server_is_asked_for_changes_of_tools_only() {
     let world = watched(Script::modern()).await;
     let listen = world.fake.seen_of("subscriptions/listen").pop().unwrap();
@@ -71,7 +71,7 @@ async fn a_modern_server_is_asked_for_changes_of_tools_only() {
     assert_eq!(listen.header("mcp-method"), Some("subscriptions/listen"));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_broken_stream_is_opened_again_and_the_list_asked_for() {
     for script in kinds() {
         let world = watched(script).await;
@@ -89,7 +89,7 @@ async fn a_broken_stream_is_opened_again_and_the_list_asked_for() {
 }
 
 // TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_stream_that_was_ended_in_order_is_opened_again() {
     for script in kinds() {
         let world = watched(script).await;
@@ -108,7 +108,7 @@ async fn a_stream_that_was_ended_in_order_is_opened_again() {
 }
 
 // UC-8
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_forgotten_session_does_not_end_the_watching() {
     let world = watched(Script::legacy()).await;
     world.fake.forget_sessions();
@@ -118,7 +118,7 @@ async fn a_forgotten_session_does_not_end_the_watching() {
 }
 
 // TL-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_the_announced_stream_is_asked_now_and_then() {
     for (what, script) in questions() {
         let mut script = script.on(what, Act::status(405, ""));
@@ -157,7 +157,7 @@ async fn recovers(question: &str, script: Script, act: Act, change: impl FnOnce(
 }
 
 // UC-8, TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_in_trouble_is_asked_for_its_notifications_again_soon() {
     for (question, script) in questions() {
         for status in [408, 429, 500, 502, 503, 504] {
@@ -167,7 +167,7 @@ async fn a_server_in_trouble_is_asked_for_its_notifications_again_soon() {
 }
 
 // TM-15
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_acknowledges_late_is_asked_for_its_notifications_again_soon() {
     let (question, act) = ("subscriptions/listen", Act::HangAfterHead);
     recovers(question, Script::modern(), act, |settings| {
@@ -177,7 +177,7 @@ async fn a_server_that_acknowledges_late_is_asked_for_its_notifications_again_so
 }
 
 // TL-1
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_without_the_announced_stream_is_asked_for_it_again_later() {
     let unknown = r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"unknown"}}"#;
     for (question, script) in questions() {
@@ -197,7 +197,7 @@ async fn a_server_without_the_announced_stream_is_asked_for_it_again_later() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_announces_nothing_is_not_listened_to() {
     for mut script in kinds() {
         script.list_changed = false;
@@ -219,7 +219,7 @@ async fn a_server_that_announces_nothing_is_not_listened_to() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_server_that_is_down_at_first_is_listed_when_it_comes() {
     let elsewhere = FakeMcp::start(Script::modern()).await.unwrap();
     let address = elsewhere.address();
@@ -241,7 +241,7 @@ async fn a_server_that_is_down_at_first_is_listed_when_it_comes() {
     assert!(world.target.listing(Feature::Tools).failure.is_none());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn an_unchanged_list_is_not_announced_to_the_gateway() {
     let world = watched(Script::modern()).await;
     let mut changes = world.target.changes(Feature::Tools);
@@ -259,7 +259,7 @@ async fn an_unchanged_list_is_not_announced_to_the_gateway() {
 }
 
 // TL-7
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_change_announced_in_mid_call_is_seen() {
     let events = concat!(
         "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\n",

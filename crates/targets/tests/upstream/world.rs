@@ -22,6 +22,7 @@ use targets::error::CallError;
 use targets::meter::Held;
 use targets::reply::{Answer, Message, Outcome, Reply};
 use testkit::fake_mcp::{FakeMcp, Script};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
@@ -31,6 +32,25 @@ pub(crate) struct World {
     pub(crate) target: Target,
     pub(crate) tracker: TaskTracker,
     pub(crate) pool: Pool,
+    /// Ends whatever keeps lists current.
+    pub(crate) stop: CancellationToken,
+}
+
+/// A test that leaves anything behind fails: what outlasts its use in a test does so for users.
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if std::thread::panicking() {
+            return;
+        }
+        let here = Handle::current();
+        if here.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            // Nothing can be waited for here: the test did.
+            assert_eq!(self.tracker.len(), 0, "call `end` last");
+            return;
+        }
+        tokio::task::block_in_place(|| here.block_on(self.end()));
+    }
 }
 
 pub(crate) fn pool() -> Pool {
@@ -65,6 +85,7 @@ pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Declared
         target,
         tracker,
         pool,
+        stop: CancellationToken::new(),
     }
 }
 
@@ -93,6 +114,16 @@ pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> Call {
 }
 
 impl World {
+    /// All background work ends when told so, and no stream stays open at the server.
+    pub(crate) async fn end(&self) {
+        self.stop.cancel();
+        self.tracker.close();
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.tracker.wait()).await;
+        assert!(ended.is_ok(), "{} tasks are left", self.tracker.len());
+        let closed = |fake: &FakeMcp| fake.open_streams() == 0;
+        self.fake.until("no stream", closed).await.unwrap();
+    }
+
     /// Calls a tool as alice, with these arguments.
     pub(crate) async fn call(&self, tool: &str, arguments: &str) -> Result<Reply, CallError> {
         self.call_as("alice", tool, arguments).await
@@ -131,7 +162,7 @@ impl World {
 
     /// Keeps the list current in the background until the token is cancelled.
     pub(crate) fn run(&self) -> CancellationToken {
-        let stop = CancellationToken::new();
+        let stop = self.stop.child_token();
         let (target, until) = (self.target.clone(), stop.clone());
         self.tracker.spawn(async move { target.run(until).await });
         stop

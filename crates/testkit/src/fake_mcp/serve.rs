@@ -299,10 +299,8 @@ impl Exchange<'_> {
         } else {
             wire::write_chunk(self.writer, b": hello\n\n").await?;
         }
-        self.shared.note(|counts| counts.streams_open += 1);
-        let result = self.notify_until_the_end(&mut signals, id.as_ref()).await;
-        self.shared.note(|counts| counts.streams_open -= 1);
-        result
+        let _open = self.shared.open_stream();
+        self.notify_until_the_end(&mut signals, id.as_ref()).await
     }
 
     async fn notify_until_the_end(

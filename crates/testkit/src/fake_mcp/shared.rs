@@ -44,10 +44,26 @@ pub(super) enum Signal {
     Finish,
 }
 
+/// A notification stream, until dropped.
+#[derive(Debug)]
+pub(super) struct OpenStream<'a>(&'a Shared);
+
+impl Drop for OpenStream<'_> {
+    fn drop(&mut self) {
+        self.0.note(|counts| counts.streams_open -= 1);
+    }
+}
+
 impl Shared {
     pub(super) fn note(&self, change: impl FnOnce(&mut Counts)) {
         change(&mut self.counts.lock());
         self.changed.send_modify(|version| *version += 1);
+    }
+
+    /// Counts a notification stream as open.
+    pub(super) fn open_stream(&self) -> OpenStream<'_> {
+        self.note(|counts| counts.streams_open += 1);
+        OpenStream(self)
     }
 
     pub(super) fn record(&self, seen: Seen) {
