@@ -55,11 +55,11 @@ mod spelling;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response, StatusCode};
 use model::gateway::{Authorization, Gateway as Configured};
 use net::body::Body;
+use net::boxed::in_place;
 use net::edge::{Peer, Site};
 use oauth::discovery::PROTECTED_RESOURCE;
 use oauth::scope::ScopeSet;
@@ -274,7 +274,7 @@ impl Gateway {
 impl Site for Gateway {
     fn call(&self, request: Request<Body>, peer: &Peer) -> BoxFuture<'_, Response<Body>> {
         let peer = peer.clone();
-        async move {
+        in_place(|| async move {
             let (parts, body) = request.into_parts();
             let path = parts.uri.path();
             let [plain, slashed] = &self.cx.spellings;
@@ -297,8 +297,7 @@ impl Site for Gateway {
                 *response.status_mut() = StatusCode::NOT_FOUND;
                 response
             }
-        }
-        .boxed()
+        })
     }
 }
 

@@ -12,7 +12,7 @@
 //! [`egress::pool::Pool`] for traffic. There is no other way.
 
 pub mod body;
-mod boxed;
+pub mod boxed;
 pub mod durable;
 pub mod edge;
 pub mod egress;

@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gateway::metrics::Latency;
 use http::header::HeaderName;
 use http::{HeaderValue, Method, Request, Response, Uri};
 use model::clock::Clock;
 use net::body::Body;
+use net::boxed::in_place;
 use net::edge::hosts::AskedHost;
 use net::edge::remarks::Remarks;
 use net::edge::{Arrival, Peer, Site};
@@ -152,7 +152,7 @@ impl Site for Access {
         let proxied = peer.arrival != Arrival::Direct;
         let under_way = UnderWay::new(&watch.metrics.under_way);
         let answering = within(id, self.inner.call(request, peer));
-        async move {
+        in_place(|| async move {
             let mut response = answering.await;
             browsers::tell(&mut response, tls);
             let remarks = response.extensions_mut().remove::<Remarks>();
@@ -189,8 +189,7 @@ impl Site for Access {
             self.count(status);
             watch.metrics.seconds.observe(took);
             response.map(|body| body_within(id, body))
-        }
-        .boxed()
+        })
     }
 }
 

@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use ::mcp::feature::Feature;
 use model::target::{Target as Declared, TargetKind};
+use net::boxed::in_place;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use oauth::causes::with_causes;
@@ -129,7 +130,7 @@ impl Target {
             cancel,
         };
         let calling = match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.call(&call, &bounds, &mut held)),
+            Kind::Mcp(target) => in_place(|| target.call(&call, &bounds, &mut held)),
         };
         let mut reply = bounds.within(calling).await;
         // A stream on which nothing was said yet may stay so; it tells the guard if it does not.

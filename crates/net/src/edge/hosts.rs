@@ -9,6 +9,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::body::Body;
+use crate::boxed::in_place;
 use crate::edge::{Arrival, Peer, Site, path};
 
 /// Which site answers for which host on which listener.
@@ -187,14 +188,13 @@ impl Site for Hosts {
         };
         drop(table);
         let peer = peer.clone();
-        async move {
+        in_place(|| async move {
             let mut response = site.call(request, &peer).await;
             if let Some(asked) = asked {
                 response.extensions_mut().insert(asked);
             }
             response
-        }
-        .boxed()
+        })
     }
 }
 
