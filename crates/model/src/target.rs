@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -79,6 +79,33 @@ pub(crate) fn is_hyphenated(text: &str, most: usize) -> bool {
         }
     }
     (1..=most).contains(&characters)
+}
+
+/// Headers to which HTTP gives a meaning for one message or one connection: whoever sends it has to set them.
+const OF_THE_MESSAGE: &[&str] = &[
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "last-event-id",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
+
+/// Whether a header is the protocol's, HTTP's or MCP's, and so none that an operator may declare.
+pub fn is_of_the_protocol(name: &HeaderName) -> bool {
+    OF_THE_MESSAGE.contains(&name.as_str()) || name.as_str().starts_with("mcp-")
 }
 
 /// Something behind a gateway.

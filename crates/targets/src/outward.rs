@@ -1,34 +1,44 @@
 //! What requests to a target carry besides what they are about: the credential and the labels that its operator wrote.
 //!
-//! Nothing of a caller is ever among it (SEC-36): it is made from the target's declaration, before there is any caller.
+//! It is made here for each request, and nowhere else. Nothing that a caller sent is ever among it (SEC-36): of the caller
+//! it is known who asks, and nothing more.
 
-use http::HeaderMap;
-use model::target::Target;
-use net::egress::pool::Upstream;
+use model::target::{Target, is_of_the_protocol};
+use net::egress::outgoing::Fields;
+use policy::call::Principal;
 
-/// What a target is shown. The default is nothing.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Outward {
-    headers: HeaderMap,
+/// Who asks a target.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Asker {
+    /// We: to list what there is and to watch it.
+    Gateway,
+    /// A caller.
+    Caller(Principal),
+}
+
+/// How a target is shown what it has to see. To add one more kind of credential: a variant, and a file for it.
+#[derive(Debug)]
+pub(crate) enum Outward {
+    /// The same for whoever asks.
+    Headers(Fields),
 }
 
 impl Outward {
-    /// What a declaration says.
+    /// What a declaration says; without anything in it, nothing. What is the protocol's to say stays so.
     pub(crate) fn of(declared: &Target) -> Self {
-        Self {
-            headers: declared.headers.clone(),
+        let mut fields = Fields::default();
+        for (name, value) in &declared.headers {
+            if !is_of_the_protocol(name) {
+                fields.add(name, value);
+            }
         }
+        Self::Headers(fields)
     }
 
-    /// The upstream, shown this with every request besides `headers`, which stand where both have one.
-    pub(crate) fn towards(&self, upstream: Upstream, headers: &HeaderMap) -> Upstream {
-        let mut all = self.headers.clone();
-        for name in headers.keys() {
-            all.remove(name);
+    /// Adds what a request carries for whoever asks.
+    pub(crate) fn show(&self, _asker: &Asker, fields: &mut Fields) {
+        match self {
+            Self::Headers(headers) => fields.extend(headers),
         }
-        for (name, value) in headers {
-            all.append(name, value.clone());
-        }
-        upstream.with_headers(&all)
     }
 }

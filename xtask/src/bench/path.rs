@@ -123,18 +123,6 @@ pub(super) fn measure(
     let idle_rss_mib = gateway.rss_mib()?;
 
     let authorization = format!("Bearer {}", issuer.token()?);
-    if hold {
-        hold_still(
-            folder,
-            &authorization,
-            [
-                (Way::Bare, upstream_address, &upstream),
-                (Way::Nginx, nginx_address, &nginx),
-                (Way::NginxLogging, logging_address, &logging),
-                (Way::Gateway, gateway_address, &gateway),
-            ],
-        )?;
-    }
     let mut ways = vec![
         (Way::Bare, upstream_address, &upstream),
         (Way::Nginx, nginx_address, &nginx),
@@ -146,6 +134,9 @@ pub(super) fn measure(
             .as_ref()
             .map(|before| (Way::Before, before_address, before)),
     );
+    if hold {
+        hold_still(folder, &authorization, &ways)?;
+    }
     let seconds = if quick { 2 } else { 6 };
     let mut rows = Vec::new();
     let mut paced = Vec::new();
@@ -398,9 +389,9 @@ pub(crate) fn upstream(address: SocketAddr, management: SocketAddr) -> String {
 fn hold_still(
     folder: &Path,
     authorization: &str,
-    ways: [(Way, SocketAddr, &Process); 4],
+    ways: &[(Way, SocketAddr, &Process)],
 ) -> Result<()> {
-    for &(way, address, process) in &ways {
+    for &(way, address, process) in ways {
         let file = folder.join(format!("{way:?}.http"));
         std::fs::write(&file, call(address, authorization, "add_numbers"))?;
         println!("{way:?} {address} {} {}", process.id(), file.display());

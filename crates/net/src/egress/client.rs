@@ -12,7 +12,7 @@ use url::Url;
 use crate::body::{Body, BodyError, BoxError, read_bounded};
 use crate::egress::connect::{ConnectError, Connector};
 use crate::egress::h1::request::Lines;
-use crate::egress::live::{Home, Live, into_origin_form};
+use crate::egress::live::{Home, Live};
 use crate::egress::rules::{Destination, Rules};
 
 /// Bounds of one fetch.
@@ -144,7 +144,6 @@ impl Client {
         *request.uri_mut() = path_of(url)
             .parse()
             .map_err(|cause: http::uri::InvalidUri| FetchError::Protocol(cause.into()))?;
-        into_origin_form(&mut request);
         let lines = Lines::new(&authority, &HeaderMap::new());
         let headers = request.headers_mut();
         headers.insert(
@@ -159,7 +158,7 @@ impl Client {
             .await?;
         let live = Live::open(dialled);
         let answer = live
-            .exchange(request, &lines)
+            .exchange(Box::new(request.into()), &lines)
             .await
             .map_err(|failed| FetchError::Protocol(failed.cause))?;
         let remote = answer.remote();

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, Response, Version};
+use http::{Method, Response};
 use http_body::{Frame, SizeHint};
 use tokio_util::io::poll_read_buf;
 
@@ -19,6 +19,7 @@ use crate::egress::h1::BadAnswer;
 use crate::egress::h1::chunked::{Decoder, Step};
 use crate::egress::h1::request::Lines;
 use crate::egress::h1::response::{Framing, Head, take_head};
+use crate::egress::outgoing::Outgoing;
 use crate::egress::sending::Sending;
 
 /// Bytes of one read, at least and at most.
@@ -38,7 +39,7 @@ pub(crate) struct Live {
 pub(crate) struct Failed {
     pub(crate) cause: BoxError,
     /// The request, if not a byte of it was sent.
-    pub(crate) unsent: Option<Request<Body>>,
+    pub(crate) unsent: Option<Box<Outgoing>>,
 }
 
 impl Live {
@@ -69,10 +70,10 @@ impl Live {
 
     /// Sends a request and waits for the head of its answer.
     ///
-    /// The request's URI must be in origin form; its `Host` is among the lines.
+    /// Its `Host` is among the lines.
     pub(crate) async fn exchange(
         mut self: Box<Self>,
-        request: Request<Body>,
+        request: Box<Outgoing>,
         lines: &Lines,
     ) -> Result<Answer, Failed> {
         if !self.is_open() {
@@ -81,7 +82,7 @@ impl Live {
                 unsent: Some(request),
             });
         }
-        let method = request.method().clone();
+        let method = request.method.clone();
         let mut sending = Sending::new(request, lines, std::mem::take(&mut self.outgoing));
         let outcome = poll_fn(|cx| {
             if let Err(cause) = sending.poll(&mut self.socket, cx) {
@@ -309,20 +310,6 @@ impl<H: Home> http_body::Body for Reading<H> {
         match self.rest {
             Rest::Length(left) => SizeHint::with_exact(left),
             Rest::Chunked(_) | Rest::UntilClose => SizeHint::default(),
-        }
-    }
-}
-
-/// Puts a request into the form that a server (not a proxy) expects.
-pub(crate) fn into_origin_form(request: &mut Request<Body>) {
-    *request.version_mut() = Version::HTTP_11;
-    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
-        let path = request.uri().path_and_query().cloned();
-        let mut parts = http::uri::Parts::default();
-        parts.path_and_query =
-            Some(path.unwrap_or_else(|| http::uri::PathAndQuery::from_static("/")));
-        if let Ok(uri) = http::Uri::from_parts(parts) {
-            *request.uri_mut() = uri;
         }
     }
 }

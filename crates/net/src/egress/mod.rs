@@ -9,6 +9,9 @@ pub mod connect;
 mod h1;
 mod idle;
 mod live;
+
+pub mod outgoing;
+
 mod sending;
 
 pub mod client;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 use url::Url;
@@ -18,7 +18,8 @@ use crate::body::{Body, BoxError};
 use crate::egress::connect::{ConnectError, Connector};
 use crate::egress::h1::request::Lines;
 use crate::egress::idle::{IdleConnections, Waited};
-use crate::egress::live::{Answer, Failed, Home, Live, into_origin_form};
+use crate::egress::live::{Answer, Failed, Home, Live};
+use crate::egress::outgoing::Outgoing;
 use crate::egress::rules::{Destination, Refusal, Rules};
 
 /// Bounds of the data path.
@@ -53,10 +54,6 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// The longest that a server's `Keep-Alive: timeout` is believed.
 const LONGEST_IDLE: Duration = Duration::from_mins(1);
-
-/// Put into a request's extensions: sending it twice does no harm, whatever its method says.
-#[derive(Clone, Copy, Debug)]
-pub struct Repeatable;
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -199,10 +196,9 @@ impl Upstream {
 
     /// Sends a request and waits for the head of its answer; both bodies stream.
     ///
-    /// Path and query of the request's URI are used, `Host` is set here, other headers are left
-    /// as they are. Dropping the answer's body before its end closes the connection, which is how
+    /// `Host` is set here. Dropping the answer's body before its end closes the connection, which is how
     /// the upstream learns of a cancellation.
-    pub async fn send(&self, request: Request<Body>) -> Result<Response<Body>, SendError> {
+    pub async fn send(&self, request: impl Into<Outgoing>) -> Result<Response<Body>, SendError> {
         self.send_within(request, self.origin.settings.header_timeout)
             .await
     }
@@ -210,10 +206,11 @@ impl Upstream {
     /// Like [`Self::send`], with another bound on the time until the answer's headers.
     pub async fn send_within(
         &self,
-        mut request: Request<Body>,
+        request: impl Into<Outgoing>,
         header_timeout: Duration,
     ) -> Result<Response<Body>, SendError> {
-        into_origin_form(&mut request);
+        // On its way it is handed on often.
+        let request = Box::new(request.into());
         let now = Instant::now();
         tokio::time::timeout_at(now + header_timeout, self.send_somewhere(request, now))
             .await
@@ -222,12 +219,12 @@ impl Upstream {
 
     async fn send_somewhere(
         &self,
-        mut request: Request<Body>,
+        mut request: Box<Outgoing>,
         mut now: Instant,
     ) -> Result<Response<Body>, SendError> {
         let rest = self.origin.rest_before(&request);
         while let Some(Waited { live, time }) = self.origin.idle.take(now, rest) {
-            let again = copy_if_repeatable(&request);
+            let again = request.copy_if_repeatable();
             let exchanged = live.exchange(request, &self.lines).await;
             self.origin.note_reuse(exchanged.is_ok(), time);
             match exchanged {
@@ -243,7 +240,7 @@ impl Upstream {
                 // It may have acted on the request, but may do so twice.
                 Err(Failed { cause, .. }) => match again {
                     Some(again) => {
-                        request = again;
+                        request = Box::new(again);
                         break;
                     }
                     None => return Err(SendError::Protocol(cause)),
@@ -299,8 +296,8 @@ impl Upstream {
 impl Origin {
     /// How long a connection must have stayed open by itself before this request may go over it. What may not be sent twice
     /// does not go over one that a careless server is about to close.
-    fn rest_before(&self, request: &Request<Body>) -> Duration {
-        if self.closes_unsaid.load(Ordering::Relaxed) && !is_repeatable(request) {
+    fn rest_before(&self, request: &Outgoing) -> Duration {
+        if self.closes_unsaid.load(Ordering::Relaxed) && !request.is_repeatable() {
             CLOSES_SOON
         } else {
             Duration::ZERO
@@ -331,28 +328,4 @@ impl Home for Stable {
         let most = self.origin.settings.max_idle;
         self.origin.idle.put(live, now, now + self.keep, most);
     }
-}
-
-/// Whether sending it twice does no harm.
-fn is_repeatable(request: &Request<Body>) -> bool {
-    matches!(
-        *request.method(),
-        Method::GET | Method::HEAD | Method::OPTIONS
-    ) || request.extensions().get::<Repeatable>().is_some()
-}
-
-/// A copy to send again on another connection, if the first one turns out to be dead: only for
-/// what may be done twice (RFC 9110 §9.2.2) and is in memory.
-fn copy_if_repeatable(request: &Request<Body>) -> Option<Request<Body>> {
-    if !is_repeatable(request) {
-        return None;
-    }
-    let method = request.method();
-    let mut copy = Request::new(Body::full(request.body().as_bytes()?));
-    *copy.method_mut() = method.clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    copy.headers_mut().clone_from(request.headers());
-    copy.extensions_mut().clone_from(request.extensions());
-    Some(copy)
 }

@@ -5,14 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::Request;
-use http::request::Parts;
 use http_body::Body as _;
 use tokio::io::AsyncWrite as _;
 
-use crate::body::{Body, BoxError};
+use crate::body::BoxError;
 use crate::egress::connect::Dialled;
 use crate::egress::h1::request::{Framing, Lines, write_chunk_head, write_head};
+use crate::egress::outgoing::Outgoing;
 
 /// Pieces up to this size are copied behind the head, so that one write carries both.
 const COPIED: usize = 16 * 1024;
@@ -24,8 +23,7 @@ struct WrongLength;
 
 /// A request of which some part may be sent already.
 pub(crate) struct Sending {
-    parts: Parts,
-    body: Body,
+    request: Box<Outgoing>,
     framing: Framing,
     /// To be written before `data`.
     head: BytesMut,
@@ -48,21 +46,19 @@ enum Step {
 
 impl Sending {
     /// A request that begins with these lines. `buffer` is an empty one that is used again.
-    pub(crate) fn new(request: Request<Body>, lines: &Lines, buffer: BytesMut) -> Self {
-        let framing = Framing::of(request.method(), request.body());
-        let (parts, body) = request.into_parts();
+    pub(crate) fn new(request: Box<Outgoing>, lines: &Lines, buffer: BytesMut) -> Self {
+        let framing = Framing::of(&request.method, &request.body);
         let mut sending = Self {
-            parts,
-            body,
+            request,
             framing,
             head: buffer,
             data: Bytes::new(),
             step: Step::Body,
             begun: false,
         };
-        write_head(&mut sending.head, lines, &sending.parts, framing);
+        write_head(&mut sending.head, lines, &sending.request, framing);
         // A body in memory stays where it is until a byte went out: it may have to be sent elsewhere.
-        if let Some(bytes) = sending.body.as_bytes() {
+        if let Some(bytes) = sending.request.body.as_bytes() {
             if bytes.len() <= COPIED {
                 sending.head.extend_from_slice(&bytes);
             } else {
@@ -84,8 +80,8 @@ impl Sending {
     }
 
     /// The request, if not a byte of it was sent.
-    pub(crate) fn into_unsent(self) -> Option<Request<Body>> {
-        (!self.begun).then(|| Request::from_parts(self.parts, self.body))
+    pub(crate) fn into_unsent(self) -> Option<Box<Outgoing>> {
+        (!self.begun).then_some(self.request)
     }
 
     /// Sends what can be sent now. A socket that takes no more is no error: its peer may have answered already. An error is
@@ -145,7 +141,7 @@ impl Sending {
 
     /// Takes the next piece of a streaming body into the buffers, which are empty.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, BoxError> {
-        let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
+        let Poll::Ready(frame) = Pin::new(&mut self.request.body).poll_frame(cx) else {
             return Ok(Poll::Pending);
         };
         match frame {

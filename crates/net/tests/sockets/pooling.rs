@@ -11,7 +11,8 @@ use http_body_util::BodyExt;
 use net::body::{Body, BoxError, DEFAULT_IDLE, read_bounded};
 use net::edge::places::{PlaceLimits, Places};
 use net::egress::connect::{ConnectError, Connector, ExtraRoots};
-use net::egress::pool::{Pool, Repeatable, SendError, Settings, Upstream};
+use net::egress::outgoing::Outgoing;
+use net::egress::pool::{Pool, SendError, Settings, Upstream};
 use net::egress::resolve::SystemResolver;
 use net::egress::rules::{Refusal, Rules};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -398,8 +399,8 @@ async fn a_post_marked_repeatable_is_sent_again_with_its_body() {
     let origin = forgetful().await;
     let upstream = upstream(&origin);
     upstream.send(post("1")).await.unwrap();
-    let mut request = post("2");
-    request.extensions_mut().insert(Repeatable);
+    let mut request = Outgoing::from(post("2"));
+    request.repeatable = true;
     assert_eq!(text(upstream.send(request).await.unwrap()).await, "{}");
     assert_eq!(origin.seen()[2].body, "2");
 }

@@ -10,16 +10,17 @@ use ::mcp::feature::{Feature, PerFeature};
 use ::mcp::method::Method;
 use ::mcp::raw::{OwnedRaw, Raw};
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderValue};
+use http::header::HeaderValue;
 use tokio::time::Instant;
 
 use super::call::Refusal;
 use super::events::Events;
 use super::oddity::{Noise, Oddity};
-use super::session::{Owner, Session};
-use super::wire::{Again, Content, Wire};
+use super::session::Session;
+use super::wire::{Again, Content, Head};
 use super::{Ended, McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage, Violation};
+use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
 
 /// What was found out about the server.
@@ -179,16 +180,16 @@ impl McpTarget {
     async fn probe(&self) -> Result<Arc<Agreement>, CallError> {
         let id = self.fresh_id();
         let version = ProtocolVersion::LATEST;
-        let headers = Wire::modern_headers(version, Method::Discover.as_str(), None);
+        let head = Head::modern(&Asker::Gateway, version, Method::Discover);
         let body = outgoing::request(id, Method::Discover, version, "");
         // There is to be time for the other question.
         let limit = self.settings.timeouts.handshake / 2;
-        let judgement = match self.ask(headers, body, (id, Era::Stateless), limit).await {
+        let judgement = match self.ask(head, body, (id, Era::Stateless), limit).await {
             Ok(asked) => {
                 if let (Some(stray), Said::Refusal(..)) = (asked.session_id, &asked.said) {
                     // Some servers make a session before they look at the request, and keep it.
                     let version = ProtocolVersion::LATEST_SESSION;
-                    self.end_in_background(Session::new(version, Some(stray)));
+                    self.end_in_background(Session::new(Asker::Gateway, version, Some(stray)));
                 }
                 judge(asked.said)
             }
@@ -214,13 +215,13 @@ impl McpTarget {
 
     /// Begins a session, ours, if the server has sessions.
     async fn shake_hands(&self, version: ProtocolVersion) -> Result<Agreement, CallError> {
-        Ok(match self.initialize(version).await? {
+        Ok(match self.initialize(&Asker::Gateway, version).await? {
             Handshake::Modern(agreement) => {
                 self.sessions.forget_all();
                 agreement
             }
             Handshake::Session(agreement, session) => {
-                if let Some(replaced) = self.sessions.keep(Owner::Gateway, session) {
+                if let Some(replaced) = self.sessions.keep(session) {
                     self.end_in_background(replaced);
                 }
                 agreement
@@ -232,12 +233,13 @@ impl McpTarget {
     /// version and names another that we speak is asked once more, with that one.
     pub(super) async fn initialize(
         &self,
+        asker: &Asker,
         version: ProtocolVersion,
     ) -> Result<Handshake, CallError> {
         let mut version = version;
         let mut again = true;
         loop {
-            let (error, failure) = match self.initialize_with(version).await? {
+            let (error, failure) = match self.initialize_with(asker, version).await? {
                 Initialized::Agreed(handshake) => return Ok(handshake),
                 Initialized::Refused(error, failure) => (error, failure),
             };
@@ -257,12 +259,16 @@ impl McpTarget {
     }
 
     /// One `initialize`.
-    async fn initialize_with(&self, version: ProtocolVersion) -> Result<Initialized, CallError> {
+    async fn initialize_with(
+        &self,
+        asker: &Asker,
+        version: ProtocolVersion,
+    ) -> Result<Initialized, CallError> {
         let id = self.fresh_id();
         let body = outgoing::initialize(id, version);
         let limit = self.settings.timeouts.handshake;
-        let headers = Wire::headers(None, None);
-        let asked = self.ask(headers, body, (id, Era::Session), limit).await?;
+        let head = Head::new(asker);
+        let asked = self.ask(head, body, (id, Era::Session), limit).await?;
         let (answer, failure) = match asked.said {
             Said::Answer(answer) => (answer, Violation::Initialize.into()),
             Said::Nothing(error) => return Err(error),
@@ -300,17 +306,17 @@ impl McpTarget {
         }
         // TL-3 allows visible ASCII only; whatever else can stand in a header is said back as it came.
         let id = asked.session_id.filter(|id| !id.is_empty());
-        let session = Session::new(version, id);
+        let session = Session::new(asker.clone(), version, id);
         self.tell_initialized(&session).await?;
         let agreement = agreement(version, raw.get("capabilities"), session.id().is_some());
         Ok(Initialized::Agreed(Handshake::Session(agreement, session)))
     }
 
     async fn tell_initialized(&self, session: &Session) -> Result<(), CallError> {
-        let headers = Wire::headers(Some(session.version()), session.id());
+        let head = Head::in_session(session);
         let body = ::mcp::jsonrpc::notification(Method::Initialized.as_str(), None);
         let limit = self.settings.timeouts.handshake;
-        let received = self.wire.post(headers, body, limit, Again::Yes).await?;
+        let received = self.wire.post(head, body, limit, Again::Yes).await?;
         if !received.status().is_success() {
             tracing::debug!(
                 target.name = %self.settings.name,
@@ -325,13 +331,13 @@ impl McpTarget {
     /// Sends a request that has one answer, and waits for it.
     pub(super) async fn ask(
         &self,
-        headers: HeaderMap,
+        head: Head<'_>,
         body: Vec<u8>,
         (id, era): (u64, Era),
         limit: Duration,
     ) -> Result<Asked, CallError> {
         let asking = async {
-            let mut received = self.wire.post(headers, body, limit, Again::Yes).await?;
+            let mut received = self.wire.post(head, body, limit, Again::Yes).await?;
             let session_id = received.session_id().cloned();
             if !received.status().is_success() {
                 let failure = received.failure();

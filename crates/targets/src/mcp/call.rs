@@ -8,18 +8,19 @@ use ::mcp::header::encode_value;
 use ::mcp::param_header;
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use policy::call::Call;
 
 use super::agreement::Agreement;
 use super::oddity::Oddity;
-use super::session::{Owner, Session};
+use super::session::Session;
 use super::stream::{InFlight, Messages, Origin};
-use super::wire::{Again, Content, Received, Wire};
+use super::wire::{Again, Content, Head, Received};
 use super::{McpTarget, answer, outgoing};
 use crate::bounds::Bounds;
 use crate::error::{CallError, Violation};
 use crate::meter::Held;
+use crate::outward::Asker;
 use crate::reply::{Answer, Outcome, Reply};
 
 /// The server refused a request for a reason that can be mended; it did not carry it out.
@@ -75,26 +76,23 @@ impl McpTarget {
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Reply, CallError> {
-        let owner = Owner::Caller(call.principal.clone());
+        let asker = Asker::Caller(call.principal.clone());
         let mut mended = Mendings::default();
         loop {
             // Nothing is left of what was answered before.
             held.shrink(0);
             let agreement = self.agree().await?;
-            let session = match self.session_in(&agreement, &owner).await? {
+            let session = match self.session_in(&agreement, &asker).await? {
                 Begun::Ready(session) => session,
                 Begun::Doubted(doubt) => {
-                    Box::pin(self.mend(doubt, &mut mended, &agreement, &owner, None)).await?;
+                    Box::pin(self.mend(doubt, &mut mended, &agreement, None)).await?;
                     continue;
                 }
             };
             let id = self.fresh_id();
-            let (headers, version) = match &session {
-                Some(session) => (
-                    Wire::headers(Some(session.version()), session.id()),
-                    session.version(),
-                ),
-                None => (self.call_headers(&agreement, call), agreement.version),
+            let (head, version) = match &session {
+                Some(session) => (Head::in_session(session), session.version()),
+                None => (self.call_head(&asker, &agreement, call), agreement.version),
             };
             let body = outgoing::call(call, version, id);
             let in_flight = session
@@ -106,7 +104,7 @@ impl McpTarget {
                 in_flight,
             };
             let refused = match self
-                .attempt((headers, body), origin, call, bounds, held)
+                .attempt((head, body), origin, call, bounds, held)
                 .await?
             {
                 Attempted::Heard(Reply::One(answer))
@@ -127,7 +125,7 @@ impl McpTarget {
                 Box::pin(self.refresh(call.feature)).await?;
                 continue;
             }
-            let mending = self.mend(refused, &mut mended, &agreement, &owner, session.as_ref());
+            let mending = self.mend(refused, &mut mended, &agreement, session.as_ref());
             if let Some(answer) = Box::pin(mending).await? {
                 return Ok(Reply::One(answer));
             }
@@ -139,12 +137,12 @@ impl McpTarget {
     pub(super) async fn session_in(
         &self,
         agreement: &Agreement,
-        owner: &Owner,
+        asker: &Asker,
     ) -> Result<Begun, CallError> {
         if agreement.era() == Era::Stateless {
             return Ok(Begun::Ready(None));
         }
-        match self.session(owner.clone(), agreement).await {
+        match self.session(asker, agreement).await {
             Ok(session) => Ok(Begun::Ready(Some(session))),
             Err(
                 failure @ (CallError::UpstreamHttp {
@@ -163,14 +161,14 @@ impl McpTarget {
     /// One request.
     async fn attempt(
         &self,
-        (headers, body): (HeaderMap, Vec<u8>),
+        (head, body): (Head<'_>, Vec<u8>),
         mut origin: Origin,
         call: &Call,
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Attempted, CallError> {
         let first_byte = self.settings.timeouts.answer;
-        let mut received = match self.wire.post(headers, body, first_byte, Again::No).await {
+        let mut received = match self.wire.post(head, body, first_byte, Again::No).await {
             Ok(received) => received,
             Err(error) => {
                 if !error.may_be_running() {
@@ -262,7 +260,6 @@ impl McpTarget {
         refused: Refused,
         mended: &mut Mendings,
         agreement: &Arc<Agreement>,
-        owner: &Owner,
         session: Option<&Session>,
     ) -> Result<Option<Answer>, CallError> {
         let first_time = |tried: &mut bool| !std::mem::replace(tried, true);
@@ -272,7 +269,7 @@ impl McpTarget {
                     return Err(Violation::Session.into());
                 }
                 if let Some(session) = session {
-                    self.sessions.forget(owner, session);
+                    self.sessions.forget(session);
                 }
                 Ok(None)
             }
@@ -300,7 +297,7 @@ impl McpTarget {
                 let is_bad_request = matches!(failure, CallError::UpstreamHttp { status: 400 });
                 match renewable {
                     Some(session) if is_bad_request && first_time(&mut mended.session) => {
-                        self.sessions.forget(owner, session);
+                        self.sessions.forget(session);
                         Ok(None)
                     }
                     _ => Err(failure),
@@ -309,26 +306,26 @@ impl McpTarget {
         }
     }
 
-    /// The headers of a modern call, from what is really sent (UC-3) and from what the tool's
+    /// The head of a modern call, from what is really sent (UC-3) and from what the tool's
     /// definition wants mirrored (UC-4).
-    fn call_headers(&self, agreement: &Agreement, call: &Call) -> HeaderMap {
+    fn call_head<'a>(&self, asker: &'a Asker, agreement: &Agreement, call: &Call) -> Head<'a> {
         let listing = self.listing(call.feature);
         let listed = listing.list.as_ref().and_then(|list| list.find(&call.name));
-        let name = listed.map_or_else(
-            || HeaderValue::try_from(encode_value(&call.name).as_ref()).ok(),
-            |listed| Some(listed.name_header.clone()),
-        );
-        let method = call.feature.call().as_str();
-        let mut headers = Wire::modern_headers(agreement.version, method, name);
+        let mut head = Head::modern(asker, agreement.version, call.feature.call());
+        if let Some(listed) = listed {
+            head = head.named(&listed.name_header);
+        } else if let Ok(name) = HeaderValue::try_from(encode_value(&call.name).as_ref()) {
+            head = head.named(&name);
+        }
         let mirrored = listed.map_or(&[][..], |listed| &listed.param_headers);
         for (name, value) in param_header::for_call(mirrored, call.params.arguments()) {
             if let (Ok(name), Ok(value)) =
                 (HeaderName::try_from(name), HeaderValue::try_from(value))
             {
-                headers.insert(name, value);
+                head = head.with(&name, &value);
             }
         }
-        headers
+        head
     }
 }
 

@@ -17,12 +17,13 @@ use super::agreement::Said;
 use super::call::{Begun, Judged, Mendings, Refused};
 use super::oddity::Oddity;
 use super::page::Gathered;
-use super::session::{Owner, Session};
-use super::wire::Wire;
+use super::session::Session;
+use super::wire::Head;
 use super::{McpTarget, answer, outgoing};
 use crate::apart;
 use crate::error::{CallError, ListBound};
 use crate::listing::{Dropped, List, Listing, Mended};
+use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
 
 impl McpTarget {
@@ -274,24 +275,22 @@ impl McpTarget {
                 return Ok(None);
             }
             let era = agreement.era();
-            let owner = Owner::Gateway;
-            let session = match self.session_in(&agreement, &owner).await? {
+            let session = match self.session_in(&agreement, &Asker::Gateway).await? {
                 Begun::Ready(session) => session,
                 Begun::Doubted(doubt) => {
-                    self.mend(doubt, &mut mended, &agreement, &owner, None)
-                        .await?;
+                    self.mend(doubt, &mut mended, &agreement, None).await?;
                     continue;
                 }
             };
             let version = session.as_ref().map_or(agreement.version, Session::version);
-            let headers = match &session {
-                Some(session) => Wire::headers(Some(version), session.id()),
-                None => Wire::modern_headers(version, method.as_str(), None),
+            let head = match &session {
+                Some(session) => Head::in_session(session),
+                None => Head::modern(&Asker::Gateway, version, method),
             };
             let id = self.fresh_id();
             let body = outgoing::request(id, method, version, members);
             let limit = self.settings.timeouts.handshake;
-            let asked = self.ask(headers, body, (id, era), limit).await?;
+            let asked = self.ask(head, body, (id, era), limit).await?;
             let has_session = session
                 .as_ref()
                 .is_some_and(|session| session.id().is_some());
@@ -314,7 +313,7 @@ impl McpTarget {
                     }
                 }
             };
-            let mending = self.mend(refused, &mut mended, &agreement, &owner, session.as_ref());
+            let mending = self.mend(refused, &mut mended, &agreement, session.as_ref());
             let answer = mending.await?;
             if answer.is_some() {
                 return Ok(answer);

@@ -11,29 +11,20 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use http::header::HeaderValue;
 use parking_lot::Mutex;
-use policy::call::Principal;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::agreement::{Agreement, Handshake};
-use super::wire::Wire;
+use super::wire::{Head, Wire};
 use super::{Ended, McpTarget};
 use crate::error::CallError;
+use crate::outward::Asker;
 
 /// How long a server is given to take note of a session's end.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How many sessions are ended at the same time.
 const FAREWELLS: usize = 16;
-
-/// Whose session it is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Owner {
-    /// Ours: to list tools and to watch them.
-    Gateway,
-    /// A caller's.
-    Caller(Principal),
-}
 
 /// What must be said with every request of a session. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -45,13 +36,14 @@ pub(super) struct Session {
 
 #[derive(Debug)]
 struct Inner {
+    asker: Asker,
     version: ProtocolVersion,
     id: Option<HeaderValue>,
 }
 
 impl Session {
-    pub(super) fn new(version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
-        Self::of(Arc::new(Inner { version, id }))
+    pub(super) fn new(asker: Asker, version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
+        Self::of(Arc::new(Inner { asker, version, id }))
     }
 
     const fn of(inner: Arc<Inner>) -> Self {
@@ -59,6 +51,11 @@ impl Session {
             inner,
             _in_use: None,
         }
+    }
+
+    /// Whose it is.
+    pub(super) fn asker(&self) -> &Asker {
+        &self.inner.asker
     }
 
     pub(super) fn version(&self) -> ProtocolVersion {
@@ -74,7 +71,7 @@ impl Session {
 /// The sessions with one server.
 #[derive(Debug)]
 pub(super) struct Sessions {
-    slots: Mutex<HashMap<Owner, Arc<Slot>>>,
+    slots: Mutex<HashMap<Asker, Arc<Slot>>>,
     began: Instant,
 }
 
@@ -118,10 +115,14 @@ impl Sessions {
     }
 
     /// The slot of an owner who is going to use it, and one that had to make room for it.
-    fn slot(&self, owner: Owner, limit: usize) -> (Arc<Slot>, TaskTrackerToken, Option<Arc<Slot>>) {
+    fn slot(
+        &self,
+        owner: &Asker,
+        limit: usize,
+    ) -> (Arc<Slot>, TaskTrackerToken, Option<Arc<Slot>>) {
         let now = self.now();
         let mut slots = self.slots.lock();
-        if let Some(slot) = slots.get(&owner) {
+        if let Some(slot) = slots.get(owner) {
             slot.used.store(now, Ordering::Relaxed);
             return (Arc::clone(slot), slot.users.token(), None);
         }
@@ -135,21 +136,21 @@ impl Sessions {
         }
         let slot = Arc::<Slot>::default();
         slot.used.store(now, Ordering::Relaxed);
-        slots.insert(owner, Arc::clone(&slot));
+        slots.insert(owner.clone(), Arc::clone(&slot));
         let in_use = slot.users.token();
         (slot, in_use, evicted)
     }
 
     /// Remembers a session that was made already; returns the one it replaces.
-    pub(super) fn keep(&self, owner: Owner, session: Session) -> Option<Session> {
+    pub(super) fn keep(&self, session: Session) -> Option<Session> {
         session.id()?;
-        let (slot, _in_use, _) = self.slot(owner, usize::MAX);
+        let (slot, _in_use, _) = self.slot(session.asker(), usize::MAX);
         slot.session.swap(Some(session.inner)).map(Session::of)
     }
 
     /// The server does not know this session any more: the next request makes another.
-    pub(super) fn forget(&self, owner: &Owner, session: &Session) {
-        let slot = self.slots.lock().get(owner).cloned();
+    pub(super) fn forget(&self, session: &Session) {
+        let slot = self.slots.lock().get(session.asker()).cloned();
         let Some(slot) = slot else { return };
         if slot
             .session
@@ -188,13 +189,13 @@ impl McpTarget {
     /// The session of an owner, made now if there is none (UC-8).
     pub(super) async fn session(
         &self,
-        owner: Owner,
+        asker: &Asker,
         agreement: &Agreement,
     ) -> Result<Session, CallError> {
         if !agreement.has_sessions {
-            return Ok(Session::new(agreement.version, None));
+            return Ok(Session::new(asker.clone(), agreement.version, None));
         }
-        let (slot, in_use, evicted) = self.sessions.slot(owner, self.settings.limits.sessions);
+        let (slot, in_use, evicted) = self.sessions.slot(asker, self.settings.limits.sessions);
         if let Some(evicted) = evicted {
             let (wire, patience) = (self.wire.clone(), self.settings.timeouts.total);
             self.tracker.spawn(async move {
@@ -205,7 +206,7 @@ impl McpTarget {
         }
         let session = match slot.session() {
             Some(session) => session,
-            None => Box::pin(self.make_session(&slot)).await?,
+            None => Box::pin(self.make_session(asker, &slot)).await?,
         };
         Ok(Session {
             _in_use: Some(in_use),
@@ -213,7 +214,7 @@ impl McpTarget {
         })
     }
 
-    async fn make_session(&self, slot: &Slot) -> Result<Session, CallError> {
+    async fn make_session(&self, asker: &Asker, slot: &Slot) -> Result<Session, CallError> {
         let began = Instant::now();
         let mut making = slot.making.lock().await;
         if let Some(session) = slot.session() {
@@ -222,7 +223,10 @@ impl McpTarget {
         if let Some(failure) = Ended::failure_since(making.as_ref(), began) {
             return Err(failure);
         }
-        let made = match self.initialize(ProtocolVersion::LATEST_SESSION).await {
+        let made = match self
+            .initialize(asker, ProtocolVersion::LATEST_SESSION)
+            .await
+        {
             Ok(Handshake::Session(_, session)) => Ok(session),
             // It does not speak the session era any more: who asked finds out what it speaks.
             Ok(Handshake::Modern(agreement)) => Err(CallError::NoCommonVersion {
@@ -275,7 +279,7 @@ impl McpTarget {
 
 async fn farewell(wire: &Wire, session: &Session) {
     if session.id().is_some() {
-        let headers = Wire::headers(Some(session.version()), session.id());
-        let _ = tokio::time::timeout(FAREWELL, wire.delete(headers, FAREWELL)).await;
+        let head = Head::in_session(session);
+        let _ = tokio::time::timeout(FAREWELL, wire.delete(head, FAREWELL)).await;
     }
 }

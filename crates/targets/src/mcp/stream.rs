@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use super::events::Events;
 use super::oddity::{Noise, Oddities};
 use super::session::Session;
-use super::wire::{Again, Content, Wire};
+use super::wire::{Again, Content, Head, Wire};
 use super::{Kept, McpTarget, answer, outgoing};
 use crate::apart;
 use crate::bounds::Bounds;
@@ -131,9 +131,9 @@ impl Drop for InFlight {
 }
 
 pub(super) async fn send_aside(wire: &Wire, session: &Session, body: Vec<u8>) {
-    let headers = Wire::headers(Some(session.version()), session.id());
+    let head = Head::in_session(session);
     let sending = async {
-        if let Ok(received) = wire.post(headers, body, ASIDE, Again::Yes).await {
+        if let Ok(received) = wire.post(head, body, ASIDE, Again::Yes).await {
             received.read_explanation().await;
         }
     };
@@ -372,9 +372,8 @@ impl Messages {
         let first_byte = self.first_byte;
         Ok(ReusableBoxFuture::new(async move {
             tokio::time::sleep(pause).await;
-            let mut headers = Wire::headers(Some(session.version()), session.id());
-            headers.insert(LAST_EVENT_ID, last.clone());
-            let mut received = match wire.get(headers, first_byte).await {
+            let head = Head::in_session(&session).with(&LAST_EVENT_ID, &last);
+            let mut received = match wire.get(head, first_byte).await {
                 Ok(received) => received,
                 Err(CallError::Unreachable(_) | CallError::NoAnswer(_)) => return Ok(None),
                 Err(error) => return Err(error),

@@ -15,11 +15,12 @@ use ::mcp::raw::Raw;
 
 use super::agreement::Agreement;
 use super::events::Events;
-use super::session::{Owner, Session};
+use super::session::Session;
 use super::stream::{answer_to, send_aside};
-use super::wire::{Again, Content, Received, Wire};
+use super::wire::{Again, Content, Head, Received};
 use super::{McpTarget, answer, outgoing};
 use crate::error::{CallError, Stage};
+use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
 
 /// Announcements that come faster than this are taken together.
@@ -111,7 +112,7 @@ impl McpTarget {
     async fn listen(&self, agreement: &Arc<Agreement>) -> Result<Ended, CallError> {
         match agreement.era() {
             Era::Session => {
-                let session = self.session(Owner::Gateway, agreement).await?;
+                let session = self.session(&Asker::Gateway, agreement).await?;
                 self.listen_in_session(agreement, &session).await
             }
             Era::Stateless => self.listen_by_subscription(agreement).await,
@@ -124,13 +125,13 @@ impl McpTarget {
         agreement: &Agreement,
         session: &Session,
     ) -> Result<Ended, CallError> {
-        let headers = Wire::headers(Some(session.version()), session.id());
+        let head = Head::in_session(session);
         let mut received = self
             .wire
-            .get(headers, self.settings.timeouts.handshake)
+            .get(head, self.settings.timeouts.handshake)
             .await?;
         if received.status().as_u16() == 404 && session.id().is_some() {
-            self.sessions.forget(&Owner::Gateway, session);
+            self.sessions.forget(session);
             return Ok(Ended::Closed);
         }
         if !received.status().is_success() || received.content().await? != Content::Events {
@@ -154,7 +155,7 @@ impl McpTarget {
     /// `subscriptions/listen`: acknowledged first, then only what was asked for (TM-15).
     async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
         let version = agreement.version;
-        let headers = Wire::modern_headers(version, Method::SubscriptionsListen.as_str(), None);
+        let head = Head::modern(&Asker::Gateway, version, Method::SubscriptionsListen);
         let announced = agreement
             .list_changed
             .iter()
@@ -166,7 +167,7 @@ impl McpTarget {
         let id = self.fresh_id();
         let body = outgoing::request(id, Method::SubscriptionsListen, version, &filter);
         let limit = self.settings.timeouts.handshake;
-        let mut received = self.wire.post(headers, body, limit, Again::Yes).await?;
+        let mut received = self.wire.post(head, body, limit, Again::Yes).await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Stateless).await);
         }

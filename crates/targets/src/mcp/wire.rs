@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::mcp::answer::first_byte;
 use ::mcp::era::ProtocolVersion;
 use ::mcp::header;
+use ::mcp::method::Method as McpMethod;
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -14,19 +15,22 @@ use http::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
     USER_AGENT, WWW_AUTHENTICATE,
 };
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::uri::PathAndQuery;
+use http::{Method, Response, StatusCode};
 use http_body_util::{BodyDataStream, BodyExt as _};
 use model::target::Target;
 use net::body::{Body, BodyError, BoxError};
 use net::egress::client::is_encoded;
-use net::egress::pool::{Repeatable, Upstream};
+use net::egress::outgoing::{Fields, Outgoing};
+use net::egress::pool::Upstream;
 use url::Url;
 
 use super::events::{EXPLANATION, Events};
 use super::oddity::{Oddities, Oddity};
+use super::session::Session;
 use crate::error::{CallError, Challenge, LeadsTo, Stage, Violation};
 use crate::meter::{self, Counted, Held, NoRoom};
-use crate::outward::Outward;
+use crate::outward::{Asker, Outward};
 
 const NAME: HeaderName = HeaderName::from_static(header::NAME);
 const METHOD: HeaderName = HeaderName::from_static(header::METHOD);
@@ -41,6 +45,7 @@ pub(super) struct Wire {
     gets: Upstream,
     deletes: Upstream,
     endpoint: Arc<Endpoint>,
+    outward: Arc<Outward>,
     oddities: Arc<Oddities>,
     idle: Duration,
     message_limit: usize,
@@ -52,9 +57,9 @@ struct Endpoint {
     target: Arc<str>,
     /// As configured.
     url: Url,
-    uri: Arc<Uri>,
+    path: PathAndQuery,
     /// Where the server redirects to, within its origin.
-    moved: ArcSwapOption<Uri>,
+    moved: ArcSwapOption<PathAndQuery>,
     /// Something was served there: until then a redirect may come, and a request may have to be sent twice.
     settled: AtomicBool,
 }
@@ -66,6 +71,55 @@ pub(super) enum Again {
     No,
 }
 
+/// What a request says in its head besides what all of its verb do, and who makes us send it. Nothing of a client's head is
+/// among it (SEC-36).
+#[derive(Debug)]
+pub(super) struct Head<'a> {
+    asker: &'a Asker,
+    fields: Fields,
+}
+
+impl<'a> Head<'a> {
+    /// One that says nothing.
+    pub(super) fn new(asker: &'a Asker) -> Self {
+        Self {
+            asker,
+            fields: Fields::with_capacity(256),
+        }
+    }
+
+    /// That of a request in a session (TL-2, TL-3).
+    pub(super) fn in_session(session: &'a Session) -> Self {
+        let version = HeaderValue::from_static(session.version().as_str());
+        let head = Self::new(session.asker()).with(&PROTOCOL_VERSION, &version);
+        match session.id() {
+            Some(id) => head.with(&SESSION_ID, id),
+            None => head,
+        }
+    }
+
+    /// That of a modern request (UC-3).
+    pub(super) fn modern(asker: &'a Asker, version: ProtocolVersion, method: McpMethod) -> Self {
+        Self::new(asker)
+            .with(
+                &PROTOCOL_VERSION,
+                &HeaderValue::from_static(version.as_str()),
+            )
+            .with(&METHOD, &HeaderValue::from_static(method.as_str()))
+    }
+
+    /// That of one that names what it is about.
+    pub(super) fn named(self, name: &HeaderValue) -> Self {
+        self.with(&NAME, name)
+    }
+
+    /// The same with one more field.
+    pub(super) fn with(mut self, name: &HeaderName, value: &HeaderValue) -> Self {
+        self.fields.add(name, value);
+        self
+    }
+}
+
 impl Wire {
     pub(super) fn new(
         upstream: Upstream,
@@ -74,7 +128,6 @@ impl Wire {
         oddities: Arc<Oddities>,
     ) -> Self {
         let upstream = upstream.connecting_within(settings.timeouts.connect);
-        let outward = Outward::of(settings);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(
@@ -83,82 +136,54 @@ impl Wire {
         );
         let mut accepting = |media_types| {
             headers.insert(ACCEPT, HeaderValue::from_static(media_types));
-            outward.towards(upstream.clone(), &headers)
+            upstream.clone().with_headers(&headers)
         };
         let gets = accepting("text/event-stream");
         let deletes = accepting("application/json, text/event-stream");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         Self {
-            posts: outward.towards(upstream, &headers),
+            posts: upstream.with_headers(&headers),
             gets,
             deletes,
             endpoint: Arc::new(Endpoint {
                 target: Arc::clone(settings.name.shared()),
                 url: url.clone(),
-                uri: Arc::new(path_of(url)),
+                path: path_of(url),
                 moved: ArcSwapOption::empty(),
                 settled: AtomicBool::new(false),
             }),
+            outward: Arc::new(Outward::of(settings)),
             oddities,
             idle: settings.timeouts.idle,
             message_limit: settings.limits.message,
         }
     }
 
-    /// What a request says besides what each one does. Nothing of a client's request is among it (SEC-36).
-    pub(super) fn headers(
-        version: Option<ProtocolVersion>,
-        session: Option<&HeaderValue>,
-    ) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        if let Some(version) = version {
-            headers.insert(PROTOCOL_VERSION, HeaderValue::from_static(version.as_str()));
-        }
-        if let Some(session) = session {
-            headers.insert(SESSION_ID, session.clone());
-        }
-        headers
-    }
-
-    /// The headers of a modern request (UC-3).
-    pub(super) fn modern_headers(
-        version: ProtocolVersion,
-        method: &'static str,
-        name: Option<HeaderValue>,
-    ) -> HeaderMap {
-        let mut headers = Self::headers(Some(version), None);
-        headers.insert(METHOD, HeaderValue::from_static(method));
-        if let Some(name) = name {
-            headers.insert(NAME, name);
-        }
-        headers
-    }
-
     pub(super) async fn post(
         &self,
-        headers: HeaderMap,
+        head: Head<'_>,
         body: Vec<u8>,
         first_byte: Duration,
         again: Again,
     ) -> Result<Received, CallError> {
-        self.send(Method::POST, headers, Body::full(body), first_byte, again)
+        self.send(Method::POST, head, Body::full(body), first_byte, again)
             .await
     }
 
     /// Opens the notification stream of the session era.
     pub(super) async fn get(
         &self,
-        headers: HeaderMap,
+        head: Head<'_>,
         first_byte: Duration,
     ) -> Result<Received, CallError> {
-        self.send(Method::GET, headers, Body::empty(), first_byte, Again::Yes)
+        self.send(Method::GET, head, Body::empty(), first_byte, Again::Yes)
             .await
     }
 
     /// Ends a session; whether the server minds is not asked.
-    pub(super) async fn delete(&self, headers: HeaderMap, limit: Duration) {
+    pub(super) async fn delete(&self, head: Head<'_>, limit: Duration) {
         let sent = self
-            .send(Method::DELETE, headers, Body::empty(), limit, Again::Yes)
+            .send(Method::DELETE, head, Body::empty(), limit, Again::Yes)
             .await;
         if let Ok(received) = sent {
             received.read_explanation().await;
@@ -168,29 +193,37 @@ impl Wire {
     async fn send(
         &self,
         verb: Method,
-        headers: HeaderMap,
+        head: Head<'_>,
         body: Body,
         first_byte: Duration,
         again: Again,
     ) -> Result<Received, CallError> {
         let endpoint = &self.endpoint;
-        let spare = (!endpoint.settled.load(Ordering::Relaxed))
-            .then(|| Some((headers.clone(), body.as_bytes()?)))
-            .flatten();
-        let request = self.request(&verb, headers, body, again);
         let upstream = match verb {
             Method::GET => &self.gets,
             Method::DELETE => &self.deletes,
             _ => &self.posts,
         };
+        let Head { asker, mut fields } = head;
+        self.outward.show(asker, &mut fields);
+        let request = Outgoing {
+            method: verb,
+            path: endpoint.path(),
+            fields,
+            body,
+            repeatable: again == Again::Yes,
+        };
+        let spare = (!endpoint.settled.load(Ordering::Relaxed))
+            .then(|| request.copy())
+            .flatten();
         let mut response = upstream.send_within(request, first_byte).await?;
         if response.status().is_redirection() {
             endpoint.settled.store(false, Ordering::Relaxed);
             // It was redirected instead of being served, so that it may be sent again.
             if endpoint.follow(&response)
-                && let Some((headers, body)) = spare
+                && let Some(mut request) = spare
             {
-                let request = self.request(&verb, headers, Body::full(body), again);
+                request.path = endpoint.path();
                 response = upstream.send_within(request, first_byte).await?;
             }
         } else if response.status().is_success() {
@@ -207,29 +240,13 @@ impl Wire {
             limit: self.message_limit,
         })
     }
-
-    fn request(
-        &self,
-        verb: &Method,
-        headers: HeaderMap,
-        body: Body,
-        again: Again,
-    ) -> Request<Body> {
-        let mut request = Request::new(body);
-        *request.method_mut() = verb.clone();
-        request.uri_mut().clone_from(&self.endpoint.current());
-        *request.headers_mut() = headers;
-        if again == Again::Yes {
-            request.extensions_mut().insert(Repeatable);
-        }
-        request
-    }
 }
 
-fn path_of(url: &Url) -> Uri {
+fn path_of(url: &Url) -> PathAndQuery {
     let path = &url[url::Position::BeforePath..url::Position::AfterQuery];
     // A parsed URL has a path that is a valid one of HTTP.
-    path.parse().unwrap_or_else(|_| Uri::from_static("/"))
+    path.parse()
+        .unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
 impl Endpoint {
@@ -252,23 +269,23 @@ impl Endpoint {
             301 | 302 => only_a_slash,
             _ => false,
         };
-        let uri = path_of(&to);
-        let already_there = *self.current() == uri;
+        let path = path_of(&to);
+        let already_there = self.path() == path;
         if !(same_host && same_port && followed) || already_there {
             return false;
         }
         tracing::warn!(
-            target.name = %self.target, to = uri.path(),
+            target.name = %self.target, to = path.path(),
             "target `{}` redirects within its origin, to `{}`; hint: make that the path of its URL",
-            self.target, uri.path(),
+            self.target, path.path(),
         );
-        self.moved.store(Some(Arc::new(uri)));
+        self.moved.store(Some(Arc::new(path)));
         true
     }
 
-    fn current(&self) -> Arc<Uri> {
-        let moved = self.moved.load_full();
-        moved.unwrap_or_else(|| Arc::clone(&self.uri))
+    fn path(&self) -> PathAndQuery {
+        let moved = self.moved.load();
+        moved.as_deref().unwrap_or(&self.path).clone()
     }
 
     fn leads_to(&self, response: &Response<Body>) -> Option<Url> {

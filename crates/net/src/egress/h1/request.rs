@@ -1,11 +1,11 @@
 //! The head of a request, and how its body is framed.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use http_body::Body as _;
 
 use crate::body::Body;
+use crate::egress::outgoing::Outgoing;
 
 /// How the end of a request's body is told (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,25 +54,17 @@ fn write_line(out: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
     out.put_slice(b"\r\n");
 }
 
-/// Appends the head of a request: these lines, and the request's own headers. Its URI is in origin form; what its headers
-/// say about the host and the framing is replaced.
-pub(crate) fn write_head(out: &mut BytesMut, lines: &Lines, parts: &Parts, framing: Framing) {
-    let path = parts.uri.path_and_query();
-    let path = path.map_or("/", http::uri::PathAndQuery::as_str);
-    out.reserve(64 + path.len() + lines.0.len() + parts.headers.len() * 64);
-    out.put_slice(parts.method.as_str().as_bytes());
+/// Appends the head of a request: these lines, and its own.
+pub(crate) fn write_head(out: &mut BytesMut, lines: &Lines, request: &Outgoing, framing: Framing) {
+    let path = request.path.as_str();
+    let fields = request.fields.as_bytes();
+    out.reserve(64 + path.len() + lines.0.len() + fields.len());
+    out.put_slice(request.method.as_str().as_bytes());
     out.put_u8(b' ');
     out.put_slice(path.as_bytes());
     out.put_slice(b" HTTP/1.1\r\n");
     out.put_slice(&lines.0);
-    for (name, value) in &parts.headers {
-        if !matches!(
-            *name,
-            header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING
-        ) {
-            write_line(out, name, value);
-        }
-    }
+    out.put_slice(fields);
     match framing {
         Framing::Nothing => {}
         Framing::Length(length) => {
@@ -112,11 +104,11 @@ mod tests {
     use super::*;
 
     fn head(request: Request<Body>) -> String {
-        let framing = Framing::of(request.method(), request.body());
-        let (parts, _) = request.into_parts();
+        let request = Outgoing::from(request);
+        let framing = Framing::of(&request.method, &request.body);
         let mut out = BytesMut::new();
         let lines = Lines::new(&HeaderValue::from_static("example.com"), &HeaderMap::new());
-        write_head(&mut out, &lines, &parts, framing);
+        write_head(&mut out, &lines, &request, framing);
         String::from_utf8(out.to_vec()).unwrap()
     }
 

@@ -3,35 +3,11 @@
 use std::path::Path;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use model::target::is_of_the_protocol;
 
 use crate::config::convert::realm::read_secret;
 use crate::config::gateway::Header;
 use crate::config::problem::Problems;
-
-/// Headers to which HTTP gives a meaning for one message or one connection: whoever sends it has to set them.
-const OF_THE_MESSAGE: &[&str] = &[
-    "accept",
-    "accept-encoding",
-    "connection",
-    "content-encoding",
-    "content-length",
-    "content-type",
-    "expect",
-    "host",
-    "http2-settings",
-    "keep-alive",
-    "last-event-id",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "user-agent",
-];
-
-/// How MCP's own headers begin.
-const OF_MCP: &str = "mcp-";
 
 /// Names of headers that say who is calling: what they say is a secret.
 const CREDENTIALS: &[&str] = &["authorization", "cookie"];
@@ -76,7 +52,7 @@ fn name(text: &str, path: &str, problems: &mut Problems<'_>) -> Option<HeaderNam
         problems.note(path, format!("`{text}` can't name a header"), hint);
         return None;
     };
-    if OF_THE_MESSAGE.contains(&name.as_str()) || name.as_str().starts_with(OF_MCP) {
+    if is_of_the_protocol(&name) {
         let hint = "leave it out; the gateway sets it".to_owned();
         problems.note(path, format!("`{text}` is a header of the protocol"), hint);
         return None;
