@@ -32,6 +32,7 @@ pub mod reply;
 use std::sync::Arc;
 
 use ::mcp::feature::Feature;
+use futures_util::FutureExt as _;
 use model::target::{Target as Declared, TargetKind};
 use net::boxed::in_place;
 use net::egress::pool::Pool;
@@ -68,7 +69,7 @@ struct Shared {
 #[derive(Debug)]
 enum Kind {
     /// An MCP server.
-    Mcp(Arc<McpTarget>),
+    Mcp(McpTarget),
 }
 
 impl Target {
@@ -221,7 +222,8 @@ impl Target {
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {
         match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.run(stop)).await,
+            // One type, whatever is in it.
+            Kind::Mcp(target) => target.run(stop).boxed().await,
         }
     }
 }

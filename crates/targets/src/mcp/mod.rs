@@ -1,106 +1,67 @@
 //! An MCP server behind the gateway, reached over Streamable HTTP in whichever era it speaks.
 //!
-//! A call, told from the top: [`call`] asks [`agreement`] which era the server speaks (found out
-//! once, found out again when the server behaves otherwise); takes the caller's own session from
-//! [`session`] if the era has sessions; lets [`outgoing`] build headers and body; sends them
-//! through [`wire`]; and reads the answer, or hands out the [`stream`] that ends with it. Beside
-//! that, [`watch`] keeps the tools of [`list`] current, whose [`page`]s are put together apart from the threads that serve.
+//! Its parts, each of which knows only those above it:
+//!
+//! | Part | What for |
+//! |---|---|
+//! | [`wire`] | one HTTP exchange |
+//! | [`link`] | requests with numbers of their own, and what all of them have in common |
+//! | [`handshake`], [`sessions`] | the sessions of the session era, one per asker |
+//! | [`agreements`] | which era the server speaks: found out once, and again when it behaves otherwise |
+//! | [`server`] | all of this together, and what is mended when the server refuses a request |
+//! | [`lists`] | what it offers, from [`page`]s that are put together apart from the threads that serve |
+//! | [`call`] | a call, whose answer may be a [`stream`] |
+//! | [`watch`] | keeps the lists current |
 
 mod agreement;
+mod agreements;
 mod answer;
 mod call;
+mod ended;
 mod events;
-mod list;
+mod handshake;
+mod link;
+mod lists;
 mod oddity;
 mod outgoing;
 mod page;
+mod server;
 mod session;
+mod sessions;
 mod stream;
 mod watch;
 mod wire;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
-use ::mcp::feature::{Feature, PerFeature};
-use arc_swap::ArcSwapOption;
+use ::mcp::feature::Feature;
 use model::target::Target;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
-use tokio::sync::{Notify, Semaphore, watch as channel};
-use tokio::time::Instant;
+use policy::call::Call;
+use tokio::sync::watch as channel;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use self::agreement::Agreement;
-use self::oddity::{Oddities, Oddity};
-use self::session::Sessions;
-use self::wire::Wire;
+use self::call::Calling;
+use self::link::Link;
+use self::lists::Lists;
+use self::server::Server;
+use self::watch::Watching;
+use crate::bounds::Bounds;
 use crate::error::CallError;
 use crate::guard::Guard;
 use crate::listing::{List, Listing};
+use crate::meter::Held;
+use crate::reply::Reply;
 
 /// An MCP server behind the gateway.
 #[derive(Debug)]
 pub(crate) struct McpTarget {
-    settings: Target,
-    wire: Wire,
-    agreement: Agreements,
-    sessions: Sessions,
-    lists: Arc<PerFeature<Kept>>,
-    /// Listings whose callers may have hung up. The end does not wait for them.
-    looks: TaskTracker,
-    /// Of requests to the server: unique over all its connections (TL-9).
-    next_id: AtomicU64,
-    /// Turns to answer requests of the server.
-    answers: Arc<Semaphore>,
-    guard: Arc<Guard>,
-    oddities: Arc<Oddities>,
-    tracker: TaskTracker,
-}
-
-/// What is kept of one list.
-#[derive(Debug, Default)]
-struct Kept {
-    listing: channel::Sender<Arc<Listing>>,
-    /// One listing at a time.
-    listing_now: Arc<tokio::sync::Mutex<()>>,
-    /// The list may have changed.
-    poke: Notify,
-    /// Change notifications are being received.
-    watched: AtomicBool,
-}
-
-/// Which era the server speaks, as far as it was found out.
-#[derive(Debug, Default)]
-struct Agreements {
-    current: ArcSwapOption<Agreement>,
-    /// One probe at a time, and how the last one ended.
-    probing: tokio::sync::Mutex<Option<Ended>>,
-    changed: Notify,
-}
-
-/// How an attempt ended that others waited for: they share its failure instead of each repeating
-/// it after the other.
-#[derive(Debug)]
-struct Ended {
-    at: Instant,
-    failure: Option<CallError>,
-}
-
-impl Ended {
-    fn now<T>(outcome: &Result<T, CallError>) -> Self {
-        Self {
-            at: Instant::now(),
-            failure: outcome.as_ref().err().cloned(),
-        }
-    }
-
-    /// The failure, for somebody who was waiting already when it happened.
-    fn failure_since(ended: Option<&Self>, began: Instant) -> Option<CallError> {
-        ended.filter(|ended| ended.at >= began)?.failure.clone()
-    }
+    server: Arc<Server>,
+    lists: Arc<Lists>,
 }
 
 impl McpTarget {
@@ -115,37 +76,33 @@ impl McpTarget {
         guard: Arc<Guard>,
         pool: &Pool,
         tracker: TaskTracker,
-    ) -> Result<Arc<Self>, Refusal> {
-        let oddities = Arc::<Oddities>::default();
-        let wire = Wire::new(pool.upstream(url)?, url, &settings, Arc::clone(&oddities));
-        Ok(Arc::new(Self {
-            wire,
-            agreement: Agreements::default(),
-            sessions: Sessions::default(),
-            lists: Arc::new(PerFeature::of(|_| Kept::default())),
-            looks: TaskTracker::new(),
-            next_id: AtomicU64::new(1),
-            answers: Arc::new(Semaphore::new(stream::ANSWERS)),
-            guard,
-            oddities,
-            tracker,
-            settings,
-        }))
+    ) -> Result<Self, Refusal> {
+        let link = Link::new(settings, url, pool, tracker)?;
+        Ok(Self {
+            server: Arc::new(Server::new(link)),
+            lists: Arc::new(Lists::new(guard)),
+        })
     }
 
-    /// Its name in the configuration.
-    pub(crate) const fn name(&self) -> &Arc<str> {
-        self.settings.name.shared()
+    /// Calls until there is something to hand out. See [`crate::Target::call`].
+    pub(crate) async fn call(
+        &self,
+        call: &Call,
+        bounds: &Bounds,
+        held: &mut Held,
+    ) -> Result<Reply, CallError> {
+        let Self { server, lists } = self;
+        Calling { server, lists }.call(call, bounds, held).await
     }
 
     /// What is offered, as it was listed last.
     pub(crate) fn listing(&self, feature: Feature) -> Arc<Listing> {
-        Arc::clone(&self.lists.get(feature).listing.borrow())
+        self.lists.listing(feature)
     }
 
     /// Says when [`Self::listing`] changes.
     pub(crate) fn changes(&self, feature: Feature) -> channel::Receiver<Arc<Listing>> {
-        self.lists.get(feature).listing.subscribe()
+        self.lists.changes(feature)
     }
 
     /// What is offered now, asked for if what is known is stale.
@@ -153,40 +110,31 @@ impl McpTarget {
     /// # Errors
     /// Only if it could not be listed and never was before.
     pub(crate) async fn list(&self, feature: Feature) -> Result<Arc<List>, CallError> {
-        let known = self.listing(feature);
-        if let Some(list) = known
-            .list
-            .as_ref()
-            .filter(|list| self.is_fresh(feature, list))
-        {
-            return Ok(Arc::clone(list));
-        }
-        match self.refresh_since(feature, &known).await {
-            Ok(list) => Ok(list),
-            Err(error) => self.listing(feature).list.clone().ok_or(error),
-        }
+        self.lists.get(&self.server, feature).await
+    }
+
+    /// Asks for the list, unless that was done within `age`, with or without success.
+    pub(crate) async fn look_again(&self, feature: Feature, age: Duration) {
+        self.lists.look_again(&self.server, feature, age).await;
+    }
+
+    /// The lists may have changed.
+    pub(crate) fn poke(&self) {
+        self.lists.poke();
     }
 
     /// Whether the server offers this; unknown before it was asked.
     pub(crate) fn offers(&self, feature: Feature) -> Option<bool> {
-        let agreement = self.agreement.current.load();
-        Some(*agreement.as_ref()?.has.get(feature))
+        Some(*self.server.agreements.known()?.has.get(feature))
     }
 
     /// Keeps the lists current until `stop`, then ends the sessions, each after the calls
     /// in it.
     pub(crate) async fn run(&self, stop: CancellationToken) {
-        stop.run_until_cancelled(Box::pin(self.keep_current()))
+        let Self { server, lists } = self;
+        let watching = Watching { server, lists };
+        stop.run_until_cancelled(Box::pin(watching.keep_current()))
             .await;
-        self.end_all_sessions().await;
-    }
-
-    /// Says once that the server is odd.
-    fn note(&self, oddity: Oddity) {
-        self.oddities.note(self.name(), oddity);
-    }
-
-    fn fresh_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Ordering::Relaxed)
+        server.sessions.end_all(&server.link).await;
     }
 }

@@ -8,7 +8,7 @@ use ::mcp::answer::{batch, is_id, parse};
 use ::mcp::edit::{Change, changed};
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::feature::{Feature, PerFeature};
+use ::mcp::feature::Feature;
 use ::mcp::id::Id;
 use ::mcp::jsonrpc::{self, Malformed, Notification, Request};
 use ::mcp::meta::PROGRESS_TOKEN;
@@ -19,13 +19,14 @@ use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
 use tokio_util::sync::ReusableBoxFuture;
-use tokio_util::task::TaskTracker;
 
 use super::events::Events;
-use super::oddity::{Noise, Oddities};
+use super::link::{ASIDE, Link};
+use super::lists::Lists;
+use super::oddity::Noise;
 use super::session::Session;
-use super::wire::{Again, Content, Head, Wire};
-use super::{Kept, McpTarget, answer, outgoing};
+use super::wire::{Content, Head};
+use super::{answer, outgoing};
 use crate::apart;
 use crate::bounds::Bounds;
 use crate::error::{CallError, Violation};
@@ -33,11 +34,6 @@ use crate::guard::UnderWay;
 use crate::meter::Held;
 use crate::reply::{Message, Reply};
 
-/// How long a server may take to take note of a message that needs no answer.
-const ASIDE: Duration = Duration::from_secs(5);
-/// Answers to requests of the server that are sent at the same time, each on a connection of its own,
-/// over all calls (SEC-79).
-pub(super) const ANSWERS: usize = 8;
 /// Places for answers that the requests of one call wait for; one takes a place for each KiB begun,
 /// because a server may choose ids of any length (SEC-79).
 const UNANSWERED: usize = 32;
@@ -72,25 +68,20 @@ impl Origin {
 /// server is told with `notifications/cancelled` (TL-8).
 #[derive(Debug)]
 pub(super) struct InFlight {
-    wire: Wire,
+    link: Arc<Link>,
     session: Session,
     id: u64,
-    tracker: TaskTracker,
-    /// Whose turn it is to send an answer, over all calls.
-    answers: Arc<Semaphore>,
     /// Places for answers to requests of this call.
     unanswered: Arc<Semaphore>,
     armed: bool,
 }
 
 impl InFlight {
-    pub(super) fn new(target: &McpTarget, session: Session, id: u64) -> Self {
+    pub(super) fn new(link: &Arc<Link>, session: Session, id: u64) -> Self {
         Self {
-            wire: target.wire.clone(),
+            link: Arc::clone(link),
             session,
             id,
-            tracker: target.tracker.clone(),
-            answers: Arc::clone(&target.answers),
             unanswered: Arc::new(Semaphore::new(UNANSWERED)),
             armed: true,
         }
@@ -107,11 +98,10 @@ impl InFlight {
         let places = Arc::clone(&self.unanswered)
             .try_acquire_many_owned(size)
             .map_err(|_| Violation::TooManyRequests)?;
-        let (wire, session) = (self.wire.clone(), self.session.clone());
-        let answers = Arc::clone(&self.answers);
-        self.tracker.spawn(async move {
-            if let Ok(Ok(_turn)) = tokio::time::timeout(ASIDE, answers.acquire()).await {
-                send_aside(&wire, &session, body).await;
+        let (link, session) = (Arc::clone(&self.link), self.session.clone());
+        self.link.tracker.spawn(async move {
+            if let Ok(Ok(_turn)) = tokio::time::timeout(ASIDE, link.answers.acquire()).await {
+                link.send_aside(&session, body).await;
             }
             drop(places);
         });
@@ -122,22 +112,13 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         if self.armed {
-            let (wire, session) = (self.wire.clone(), self.session.clone());
+            let (link, session) = (Arc::clone(&self.link), self.session.clone());
             let body = outgoing::cancelled(self.id);
-            self.tracker
-                .spawn(async move { send_aside(&wire, &session, body).await });
+            self.link
+                .tracker
+                .spawn(async move { link.send_aside(&session, body).await });
         }
     }
-}
-
-pub(super) async fn send_aside(wire: &Wire, session: &Session, body: Vec<u8>) {
-    let head = Head::in_session(session);
-    let sending = async {
-        if let Ok(received) = wire.post(head, body, ASIDE, Again::Yes).await {
-            received.read_explanation().await;
-        }
-    };
-    let _ = tokio::time::timeout(ASIDE, sending).await;
 }
 
 /// The answer to a request that the server makes of us: only `ping` has one. What clients can do is
@@ -179,16 +160,13 @@ pub(super) struct Messages {
     /// The stream broke off. Kept here, so that it goes on where a dropped future left it.
     reconnecting: Option<Reconnecting>,
     resumes_left: u8,
-    first_byte: Duration,
-    lists: Arc<PerFeature<Kept>>,
-    oddities: Arc<Oddities>,
-    target: Arc<str>,
-    tracker: TaskTracker,
+    link: Arc<Link>,
+    lists: Arc<Lists>,
 }
 
 impl Messages {
     pub(super) fn new(
-        target: &McpTarget,
+        (link, lists): (&Arc<Link>, &Arc<Lists>),
         events: Events,
         origin: Origin,
         progress_token: Option<Box<str>>,
@@ -207,11 +185,8 @@ impl Messages {
             under_way: None,
             reconnecting: None,
             resumes_left: FRUITLESS,
-            first_byte: target.settings.timeouts.answer,
-            lists: Arc::clone(&target.lists),
-            oddities: Arc::clone(&target.oddities),
-            target: Arc::clone(target.name()),
-            tracker: target.tracker.clone(),
+            link: Arc::clone(link),
+            lists: Arc::clone(lists),
         }
     }
 
@@ -248,7 +223,7 @@ impl Messages {
                 self.ahead.clear();
                 self.origin.answered();
                 if let Some(events) = self.events.take() {
-                    events.finish(&self.tracker);
+                    events.finish(&self.link.tracker);
                 }
             }
             Err(_) => {
@@ -325,7 +300,7 @@ impl Messages {
         for heard in messages {
             match heard {
                 Ok(Heard::Message(message)) => self.ahead.push_back(message),
-                Ok(Heard::Changed(feature)) => self.lists.get(feature).poke.notify_one(),
+                Ok(Heard::Changed(feature)) => self.lists.poke_one(feature),
                 Ok(Heard::Request(answer)) => {
                     // The modern era has no such requests (TM-11), and no way to answer one.
                     if let Some(in_flight) = &self.origin.in_flight {
@@ -333,7 +308,8 @@ impl Messages {
                     }
                 }
                 Err(violation @ (Violation::NotAMessage(_) | Violation::WrongId)) => {
-                    self.noise.hear(violation, &self.oddities, &self.target);
+                    self.noise
+                        .hear(violation, &self.link.oddities, self.link.name());
                 }
                 Err(violation) => return Err(violation.into()),
             }
@@ -368,12 +344,11 @@ impl Messages {
             .ok_or(CallError::ClosedMidStream)?;
         let retry = events.retry();
         let pause = retry.unwrap_or(PAUSE).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-        let (wire, session) = (in_flight.wire.clone(), in_flight.session.clone());
-        let first_byte = self.first_byte;
+        let (link, session) = (Arc::clone(&self.link), in_flight.session.clone());
         Ok(ReusableBoxFuture::new(async move {
             tokio::time::sleep(pause).await;
             let head = Head::in_session(&session).with(&LAST_EVENT_ID, &last);
-            let mut received = match wire.get(head, first_byte).await {
+            let mut received = match link.wire.get(head, link.settings.timeouts.answer).await {
                 Ok(received) => received,
                 Err(CallError::Unreachable(_) | CallError::NoAnswer(_)) => return Ok(None),
                 Err(error) => return Err(error),

@@ -2,7 +2,6 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ::mcp::answer::parse;
@@ -15,10 +14,12 @@ use ::mcp::raw::Raw;
 
 use super::agreement::Agreement;
 use super::events::Events;
+use super::lists::Lists;
+use super::server::Server;
 use super::session::Session;
-use super::stream::{answer_to, send_aside};
+use super::stream::answer_to;
 use super::wire::{Again, Content, Head, Received};
-use super::{McpTarget, answer, outgoing};
+use super::{answer, outgoing};
 use crate::error::{CallError, Stage};
 use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
@@ -40,13 +41,20 @@ enum Ended {
     Closed,
 }
 
-impl McpTarget {
+/// Keeps lists current.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Watching<'a> {
+    pub(super) server: &'a Server,
+    pub(super) lists: &'a Lists,
+}
+
+impl Watching<'_> {
     /// Never ends by itself.
     pub(super) async fn keep_current(&self) {
         tokio::join!(
             self.list_all_again_and_again(),
             self.listen_again_and_again(),
-            self.sweep_sessions()
+            self.server.sessions.sweep(&self.server.link)
         );
     }
 
@@ -56,18 +64,17 @@ impl McpTarget {
     }
 
     async fn list_again_and_again(&self, feature: Feature) {
-        let kept = self.lists.get(feature);
-        let freshness = self.settings.freshness;
+        let freshness = self.server.link.settings.freshness;
         let mut pause = freshness.first_pause;
         loop {
-            let wait = if self.refresh(feature).await.is_ok() {
+            let wait = if self.lists.refresh(self.server, feature).await.is_ok() {
                 pause = freshness.first_pause;
                 freshness.max_age
             } else {
                 let longer = (pause * 2).min(freshness.longest_pause);
                 std::mem::replace(&mut pause, longer)
             };
-            let poked = tokio::time::timeout(jittered(wait), kept.poke.notified())
+            let poked = tokio::time::timeout(jittered(wait), self.lists.poked(feature))
                 .await
                 .is_ok();
             if poked {
@@ -77,11 +84,11 @@ impl McpTarget {
     }
 
     async fn listen_again_and_again(&self) {
-        let freshness = self.settings.freshness;
+        let freshness = self.server.link.settings.freshness;
         let mut pause = freshness.first_pause;
         loop {
-            let changed = self.agreement.changed.notified();
-            let agreement = match self.agreement.current.load_full() {
+            let changed = self.server.agreements.changed();
+            let agreement = match self.server.agreements.known() {
                 Some(agreement) if agreement.announces() => agreement,
                 // Listing finds out what the server speaks.
                 _ => {
@@ -91,7 +98,7 @@ impl McpTarget {
             };
             let began = tokio::time::Instant::now();
             let ended = self.listen(&agreement).await;
-            self.set_watched(|_| false);
+            self.lists.set_watched(|_| false);
             match ended {
                 Ok(Ended::NotOffered) => {
                     let wait = jittered(freshness.not_offered);
@@ -112,7 +119,11 @@ impl McpTarget {
     async fn listen(&self, agreement: &Arc<Agreement>) -> Result<Ended, CallError> {
         match agreement.era() {
             Era::Session => {
-                let session = self.session(&Asker::Gateway, agreement).await?;
+                let session = self
+                    .server
+                    .sessions
+                    .get(&self.server.link, &Asker::Gateway, agreement)
+                    .await?;
                 self.listen_in_session(agreement, &session).await
             }
             Era::Stateless => self.listen_by_subscription(agreement).await,
@@ -127,11 +138,13 @@ impl McpTarget {
     ) -> Result<Ended, CallError> {
         let head = Head::in_session(session);
         let mut received = self
+            .server
+            .link
             .wire
-            .get(head, self.settings.timeouts.handshake)
+            .get(head, self.server.link.settings.timeouts.handshake)
             .await?;
         if received.status().as_u16() == 404 && session.id().is_some() {
-            self.sessions.forget(session);
+            self.server.sessions.forget(session);
             return Ok(Ended::Closed);
         }
         if !received.status().is_success() || received.content().await? != Content::Events {
@@ -144,7 +157,7 @@ impl McpTarget {
                 Ok(Message::Notification(notification)) => self.notice(&notification.method),
                 Ok(Message::Request(request)) => {
                     let answer = answer_to(&request);
-                    send_aside(&self.wire, session, answer).await;
+                    self.server.link.send_aside(session, answer).await;
                 }
                 Ok(Message::Response(_)) | Err(_) => {}
             }
@@ -164,10 +177,15 @@ impl McpTarget {
             .map(|(feature, _)| format!(r#""{}":true"#, feature.filter()))
             .collect();
         let filter = format!(r#""notifications":{{{}}}"#, wanted.join(","));
-        let id = self.fresh_id();
+        let id = self.server.link.fresh_id();
         let body = outgoing::request(id, Method::SubscriptionsListen, version, &filter);
-        let limit = self.settings.timeouts.handshake;
-        let mut received = self.wire.post(head, body, limit, Again::Yes).await?;
+        let limit = self.server.link.settings.timeouts.handshake;
+        let mut received = self
+            .server
+            .link
+            .wire
+            .post(head, body, limit, Again::Yes)
+            .await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Stateless).await);
         }
@@ -181,7 +199,7 @@ impl McpTarget {
                 Ok(Message::Notification(notification)) => self.notice(&notification.method),
                 // The server ends the subscription in good order.
                 Ok(Message::Response(_)) => {
-                    events.finish(&self.tracker);
+                    events.finish(&self.server.link.tracker);
                     break;
                 }
                 Ok(Message::Request(_)) | Err(_) => {}
@@ -195,7 +213,7 @@ impl McpTarget {
         &self,
         events: &mut Events,
     ) -> Result<Option<PerFeature<bool>>, CallError> {
-        let limit = self.settings.timeouts.handshake;
+        let limit = self.server.link.settings.timeouts.handshake;
         let acknowledging = async {
             while let Some(event) = events.next().await? {
                 match parse(&event.data) {
@@ -224,19 +242,13 @@ impl McpTarget {
 
     /// From here on changes of these are announced; those before may have been missed.
     fn begin_watching(&self, announced: impl Fn(Feature) -> bool) {
-        self.set_watched(announced);
-        self.poke();
-    }
-
-    fn set_watched(&self, watched: impl Fn(Feature) -> bool) {
-        for (feature, kept) in self.lists.iter() {
-            kept.watched.store(watched(feature), Ordering::Relaxed);
-        }
+        self.lists.set_watched(announced);
+        self.lists.poke();
     }
 
     fn notice(&self, method: &str) {
         if let Some(feature) = Feature::changed_by(method) {
-            self.lists.get(feature).poke.notify_one();
+            self.lists.poke_one(feature);
         }
     }
 }

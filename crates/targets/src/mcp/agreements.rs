@@ -1,0 +1,207 @@
+//! Which era the server speaks: found out by asking, remembered, found out again when it fails.
+
+use std::sync::Arc;
+
+use ::mcp::era::{Era, ProtocolVersion};
+use ::mcp::method::Method;
+use arc_swap::ArcSwapOption;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+use tokio::time::Instant;
+
+use super::agreement::{Agreement, Judgement, agreement, judge};
+use super::ended::Ended;
+use super::handshake::{Handshake, shake_hands};
+use super::link::{Link, Said};
+use super::oddity::Oddity;
+use super::outgoing;
+use super::session::Session;
+use super::sessions::Sessions;
+use super::wire::Head;
+use crate::error::CallError;
+use crate::outward::Asker;
+
+/// What was agreed on with a server, as far as it was found out.
+#[derive(Debug, Default)]
+pub(super) struct Agreements {
+    current: ArcSwapOption<Agreement>,
+    /// One probe at a time, and how the last one ended.
+    probing: tokio::sync::Mutex<Option<Ended>>,
+    changed: Notify,
+}
+
+/// With what it is found out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct On<'a> {
+    pub(super) link: &'a Arc<Link>,
+    pub(super) sessions: &'a Sessions,
+}
+
+impl Agreements {
+    /// What was found out last.
+    pub(super) fn known(&self) -> Option<Arc<Agreement>> {
+        self.current.load_full()
+    }
+
+    /// Waits until something else is found out.
+    pub(super) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
+    /// What the server speaks; asks it if that is not known.
+    pub(super) async fn get(&self, on: On<'_>) -> Result<Arc<Agreement>, CallError> {
+        match self.current.load_full() {
+            Some(known) => Ok(known),
+            None => Box::pin(self.find_out(on)).await,
+        }
+    }
+
+    async fn find_out(&self, on: On<'_>) -> Result<Arc<Agreement>, CallError> {
+        let began = Instant::now();
+        let mut probing = self.probing.lock().await;
+        if let Some(known) = self.current.load_full() {
+            return Ok(known);
+        }
+        if let Some(failure) = Ended::failure_since(probing.as_ref(), began) {
+            return Err(failure);
+        }
+        let found = self.probe(on).await;
+        *probing = Some(Ended::now(&found));
+        found
+    }
+
+    /// The server behaved as if it spoke something else: asks again (UC-2). Says whether it does.
+    pub(super) async fn find_out_anew(
+        &self,
+        on: On<'_>,
+        doubted: &Arc<Agreement>,
+    ) -> Result<bool, CallError> {
+        let began = Instant::now();
+        let mut probing = self.probing.lock().await;
+        let differs = |found: &Agreement| found.version != doubted.version;
+        let pause = on.link.settings.freshness.between_probes;
+        match self.current.load_full() {
+            Some(known) if !Arc::ptr_eq(&known, doubted) => return Ok(differs(&known)),
+            Some(_)
+                if probing
+                    .as_ref()
+                    .is_some_and(|last| last.at.elapsed() < pause) =>
+            {
+                return Ok(false);
+            }
+            _ => {}
+        }
+        if let Some(failure) = Ended::failure_since(probing.as_ref(), began) {
+            return Err(failure);
+        }
+        self.current.store(None);
+        let found = self.probe(on).await;
+        *probing = Some(Ended::now(&found));
+        let found = found?;
+        if differs(&found) {
+            tracing::info!(
+                target.name = %on.link.settings.name,
+                version = found.version.as_str(),
+                "the target now speaks another protocol version",
+            );
+        }
+        Ok(differs(&found))
+    }
+
+    /// The server refused a version and named another that we speak: takes it at once (UC-2).
+    pub(super) async fn take(
+        &self,
+        on: On<'_>,
+        version: ProtocolVersion,
+        doubted: &Arc<Agreement>,
+    ) -> Result<bool, CallError> {
+        let mut probing = self.probing.lock().await;
+        if let Some(known) = self.current.load_full()
+            && !Arc::ptr_eq(&known, doubted)
+        {
+            return Ok(true);
+        }
+        let found = if version.era() == Era::Session {
+            begin_session(on, version).await
+        } else if doubted.era() == Era::Stateless {
+            Ok(Agreement {
+                version,
+                ..Agreement::clone(doubted)
+            })
+        } else {
+            on.sessions.forget_all();
+            Ok(agreement(version, None, false))
+        };
+        let found = found.map(|found| self.remember(on, found));
+        *probing = Some(Ended::now(&found));
+        found.map(|_| true)
+    }
+
+    fn remember(&self, on: On<'_>, found: Agreement) -> Arc<Agreement> {
+        tracing::debug!(
+            target.name = %on.link.settings.name,
+            version = found.version.as_str(),
+            "agreed on a protocol version with the target",
+        );
+        let found = Arc::new(found);
+        self.current.store(Some(Arc::clone(&found)));
+        self.changed.notify_waiters();
+        found
+    }
+
+    /// Asks in the modern way first, then in the legacy way (UC-2), and remembers what it found.
+    async fn probe(&self, on: On<'_>) -> Result<Arc<Agreement>, CallError> {
+        let id = on.link.fresh_id();
+        let version = ProtocolVersion::LATEST;
+        let head = Head::modern(&Asker::Gateway, version, Method::Discover);
+        let body = outgoing::request(id, Method::Discover, version, "");
+        // There is to be time for the other question.
+        let limit = on.link.settings.timeouts.handshake / 2;
+        let judgement = match on.link.ask(head, body, (id, Era::Stateless), limit).await {
+            Ok(asked) => {
+                if let (Some(stray), Said::Refusal(..)) = (asked.session_id, &asked.said) {
+                    // Some servers make a session before they look at the request, and keep it.
+                    let version = ProtocolVersion::LATEST_SESSION;
+                    on.link
+                        .end_in_background(Session::new(Asker::Gateway, version, Some(stray)));
+                }
+                judge(asked.said)
+            }
+            Err(error) if error.is_silence() => {
+                on.link.note(Oddity::SilentDiscovery);
+                Judgement::Legacy
+            }
+            Err(error) => return Err(error),
+        };
+        let found = match judgement {
+            Judgement::Modern(agreement) => {
+                on.sessions.forget_all();
+                agreement
+            }
+            Judgement::Legacy => begin_session(on, ProtocolVersion::LATEST_SESSION).await?,
+            Judgement::NothingInCommon(supported) => {
+                return Err(CallError::NoCommonVersion { supported });
+            }
+            Judgement::Unclear(error) => return Err(error),
+        };
+        Ok(self.remember(on, found))
+    }
+}
+
+/// Begins a session, ours, if the server has sessions.
+async fn begin_session(on: On<'_>, version: ProtocolVersion) -> Result<Agreement, CallError> {
+    Ok(
+        match shake_hands(on.link, &Asker::Gateway, version).await? {
+            Handshake::Modern(agreement) => {
+                on.sessions.forget_all();
+                agreement
+            }
+            Handshake::Session(agreement, session) => {
+                if let Some(replaced) = on.sessions.keep(&session) {
+                    on.link.end_in_background(replaced);
+                }
+                agreement
+            }
+        },
+    )
+}
