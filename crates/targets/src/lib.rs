@@ -12,17 +12,19 @@
 //! | [`reply`] | what comes back from a call |
 //! | [`meter`] | what is in memory of one caller's messages |
 //! | `outward` | what requests to a target carry besides what they are about |
+//! | `kind` | what a kind of target is |
 //! | `bounds` | how long a call may take, and who may stop it |
 //! | [`guard`] | how much a target may have to do, and when it is left alone |
 //! | [`apart`] | work on large inputs, off the threads that serve |
 //!
-//! To add one more kind of target: a variant in [`model::target::TargetKind`], one in [`Kind`], and a module beside `mcp`;
-//! the compiler lists the rest.
+//! To add one more kind of target: a variant in [`model::target::TargetKind`], a folder beside `mcp` that implements
+//! [`Kind`], and the arm of [`Target::new`] that makes one of the other.
 
 pub mod apart;
 mod bounds;
 pub mod error;
 pub mod guard;
+mod kind;
 pub mod listing;
 mod mcp;
 pub mod meter;
@@ -32,9 +34,7 @@ pub mod reply;
 use std::sync::Arc;
 
 use ::mcp::feature::Feature;
-use futures_util::FutureExt as _;
 use model::target::{Target as Declared, TargetKind};
-use net::boxed::in_place;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use oauth::causes::with_causes;
@@ -49,6 +49,7 @@ use tokio_util::task::TaskTracker;
 use crate::bounds::Bounds;
 use crate::error::CallError;
 use crate::guard::{GivenUp, Guard, UnderWay};
+use crate::kind::Kind;
 use crate::listing::{List, Listing};
 use crate::mcp::McpTarget;
 use crate::meter::Held;
@@ -62,14 +63,7 @@ pub struct Target(Arc<Shared>);
 struct Shared {
     declared: Declared,
     guard: Arc<Guard>,
-    kind: Kind,
-}
-
-/// The kinds, of one shape each: they list what there is, keep that current, and send.
-#[derive(Debug)]
-enum Kind {
-    /// An MCP server.
-    Mcp(McpTarget),
+    kind: Box<dyn Kind>,
 }
 
 impl Target {
@@ -79,8 +73,8 @@ impl Target {
     /// If the pool's rules forbid its URL.
     pub fn new(declared: Declared, pool: &Pool, tracker: TaskTracker) -> Result<Self, Refusal> {
         let guard = Arc::new(Guard::new(declared.limits.calls, declared.circuit_breaker));
-        let kind = match &declared.kind {
-            TargetKind::Mcp(server) => Kind::Mcp(McpTarget::new(
+        let kind: Box<dyn Kind> = match &declared.kind {
+            TargetKind::Mcp(server) => Box::new(McpTarget::new(
                 declared.clone(),
                 &server.url.0,
                 Arc::clone(&guard),
@@ -130,9 +124,7 @@ impl Target {
             deadline: Instant::now() + self.0.declared.timeouts.total,
             cancel,
         };
-        let calling = match &self.0.kind {
-            Kind::Mcp(target) => in_place(|| target.call(&call, &bounds, &mut held)),
-        };
+        let calling = self.0.kind.call(&call, &bounds, &mut held);
         let mut reply = bounds.within(calling).await;
         // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
         let is_silent = matches!(&reply, Ok(Reply::Stream(messages)) if messages.is_silent());
@@ -159,15 +151,13 @@ impl Target {
             },
         );
         if self.0.guard.waits_for_connection() {
-            self.list_anew();
+            self.0.kind.poke();
         }
     }
 
     /// What is offered, as it was listed last, without asking; with the failure if listing fails now.
     pub fn listing(&self, feature: Feature) -> Arc<Listing> {
-        match &self.0.kind {
-            Kind::Mcp(target) => target.listing(feature),
-        }
+        self.0.kind.listing(feature)
     }
 
     /// Waits until it was asked for all that it offers, with or without success.
@@ -181,16 +171,12 @@ impl Target {
 
     /// Says when [`Self::listing`] changes.
     pub fn changes(&self, feature: Feature) -> watch::Receiver<Arc<Listing>> {
-        match &self.0.kind {
-            Kind::Mcp(target) => target.changes(feature),
-        }
+        self.0.kind.changes(feature)
     }
 
     /// Whether it offers this at all; unknown before it was asked.
     pub fn offers(&self, feature: Feature) -> Option<bool> {
-        match &self.0.kind {
-            Kind::Mcp(target) => target.offers(feature),
-        }
+        self.0.kind.offers(feature)
     }
 
     /// What is offered now: what was listed last if that is still fresh, or else asked for.
@@ -198,32 +184,18 @@ impl Target {
     /// # Errors
     /// Only if it could not be listed and never was before: a stale list beats none.
     pub async fn list(&self, feature: Feature) -> Result<Arc<List>, CallError> {
-        match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.list(feature)).await,
-        }
+        self.0.kind.list(feature).await
     }
 
     /// Asks for a list, unless it was asked for within `age`: for who misses an entry that may be new. Many who ask at
     /// once cause one request.
     pub async fn look_again(&self, feature: Feature, age: Duration) {
-        match &self.0.kind {
-            Kind::Mcp(target) => Box::pin(target.look_again(feature, age)).await,
-        }
-    }
-
-    /// Makes all lists be asked for soon by whoever keeps them current ([`Self::run`]).
-    fn list_anew(&self) {
-        match &self.0.kind {
-            Kind::Mcp(target) => target.poke(),
-        }
+        self.0.kind.look_again(feature, age).await;
     }
 
     /// Keeps the lists current until `stop`, then says good-bye to the target when the
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {
-        match &self.0.kind {
-            // One type, whatever is in it.
-            Kind::Mcp(target) => target.run(stop).boxed().await,
-        }
+        self.0.kind.run(stop).await;
     }
 }

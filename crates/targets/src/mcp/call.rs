@@ -38,7 +38,7 @@ pub(super) struct Calling<'a> {
 impl Calling<'_> {
     /// Calls until there is something to hand out. See [`crate::Target::call`].
     pub(super) async fn call(
-        &self,
+        self,
         call: &Call,
         bounds: &Bounds,
         held: &mut Held,

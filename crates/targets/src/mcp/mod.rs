@@ -36,7 +36,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::mcp::feature::Feature;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use model::target::Target;
+use net::boxed::in_place;
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use policy::call::Call;
@@ -53,6 +56,7 @@ use self::watch::Watching;
 use crate::bounds::Bounds;
 use crate::error::CallError;
 use crate::guard::Guard;
+use crate::kind::Kind;
 use crate::listing::{List, Listing};
 use crate::meter::Held;
 use crate::reply::Reply;
@@ -83,58 +87,50 @@ impl McpTarget {
             lists: Arc::new(Lists::new(guard)),
         })
     }
+}
 
-    /// Calls until there is something to hand out. See [`crate::Target::call`].
-    pub(crate) async fn call(
-        &self,
-        call: &Call,
-        bounds: &Bounds,
-        held: &mut Held,
-    ) -> Result<Reply, CallError> {
+impl Kind for McpTarget {
+    fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        bounds: &'a Bounds,
+        held: &'a mut Held,
+    ) -> BoxFuture<'a, Result<Reply, CallError>> {
         let Self { server, lists } = self;
-        Calling { server, lists }.call(call, bounds, held).await
+        in_place(|| Calling { server, lists }.call(call, bounds, held))
     }
 
-    /// What is offered, as it was listed last.
-    pub(crate) fn listing(&self, feature: Feature) -> Arc<Listing> {
+    fn listing(&self, feature: Feature) -> Arc<Listing> {
         self.lists.listing(feature)
     }
 
-    /// Says when [`Self::listing`] changes.
-    pub(crate) fn changes(&self, feature: Feature) -> channel::Receiver<Arc<Listing>> {
+    fn changes(&self, feature: Feature) -> channel::Receiver<Arc<Listing>> {
         self.lists.changes(feature)
     }
 
-    /// What is offered now, asked for if what is known is stale.
-    ///
-    /// # Errors
-    /// Only if it could not be listed and never was before.
-    pub(crate) async fn list(&self, feature: Feature) -> Result<Arc<List>, CallError> {
-        self.lists.get(&self.server, feature).await
-    }
-
-    /// Asks for the list, unless that was done within `age`, with or without success.
-    pub(crate) async fn look_again(&self, feature: Feature, age: Duration) {
-        self.lists.look_again(&self.server, feature, age).await;
-    }
-
-    /// The lists may have changed.
-    pub(crate) fn poke(&self) {
-        self.lists.poke();
-    }
-
-    /// Whether the server offers this; unknown before it was asked.
-    pub(crate) fn offers(&self, feature: Feature) -> Option<bool> {
+    fn offers(&self, feature: Feature) -> Option<bool> {
         Some(*self.server.agreements.known()?.has.get(feature))
     }
 
-    /// Keeps the lists current until `stop`, then ends the sessions, each after the calls
-    /// in it.
-    pub(crate) async fn run(&self, stop: CancellationToken) {
+    fn list(&self, feature: Feature) -> BoxFuture<'_, Result<Arc<List>, CallError>> {
+        self.lists.get(&self.server, feature).boxed()
+    }
+
+    fn look_again(&self, feature: Feature, age: Duration) -> BoxFuture<'_, ()> {
+        self.lists.look_again(&self.server, feature, age).boxed()
+    }
+
+    fn poke(&self) {
+        self.lists.poke();
+    }
+
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'_, ()> {
         let Self { server, lists } = self;
-        let watching = Watching { server, lists };
-        stop.run_until_cancelled(Box::pin(watching.keep_current()))
-            .await;
-        server.sessions.end_all(&server.link).await;
+        async move {
+            let watching = Watching { server, lists };
+            stop.run_until_cancelled(watching.keep_current()).await;
+            server.sessions.end_all(&server.link).await;
+        }
+        .boxed()
     }
 }

@@ -1,0 +1,51 @@
+//! What a kind of target is: it lists what there is, keeps that current, and calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::mcp::feature::Feature;
+use futures_util::future::BoxFuture;
+use policy::call::Call;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::bounds::Bounds;
+use crate::error::CallError;
+use crate::listing::{List, Listing};
+use crate::meter::Held;
+use crate::reply::Reply;
+
+/// A target of some kind. What all kinds have in common (who may call, how often, how long) is [`crate::Target`]'s.
+pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
+    /// Calls until there is something to hand out. See [`crate::Target::call`].
+    fn call<'a>(
+        &'a self,
+        call: &'a Call,
+        bounds: &'a Bounds,
+        held: &'a mut Held,
+    ) -> BoxFuture<'a, Result<Reply, CallError>>;
+
+    /// What is offered, as it was listed last.
+    fn listing(&self, feature: Feature) -> Arc<Listing>;
+
+    /// Says when [`Self::listing`] changes.
+    fn changes(&self, feature: Feature) -> watch::Receiver<Arc<Listing>>;
+
+    /// Whether this is offered at all; unknown before it was asked for.
+    fn offers(&self, feature: Feature) -> Option<bool>;
+
+    /// What is offered now, asked for if what is known is stale.
+    ///
+    /// # Errors
+    /// Only if it could not be listed and never was before.
+    fn list(&self, feature: Feature) -> BoxFuture<'_, Result<Arc<List>, CallError>>;
+
+    /// Asks for the list, unless that was done within `age`, with or without success.
+    fn look_again(&self, feature: Feature, age: Duration) -> BoxFuture<'_, ()>;
+
+    /// The lists may have changed: whoever runs [`Self::run`] asks for them soon.
+    fn poke(&self);
+
+    /// Keeps the lists current until `stop`, then says good-bye when the calls under way are over.
+    fn run(&self, stop: CancellationToken) -> BoxFuture<'_, ()>;
+}
