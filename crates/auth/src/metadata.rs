@@ -6,9 +6,9 @@ use model::client_policy::Mode;
 use model::realm::{Realm, SigningAlgorithm};
 use model::registration;
 use oauth::auth_method::AuthMethod;
-use oauth::grant_type::GrantType;
 use oauth::metadata::server::ServerMetadata;
 use oauth::pkce;
+use oauth::request::token::GrantType;
 use oauth::response_mode::{ResponseMode, ResponseType};
 
 use crate::answer;

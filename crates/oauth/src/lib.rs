@@ -8,7 +8,7 @@
 //! | [`causes`] | an error with what caused it, as everybody says it |
 //! | [`form`] | `application/x-www-form-urlencoded` without repeated parameters |
 //! | [`client_id`], [`redirect_uri`], [`scope`], [`resource`], [`issuer`] | the grammars of single values |
-//! | [`grant_type`], [`response_mode`], [`prompt`], [`auth_method`], [`pkce`] | the closed sets |
+//! | [`response_mode`], [`prompt`], [`auth_method`], [`pkce`] | the closed sets |
 //! | [`request`], [`response`] | typed messages |
 //! | [`metadata`] | RFC 8414, RFC 9728, RFC 7591 and Client ID Metadata Documents |
 //! | [`discovery`] | which well-known URLs to ask, in which order |
@@ -25,7 +25,6 @@ pub mod client_id;
 pub mod discovery;
 pub mod error;
 pub mod form;
-pub mod grant_type;
 pub mod issuer;
 pub mod jose;
 mod json_object;

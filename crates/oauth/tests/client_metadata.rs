@@ -9,13 +9,13 @@
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::{ClientIdUrl, PlainHttp};
 use oauth::error::{ErrorCode, OauthError};
-use oauth::grant_type::GrantType;
 use oauth::jose::alg::Alg;
 use oauth::metadata::client::{
     ApplicationType, ClientMetadata, ClientMetadataError, MAX_BYTES, MAX_REDIRECT_URIS, REQUIRED,
     Rules,
 };
 use oauth::redirect_uri::{RedirectUri, RedirectUriError};
+use oauth::request::token::GrantType;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -6,9 +6,9 @@ use model::registration::{Mode, Registered};
 use model::secret::TokenHash;
 use oauth::auth_method::AuthMethod;
 use oauth::client_id::ClientId;
-use oauth::grant_type::GrantType;
 use oauth::metadata::client::{ClientMetadata, Rules};
 use oauth::metadata::registration::Registration;
+use oauth::request::token::GrantType;
 use serde_json::{Map, Value};
 
 use crate::client::finding::{FindError, id_token_algorithm};

@@ -12,12 +12,12 @@ use url::Url;
 use crate::auth_method::AuthMethod;
 use crate::client_id::{ClientIdUrl, PlainHttp};
 use crate::error::{ErrorCode, OauthError};
-use crate::grant_type::GrantType;
 use crate::jose::alg::Alg;
 use crate::jose::jwk::{JwkSet, JwkSetError};
 use crate::json_object::{ObjectError, parse_object};
 use crate::metadata::display_name::DisplayName;
 use crate::redirect_uri::{RedirectUri, RedirectUriError};
+use crate::request::token::GrantType;
 use crate::scope::ScopeSet;
 
 /// The most bytes of a client's document (CI-16, SEC-24).

@@ -5,13 +5,13 @@ use serde_json::{Map, Value};
 
 use crate::auth_method::AuthMethod;
 use crate::error::{ErrorCode, OauthError};
-use crate::grant_type::GrantType;
 use crate::json_object::{ObjectError, parse_object};
 use crate::metadata::client::{
     ApplicationType, ClientMetadata, ClientMetadataError, MAX_BYTES, MAX_DEPTH, Rules,
     contains_private_key, text, texts, web_url,
 };
 use crate::metadata::display_name::DisplayName;
+use crate::request::token::GrantType;
 use crate::response_mode::ResponseType;
 
 /// URLs for people: one that can't be used is left out.

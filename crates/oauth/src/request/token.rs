@@ -1,14 +1,59 @@
-//! The token request (OAuth 2.1 §4.1.3, §4.3.1).
+//! The token request (OAuth 2.1 §4.1.3, §4.3.1), and the grant types that there are.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::error::{ErrorCode, OauthError};
 use crate::form::Form;
-use crate::grant_type::{GrantType, UnsupportedGrantType};
 use crate::pkce::CodeVerifier;
 use crate::request::authorization::resources;
 use crate::resource::Resource;
 use crate::scope::{ScopeError, ScopeSet};
+
+/// A grant type of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum GrantType {
+    /// `authorization_code` (OAuth 2.1 §4.1).
+    AuthorizationCode,
+    /// `refresh_token` (OAuth 2.1 §4.3).
+    RefreshToken,
+}
+
+impl GrantType {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[Self::AuthorizationCode, Self::RefreshToken];
+
+    /// The wire's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+}
+
+impl fmt::Display for GrantType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The text is no grant type that exists here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a grant type that is supported here")]
+pub struct UnsupportedGrantType;
+
+impl FromStr for GrantType {
+    type Err = UnsupportedGrantType;
+
+    fn from_str(text: &str) -> Result<Self, UnsupportedGrantType> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|grant| grant.as_str() == text)
+            .ok_or(UnsupportedGrantType)
+    }
+}
 
 /// A token request, without what authenticates the client.
 #[derive(Clone, Debug)]
@@ -93,14 +138,6 @@ impl TokenRequest {
                     .map_err(|error: ScopeError| OauthError::from(error))?,
                 resources: resources(form)?,
             })),
-        }
-    }
-
-    /// The grant type of the request.
-    pub const fn grant_type(&self) -> GrantType {
-        match self {
-            Self::AuthorizationCode(_) => GrantType::AuthorizationCode,
-            Self::RefreshToken(_) => GrantType::RefreshToken,
         }
     }
 }
