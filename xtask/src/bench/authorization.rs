@@ -9,11 +9,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use model::password::{Cost, Memory};
 
 use super::form::{between, filled};
 use super::http::{Answer, Connection, request};
 use super::issuer::free_address;
-use super::process::{Process, sekisho};
+use super::process::{Process, own_cpu_seconds, sekisho};
 use crate::shell::{self, clock};
 
 /// The figures.
@@ -22,7 +23,19 @@ pub(super) struct Figures {
     pub(super) connections: usize,
     pub(super) exchanges: Rate,
     pub(super) refreshes: Rate,
+    pub(super) logins: Logins,
     pub(super) rss_mib: f64,
+}
+
+/// What a login with a password costs, all of its requests together, beside the hash alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Logins {
+    /// CPU milliseconds of the server.
+    pub(super) login: f64,
+    /// CPU milliseconds.
+    pub(super) hash: f64,
+    /// Of the one to the other.
+    pub(super) ratio: f64,
 }
 
 /// How fast, and at which cost.
@@ -110,8 +123,10 @@ pub(super) fn measure(folder: &Path, quick: bool) -> Result<Figures> {
         })
     })?;
     let refreshes = rate(each, started.elapsed(), server.cpu_seconds()? - before);
+    let logins = logins(&server, address, if quick { 1 } else { 9 })?;
     Ok(Figures {
         connections: CONNECTIONS,
+        logins,
         exchanges,
         refreshes,
         rss_mib: server.rss_mib()?,
@@ -128,6 +143,32 @@ fn rate(each: usize, elapsed: Duration, cpu: f64) -> Rate {
         rate.per_second, rate.cpu_micros
     );
     rate
+}
+
+/// Logins and hashes by turns, so that the machine is in one state for both; the round with the median ratio.
+fn logins(server: &Process, address: SocketAddr, rounds: usize) -> Result<Logins> {
+    const EACH: u32 = 20;
+    let mut memory = Memory::default();
+    let mut hash = || memory.hash("bench", &[7; 16], Cost::DEFAULT);
+    hash()?;
+    let mut all = Vec::new();
+    for _ in 0..rounds {
+        let before = server.cpu_seconds()?;
+        for _ in 0..EACH {
+            log_in(address)?;
+        }
+        let login = (server.cpu_seconds()? - before) * 1e3 / f64::from(EACH);
+        let before = own_cpu_seconds()?;
+        for _ in 0..EACH {
+            hash()?;
+        }
+        let hash = (own_cpu_seconds()? - before) * 1e3 / f64::from(EACH);
+        let ratio = login / hash;
+        eprintln!("  {login:.2} ms CPU for a login, {hash:.2} ms for its hash");
+        all.push(Logins { login, hash, ratio });
+    }
+    all.sort_by(|a, b| a.ratio.total_cmp(&b.ratio));
+    all.get(all.len() / 2).copied().context("no round")
 }
 
 fn per(seconds: f64, each: usize) -> f64 {

@@ -62,6 +62,8 @@ pub(super) struct Row {
 #[derive(Debug)]
 pub(super) struct Figures {
     /// As fast as answers come.
+    /// All rows at full load, with their rounds.
+    pub(super) rounds: Vec<(usize, Row)>,
     pub(super) rows: Vec<Row>,
     /// 32 connections at a fixed pace that leaves a core idle.
     pub(super) paced: Vec<Row>,
@@ -76,6 +78,9 @@ pub(super) struct Figures {
 }
 
 const PACE: u32 = 2000;
+/// Many short rounds: whatever else a machine does comes and goes by seconds.
+const ROUNDS: usize = 15;
+const LENGTH: Duration = Duration::from_secs(2);
 
 /// `before` is another build to measure in the same run.
 pub(super) fn measure(
@@ -137,15 +142,14 @@ pub(super) fn measure(
     if hold {
         hold_still(folder, &authorization, &ways)?;
     }
-    let seconds = if quick { 2 } else { 6 };
     let mut rows = Vec::new();
     let mut paced = Vec::new();
-    for round in 0..if quick { 1 } else { 5 } {
+    for round in 0..if quick { 1 } else { ROUNDS } {
         for connections in [1, 32, 128] {
             for &(way, address, process) in &ways {
                 let shape = Shape {
                     connections,
-                    length: Duration::from_secs(seconds),
+                    length: LENGTH,
                     pace: None,
                 };
                 rows.push((
@@ -163,7 +167,7 @@ pub(super) fn measure(
         for &(way, address, process) in &ways {
             let shape = Shape {
                 connections: 32,
-                length: Duration::from_secs(seconds),
+                length: LENGTH,
                 pace: Some(PACE),
             };
             paced.push((
@@ -188,6 +192,7 @@ pub(super) fn measure(
     drop(gateway);
     Ok(Figures {
         rows: medians(&rows),
+        rounds: rows,
         paced: medians(&paced),
         pace: PACE,
         idle_rss_mib,

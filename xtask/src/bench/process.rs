@@ -29,6 +29,25 @@ pub(crate) struct Process {
     child: Child,
 }
 
+/// CPU seconds that this program has used so far.
+pub(super) fn own_cpu_seconds() -> Result<f64> {
+    let Used { user, system } = used_by("self")?;
+    Ok(user + system)
+}
+
+fn used_by(pid: &str) -> Result<Used> {
+    let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
+    let after = stat.rsplit_once(')').context("no name in stat")?.1;
+    let fields: Vec<&str> = after.split_whitespace().collect();
+    let seconds = |index: usize| -> Result<f64> {
+        Ok(fields.get(index).context("short stat")?.parse::<f64>()? / TICKS)
+    };
+    Ok(Used {
+        user: seconds(11)?,
+        system: seconds(12)?,
+    })
+}
+
 impl Process {
     pub(crate) fn start(command: &mut Command) -> Result<Self> {
         Self::start_with_log(command, Stdio::null())
@@ -81,14 +100,9 @@ impl Process {
     pub(crate) fn used(&self) -> Result<Used> {
         let mut used = Used::default();
         for pid in self.family()? {
-            let stat = read(Path::new(&format!("/proc/{pid}/stat")))?;
-            let after = stat.rsplit_once(')').context("no name in stat")?.1;
-            let fields: Vec<&str> = after.split_whitespace().collect();
-            let seconds = |index: usize| -> Result<f64> {
-                Ok(fields.get(index).context("short stat")?.parse::<f64>()? / TICKS)
-            };
-            used.user += seconds(11)?;
-            used.system += seconds(12)?;
+            let one = used_by(&pid.to_string())?;
+            used.user += one.user;
+            used.system += one.system;
         }
         Ok(used)
     }

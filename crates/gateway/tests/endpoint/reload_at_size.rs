@@ -140,6 +140,22 @@ fn asked(upstreams: &[FakeMcp]) -> Vec<(usize, usize)> {
         .collect()
 }
 
+/// Waits until every upstream is listened to and was asked for everything: on a busy machine some are late.
+async fn until_settled(upstreams: &[FakeMcp]) {
+    let settling = async {
+        let others = |asked: Vec<(usize, usize)>| asked.into_iter().map(|(others, _)| others);
+        loop {
+            let before = asked(upstreams);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let are_heard = upstreams.iter().all(|one| one.open_streams() == 1);
+            if are_heard && others(before).eq(others(asked(upstreams))) {
+                return;
+            }
+        }
+    };
+    timeout(Duration::from_secs(30), settling).await.unwrap();
+}
+
 async fn many() -> (World, Vec<FakeMcp>, Configured) {
     let mut upstreams = Vec::new();
     for _ in 0..TARGETS {
@@ -245,6 +261,7 @@ async fn one_target_of_many_changes_and_nobody_else_is_disturbed() {
     };
     // Each target was called, so that each has a connection, and all streams have heard what there is.
     until_calls(5 * TARGETS).await;
+    until_settled(&upstreams).await;
     for stream in &mut streams {
         was_told(stream);
     }
