@@ -27,7 +27,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("verify", &["oauth", "mcp", "net"]),
     ("testkit", &["oauth", "mcp", "model", "store", "net"]),
     // The benchmarks sign tokens of their own.
-    ("xtask", &["oauth"]),
+    ("xtask", &["oauth", "model"]),
 ];
 
 /// The crate where everything meets.

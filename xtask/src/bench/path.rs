@@ -79,7 +79,7 @@ pub(super) struct Figures {
 
 const PACE: u32 = 2000;
 /// Many short rounds: whatever else a machine does comes and goes by seconds.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 9;
 const LENGTH: Duration = Duration::from_secs(2);
 
 /// `before` is another build to measure in the same run.

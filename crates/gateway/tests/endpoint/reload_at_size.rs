@@ -175,7 +175,13 @@ async fn many() -> (World, Vec<FakeMcp>, Configured) {
     }
     let spare = FakeMcp::start(Script::modern()).await.unwrap();
     let mut configured = None;
-    let world = assemble(spare, idp, declared, |all| configured = Some(all.clone()));
+    let world = assemble(spare, idp, declared, |all| {
+        // A busy machine is no reason to give a stream up and open it again.
+        for target in &mut all.targets {
+            target.timeouts.handshake = Duration::from_mins(1);
+        }
+        configured = Some(all.clone());
+    });
     (world, upstreams, configured.unwrap())
 }
 
@@ -289,8 +295,13 @@ async fn one_target_of_many_changes_and_nobody_else_is_disturbed() {
 
     assert_eq!(calling.failed.load(Ordering::Relaxed), 0);
     let after = asked(&upstreams);
-    for (before, after) in before.iter().zip(&after) {
-        assert_eq!(after.0, before.0, "asked for what it said before");
+    for ((before, after), upstream) in before.iter().zip(&after).zip(&upstreams[1..]) {
+        let mut asked = upstream.methods();
+        asked.retain(|method| method != "tools/call");
+        assert_eq!(
+            after.0, before.0,
+            "asked for what it said before: {asked:?}"
+        );
         assert!(after.1 > before.1, "called");
     }
     assert_eq!(
