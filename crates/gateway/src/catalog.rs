@@ -261,7 +261,7 @@ impl Catalog {
             // What became of it shows in the listings.
             let _ = tokio::time::timeout(PATIENCE, asking).await;
             self.rebuild().await;
-        } else if listed > self.shown.load(Ordering::Relaxed) {
+        } else if listed > self.shown.load(Ordering::Acquire) {
             self.rebuild().await;
         }
         self.snapshot()
@@ -388,7 +388,7 @@ impl Catalog {
         if building.definitions != definitions {
             self.take(&mut building, definitions, &tools);
         }
-        self.shown.store(listings.len(), Ordering::Relaxed);
+        self.shown.store(listings.len(), Ordering::Release);
     }
 
     fn take(
