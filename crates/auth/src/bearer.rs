@@ -4,10 +4,5 @@ use http::{HeaderMap, header};
 
 /// Only in the header: tokens in queries and bodies are not looked for (RFC 6750 §2.1, RS-9).
 pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim())
-        .filter(|token| !token.is_empty())
+    oauth::bearer::token(headers.get(header::AUTHORIZATION)?.to_str().ok()?)
 }

@@ -1,26 +1,19 @@
-//! Who shares a counter: one IPv4 address, or one IPv6 /64, which is what a single customer gets; the larger ones get a /48.
+//! What counters call the network of a visitor: one address of IPv4, or what one customer gets of IPv6.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use net::network;
 
 /// The name of a visitor's network in counters.
 pub(crate) fn name(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).to_string()
-        }
-    }
+    network::household(address).to_string()
 }
 
 /// The name of the site that a visitor's network may belong to. An IPv4 address belongs to none.
 pub(crate) fn site(address: IpAddr) -> Option<String> {
-    match address.to_canonical() {
+    match network::site(address) {
         IpAddr::V4(_) => None,
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            Some(format!("{}/48", Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0)))
-        }
+        site @ IpAddr::V6(_) => Some(format!("{site}/48")),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Media types of a request: what it carries, and what it takes back.
 
 use http::{HeaderMap, header};
+use net::media;
 
 /// What a client takes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +24,7 @@ impl Accepted {
         for value in headers.get_all(header::ACCEPT) {
             stated |= !value.as_bytes().trim_ascii().is_empty();
             for range in value.as_bytes().split(|byte| *byte == b',') {
-                let essence = range
-                    .split(|byte| *byte == b';')
-                    .next()
-                    .unwrap_or_default()
-                    .trim_ascii();
+                let essence = media::essence(range);
                 let is = |word: &[u8]| essence.eq_ignore_ascii_case(word);
                 let any = is(b"*/*");
                 accepted.json |= any || is(b"application/json") || is(b"application/*");
@@ -61,11 +58,7 @@ pub(crate) fn is_json(headers: &HeaderMap) -> bool {
         (Some(value), None) => value.as_bytes(),
         (Some(_), Some(_)) => return false,
     };
-    let essence = value
-        .split(|byte| *byte == b';')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let essence = media::essence(value);
     let suffixed = essence
         .len()
         .checked_sub(b"+json".len())

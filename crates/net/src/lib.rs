@@ -5,7 +5,7 @@
 //! could read differently, `forwarded` knows who is asking, `hosts` picks the [`edge::Site`], `proxy` is a site in front of somebody else's server); [`egress`] sends requests out (`rules`
 //! says which addresses may be dialled, `resolve` and `connect` dial them, `client` and
 //! `documents` fetch small things within `budget`, `pool` is the data path); [`durable`] writes the
-//! files that must outlive a crash.
+//! files that must outlive a crash; [`media`] and [`network`] say what is one and the same.
 //!
 //! To add one more thing that is served: implement [`edge::Site`] and put it into
 //! [`edge::hosts::Table`]. To make an outgoing request: [`egress::client::Client`] for a document,
@@ -17,3 +17,5 @@ pub mod durable;
 pub mod edge;
 pub mod egress;
 pub mod hop_by_hop;
+pub mod media;
+pub mod network;

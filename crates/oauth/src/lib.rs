@@ -12,13 +12,14 @@
 //! | [`request`], [`response`] | typed messages |
 //! | [`metadata`] | RFC 8414, RFC 9728, RFC 7591 and Client ID Metadata Documents |
 //! | [`discovery`] | which well-known URLs to ask, in which order |
-//! | [`challenge`] | `WWW-Authenticate`, both directions |
+//! | [`challenge`], [`bearer`] | `WWW-Authenticate`, both directions, and the token that answers it |
 //! | [`jose`] | signatures, keys and claims; the algorithms are always an argument |
 //!
 //! To add one more parameter: its grammar gets a newtype here, its place is a field in [`request`], and the rule
 //! about it belongs to whoever serves the endpoint.
 
 pub mod auth_method;
+pub mod bearer;
 pub mod causes;
 pub mod challenge;
 pub mod client_id;

@@ -278,22 +278,12 @@ fn bearer<'a>(uri: &Uri, headers: &'a HeaderMap) -> Result<InboundToken<'a>, Ref
         (Some(value), None) => value,
         (Some(_), Some(_)) => return Err(Refusal::SeveralTokens),
     };
-    let malformed = Refusal::InvalidToken(TokenFault::NotBearer);
-    let Ok(value) = value.to_str() else {
-        return Err(malformed);
-    };
-    let Some((scheme, token)) = value.split_once(' ') else {
-        return Err(malformed);
-    };
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(malformed);
-    }
-    let token = token.trim_matches(' ');
-    if token.is_empty() {
-        Err(malformed)
-    } else {
-        Ok(InboundToken(token))
-    }
+    value
+        .to_str()
+        .ok()
+        .and_then(oauth::bearer::token)
+        .map(InboundToken)
+        .ok_or(Refusal::InvalidToken(TokenFault::NotBearer))
 }
 
 /// Whether a query has a parameter `access_token`, in any percent-encoding.

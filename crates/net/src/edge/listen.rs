@@ -24,7 +24,7 @@ use crate::edge::tls::Tls;
 use crate::edge::watch::{Command, Patience, Register, Watch};
 use crate::edge::workers::{self, Workers};
 use crate::edge::{Peer, Site};
-use crate::egress::budget::network_of;
+use crate::network;
 
 /// One listening socket.
 #[derive(Clone, Debug)]
@@ -190,7 +190,8 @@ impl Listener {
                 }
                 accepted = accept(&socket, &shared.name) => accepted,
             };
-            let counted = (!shared.trusted_proxies.contains(address)).then(|| network_of(address));
+            let counted =
+                (!shared.trusted_proxies.contains(address)).then(|| network::household(address));
             let place = match places.take(counted) {
                 Ok(place) => place,
                 Err(why) => {

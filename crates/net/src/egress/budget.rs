@@ -7,13 +7,15 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
+
+use crate::network;
 
 /// How many origins and sources are remembered; beyond that, new ones are refused.
 const REMEMBERED: usize = 16 * 1024;
@@ -208,10 +210,11 @@ impl Budgets {
                 self.known.wait(slots, None, deadline).await
             }
             Account::Stranger(source) => {
-                let source = network_of(source);
+                let source = network::household(source);
                 let own = self.take_source(source, now)?;
                 let own = wait(own, deadline, BudgetRefusal::SourceRate).await?;
-                let (lane, slots) = match self.newcomers.welcome(origin, site_of(source), now) {
+                let (lane, slots) = match self.newcomers.welcome(origin, network::site(source), now)
+                {
                     Some(slots) => (&self.newcomers, slots),
                     None => (&self.strangers, self.strangers.take(origin, now)?),
                 };
@@ -357,31 +360,10 @@ impl<K: Eq + Hash, V> Bounded<K, V> {
     }
 }
 
-/// One household: the address itself, or the /64 of an IPv6 address.
-pub(crate) fn network_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
-/// What one subscriber may get as a whole: the address itself, or the /48 of an IPv6 address. It holds many households,
-/// and somebody who has it could otherwise be many newcomers.
-fn site_of(address: IpAddr) -> IpAddr {
-    match network_of(address) {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let [a, b, c, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0))
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn stranger(number: u8) -> Account {
@@ -589,6 +571,6 @@ mod tests {
     fn addresses_of_one_ipv6_network_are_one_source() {
         let one: IpAddr = "2001:db8:1:2::3".parse().unwrap();
         let other: IpAddr = "2001:db8:1:2:ffff::9".parse().unwrap();
-        assert_eq!(network_of(one), network_of(other));
+        assert_eq!(network::household(one), network::household(other));
     }
 }

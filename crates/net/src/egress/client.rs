@@ -14,6 +14,7 @@ use crate::egress::connect::{ConnectError, Connector};
 use crate::egress::h1::request::Lines;
 use crate::egress::live::{Home, Live};
 use crate::egress::rules::{Destination, Rules};
+use crate::media;
 
 /// Bounds of one fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,14 +221,10 @@ pub fn is_json(headers: &HeaderMap) -> bool {
     let (Some(value), None) = (values.next(), values.next()) else {
         return false;
     };
-    let Ok(value) = value.to_str() else {
+    let Ok(essence) = str::from_utf8(media::essence(value.as_bytes())) else {
         return false;
     };
-    let essence = value
-        .split_once(';')
-        .map_or(value, |(essence, _parameters)| essence);
-    let essence = essence.trim().to_ascii_lowercase();
-    match essence.strip_prefix("application/") {
+    match essence.to_ascii_lowercase().strip_prefix("application/") {
         Some("json") => true,
         Some(subtype) => subtype.strip_suffix("+json").is_some_and(|prefix| {
             !prefix.is_empty()

@@ -23,6 +23,7 @@ use net::body::{Body, BodyError, BoxError};
 use net::egress::client::is_encoded;
 use net::egress::outgoing::{Fields, Outgoing};
 use net::egress::pool::Upstream;
+use net::media;
 use url::Url;
 
 use super::events::{EXPLANATION, Events};
@@ -392,12 +393,7 @@ impl Received {
         let Some(value) = self.response.headers().get(CONTENT_TYPE) else {
             return Content::Other;
         };
-        let essence = value
-            .as_bytes()
-            .split(|byte| *byte == b';')
-            .next()
-            .unwrap_or_default();
-        let essence = essence.trim_ascii();
+        let essence = media::essence(value.as_bytes());
         if essence.eq_ignore_ascii_case(b"application/json") {
             Content::Json
         } else if essence.eq_ignore_ascii_case(b"text/event-stream") {
