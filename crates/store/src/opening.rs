@@ -1,6 +1,7 @@
 //! A database on its way to becoming a [`Store`]: connected, looked at, and only then changed. Whether one may be begun
 //! and which key belongs to it is decided between these steps.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use model::refresh::TokenKey;
@@ -41,9 +42,10 @@ impl std::fmt::Debug for Opening {
 impl Opening {
     /// Connects. A SQLite file is made if there is none, without anything in it; its directory must exist. A file that
     /// another process has open is refused.
-    pub async fn connect(url: &StoreUrl) -> Result<Self, Error> {
+    /// `connections` bounds how many there are: to PostgreSQL, 16 unless it is given; or those that read a SQLite file, 4.
+    pub async fn connect(url: &StoreUrl, connections: Option<NonZeroU16>) -> Result<Self, Error> {
         Ok(Self {
-            backend: Arc::new(Backend::open(url).await?),
+            backend: Arc::new(Backend::open(url, connections).await?),
         })
     }
 
@@ -108,7 +110,7 @@ impl Store {
     /// A SQLite file is created if there is none; its directory must exist. A file that another process has open is
     /// refused.
     pub async fn open(url: &StoreUrl, sealer: Sealer) -> Result<Self, Error> {
-        Opening::connect(url).await?.unlock(sealer).await
+        Opening::connect(url, None).await?.unlock(sealer).await
     }
 }
 
@@ -121,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn each_step_of_the_beginning_can_be_told_from_the_others() {
         let url = testing::fresh_url().await;
-        let opening = Opening::connect(&url).await.unwrap();
+        let opening = Opening::connect(&url, None).await.unwrap();
         assert_eq!(opening.look().await.unwrap(), Found::Nothing);
         opening.migrate().await.unwrap();
         assert_eq!(opening.look().await.unwrap(), Found::Tables);

@@ -1,5 +1,7 @@
 //! `store`: the database and the key that seals what is secret in it.
 
+use std::num::NonZeroU16;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ pub(crate) struct Store {
     /// There is a database: refuse to begin an empty one. Worth saying once the first one is there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) must_exist: bool,
+    /// Connections of this node to PostgreSQL, or those that read a SQLite file. Default: 16 to PostgreSQL, 4 that read a file. It can't be changed by a reload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connections: Option<NonZeroU16>,
 }
 
 /// The URL of the database: in the file, or (because it may hold a password) from the environment or a file.

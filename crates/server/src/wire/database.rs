@@ -36,7 +36,7 @@ pub(crate) async fn open(storage: &Storage, begin: Begin) -> anyhow::Result<(Sto
     if let Some(directory) = storage.directory() {
         files::make_private_directory(directory)?;
     }
-    let opening = Opening::connect(&storage.url)
+    let opening = Opening::connect(&storage.url, storage.connections)
         .await
         .with_context(|| format!("the database {} can't be opened", storage.url))?;
     let key = match prepare(storage, begin, &opening).await {

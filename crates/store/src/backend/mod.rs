@@ -5,6 +5,7 @@ mod lock;
 pub(crate) mod probe;
 mod writer;
 
+use std::num::NonZeroU16;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,9 +22,9 @@ use crate::url::{Place, StoreUrl};
 pub(crate) use job::Job;
 use writer::Queue;
 
-/// How many connections read a SQLite file.
+/// How many connections read a SQLite file, unless that is said.
 const SQLITE_READERS: u32 = 4;
-/// How many connections a node opens to PostgreSQL.
+/// How many connections a node opens to PostgreSQL, unless that is said.
 const POSTGRES_CONNECTIONS: u32 = 16;
 /// How long to wait for one of them.
 const ACQUIRE: Duration = Duration::from_secs(5);
@@ -113,8 +114,13 @@ enum Writer {
 }
 
 impl Backend {
-    pub(crate) async fn open(url: &StoreUrl) -> Result<Self, Error> {
+    /// Connects, with so many connections at most, or as many as usual. A SQLite file has one more, which writes.
+    pub(crate) async fn open(
+        url: &StoreUrl,
+        connections: Option<NonZeroU16>,
+    ) -> Result<Self, Error> {
         sqlx::any::install_default_drivers();
+        let at_most = |usual| connections.map_or(usual, |count| u32::from(count.get()));
         match &url.0 {
             Place::Memory => {
                 let mut connection = connect("sqlite::memory:").await?;
@@ -128,13 +134,13 @@ impl Backend {
                     None,
                 ))
             }
-            Place::File(path) => Self::open_file(path).await,
+            Place::File(path) => Self::open_file(path, at_most(SQLITE_READERS)).await,
             Place::Postgres(url) => {
                 let options = AnyConnectOptions::from_url(url)?;
                 // The pool would forget why it can't connect.
                 connect_patiently(&options).await?.close().await?;
                 let pool = AnyPoolOptions::new()
-                    .max_connections(POSTGRES_CONNECTIONS)
+                    .max_connections(at_most(POSTGRES_CONNECTIONS))
                     .acquire_timeout(ACQUIRE)
                     .after_connect(|connection, _| {
                         Box::pin(async move {
@@ -171,13 +177,13 @@ impl Backend {
         }
     }
 
-    async fn open_file(path: &Path) -> Result<Self, Error> {
+    async fn open_file(path: &Path, readers: u32) -> Result<Self, Error> {
         let (path, lock) = lock::prepare(path)?;
         let url = lock::sqlite_url(&path);
         let mut connection = connect(&url).await?;
         run(&mut connection, SQLITE_PRAGMAS).await?;
         let readers = AnyPoolOptions::new()
-            .max_connections(SQLITE_READERS)
+            .max_connections(readers)
             .acquire_timeout(ACQUIRE)
             // A reader that failed once is replaced when it fails again; asking each time costs a round trip.
             .test_before_acquire(false)

@@ -1,5 +1,6 @@
 //! `store`: the URL of the database and the key that seals what is in it.
 
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use model::secret::Secret;
@@ -20,6 +21,8 @@ pub(crate) struct Storage {
     pub(crate) key: KeyOrigin,
     /// Whether the operator says that there is a database.
     pub(crate) must_exist: bool,
+    /// How many connections there are at most, if the operator says so.
+    pub(crate) connections: Option<NonZeroU16>,
 }
 
 /// Where the sealing key comes from.
@@ -67,6 +70,7 @@ pub(crate) fn convert(loaded: &Loaded, problems: &mut Problems<'_>) -> Option<St
         url: url?,
         key: key?,
         must_exist: loaded.config.store.must_exist,
+        connections: loaded.config.store.connections,
     })
 }
 
