@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Timestamp;
 use crate::id::Id;
+use crate::mail::MailAddress;
 use crate::password::PasswordHash;
 use crate::realm_name::RealmName;
 use crate::text::setting;
@@ -57,6 +61,17 @@ setting!(
     "alice"
 );
 
+/// What is known of a person, by their own account or their operator's: in the file, in the store, and by command alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Profile {
+    /// The full name, for the scope `profile`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The address, for the scope `email`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<MailAddress>,
+}
+
 /// A person of a realm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
@@ -68,10 +83,8 @@ pub struct User {
     pub username: Username,
     /// Without it, no login by password.
     pub password: Option<PasswordHash>,
-    /// What they are called.
-    pub name: Option<String>,
-    /// Their address.
-    pub email: Option<String>,
+    /// Who they are.
+    pub profile: Profile,
     /// Whether somebody made sure that the address is theirs.
     pub email_verified: bool,
     /// Their groups and attributes.
@@ -90,8 +103,10 @@ impl User {
             realm,
             username,
             password: None,
-            name: None,
-            email: None,
+            profile: Profile {
+                name: None,
+                email: None,
+            },
             email_verified: false,
             traits: Traits {
                 groups: BTreeSet::new(),

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use model::id::Id;
 use model::mail::MailAddress;
 use model::traits::{AttributeName, Group};
-use model::user::Username;
+use model::user::{Profile, Username};
 use oauth::client_id::ClientId;
 
 /// An MCP gateway and an OAuth 2.1 authorization server in one program.
@@ -343,14 +343,27 @@ pub(crate) struct UserShow {
 pub(crate) struct UserAdd {
     #[command(flatten)]
     pub(crate) passwd: UserPasswd,
-    /// The full name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// The mail address
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) email: Option<MailAddress>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileGiven,
     #[command(flatten)]
     pub(crate) traits: TraitsGiven,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ProfileGiven {
+    /// The full name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// The mail address
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<MailAddress>,
+}
+
+impl From<&ProfileGiven> for Profile {
+    fn from(given: &ProfileGiven) -> Self {
+        let ProfileGiven { name, email } = given.clone();
+        Self { name, email }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,8 @@ use model::realm::RealmName;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::sql;
 
 /// How many hosts of a realm may wait for a decision. Strangers ask for them; there must be an end (SEC-33).
 pub const MOST_PENDING: u32 = 1000;
@@ -56,22 +57,9 @@ pub async fn ask(
     if let Some(verdict) = load(store, realm, host).await? {
         return Ok(verdict);
     }
+    let statement = sql(query::APPROVAL_REQUEST).bind(realm).bind(host);
     store
-        .backend()
-        .write(
-            (realm.clone(), host.to_owned(), now),
-            |(realm, host, now), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::APPROVAL_REQUEST)
-                        .bind(realm.to_string())
-                        .bind(host.clone())
-                        .bind(now.millis())
-                        .bind(i64::from(MOST_PENDING));
-                    query.execute(connection).await?;
-                    Ok(())
-                })
-            },
-        )
+        .execute(statement.bind(now).bind(MOST_PENDING))
         .await?;
     Ok(load(store, realm, host).await?.unwrap_or(Verdict::Pending))
 }
@@ -84,89 +72,41 @@ pub async fn decide(
     verdict: Verdict,
     now: Timestamp,
 ) -> Result<(), Error> {
+    let statement = sql(query::APPROVAL_DECIDE).bind(realm).bind(host);
     store
-        .backend()
-        .write(
-            (realm.clone(), host.to_owned(), verdict, now),
-            |(realm, host, verdict, now), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::APPROVAL_DECIDE)
-                        .bind(realm.to_string())
-                        .bind(host.clone())
-                        .bind(verdict.as_str())
-                        .bind(now.millis());
-                    query.execute(connection).await?;
-                    Ok(())
-                })
-            },
-        )
-        .await
+        .execute(statement.bind(verdict.as_str()).bind(now))
+        .await?;
+    Ok(())
 }
 
 /// All hosts of a realm, the last that was asked for first.
 pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<Approval>, Error> {
-    store
-        .backend()
-        .read(realm, |realm, connection| {
-            Box::pin(async move {
-                let rows = sqlx::query(query::APPROVAL_LIST)
-                    .bind(realm.to_string())
-                    .fetch_all(connection)
-                    .await?;
-                rows.iter()
-                    .map(|row| {
-                        let row = Record {
-                            row,
-                            table: "host_approval",
-                            id: realm.to_string(),
-                        };
-                        let host = row.text("host")?;
-                        let row = Record {
-                            id: host.clone(),
-                            ..row
-                        };
-                        Ok(Approval {
-                            host,
-                            verdict: verdict(&row)?,
-                            requested_at: row.time("requested_at")?,
-                            decided_at: row.optional_time("decided_at")?,
-                        })
-                    })
-                    .collect()
-            })
-        })
-        .await
+    store.many(sql(query::APPROVAL_LIST).bind(realm)).await
 }
 
 /// The verdict about a host; nothing is noted for one that was never asked for.
 pub async fn load(store: &Store, realm: &RealmName, host: &str) -> Result<Option<Verdict>, Error> {
-    store
-        .backend()
-        .read(&(realm, host), |(realm, host), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::APPROVAL_LOAD)
-                    .bind(realm.to_string())
-                    .bind((*host).to_owned());
-                let Some(row) = query.fetch_optional(connection).await? else {
-                    return Ok(None);
-                };
-                verdict(&Record {
-                    row: &row,
-                    table: "host_approval",
-                    id: (*host).to_owned(),
-                })
-                .map(Some)
-            })
-        })
-        .await
+    let statement = sql(query::APPROVAL_LOAD).bind(realm).bind(host);
+    let found: Option<Approval> = store.one(statement).await?;
+    Ok(found.map(|approval| approval.verdict))
 }
 
-fn verdict(row: &Record<'_>) -> Result<Verdict, Error> {
-    match row.text("verdict")?.as_str() {
-        "pending" => Ok(Verdict::Pending),
-        "approved" => Ok(Verdict::Approved),
-        "denied" => Ok(Verdict::Denied),
-        _ => Err(row.inconsistent("verdict")),
+impl Row for Approval {
+    const TABLE: &'static str = "host_approval";
+    const KEY: &'static str = "host";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            host: row.text("host")?,
+            verdict: match row.text("verdict")?.as_str() {
+                "pending" => Verdict::Pending,
+                "approved" => Verdict::Approved,
+                "denied" => Verdict::Denied,
+                _ => return Err(row.inconsistent("verdict")),
+            },
+            requested_at: row.time("requested_at")?,
+            decided_at: row.optional_time("decided_at")?,
+        })
     }
 }
 

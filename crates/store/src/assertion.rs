@@ -7,6 +7,7 @@ use oauth::client_id::ClientId;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
+use crate::statement::sql;
 
 /// Marks the `jti` of a client's assertion as used. `false` if it was used before. It is remembered until
 /// `expires_at`, when the assertion is worthless anyway.
@@ -17,17 +18,8 @@ pub async fn use_once(
     expires_at: Timestamp,
 ) -> Result<bool, Error> {
     let hash = TokenHash::of_all(&[client_id.as_str(), jti]);
-    store
-        .backend()
-        .write((hash, expires_at), |(hash, expires_at), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::ASSERTION_USE)
-                    .bind(hash.as_bytes().to_vec())
-                    .bind(expires_at.millis());
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            })
-        })
-        .await
+    let statement = sql(query::ASSERTION_USE).bind(hash).bind(expires_at);
+    Ok(store.execute(statement).await? == 1)
 }
 
 #[cfg(test)]

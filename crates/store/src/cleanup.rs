@@ -7,6 +7,7 @@ use model::clock::Timestamp;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
+use crate::statement::sql;
 
 /// How long what has expired is kept, so that a late replay of a code is still recognized as one (SEC-3).
 const KEEP: Duration = Duration::from_hours(24);
@@ -47,17 +48,9 @@ pub async fn run(store: &Store, now: Timestamp) -> Result<u64, Error> {
     Ok(total)
 }
 
-async fn delete_chunk(store: &Store, sql: &'static str, before: Timestamp) -> Result<u64, Error> {
-    store
-        .backend()
-        .write((sql, before), |(sql, before), connection| {
-            Box::pin(async move {
-                let chunk = i64::try_from(CHUNK).unwrap_or(i64::MAX);
-                let query = sqlx::query(*sql).bind(before.millis()).bind(chunk);
-                Ok(query.execute(connection).await?.rows_affected())
-            })
-        })
-        .await
+async fn delete_chunk(store: &Store, text: &'static str, before: Timestamp) -> Result<u64, Error> {
+    let chunk = i64::try_from(CHUNK).unwrap_or(i64::MAX);
+    store.execute(sql(text).bind(before).bind(chunk)).await
 }
 
 #[cfg(test)]

@@ -4,20 +4,19 @@ use model::clock::Timestamp;
 use model::consent::Consent;
 use model::id::Id;
 use model::realm::{Lifetimes, RealmName};
-use model::secret::TokenHash;
 use model::session::Session;
 use model::user::{User, Username};
 use oauth::client_id::ClientId;
 use oauth::resource::Resource;
 use oauth::scope::ScopeSet;
 use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 
 use crate::Store;
 use crate::error::Error;
 use crate::family::{self, Which};
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::sql;
 use crate::{registration, session};
 
 /// What agreements need, beside the user who makes them.
@@ -84,36 +83,27 @@ pub(crate) async fn save(store: &Store, consents: &[Consent]) -> Result<(), Erro
 
 async fn put(connection: &mut AnyConnection, consents: &[Consent]) -> Result<(), Error> {
     for consent in consents {
-        let key = || {
-            [
-                consent.user.to_string(),
-                consent.client_id.to_string(),
-                consent.redirect_origin.clone(),
-                resource_key(consent.resource.as_ref()),
-            ]
+        let about = |text| {
+            sql(text)
+                .bind(consent.user)
+                .bind(&consent.client_id)
+                .bind(&consent.redirect_origin)
+                .bind(resource_key(consent.resource.as_ref()))
         };
-        let find = key()
-            .into_iter()
-            .fold(sqlx::query(query::CONSENT_ONE), sqlx::query::Query::bind);
-        let before = find
-            .fetch_optional(&mut *connection)
-            .await?
-            .as_ref()
-            .map(read)
-            .transpose()?;
+        let before = about(query::CONSENT_ONE)
+            .one::<Consent>(&mut *connection)
+            .await?;
         let scope = match before {
             Some(before) if before.document_hash == consent.document_hash => {
                 before.scope.union(&consent.scope)
             }
             Some(_) | None => consent.scope.clone(),
         };
-        let query = key()
-            .into_iter()
-            .fold(sqlx::query(query::CONSENT_SAVE), sqlx::query::Query::bind)
-            .bind(scope.to_string())
-            .bind(consent.document_hash.map(|hash| hash.as_bytes().to_vec()))
-            .bind(consent.granted_at.millis());
-        query.execute(&mut *connection).await?;
+        let save = about(query::CONSENT_SAVE)
+            .bind(&scope)
+            .bind(consent.document_hash)
+            .bind(consent.granted_at);
+        save.execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -125,15 +115,8 @@ pub(crate) async fn hold(
     user: Id<User>,
     client_id: &ClientId,
 ) -> Result<Vec<Consent>, Error> {
-    let query = sqlx::query(query::CONSENT_HOLD)
-        .bind(user.to_string())
-        .bind(client_id.to_string());
-    query
-        .fetch_all(connection)
-        .await?
-        .iter()
-        .map(read)
-        .collect()
+    let statement = sql(query::CONSENT_HOLD).bind(user).bind(client_id);
+    statement.many(connection).await
 }
 
 /// What a user agreed to for a client.
@@ -143,20 +126,7 @@ pub async fn list(
     client_id: &ClientId,
 ) -> Result<Vec<Consent>, Error> {
     store
-        .backend()
-        .read(&(user, client_id), |(user, client_id), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::CONSENT_LIST)
-                    .bind(user.to_string())
-                    .bind(client_id.to_string());
-                query
-                    .fetch_all(connection)
-                    .await?
-                    .iter()
-                    .map(read)
-                    .collect()
-            })
-        })
+        .many(sql(query::CONSENT_LIST).bind(user).bind(client_id))
         .await
 }
 
@@ -177,28 +147,7 @@ pub async fn of_realm(
 ) -> Result<Vec<Listed>, Error> {
     let user = user.map_or_else(String::new, |id| id.to_string());
     store
-        .backend()
-        .read(&(realm, user), |(realm, user), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::CONSENT_LIST_REALM)
-                    .bind(realm.to_string())
-                    .bind(user.clone());
-                let found = query.fetch_all(connection).await?;
-                let listed = found.iter().map(|row| {
-                    let consent = read(row)?;
-                    let row = Record {
-                        row,
-                        table: "account",
-                        id: consent.user.to_string(),
-                    };
-                    Ok(Listed {
-                        consent,
-                        username: row.parse("username")?,
-                    })
-                });
-                listed.collect()
-            })
-        })
+        .many(sql(query::CONSENT_LIST_REALM).bind(realm).bind(user))
         .await
 }
 
@@ -226,17 +175,12 @@ pub async fn revoke(
             (user, client_id.clone(), now, until),
             |(user, client_id, now, until), connection| {
                 Box::pin(async move {
-                    let execute = |sql| {
-                        sqlx::query(sql)
-                            .bind(user.to_string())
-                            .bind(client_id.to_string())
-                    };
-                    let consents = execute(query::CONSENT_DELETE)
+                    let about = |text| sql(text).bind(*user).bind(client_id);
+                    let consents = about(query::CONSENT_DELETE)
                         .execute(&mut *connection)
-                        .await?
-                        .rows_affected();
+                        .await?;
                     // Before the grants: what is made of a code meanwhile is among them.
-                    execute(query::CODE_DELETE_BY_CLIENT)
+                    about(query::CODE_DELETE_BY_CLIENT)
                         .execute(&mut *connection)
                         .await?;
                     let which = Which::Client(*user, client_id.clone());
@@ -253,15 +197,8 @@ pub async fn revoke(
 
 /// Whether anybody ever agreed to anything for this client; if not, the consent page says so (SEC-18).
 pub async fn knows_client(store: &Store, client_id: &ClientId) -> Result<bool, Error> {
-    store
-        .backend()
-        .read(&client_id, |client_id, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::CONSENT_KNOWS_CLIENT).bind(client_id.to_string());
-                Ok(query.fetch_optional(connection).await?.is_some())
-            })
-        })
-        .await
+    let statement = sql(query::CONSENT_KNOWS_CLIENT).bind(client_id);
+    Ok(store.one::<Consent>(statement).await?.is_some())
 }
 
 /// One spelling per resource.
@@ -269,39 +206,38 @@ fn resource_key(resource: Option<&Resource>) -> String {
     resource.map_or_else(String::new, |uri| uri.canonical().to_owned())
 }
 
-fn read(row: &AnyRow) -> Result<Consent, Error> {
-    let row = Record {
-        row,
-        table: "consent",
-        id: String::new(),
-    };
-    let row = Record {
-        id: row.text("client_id")?,
-        ..row
-    };
-    let resource = row.text("resource")?;
-    let document_hash = row
-        .optional_bytes("document_hash")?
-        .map(|bytes| {
-            bytes
-                .try_into()
-                .map(TokenHash::from_bytes)
-                .map_err(|_| row.inconsistent("document_hash"))
+impl Row for Consent {
+    const TABLE: &'static str = "consent";
+    const KEY: &'static str = "client_id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let resource = row.text("resource")?;
+        Ok(Self {
+            user: row.parse("account_id")?,
+            client_id: row.parse("client_id")?,
+            redirect_origin: row.text("redirect_origin")?,
+            resource: if resource.is_empty() {
+                None
+            } else {
+                Some(row.parse("resource")?)
+            },
+            scope: row.parse::<ScopeSet>("scope")?,
+            document_hash: row.optional_hash("document_hash")?,
+            granted_at: row.time("granted_at")?,
         })
-        .transpose()?;
-    Ok(Consent {
-        user: row.parse("account_id")?,
-        client_id: row.parse("client_id")?,
-        redirect_origin: row.text("redirect_origin")?,
-        resource: if resource.is_empty() {
-            None
-        } else {
-            Some(row.parse("resource")?)
-        },
-        scope: row.parse::<ScopeSet>("scope")?,
-        document_hash,
-        granted_at: row.time("granted_at")?,
-    })
+    }
+}
+
+impl Row for Listed {
+    const TABLE: &'static str = Consent::TABLE;
+    const KEY: &'static str = Consent::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            consent: row.part()?,
+            username: row.parse("username")?,
+        })
+    }
 }
 
 #[cfg(test)]

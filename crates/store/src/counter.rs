@@ -11,7 +11,8 @@ use sqlx::AnyConnection;
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::{Argument, sql};
 
 /// What is counted: a kind, and hashes of whatever it is counted for, so that names are short and tell nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,12 @@ impl CounterName {
     /// The counter of a kind for these things, for example a realm and a user name.
     pub fn new(kind: &'static str, things: &[&str]) -> Self {
         Self(format!("{kind}/{}", TokenHash::of_all(things)))
+    }
+}
+
+impl From<&CounterName> for Argument {
+    fn from(name: &CounterName) -> Self {
+        name.0.as_str().into()
     }
 }
 
@@ -76,39 +83,17 @@ async fn add_within(
     window: Duration,
     now: Timestamp,
 ) -> Result<Count, Error> {
-    let query = sqlx::query(query::COUNTER_ADD)
-        .bind(name.0.clone())
-        .bind(1_i64)
-        .bind(now.millis())
-        .bind((now + window).millis());
-    let row = query.fetch_one(connection).await?;
-    read(&Record {
-        row: &row,
-        table: "counter",
-        id: name.0.clone(),
-    })
+    let statement = sql(query::COUNTER_ADD).bind(name).bind(1_u32);
+    let statement = statement.bind(now).bind(now + window);
+    statement.the_one(connection).await
 }
 
 /// What a counter shows; nothing once its window is over.
 pub async fn read_at(store: &Store, name: &CounterName, now: Timestamp) -> Result<Count, Error> {
-    store
-        .backend()
-        .read(&(name, now), |(name, now), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::COUNTER_READ)
-                    .bind(name.0.clone())
-                    .bind(now.millis());
-                match query.fetch_optional(connection).await? {
-                    Some(row) => read(&Record {
-                        row: &row,
-                        table: "counter",
-                        id: name.0.clone(),
-                    }),
-                    None => Ok(Count::default()),
-                }
-            })
-        })
-        .await
+    let found = store
+        .one(sql(query::COUNTER_READ).bind(name).bind(now))
+        .await?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Takes the event that [`add`] counted at `at` back: it was none after all. `before` is what the counter showed before
@@ -119,47 +104,30 @@ pub async fn take_back(
     at: Timestamp,
     before: Count,
 ) -> Result<(), Error> {
+    let statement = sql(query::COUNTER_TAKE_BACK).bind(name);
     store
-        .backend()
-        .write(
-            (name.clone(), at, before),
-            |(name, at, before), connection| {
-                Box::pin(async move {
-                    sqlx::query(query::COUNTER_TAKE_BACK)
-                        .bind(name.0.clone())
-                        .bind(at.millis())
-                        .bind(before.last_at.millis())
-                        .execute(connection)
-                        .await?;
-                    Ok(())
-                })
-            },
-        )
-        .await
+        .execute(statement.bind(at).bind(before.last_at))
+        .await?;
+    Ok(())
 }
 
 /// Sets a counter back.
 pub async fn clear(store: &Store, name: &CounterName) -> Result<(), Error> {
-    store
-        .backend()
-        .write(name.clone(), |name, connection| {
-            Box::pin(async move {
-                sqlx::query(query::COUNTER_CLEAR)
-                    .bind(name.0.clone())
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+    store.execute(sql(query::COUNTER_CLEAR).bind(name)).await?;
+    Ok(())
 }
 
-fn read(row: &Record<'_>) -> Result<Count, Error> {
-    Ok(Count {
-        n: row.count("n")?,
-        started_at: row.time("started_at")?,
-        last_at: row.time("last_at")?,
-    })
+impl Row for Count {
+    const TABLE: &'static str = "counter";
+    const KEY: &'static str = "name";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            n: row.count("n")?,
+            started_at: row.time("started_at")?,
+            last_at: row.time("last_at")?,
+        })
+    }
 }
 
 #[cfg(test)]

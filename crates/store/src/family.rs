@@ -12,28 +12,21 @@ use model::user::User;
 use oauth::client_id::ClientId;
 use serde_json::Map;
 use sqlx::AnyConnection;
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
-use sqlx::query::Query;
 
 use crate::Store;
 use crate::error::Error;
 use crate::granted;
 use crate::query;
 use crate::revocation::{self, Entry};
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::sql;
 
 /// What verifiers tolerate of differing clocks, and a little more.
 const LEEWAY: Duration = Duration::from_mins(2);
 
 /// The family with this id.
 pub async fn load(store: &Store, id: Id<Family>) -> Result<Option<Family>, Error> {
-    store
-        .backend()
-        .read(&id, |id, connection| {
-            Box::pin(async move { select(connection, *id).await })
-        })
-        .await
+    store.one(sql(query::FAMILY_LOAD).bind(id)).await
 }
 
 /// The family of a refresh token, if the token is genuine. Whether it may be used is another question.
@@ -184,60 +177,61 @@ pub(crate) async fn revoke_within(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Entry>, Error> {
-    let query = match which {
-        Which::Session(id) => sqlx::query(query::FAMILY_REVOKE_SESSION)
-            .bind(id.to_string())
-            .bind(now.millis()),
-        Which::User(id) => sqlx::query(query::FAMILY_REVOKE_USER)
-            .bind(id.to_string())
-            .bind(now.millis()),
-        Which::Client(user, client_id) => sqlx::query(query::FAMILY_REVOKE_CLIENT)
-            .bind(user.to_string())
-            .bind(client_id.to_string())
-            .bind(now.millis()),
-        Which::OfClient(client_id) => sqlx::query(query::FAMILY_REVOKE_OF_CLIENT)
-            .bind(client_id.to_string())
-            .bind(now.millis()),
+    let statement = match which {
+        Which::Session(id) => sql(query::FAMILY_REVOKE_SESSION).bind(*id),
+        Which::User(id) => sql(query::FAMILY_REVOKE_USER).bind(*id),
+        Which::Client(user, client_id) => {
+            sql(query::FAMILY_REVOKE_CLIENT).bind(*user).bind(client_id)
+        }
+        Which::OfClient(client_id) => sql(query::FAMILY_REVOKE_OF_CLIENT).bind(client_id),
     };
+    let revoked = statement.bind(now).many(&mut *connection).await?;
     let mut entries = Vec::new();
-    for row in query.fetch_all(&mut *connection).await? {
-        let id: String = row.try_get("id")?;
-        entries.push(revocation::append(connection, id, until).await?);
+    for RevokedFamily(id) in revoked {
+        entries.push(revocation::append(connection, id.to_string(), until).await?);
     }
     Ok(entries)
+}
+
+/// The column `id`.
+struct RevokedFamily(Id<Family>);
+
+impl Row for RevokedFamily {
+    const TABLE: &'static str = Family::TABLE;
+    const KEY: &'static str = Family::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.parse("id").map(Self)
+    }
 }
 
 /// Stores a new family, as part of the transaction that made it.
 pub(crate) async fn insert(connection: &mut AnyConnection, family: &Family) -> Result<(), Error> {
     let (generation, branch) = parts(Some(family.position));
     let (previous_generation, previous_branch) = parts(family.previous);
-    let query = sqlx::query(query::FAMILY_INSERT)
-        .bind(family.id.to_string())
-        .bind(family.granted.terms.realm.to_string())
-        .bind(family.granted.terms.client_id.to_string())
-        .bind(family.granted.user.to_string())
+    let statement = sql(query::FAMILY_INSERT)
+        .bind(family.id)
+        .bind(&family.granted.terms.realm)
+        .bind(&family.granted.terms.client_id)
+        .bind(family.granted.user)
         .bind(family.granted.session.map(|id| id.to_string()))
         .bind(granted::detail(&family.granted, Map::new()))
         .bind(generation)
         .bind(branch)
         .bind(previous_generation)
         .bind(previous_branch)
-        .bind(family.rotated_at.millis())
-        .bind(family.created_at.millis())
-        .bind(family.idle_expires_at.millis())
-        .bind(family.absolute_expires_at.millis())
-        .bind(family.revoked_at.map(Timestamp::millis))
+        .bind(family.rotated_at)
+        .bind(family.created_at)
+        .bind(family.idle_expires_at)
+        .bind(family.absolute_expires_at)
+        .bind(family.revoked_at)
         .bind(family.secret.expose().to_vec());
-    query.execute(connection).await?;
+    statement.execute(connection).await?;
     Ok(())
 }
 
 async fn select(connection: &mut AnyConnection, id: Id<Family>) -> Result<Option<Family>, Error> {
-    let found = sqlx::query(query::FAMILY_LOAD)
-        .bind(id.to_string())
-        .fetch_optional(connection)
-        .await?;
-    found.as_ref().map(|row| read(row, id)).transpose()
+    sql(query::FAMILY_LOAD).bind(id).one(connection).await
 }
 
 /// Compare-and-swap: moves the family if it still stands where it was read.
@@ -248,17 +242,17 @@ async fn swap(
 ) -> Result<bool, Error> {
     let (generation, branch) = parts(Some(family.position));
     let (previous_generation, previous_branch) = parts(family.previous);
-    let query: Query<'_, _, _> = sqlx::query(query::FAMILY_ADVANCE)
-        .bind(family.id.to_string())
-        .bind(i64::from(from.generation))
-        .bind(i64::from(from.branch))
+    let statement = sql(query::FAMILY_ADVANCE)
+        .bind(family.id)
+        .bind(from.generation)
+        .bind(from.branch)
         .bind(generation)
         .bind(branch)
         .bind(previous_generation)
         .bind(previous_branch)
-        .bind(family.rotated_at.millis())
-        .bind(family.idle_expires_at.millis());
-    Ok(query.fetch_optional(connection).await?.is_some())
+        .bind(family.rotated_at)
+        .bind(family.idle_expires_at);
+    Ok(statement.execute(connection).await? == 1)
 }
 
 async fn revoke_one(
@@ -267,10 +261,8 @@ async fn revoke_one(
     now: Timestamp,
     until: Timestamp,
 ) -> Result<Option<Entry>, Error> {
-    let query = sqlx::query(query::FAMILY_REVOKE)
-        .bind(id.to_string())
-        .bind(now.millis());
-    if query.fetch_optional(&mut *connection).await?.is_none() {
+    let statement = sql(query::FAMILY_REVOKE).bind(id).bind(now);
+    if statement.execute(&mut *connection).await? == 0 {
         return Ok(None);
     }
     revocation::append(connection, id.to_string(), until)
@@ -284,46 +276,46 @@ pub(crate) fn forget_at(lifetimes: &Lifetimes, now: Timestamp) -> Timestamp {
     now + Lifetimes::LONGEST_ACCESS_TOKEN.max(lifetimes.access_token) + LEEWAY
 }
 
-fn parts(position: Option<Position>) -> (Option<i64>, Option<i64>) {
+fn parts(position: Option<Position>) -> (Option<u32>, Option<u32>) {
     (
-        position.map(|position| i64::from(position.generation)),
-        position.map(|position| i64::from(position.branch)),
+        position.map(|position| position.generation),
+        position.map(|position| position.branch),
     )
 }
 
-fn read(row: &AnyRow, id: Id<Family>) -> Result<Family, Error> {
-    let row = Record {
-        row,
-        table: "family",
-        id: id.to_string(),
-    };
-    let (granted, _) = granted::read(&row)?;
-    let previous = match (
-        row.optional_integer("previous_generation")?,
-        row.optional_integer("previous_branch")?,
-    ) {
-        (None, None) => None,
-        (Some(_), Some(_)) => Some(Position {
-            generation: row.count("previous_generation")?,
-            branch: row.count("previous_branch")?,
-        }),
-        _ => return Err(row.inconsistent("previous_generation")),
-    };
-    Ok(Family {
-        id,
-        granted,
-        position: Position {
-            generation: row.count("generation")?,
-            branch: row.count("branch")?,
-        },
-        previous,
-        rotated_at: row.time("rotated_at")?,
-        created_at: row.time("created_at")?,
-        idle_expires_at: row.time("idle_expires_at")?,
-        absolute_expires_at: row.time("absolute_expires_at")?,
-        revoked_at: row.optional_time("revoked_at")?,
-        secret: Secret::new(row.array("secret")?),
-    })
+impl Row for Family {
+    const TABLE: &'static str = "family";
+    const KEY: &'static str = "id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let (granted, _) = granted::read(row)?;
+        let previous = match (
+            row.optional_integer("previous_generation")?,
+            row.optional_integer("previous_branch")?,
+        ) {
+            (None, None) => None,
+            (Some(_), Some(_)) => Some(Position {
+                generation: row.count("previous_generation")?,
+                branch: row.count("previous_branch")?,
+            }),
+            _ => return Err(row.inconsistent("previous_generation")),
+        };
+        Ok(Self {
+            id: row.parse("id")?,
+            granted,
+            position: Position {
+                generation: row.count("generation")?,
+                branch: row.count("branch")?,
+            },
+            previous,
+            rotated_at: row.time("rotated_at")?,
+            created_at: row.time("created_at")?,
+            idle_expires_at: row.time("idle_expires_at")?,
+            absolute_expires_at: row.time("absolute_expires_at")?,
+            revoked_at: row.optional_time("revoked_at")?,
+            secret: Secret::new(row.array("secret")?),
+        })
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Authorization codes: stored as hashes, redeemed once by one `UPDATE … RETURNING`.
+//! Authorization codes: stored as hashes, redeemed once by one `UPDATE` that only the first finds a row for.
 
 use model::clock::Timestamp;
 use model::consent::Ask;
@@ -12,11 +12,11 @@ use oauth::pkce::CodeChallenge;
 use oauth::redirect_uri::RedirectUri;
 use serde::{Deserialize, Serialize};
 use sqlx::AnyConnection;
-use sqlx::any::AnyRow;
 
 use crate::Store;
 use crate::error::Error;
-use crate::row::{self, Record};
+use crate::row::{self, Record, Row};
+use crate::statement::sql;
 use crate::{consent, family, granted, query, session};
 
 /// Stores a grant under the hash of its code.
@@ -80,34 +80,21 @@ pub async fn issue(
 }
 
 async fn put(connection: &mut AnyConnection, code: TokenHash, grant: &Grant) -> Result<(), Error> {
-    let query = sqlx::query(query::CODE_INSERT)
-        .bind(code.as_bytes().to_vec())
-        .bind(grant.granted.terms.realm.to_string())
-        .bind(grant.granted.terms.client_id.to_string())
-        .bind(grant.granted.user.to_string())
+    let statement = sql(query::CODE_INSERT)
+        .bind(code)
+        .bind(&grant.granted.terms.realm)
+        .bind(&grant.granted.terms.client_id)
+        .bind(grant.granted.user)
         .bind(detail(grant))
-        .bind(grant.issued_at.millis())
-        .bind(grant.expires_at.millis());
-    query.execute(connection).await?;
+        .bind(grant.issued_at)
+        .bind(grant.expires_at);
+    statement.execute(connection).await?;
     Ok(())
 }
 
 /// The grant under the hash of a code, redeemed or not.
 pub async fn load(store: &Store, code: TokenHash) -> Result<Option<Grant>, Error> {
-    store
-        .backend()
-        .read(&code, |code, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::CODE_LOAD).bind(code.as_bytes().to_vec());
-                query
-                    .fetch_optional(connection)
-                    .await?
-                    .as_ref()
-                    .map(|found| read(found, *code))
-                    .transpose()
-            })
-        })
-        .await
+    store.one(sql(query::CODE_LOAD).bind(code)).await
 }
 
 /// What a redemption found.
@@ -137,19 +124,16 @@ pub async fn redeem(
             (code, family.clone(), now),
             |(code, family, now), connection| {
                 Box::pin(async move {
-                    let take = sqlx::query(query::CODE_TAKE)
-                        .bind(code.as_bytes().to_vec())
-                        .bind(now.millis())
-                        .bind(family.id.to_string());
-                    if take.fetch_optional(&mut *connection).await?.is_some() {
+                    let take = sql(query::CODE_TAKE).bind(*code).bind(*now).bind(family.id);
+                    if take.execute(&mut *connection).await? == 1 {
                         family::insert(connection, family).await?;
                         return Ok(Redemption::First);
                     }
-                    let load = sqlx::query(query::CODE_LOAD).bind(code.as_bytes().to_vec());
-                    let Some(found) = load.fetch_optional(connection).await? else {
+                    let load = sql(query::CODE_LOAD).bind(*code);
+                    let Some(found) = load.one::<Grant>(connection).await? else {
                         return Ok(Redemption::Gone);
                     };
-                    match read(&found, *code)?.stage {
+                    match found.stage {
                         Stage::Redeemed { family, .. } => Ok(Redemption::Replayed { family }),
                         Stage::Issued => Ok(Redemption::Gone),
                     }
@@ -176,33 +160,33 @@ fn detail(grant: &Grant) -> String {
     granted::detail(&grant.granted, row::members(&besides))
 }
 
-fn read(row: &AnyRow, code: TokenHash) -> Result<Grant, Error> {
-    let row = Record {
-        row,
-        table: "code_grant",
-        id: code.to_string(),
-    };
-    let (granted, detail) = granted::read(&row)?;
-    let besides = Besides::deserialize(&detail).map_err(|_| row.inconsistent("detail"))?;
-    let stage = match (
-        row.optional_time("redeemed_at")?,
-        row.optional_text("family_id")?,
-    ) {
-        (None, None) => Stage::Issued,
-        (Some(at), Some(family)) => Stage::Redeemed {
-            at,
-            family: family.parse().map_err(|_| row.inconsistent("family_id"))?,
-        },
-        _ => return Err(row.inconsistent("redeemed_at")),
-    };
-    Ok(Grant {
-        granted,
-        redirect_uri: besides.redirect_uri,
-        challenge: besides.challenge,
-        issued_at: row.time("issued_at")?,
-        expires_at: row.time("expires_at")?,
-        stage,
-    })
+impl Row for Grant {
+    const TABLE: &'static str = "code_grant";
+    const KEY: &'static str = "code_hash";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let (granted, detail) = granted::read(row)?;
+        let besides = Besides::deserialize(&detail).map_err(|_| row.inconsistent("detail"))?;
+        let stage = match (
+            row.optional_time("redeemed_at")?,
+            row.optional_text("family_id")?,
+        ) {
+            (None, None) => Stage::Issued,
+            (Some(at), Some(family)) => Stage::Redeemed {
+                at,
+                family: family.parse().map_err(|_| row.inconsistent("family_id"))?,
+            },
+            _ => return Err(row.inconsistent("redeemed_at")),
+        };
+        Ok(Self {
+            granted,
+            redirect_uri: besides.redirect_uri,
+            challenge: besides.challenge,
+            issued_at: row.time("issued_at")?,
+            expires_at: row.time("expires_at")?,
+            stage,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -4,15 +4,15 @@ use model::clock::Timestamp;
 use model::realm::RealmName;
 use model::secret::Secret;
 use model::signing_key::{KeyState, SigningKey};
-use sqlx::Row as _;
 
 use crate::Store;
 use crate::backend::Backend;
 use crate::error::Error;
 use crate::query;
 use crate::random;
-use crate::row::Record;
+use crate::row::{Record, Row};
 use crate::seal::Sealer;
+use crate::statement::{Statement, sql};
 
 /// Adds a key. `false` if there is one of that `kid`, or another node was quicker to add an active key for the realm
 /// and algorithm: then [`list`] gives that one.
@@ -20,63 +20,55 @@ pub async fn insert(store: &Store, key: &SigningKey) -> Result<bool, Error> {
     let sealed = store
         .sealer()
         .seal(&purpose(&key.kid), key.private.expose())?;
-    store
-        .backend()
-        .write((key.clone(), sealed), |(key, sealed), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::KEY_INSERT)
-                    .bind(key.kid.clone())
-                    .bind(key.realm.to_string())
-                    .bind(key.algorithm.as_str())
-                    .bind(word(key.state))
-                    .bind(key.state.since().millis())
-                    .bind(sealed.clone());
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            })
-        })
-        .await
+    let statement = sql(query::KEY_INSERT)
+        .bind(&key.kid)
+        .bind(&key.realm)
+        .bind(key.algorithm.as_str())
+        .bind(word(key.state))
+        .bind(key.state.since())
+        .bind(sealed);
+    Ok(store.execute(statement).await? == 1)
 }
 
 /// All keys of a realm, oldest state first.
 pub async fn list(store: &Store, realm: &RealmName) -> Result<Vec<SigningKey>, Error> {
-    let rows = store
-        .backend()
-        .read(realm, |realm, connection| {
-            Box::pin(async move {
-                Ok(sqlx::query(query::KEY_LIST)
-                    .bind(realm.to_string())
-                    .fetch_all(connection)
-                    .await?)
-            })
-        })
-        .await?;
-    rows.iter()
-        .map(|row| {
-            let row = Record {
-                row,
-                table: "signing_key",
-                id: row.try_get("kid").unwrap_or_default(),
-            };
-            let kid = row.text("kid")?;
-            let private = store
-                .sealer()
-                .open(&purpose(&kid), &row.bytes("private")?)?;
-            let since = row.time("since")?;
-            let state = match row.text("state")?.as_str() {
-                "pending" => KeyState::Pending { since },
-                "active" => KeyState::Active { since },
-                "retired" => KeyState::Retired { since },
-                _ => return Err(row.inconsistent("state")),
-            };
-            Ok(SigningKey {
-                kid,
+    let stored: Vec<Stored> = store.many(sql(query::KEY_LIST).bind(realm)).await?;
+    let opened = stored.into_iter().map(|stored| {
+        let Stored { key, sealed } = stored;
+        let private = store.sealer().open(&purpose(&key.kid), &sealed)?;
+        Ok(SigningKey { private, ..key })
+    });
+    opened.collect()
+}
+
+/// A key, as yet without its private part, and that, sealed.
+struct Stored {
+    key: SigningKey,
+    sealed: Vec<u8>,
+}
+
+impl Row for Stored {
+    const TABLE: &'static str = "signing_key";
+    const KEY: &'static str = "kid";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let since = row.time("since")?;
+        Ok(Self {
+            key: SigningKey {
+                kid: row.text("kid")?,
                 realm: row.parse("realm")?,
                 algorithm: row.parse("algorithm")?,
-                private,
-                state,
-            })
+                private: Secret::new(Vec::new()),
+                state: match row.text("state")?.as_str() {
+                    "pending" => KeyState::Pending { since },
+                    "active" => KeyState::Active { since },
+                    "retired" => KeyState::Retired { since },
+                    _ => return Err(row.inconsistent("state")),
+                },
+            },
+            sealed: row.bytes("private")?,
         })
-        .collect()
+    }
 }
 
 /// Retires these keys and lets that one sign. `false`, and nothing is changed, if any of them is not in the state for
@@ -87,28 +79,21 @@ pub async fn switch(
     from: &[String],
     now: Timestamp,
 ) -> Result<bool, Error> {
+    let retired = from.iter().map(|kid| change(kid, "active", "retired", now));
+    let changes = retired.chain([change(to, "pending", "active", now)]);
     let switched = store
         .backend()
-        .write(
-            (to.to_owned(), from.to_owned(), now),
-            |(to, from, now), connection| {
-                Box::pin(async move {
-                    let retired = from.iter().map(|kid| (kid, "active", "retired"));
-                    for (kid, before, after) in retired.chain([(to, "pending", "active")]) {
-                        let query = sqlx::query(query::KEY_SET_STATE)
-                            .bind(kid.clone())
-                            .bind(before)
-                            .bind(after)
-                            .bind(now.millis());
-                        if query.execute(&mut *connection).await?.rows_affected() != 1 {
-                            // Undoes the others.
-                            return Err(Error::Conflict);
-                        }
+        .write(changes.collect::<Vec<_>>(), |changes, connection| {
+            Box::pin(async move {
+                for change in changes {
+                    if change.execute(&mut *connection).await? != 1 {
+                        // Undoes the others.
+                        return Err(Error::Conflict);
                     }
-                    Ok(())
-                })
-            },
-        )
+                }
+                Ok(())
+            })
+        })
         .await;
     match switched {
         Ok(()) => Ok(true),
@@ -119,37 +104,19 @@ pub async fn switch(
 
 /// Retires a key that has no successor, unless another node was quicker.
 pub async fn retire(store: &Store, kid: &str, now: Timestamp) -> Result<(), Error> {
-    store
-        .backend()
-        .write((kid.to_owned(), now), |(kid, now), connection| {
-            Box::pin(async move {
-                sqlx::query(query::KEY_SET_STATE)
-                    .bind(kid.clone())
-                    .bind("active")
-                    .bind("retired")
-                    .bind(now.millis())
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+    store.execute(change(kid, "active", "retired", now)).await?;
+    Ok(())
+}
+
+fn change(kid: &str, before: &str, after: &str, now: Timestamp) -> Statement {
+    let statement = sql(query::KEY_SET_STATE).bind(kid);
+    statement.bind(before).bind(after).bind(now)
 }
 
 /// Deletes a key: purged, or revoked in an emergency.
 pub async fn delete(store: &Store, kid: &str) -> Result<(), Error> {
-    store
-        .backend()
-        .write(kid.to_owned(), |kid, connection| {
-            Box::pin(async move {
-                sqlx::query(query::KEY_DELETE)
-                    .bind(kid.clone())
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+    store.execute(sql(query::KEY_DELETE).bind(kid)).await?;
+    Ok(())
 }
 
 /// A secret of the server that is made on first use and the same for all nodes ever after.
@@ -161,30 +128,21 @@ pub(crate) async fn server_secret(
     let fresh: Secret<[u8; 32]> = Secret::new(random::bytes()?);
     let purpose = format!("server_secret/{name}");
     let sealed = sealer.seal(&purpose, fresh.expose())?;
-    let stored = backend
-        .write((name, sealed), |(name, sealed), connection| {
+    let statements = [
+        sql(query::SECRET_INSERT).bind(name).bind(sealed),
+        sql(query::SECRET_LOAD).bind(name),
+    ];
+    let SealedSecret(stored) = backend
+        .write(statements, |[insert, load], connection| {
             Box::pin(async move {
-                sqlx::query(query::SECRET_INSERT)
-                    .bind(*name)
-                    .bind(sealed.clone())
-                    .execute(&mut *connection)
-                    .await?;
-                let row = sqlx::query(query::SECRET_LOAD)
-                    .bind(*name)
-                    .fetch_one(connection)
-                    .await?;
-                Record {
-                    row: &row,
-                    table: "server_secret",
-                    id: (*name).to_owned(),
-                }
-                .bytes("sealed")
+                insert.execute(&mut *connection).await?;
+                load.the_one(connection).await
             })
         })
         .await?;
     let opened = sealer.open(&purpose, &stored)?;
     let inconsistent = || Error::Inconsistent {
-        table: "server_secret",
+        table: SealedSecret::TABLE,
         column: "sealed",
         id: name.to_owned(),
     };
@@ -194,6 +152,18 @@ pub(crate) async fn server_secret(
         .try_into()
         .map(Secret::new)
         .map_err(|_| inconsistent())
+}
+
+/// The column `sealed`.
+struct SealedSecret(Vec<u8>);
+
+impl Row for SealedSecret {
+    const TABLE: &'static str = "server_secret";
+    const KEY: &'static str = "name";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.bytes("sealed").map(Self)
+    }
 }
 
 fn purpose(kid: &str) -> String {

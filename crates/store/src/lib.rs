@@ -4,7 +4,7 @@
 //!
 //! - [`url`], [`error`], [`seal`], [`opening`]: where the data is, what can go wrong, how secrets are kept, how it begins;
 //! - `backend` (all that differs between the databases: connections, the writer), `migrate`, `query` (every statement),
-//!   `row` (from rows to values);
+//!   `statement` (one of them with its arguments), `row` (from rows to values);
 //! - one module per noun, with functions that take the [`Store`]: [`user`], [`standing`], [`key`], [`grant`], [`family`],
 //!   [`session`], [`consent`], [`revocation`], [`counter`], [`assertion`], [`approval`], [`registration`];
 //! - [`health`]: whether the database does its work, and what its clock says;
@@ -27,6 +27,7 @@ mod random;
 mod revocations;
 mod row;
 mod seen;
+mod statement;
 
 pub mod approval;
 pub mod assertion;

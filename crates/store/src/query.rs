@@ -19,16 +19,15 @@ queries! {
         ON CONFLICT (realm, username) DO UPDATE SET
             password = COALESCE(excluded.password, account.password), name = excluded.name, email = excluded.email,
             email_verified = excluded.email_verified, disabled = excluded.disabled, traits = excluded.traits
-        RETURNING id";
+        RETURNING *";
     USER_BY_NAME = "SELECT * FROM account WHERE realm = $1 AND username = $2";
     USER_BY_ID = "SELECT * FROM account WHERE id = $1";
     USER_SET_PASSWORD = "UPDATE account SET password = $2 WHERE id = $1";
     USER_RENEW_PASSWORD = "UPDATE account SET password = $3 WHERE id = $1 AND password = $2";
     USER_HOLD = "UPDATE account SET disabled = 0 WHERE id = $1 AND disabled = 0 AND password = $2";
-    USER_DECLARED_PROOF = "SELECT declared_proof FROM account WHERE id = $1";
     USER_SET_DECLARED_PROOF = "UPDATE account SET declared_proof = $2 WHERE id = $1";
     USER_LIST = "SELECT * FROM account WHERE realm = $1 AND username > $2 ORDER BY username LIMIT $3";
-    USER_DECLARED = "SELECT username FROM account WHERE realm = $1 AND declared = 1 ORDER BY username";
+    USER_DECLARED = "SELECT * FROM account WHERE realm = $1 AND declared = 1 ORDER BY username";
     USER_SET_DECLARED = "UPDATE account SET declared = $3 WHERE realm = $1 AND username = $2";
     USER_DELETE = "DELETE FROM account WHERE id = $1";
     USER_SET_TRAITS = "UPDATE account SET traits = $3 WHERE id = $1 AND traits = $2";
@@ -41,7 +40,7 @@ queries! {
     KEY_DELETE = "DELETE FROM signing_key WHERE kid = $1";
     SECRET_INSERT = "INSERT INTO server_secret (name, sealed) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     SECRET_ANY = "SELECT name FROM server_secret LIMIT 1";
-    SECRET_LOAD = "SELECT sealed FROM server_secret WHERE name = $1";
+    SECRET_LOAD = "SELECT * FROM server_secret WHERE name = $1";
 
     CODE_INSERT = "INSERT INTO code_grant (code_hash, realm, client_id, account_id, detail, issued_at, expires_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
@@ -51,7 +50,7 @@ queries! {
     CODE_DELETE_BY_SESSION = "DELETE FROM code_grant WHERE account_id = $1 AND redeemed_at IS NULL AND detail LIKE $2";
     CODE_DELETE_OF_CLIENT = "DELETE FROM code_grant WHERE client_id = $1 AND redeemed_at IS NULL";
     CODE_TAKE = "UPDATE code_grant SET redeemed_at = $2, family_id = $3
-        WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2 RETURNING client_id";
+        WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > $2";
 
     FAMILY_INSERT = "INSERT INTO family (id, realm, client_id, account_id, session_id, detail, generation, branch,
             previous_generation, previous_branch, rotated_at, created_at, idle_expires_at, absolute_expires_at, revoked_at, secret)
@@ -59,8 +58,8 @@ queries! {
     FAMILY_LOAD = "SELECT * FROM family WHERE id = $1";
     FAMILY_ADVANCE = "UPDATE family SET generation = $4, branch = $5, previous_generation = $6, previous_branch = $7,
             rotated_at = $8, idle_expires_at = $9
-        WHERE id = $1 AND generation = $2 AND branch = $3 AND revoked_at IS NULL RETURNING id";
-    FAMILY_REVOKE = "UPDATE family SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL RETURNING id";
+        WHERE id = $1 AND generation = $2 AND branch = $3 AND revoked_at IS NULL";
+    FAMILY_REVOKE = "UPDATE family SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     FAMILY_REVOKE_SESSION = "UPDATE family SET revoked_at = $2 WHERE session_id = $1 AND revoked_at IS NULL RETURNING id";
     FAMILY_REVOKE_CLIENT = "UPDATE family SET revoked_at = $3
         WHERE account_id = $1 AND client_id = $2 AND revoked_at IS NULL RETURNING id";
@@ -72,8 +71,8 @@ queries! {
     SESSION_HOLD = "UPDATE login_session SET last_seen_at = last_seen_at WHERE id = $1";
     SESSION_LOAD = "SELECT * FROM login_session WHERE token_hash = $1";
     SESSION_TOUCH = "UPDATE login_session SET last_seen_at = $2, expires_at = $3 WHERE id = $1 AND last_seen_at < $2";
-    SESSION_DELETE = "DELETE FROM login_session WHERE token_hash = $1 RETURNING id";
-    SESSION_END = "DELETE FROM login_session WHERE id = $1 AND realm = $2 RETURNING account_id";
+    SESSION_DELETE = "DELETE FROM login_session WHERE token_hash = $1";
+    SESSION_END = "DELETE FROM login_session WHERE id = $1 AND realm = $2 RETURNING *";
     SESSION_LIST = "SELECT login_session.*, account.username FROM login_session
         JOIN account ON account.id = login_session.account_id
         WHERE login_session.realm = $1 AND ($2 = '' OR login_session.account_id = $2) AND login_session.expires_at > $3
@@ -93,11 +92,11 @@ queries! {
     CONSENT_DELETE = "DELETE FROM consent WHERE account_id = $1 AND client_id = $2";
     CONSENT_DELETE_USER = "DELETE FROM consent WHERE account_id = $1";
     CONSENT_DELETE_CLIENT = "DELETE FROM consent WHERE client_id = $1";
-    CONSENT_KNOWS_CLIENT = "SELECT client_id FROM consent WHERE client_id = $1 LIMIT 1";
+    CONSENT_KNOWS_CLIENT = "SELECT * FROM consent WHERE client_id = $1 LIMIT 1";
 
     REVOCATION_NUMBER = "UPDATE revocation_head SET seq = seq + 1 WHERE id = 1 RETURNING seq";
     REVOCATION_INSERT = "INSERT INTO revocation (seq, subject, until) VALUES ($1, $2, $3)";
-    REVOCATION_AFTER = "SELECT seq, subject, until FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2";
+    REVOCATION_AFTER = "SELECT * FROM revocation WHERE seq > $1 ORDER BY seq LIMIT $2";
 
     COUNTER_ADD = "INSERT INTO counter (name, n, started_at, last_at, expires_at) VALUES ($1, $2, $3, $3, $4)
         ON CONFLICT (name) DO UPDATE SET
@@ -107,8 +106,8 @@ queries! {
             last_at = excluded.last_at,
             expires_at = CASE WHEN counter.expires_at <= excluded.started_at OR counter.started_at > excluded.started_at
                 THEN excluded.expires_at ELSE counter.expires_at END
-        RETURNING n, started_at, last_at";
-    COUNTER_READ = "SELECT n, started_at, last_at FROM counter WHERE name = $1 AND expires_at > $2";
+        RETURNING *";
+    COUNTER_READ = "SELECT * FROM counter WHERE name = $1 AND expires_at > $2";
     COUNTER_TAKE_BACK = "UPDATE counter SET n = n - 1, last_at = CASE WHEN last_at = $2 THEN $3 ELSE last_at END
         WHERE name = $1 AND n > 0 AND expires_at > $2";
     COUNTER_CLEAR = "DELETE FROM counter WHERE name = $1";
@@ -122,7 +121,7 @@ queries! {
         SELECT CAST($1 AS TEXT), CAST($2 AS TEXT), 'pending', CAST($3 AS BIGINT)
         WHERE (SELECT COUNT(*) FROM host_approval WHERE realm = $1 AND verdict = 'pending') < $4
         ON CONFLICT (realm, host) DO NOTHING";
-    APPROVAL_LOAD = "SELECT verdict FROM host_approval WHERE realm = $1 AND host = $2";
+    APPROVAL_LOAD = "SELECT * FROM host_approval WHERE realm = $1 AND host = $2";
     APPROVAL_DECIDE = "INSERT INTO host_approval (realm, host, verdict, requested_at, decided_at) VALUES ($1, $2, $3, $4, $4)
         ON CONFLICT (realm, host) DO UPDATE SET verdict = excluded.verdict, decided_at = excluded.decided_at";
     APPROVAL_LIST = "SELECT * FROM host_approval WHERE realm = $1 ORDER BY requested_at DESC, host";
@@ -145,7 +144,7 @@ queries! {
     REGISTRATION_USED = "UPDATE registered_client SET used_at = $2, expires_at = $3 WHERE client_id = $1";
     REGISTRATION_TOUCH = "UPDATE registered_client SET used_at = $2, expires_at = $3
         WHERE client_id = $1 AND used_at IS NOT NULL";
-    REGISTRATION_DELETE = "DELETE FROM registered_client WHERE client_id = $1 RETURNING used_at";
+    REGISTRATION_DELETE = "DELETE FROM registered_client WHERE client_id = $1 RETURNING *";
 
     CLEAN_CODES = "DELETE FROM code_grant WHERE code_hash IN (SELECT code_hash FROM code_grant WHERE expires_at < $1 LIMIT $2)";
     CLEAN_FAMILIES = "DELETE FROM family WHERE id IN

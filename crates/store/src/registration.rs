@@ -6,15 +6,15 @@ use model::realm::{Lifetimes, RealmName};
 use model::registration::{FIRST_USE, KEEP, Registered};
 use model::secret::TokenHash;
 use oauth::client_id::ClientId;
-use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 
 use crate::Store;
 use crate::counter::{self, CounterName};
 use crate::error::Error;
 use crate::family::{self, Which};
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::{Statement, sql};
 
 /// How many registrations may wait for their first use.
 #[derive(Clone, Copy, Debug)]
@@ -79,24 +79,40 @@ async fn room(
     registered: &Registered,
     bounds: Bounds,
 ) -> Result<Inserted, Error> {
-    let row = sqlx::query(query::REGISTRATION_COUNT)
-        .bind(registered.realm.to_string())
-        .bind(registered.source.clone())
-        .bind(registered.site.clone())
-        .bind(registered.created_at.millis())
-        .fetch_one(connection)
+    let waiting = sql(query::REGISTRATION_COUNT)
+        .bind(&registered.realm)
+        .bind(&registered.source)
+        .bind(&registered.site)
+        .bind(registered.created_at)
+        .the_one::<Waiting>(connection)
         .await?;
-    for (count, first, bound) in [
-        ("of_source", "first_of_source", bounds.per_source),
-        ("of_site", "first_of_site", bounds.per_site),
+    for ((count, until), bound) in [
+        (waiting.of_source, bounds.per_source),
+        (waiting.of_site, bounds.per_site),
     ] {
-        let waiting: i64 = row.try_get(count)?;
-        if waiting >= i64::from(bound) {
-            let until = Timestamp::from_millis(row.try_get(first)?);
+        if count >= i64::from(bound) {
             return Ok(Inserted::TooMany { until });
         }
     }
     Ok(Inserted::Kept)
+}
+
+/// How many wait for their first use, and when the first of them is forgotten.
+struct Waiting {
+    of_source: (i64, Timestamp),
+    of_site: (i64, Timestamp),
+}
+
+impl Row for Waiting {
+    const TABLE: &'static str = Registered::TABLE;
+    const KEY: &'static str = Registered::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            of_source: (row.integer("of_source")?, row.time("first_of_source")?),
+            of_site: (row.integer("of_site")?, row.time("first_of_site")?),
+        })
+    }
 }
 
 async fn make_room(
@@ -104,25 +120,25 @@ async fn make_room(
     realm: &RealmName,
     bounds: Bounds,
 ) -> Result<(), Error> {
-    sqlx::query(query::REGISTRATION_MAKE_ROOM)
-        .bind(realm.to_string())
-        .bind(i64::from(bounds.in_all.saturating_sub(1)))
+    sql(query::REGISTRATION_MAKE_ROOM)
+        .bind(realm)
+        .bind(bounds.in_all.saturating_sub(1))
         .execute(connection)
         .await?;
     Ok(())
 }
 
 async fn put(connection: &mut AnyConnection, registered: &Registered) -> Result<(), Error> {
-    sqlx::query(query::REGISTRATION_INSERT)
-        .bind(registered.client_id.to_string())
-        .bind(registered.realm.to_string())
-        .bind(registered.metadata.clone())
-        .bind(registered.secret.map(|hash| hash.as_bytes().to_vec()))
-        .bind(registered.access_token.as_bytes().to_vec())
-        .bind(registered.source.clone())
-        .bind(registered.site.clone())
-        .bind(registered.created_at.millis())
-        .bind(registered.expires_at.millis())
+    sql(query::REGISTRATION_INSERT)
+        .bind(&registered.client_id)
+        .bind(&registered.realm)
+        .bind(&registered.metadata)
+        .bind(registered.secret)
+        .bind(registered.access_token)
+        .bind(&registered.source)
+        .bind(&registered.site)
+        .bind(registered.created_at)
+        .bind(registered.expires_at)
         .execute(connection)
         .await?;
     Ok(())
@@ -135,23 +151,8 @@ pub async fn load(
     client_id: &ClientId,
     now: Timestamp,
 ) -> Result<Option<Registered>, Error> {
-    store
-        .backend()
-        .read(
-            &(realm, client_id, now),
-            |(realm, client_id, now), connection| {
-                Box::pin(async move {
-                    let row = sqlx::query(query::REGISTRATION_LOAD)
-                        .bind(realm.to_string())
-                        .bind(client_id.to_string())
-                        .bind(now.millis())
-                        .fetch_optional(connection)
-                        .await?;
-                    row.as_ref().map(read).transpose()
-                })
-            },
-        )
-        .await
+    let statement = sql(query::REGISTRATION_LOAD).bind(realm);
+    store.one(statement.bind(client_id).bind(now)).await
 }
 
 /// Puts other metadata, and perhaps another secret, in the place of what a client registered. `false` if it is gone.
@@ -161,51 +162,24 @@ pub async fn replace(
     metadata: &str,
     secret: Option<TokenHash>,
 ) -> Result<bool, Error> {
-    store
-        .backend()
-        .write(
-            (client_id.clone(), metadata.to_owned(), secret),
-            |(client_id, metadata, secret), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::REGISTRATION_REPLACE)
-                        .bind(client_id.to_string())
-                        .bind(metadata.clone())
-                        .bind(secret.map(|hash| hash.as_bytes().to_vec()));
-                    Ok(query.execute(connection).await?.rows_affected() == 1)
-                })
-            },
-        )
-        .await
+    let statement = sql(query::REGISTRATION_REPLACE).bind(client_id);
+    Ok(store.execute(statement.bind(metadata).bind(secret)).await? == 1)
 }
 
 /// Writes down that somebody logged in with a client: it is kept from then on.
 pub async fn logged_in(store: &Store, client_id: &ClientId, now: Timestamp) -> Result<(), Error> {
-    used(store, query::REGISTRATION_USED, client_id, now).await
+    store
+        .execute(used(query::REGISTRATION_USED, client_id, now))
+        .await?;
+    Ok(())
 }
 
 /// Writes down that a client got tokens. One that nobody ever logged in with is forgotten all the same.
 pub async fn touch(store: &Store, client_id: &ClientId, now: Timestamp) -> Result<(), Error> {
-    used(store, query::REGISTRATION_TOUCH, client_id, now).await
-}
-
-async fn used(
-    store: &Store,
-    statement: &'static str,
-    client_id: &ClientId,
-    now: Timestamp,
-) -> Result<(), Error> {
     store
-        .backend()
-        .write(
-            (statement, client_id.clone(), now),
-            |(statement, client_id, now), connection| {
-                Box::pin(async move {
-                    used_within(connection, statement, client_id, *now).await?;
-                    Ok(())
-                })
-            },
-        )
-        .await
+        .execute(used(query::REGISTRATION_TOUCH, client_id, now))
+        .await?;
+    Ok(())
 }
 
 /// Holds a registration as part of a transaction in which somebody agrees to what it asks for, so that whoever deletes it
@@ -215,20 +189,12 @@ pub(crate) async fn hold(
     client_id: &ClientId,
     now: Timestamp,
 ) -> Result<bool, Error> {
-    used_within(connection, query::REGISTRATION_USED, client_id, now).await
+    let statement = used(query::REGISTRATION_USED, client_id, now);
+    Ok(statement.execute(connection).await? == 1)
 }
 
-async fn used_within(
-    connection: &mut AnyConnection,
-    statement: &'static str,
-    client_id: &ClientId,
-    now: Timestamp,
-) -> Result<bool, Error> {
-    let query = sqlx::query(statement)
-        .bind(client_id.to_string())
-        .bind(now.millis())
-        .bind((now + KEEP).millis());
-    Ok(query.execute(connection).await?.rows_affected() == 1)
+fn used(text: &'static str, client_id: &ClientId, now: Timestamp) -> Statement {
+    sql(text).bind(client_id).bind(now).bind(now + KEEP)
 }
 
 /// Forgets a client, what users agreed to for it, and what it got: codes on their way, families and tokens. How many grants
@@ -246,23 +212,16 @@ pub async fn delete(
             (client_id.clone(), now, until),
             |(client_id, now, until), connection| {
                 Box::pin(async move {
-                    let deleted = sqlx::query(query::REGISTRATION_DELETE)
-                        .bind(client_id.to_string())
-                        .fetch_optional(&mut *connection)
+                    let about = |text| sql(text).bind(client_id);
+                    let deleted = about(query::REGISTRATION_DELETE)
+                        .one::<Registered>(&mut *connection)
                         .await?;
-                    let used_at: Option<i64> = match deleted {
-                        Some(row) => row.try_get("used_at")?,
-                        None => None,
-                    };
                     // Nobody agreed to a client that nobody logged in with, so that nothing is looked for.
-                    if used_at.is_none() {
+                    if deleted.is_none_or(|deleted| deleted.used_at.is_none()) {
                         return Ok(Vec::new());
                     }
-                    for statement in [query::CONSENT_DELETE_CLIENT, query::CODE_DELETE_OF_CLIENT] {
-                        sqlx::query(statement)
-                            .bind(client_id.to_string())
-                            .execute(&mut *connection)
-                            .await?;
+                    for text in [query::CONSENT_DELETE_CLIENT, query::CODE_DELETE_OF_CLIENT] {
+                        about(text).execute(&mut *connection).await?;
                     }
                     let which = Which::OfClient(client_id.clone());
                     family::revoke_within(connection, &which, *now, *until).await
@@ -275,30 +234,25 @@ pub async fn delete(
     Ok(grants)
 }
 
-fn read(row: &AnyRow) -> Result<Registered, Error> {
-    let row = Record {
-        row,
-        table: "registered_client",
-        id: row.try_get("client_id").unwrap_or_default(),
-    };
-    let secret = row
-        .optional_bytes("secret_hash")?
-        .map(TryInto::try_into)
-        .transpose()
-        .map_err(|_| row.inconsistent("secret_hash"))?;
-    let source = row.text("source")?;
-    Ok(Registered {
-        client_id: row.parse("client_id")?,
-        realm: row.parse("realm")?,
-        metadata: row.text("metadata")?,
-        secret: secret.map(TokenHash::from_bytes),
-        access_token: TokenHash::from_bytes(row.array("token_hash")?),
-        site: row.optional_text("site")?.unwrap_or_else(|| source.clone()),
-        source,
-        created_at: row.time("created_at")?,
-        used_at: row.optional_time("used_at")?,
-        expires_at: row.time("expires_at")?,
-    })
+impl Row for Registered {
+    const TABLE: &'static str = "registered_client";
+    const KEY: &'static str = "client_id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let source = row.text("source")?;
+        Ok(Self {
+            client_id: row.parse("client_id")?,
+            realm: row.parse("realm")?,
+            metadata: row.text("metadata")?,
+            secret: row.optional_hash("secret_hash")?,
+            access_token: TokenHash::from_bytes(row.array("token_hash")?),
+            site: row.optional_text("site")?.unwrap_or_else(|| source.clone()),
+            source,
+            created_at: row.time("created_at")?,
+            used_at: row.optional_time("used_at")?,
+            expires_at: row.time("expires_at")?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::time::Duration;
 use model::clock::{Clock, Timestamp};
 use oauth::causes::with_causes;
 use sqlx::AnyConnection;
-use sqlx::Row as _;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -17,7 +16,8 @@ use crate::error::Error;
 use crate::query;
 pub(crate) use crate::revocations::Entry;
 pub use crate::revocations::Revocations;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::sql;
 
 /// How often the log is read for what other nodes revoked (SEC-46).
 pub const PERIOD: Duration = Duration::from_secs(1);
@@ -82,33 +82,8 @@ pub(crate) async fn read_log(store: &Store) -> Result<(), Error> {
     let revocations = store.revocations();
     loop {
         let after = revocations.read.load(Ordering::Acquire);
-        let entries = store
-            .backend()
-            .read(&after, |after, connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::REVOCATION_AFTER)
-                        .bind(*after)
-                        .bind(CHUNK);
-                    query
-                        .fetch_all(connection)
-                        .await?
-                        .iter()
-                        .map(|row| {
-                            let row = Record {
-                                row,
-                                table: "revocation",
-                                id: row.try_get("subject").unwrap_or_default(),
-                            };
-                            Ok(Entry {
-                                seq: row.integer("seq")?,
-                                subject: row.text("subject")?,
-                                until: row.time("until")?,
-                            })
-                        })
-                        .collect::<Result<Vec<_>, Error>>()
-                })
-            })
-            .await?;
+        let statement = sql(query::REVOCATION_AFTER).bind(after).bind(CHUNK);
+        let entries: Vec<Entry> = store.many(statement).await?;
         let Some(last) = entries.last().map(|entry| entry.seq) else {
             return Ok(());
         };
@@ -124,25 +99,45 @@ pub(crate) async fn append(
     subject: String,
     until: Timestamp,
 ) -> Result<Entry, Error> {
-    let row = sqlx::query(query::REVOCATION_NUMBER)
-        .fetch_one(&mut *connection)
+    let Head(seq) = sql(query::REVOCATION_NUMBER)
+        .the_one(&mut *connection)
         .await?;
-    let seq = Record {
-        row: &row,
-        table: "revocation_head",
-        id: "1".to_owned(),
-    }
-    .integer("seq")?;
-    let query = sqlx::query(query::REVOCATION_INSERT)
-        .bind(seq)
-        .bind(subject.clone())
-        .bind(until.millis());
-    query.execute(connection).await?;
+    let insert = sql(query::REVOCATION_INSERT).bind(seq);
+    insert
+        .bind(&subject)
+        .bind(until)
+        .execute(connection)
+        .await?;
     Ok(Entry {
         seq,
         subject,
         until,
     })
+}
+
+impl Row for Entry {
+    const TABLE: &'static str = "revocation";
+    const KEY: &'static str = "subject";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            seq: row.integer("seq")?,
+            subject: row.text("subject")?,
+            until: row.time("until")?,
+        })
+    }
+}
+
+/// The number of the last line.
+struct Head(i64);
+
+impl Row for Head {
+    const TABLE: &'static str = "revocation_head";
+    const KEY: &'static str = "id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.integer("seq").map(Self)
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use model::clock::Timestamp;
+use model::secret::TokenHash;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -11,20 +12,56 @@ use sqlx::any::AnyRow;
 
 use crate::error::Error;
 
-/// A row with what it takes to complain about it.
-pub(crate) struct Record<'a> {
-    pub(crate) row: &'a AnyRow,
-    pub(crate) table: &'static str,
-    /// The key of the row, if it may be printed.
-    pub(crate) id: String,
+/// What a row of a table, or a part of it, says.
+pub(crate) trait Row: Sized + Send + 'static {
+    /// The table.
+    const TABLE: &'static str;
+    /// The column that says which row it is, and may be printed.
+    const KEY: &'static str;
+
+    /// Reads it.
+    fn read(row: &Record<'_>) -> Result<Self, Error>;
 }
 
-impl Record<'_> {
+/// A row with what it takes to complain about it.
+pub(crate) struct Record<'a> {
+    row: &'a AnyRow,
+    table: &'static str,
+    key: &'static str,
+}
+
+impl<'a> Record<'a> {
+    /// What a row says.
+    pub(crate) fn read<T: Row>(row: &'a AnyRow) -> Result<T, Error> {
+        T::read(&Self {
+            row,
+            table: T::TABLE,
+            key: T::KEY,
+        })
+    }
+
+    /// The part of the row that is of another table.
+    pub(crate) fn part<T: Row>(&self) -> Result<T, Error> {
+        Self::read(self.row)
+    }
+
     pub(crate) fn inconsistent(&self, column: &'static str) -> Error {
+        let hash = || {
+            self.row
+                .try_get::<Vec<u8>, _>(self.key)
+                .ok()?
+                .try_into()
+                .ok()
+        };
         Error::Inconsistent {
             table: self.table,
             column,
-            id: self.id.clone(),
+            id: match self.row.try_get(self.key) {
+                Ok(text) => text,
+                Err(_) => {
+                    hash().map_or_else(String::new, |hash| TokenHash::from_bytes(hash).to_string())
+                }
+            },
         }
     }
 
@@ -87,6 +124,22 @@ impl Record<'_> {
     pub(crate) fn optional_bytes(&self, column: &'static str) -> Result<Option<Vec<u8>>, Error> {
         self.row
             .try_get(column)
+            .map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn optional_hash(&self, column: &'static str) -> Result<Option<TokenHash>, Error> {
+        let bytes = self.optional_bytes(column)?;
+        let hash = bytes.map(|bytes| bytes.try_into().map(TokenHash::from_bytes));
+        hash.transpose().map_err(|_| self.inconsistent(column))
+    }
+
+    pub(crate) fn parse_optional<T: FromStr>(
+        &self,
+        column: &'static str,
+    ) -> Result<Option<T>, Error> {
+        let text = self.optional_text(column)?;
+        text.map(|text| text.parse())
+            .transpose()
             .map_err(|_| self.inconsistent(column))
     }
 

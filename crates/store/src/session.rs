@@ -7,13 +7,14 @@ use model::realm::{Lifetimes, LogoutEnds, RealmName};
 use model::secret::TokenHash;
 use model::session::Session;
 use model::user::{User, Username};
-use sqlx::{AnyConnection, Row as _};
+use sqlx::AnyConnection;
 
 use crate::Store;
 use crate::error::Error;
 use crate::family::{self, Which};
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::sql;
 
 /// Stores a new session. `expires_at` is when it may be cleaned up; [`touch`] moves it.
 pub async fn insert(
@@ -38,8 +39,8 @@ pub(crate) async fn hold(
     connection: &mut AnyConnection,
     session: Id<Session>,
 ) -> Result<bool, Error> {
-    let query = sqlx::query(query::SESSION_HOLD).bind(session.to_string());
-    Ok(query.execute(connection).await?.rows_affected() == 1)
+    let statement = sql(query::SESSION_HOLD).bind(session);
+    Ok(statement.execute(connection).await? == 1)
 }
 
 /// Stores a session that begins with a password, if that is still the one of its user, and the user may still log in:
@@ -58,10 +59,8 @@ pub async fn begin(
             (token, session.clone(), expires_at, password.clone()),
             |(token, session, expires_at, password), connection| {
                 Box::pin(async move {
-                    let query = sqlx::query(query::USER_HOLD)
-                        .bind(session.user.to_string())
-                        .bind(password.as_str().to_owned());
-                    if query.execute(&mut *connection).await?.rows_affected() == 0 {
+                    let hold = sql(query::USER_HOLD).bind(session.user).bind(password);
+                    if hold.execute(&mut *connection).await? == 0 {
                         return Ok(false);
                     }
                     put(connection, *token, session, *expires_at).await?;
@@ -78,38 +77,22 @@ async fn put(
     session: &Session,
     expires_at: Timestamp,
 ) -> Result<(), Error> {
-    let query = sqlx::query(query::SESSION_INSERT)
-        .bind(token.as_bytes().to_vec())
-        .bind(session.id.to_string())
-        .bind(session.realm.to_string())
-        .bind(session.user.to_string())
-        .bind(session.auth_time.millis())
-        .bind(session.created_at.millis())
-        .bind(session.last_seen_at.millis())
-        .bind(expires_at.millis());
-    query.execute(connection).await?;
+    let statement = sql(query::SESSION_INSERT)
+        .bind(token)
+        .bind(session.id)
+        .bind(&session.realm)
+        .bind(session.user)
+        .bind(session.auth_time)
+        .bind(session.created_at)
+        .bind(session.last_seen_at)
+        .bind(expires_at);
+    statement.execute(connection).await?;
     Ok(())
 }
 
 /// The session of a cookie. Whether it still holds is for [`Session::check`] to say.
 pub async fn load(store: &Store, token: TokenHash) -> Result<Option<Session>, Error> {
-    store
-        .backend()
-        .read(&token, |token, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::SESSION_LOAD).bind(token.as_bytes().to_vec());
-                let Some(found) = query.fetch_optional(connection).await? else {
-                    return Ok(None);
-                };
-                let row = Record {
-                    row: &found,
-                    table: "login_session",
-                    id: token.to_string(),
-                };
-                read(&row).map(Some)
-            })
-        })
-        .await
+    store.one(sql(query::SESSION_LOAD).bind(token)).await
 }
 
 /// Notes that a session was used.
@@ -119,35 +102,15 @@ pub async fn touch(
     now: Timestamp,
     expires_at: Timestamp,
 ) -> Result<(), Error> {
-    store
-        .backend()
-        .write(
-            (id, now, expires_at),
-            |(id, now, expires_at), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::SESSION_TOUCH)
-                        .bind(id.to_string())
-                        .bind(now.millis())
-                        .bind(expires_at.millis());
-                    query.execute(connection).await?;
-                    Ok(())
-                })
-            },
-        )
-        .await
+    let statement = sql(query::SESSION_TOUCH).bind(id);
+    store.execute(statement.bind(now).bind(expires_at)).await?;
+    Ok(())
 }
 
 /// Ends the session of a cookie. `false` if there was none.
 pub async fn delete(store: &Store, token: TokenHash) -> Result<bool, Error> {
-    store
-        .backend()
-        .write(token, |token, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::SESSION_DELETE).bind(token.as_bytes().to_vec());
-                Ok(query.fetch_optional(connection).await?.is_some())
-            })
-        })
-        .await
+    let statement = sql(query::SESSION_DELETE).bind(token);
+    Ok(store.execute(statement).await? == 1)
 }
 
 /// A session and whose it is.
@@ -167,30 +130,8 @@ pub async fn list(
     now: Timestamp,
 ) -> Result<Vec<Listed>, Error> {
     let user = user.map_or_else(String::new, |id| id.to_string());
-    store
-        .backend()
-        .read(&(realm, user, now), |(realm, user, now), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::SESSION_LIST)
-                    .bind(realm.to_string())
-                    .bind(user.clone())
-                    .bind(now.millis());
-                let found = query.fetch_all(connection).await?;
-                let listed = found.iter().map(|row| {
-                    let row = Record {
-                        row,
-                        table: "login_session",
-                        id: row.try_get("id").unwrap_or_default(),
-                    };
-                    Ok(Listed {
-                        session: read(&row)?,
-                        username: row.parse("username")?,
-                    })
-                });
-                listed.collect()
-            })
-        })
-        .await
+    let statement = sql(query::SESSION_LIST).bind(realm);
+    store.many(statement.bind(user).bind(now)).await
 }
 
 /// Ends a session of a realm, and, where that is wanted, revokes what was granted in it to clients, codes on their way
@@ -210,19 +151,16 @@ pub async fn end(
             (realm.clone(), id, ends, now, until),
             |(realm, id, ends, now, until), connection| {
                 Box::pin(async move {
-                    let query = sqlx::query(query::SESSION_END)
-                        .bind(id.to_string())
-                        .bind(realm.to_string());
-                    let Some(row) = query.fetch_optional(&mut *connection).await? else {
+                    let end = sql(query::SESSION_END).bind(*id).bind(realm);
+                    let Some(ended) = end.one::<Session>(&mut *connection).await? else {
                         return Ok(None);
                     };
                     if *ends == LogoutEnds::Session {
                         return Ok(Some(Vec::new()));
                     }
-                    let user: String = row.try_get("account_id")?;
                     // Before the grants: what is made of a code meanwhile is among them.
-                    let codes = sqlx::query(query::CODE_DELETE_BY_SESSION)
-                        .bind(user)
+                    let codes = sql(query::CODE_DELETE_BY_SESSION)
+                        .bind(ended.user)
                         .bind(format!("%\"session\":\"{id}\"%"));
                     codes.execute(&mut *connection).await?;
                     family::revoke_within(connection, &Which::Session(*id), *now, *until)
@@ -239,15 +177,32 @@ pub async fn end(
     }))
 }
 
-fn read(row: &Record<'_>) -> Result<Session, Error> {
-    Ok(Session {
-        id: row.parse("id")?,
-        realm: row.parse("realm")?,
-        user: row.parse("account_id")?,
-        auth_time: row.time("auth_time")?,
-        created_at: row.time("created_at")?,
-        last_seen_at: row.time("last_seen_at")?,
-    })
+impl Row for Session {
+    const TABLE: &'static str = "login_session";
+    const KEY: &'static str = "id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            id: row.parse("id")?,
+            realm: row.parse("realm")?,
+            user: row.parse("account_id")?,
+            auth_time: row.time("auth_time")?,
+            created_at: row.time("created_at")?,
+            last_seen_at: row.time("last_seen_at")?,
+        })
+    }
+}
+
+impl Row for Listed {
+    const TABLE: &'static str = Session::TABLE;
+    const KEY: &'static str = Session::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            session: row.part()?,
+            username: row.parse("username")?,
+        })
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::Store;
 use crate::error::Error;
 use crate::family::{self, Which};
 use crate::query;
+use crate::statement::sql;
 
 /// What changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,17 +63,16 @@ pub async fn change(
                 if !apply(connection, *user, change).await? {
                     return Ok(None);
                 }
-                let execute = |sql| sqlx::query(sql).bind(user.to_string());
-                let sessions = execute(query::SESSION_DELETE_USER)
+                let about = |text| sql(text).bind(*user);
+                let sessions = about(query::SESSION_DELETE_USER)
                     .execute(&mut *connection)
-                    .await?
-                    .rows_affected();
+                    .await?;
                 // Before the grants: what is made of a code meanwhile is among them.
-                execute(query::CODE_DELETE_BY_USER)
+                about(query::CODE_DELETE_BY_USER)
                     .execute(&mut *connection)
                     .await?;
                 if *change == Change::Deleted {
-                    execute(query::CONSENT_DELETE_USER)
+                    about(query::CONSENT_DELETE_USER)
                         .execute(&mut *connection)
                         .await?;
                 }
@@ -96,16 +96,12 @@ async fn apply(
     user: Id<User>,
     change: &Change,
 ) -> Result<bool, Error> {
-    let query = match change {
-        Change::Password(hash) => sqlx::query(query::USER_SET_PASSWORD)
-            .bind(user.to_string())
-            .bind(hash.as_str().to_owned()),
-        Change::Disabled => sqlx::query(query::USER_SET_DISABLED)
-            .bind(user.to_string())
-            .bind(1_i64),
-        Change::Deleted => sqlx::query(query::USER_DELETE).bind(user.to_string()),
+    let statement = match change {
+        Change::Password(hash) => sql(query::USER_SET_PASSWORD).bind(user).bind(hash),
+        Change::Disabled => sql(query::USER_SET_DISABLED).bind(user).bind(true),
+        Change::Deleted => sql(query::USER_DELETE).bind(user),
     };
-    Ok(query.execute(connection).await?.rows_affected() == 1)
+    Ok(statement.execute(connection).await? == 1)
 }
 
 #[cfg(test)]

@@ -4,47 +4,31 @@ use model::id::Id;
 use model::password::PasswordHash;
 use model::realm::RealmName;
 use model::traits::Traits;
-use model::user::{User, Username};
-use sqlx::Row as _;
-use sqlx::any::AnyRow;
+use model::user::{Profile, User, Username};
 
 use crate::Store;
 use crate::error::Error;
 use crate::query;
-use crate::row::Record;
+use crate::row::{Record, Row};
+use crate::statement::{Statement, sql};
 
 /// Adds a user. [`Error::Conflict`] if the realm has one of that name.
 pub async fn insert(store: &Store, user: &User) -> Result<(), Error> {
-    store
-        .backend()
-        .write(user.clone(), |user, connection| {
-            Box::pin(async move {
-                bind(query::USER_INSERT, user).execute(connection).await?;
-                Ok(())
-            })
-        })
-        .await
+    store.execute(bind(query::USER_INSERT, user)).await?;
+    Ok(())
 }
 
 /// Adds a user whom the configuration names, or brings the one of that name up to date. A user without password keeps
 /// the one they have. Returns their id, which stays the same for ever.
 pub async fn declare(store: &Store, user: &User) -> Result<Id<User>, Error> {
-    store
+    let statement = bind(query::USER_DECLARE, user);
+    let declared: User = store
         .backend()
-        .write(user.clone(), |user, connection| {
-            Box::pin(async move {
-                let row = bind(query::USER_DECLARE, user)
-                    .fetch_one(connection)
-                    .await?;
-                Record {
-                    row: &row,
-                    table: "account",
-                    id: user.username.to_string(),
-                }
-                .parse("id")
-            })
+        .write(statement, |statement, connection| {
+            Box::pin(statement.the_one(connection))
         })
-        .await
+        .await?;
+    Ok(declared.id)
 }
 
 /// The user with this name.
@@ -54,39 +38,13 @@ pub async fn by_username(
     username: &Username,
 ) -> Result<Option<User>, Error> {
     store
-        .backend()
-        .read(&(realm, username), |(realm, username), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_BY_NAME)
-                    .bind(realm.to_string())
-                    .bind(username.to_string());
-                query
-                    .fetch_optional(connection)
-                    .await?
-                    .as_ref()
-                    .map(read)
-                    .transpose()
-            })
-        })
+        .one(sql(query::USER_BY_NAME).bind(realm).bind(username))
         .await
 }
 
 /// The user with this id.
 pub async fn by_id(store: &Store, id: Id<User>) -> Result<Option<User>, Error> {
-    store
-        .backend()
-        .read(&id, |id, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_BY_ID).bind(id.to_string());
-                query
-                    .fetch_optional(connection)
-                    .await?
-                    .as_ref()
-                    .map(read)
-                    .transpose()
-            })
-        })
-        .await
+    store.one(sql(query::USER_BY_ID).bind(id)).await
 }
 
 /// Puts another hash of the same password in the place of `before`. `false` if that is not the user's any more: a password
@@ -97,36 +55,14 @@ pub async fn renew_password(
     before: &PasswordHash,
     after: &PasswordHash,
 ) -> Result<bool, Error> {
-    store
-        .backend()
-        .write(
-            (id, before.clone(), after.clone()),
-            |(id, before, after), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::USER_RENEW_PASSWORD)
-                        .bind(id.to_string())
-                        .bind(before.as_str().to_owned())
-                        .bind(after.as_str().to_owned());
-                    Ok(query.execute(connection).await?.rows_affected() == 1)
-                })
-            },
-        )
-        .await
+    let statement = sql(query::USER_RENEW_PASSWORD).bind(id);
+    Ok(store.execute(statement.bind(before).bind(after)).await? == 1)
 }
 
 /// Lets a user log in, or no longer. `false` if there is no such user.
 pub async fn set_disabled(store: &Store, id: Id<User>, disabled: bool) -> Result<bool, Error> {
-    store
-        .backend()
-        .write((id, disabled), |(id, disabled), connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_SET_DISABLED)
-                    .bind(id.to_string())
-                    .bind(i64::from(*disabled));
-                Ok(query.execute(connection).await?.rows_affected() == 1)
-            })
-        })
-        .await
+    let statement = sql(query::USER_SET_DISABLED).bind(id).bind(disabled);
+    Ok(store.execute(statement).await? == 1)
 }
 
 /// Puts other groups and attributes in the place of `before`. `false` if those are not the user's any more, or there is no
@@ -137,60 +73,23 @@ pub async fn set_traits(
     before: &Traits,
     after: &Traits,
 ) -> Result<bool, Error> {
-    store
-        .backend()
-        .write(
-            (id, before.to_json(), after.to_json()),
-            |(id, before, after), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::USER_SET_TRAITS)
-                        .bind(id.to_string())
-                        .bind(before.clone())
-                        .bind(after.clone());
-                    Ok(query.execute(connection).await?.rows_affected() == 1)
-                })
-            },
-        )
-        .await
+    let statement = sql(query::USER_SET_TRAITS).bind(id);
+    let statement = statement.bind(before.to_json()).bind(after.to_json());
+    Ok(store.execute(statement).await? == 1)
 }
 
 /// What [`set_declared_proof`] kept for a user.
 pub async fn declared_proof(store: &Store, id: Id<User>) -> Result<Option<Vec<u8>>, Error> {
-    store
-        .backend()
-        .read(&id, |id, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_DECLARED_PROOF).bind(id.to_string());
-                let Some(row) = query.fetch_optional(connection).await? else {
-                    return Ok(None);
-                };
-                Record {
-                    row: &row,
-                    table: "account",
-                    id: id.to_string(),
-                }
-                .optional_bytes("declared_proof")
-            })
-        })
-        .await
+    let found: Option<Proof> = store.one(sql(query::USER_BY_ID).bind(id)).await?;
+    Ok(found.and_then(|Proof(proof)| proof))
 }
 
 /// Keeps what proves, to whoever knows how it was made, that the password is that of a secret in the configuration. It
 /// has to depend on the stored hash: whatever changes the password leaves this as it is.
 pub async fn set_declared_proof(store: &Store, id: Id<User>, proof: &[u8]) -> Result<(), Error> {
-    store
-        .backend()
-        .write((id, proof.to_vec()), |(id, proof), connection| {
-            Box::pin(async move {
-                sqlx::query(query::USER_SET_DECLARED_PROOF)
-                    .bind(id.to_string())
-                    .bind(proof.clone())
-                    .execute(connection)
-                    .await?;
-                Ok(())
-            })
-        })
-        .await
+    let statement = sql(query::USER_SET_DECLARED_PROOF).bind(id).bind(proof);
+    store.execute(statement).await?;
+    Ok(())
 }
 
 /// At most `limit` users of a realm, in the order of their names, beginning after `after`.
@@ -200,49 +99,15 @@ pub async fn list(
     after: Option<&Username>,
     limit: u16,
 ) -> Result<Vec<User>, Error> {
-    let after = after.map_or_else(String::new, ToString::to_string);
-    store
-        .backend()
-        .read(
-            &(realm, after, limit),
-            |(realm, after, limit), connection| {
-                Box::pin(async move {
-                    let query = sqlx::query(query::USER_LIST)
-                        .bind(realm.to_string())
-                        .bind(after.clone())
-                        .bind(i64::from(*limit));
-                    query
-                        .fetch_all(connection)
-                        .await?
-                        .iter()
-                        .map(read)
-                        .collect()
-                })
-            },
-        )
-        .await
+    let after = after.map_or("", Username::as_str);
+    let statement = sql(query::USER_LIST).bind(realm).bind(after);
+    store.many(statement.bind(i64::from(limit))).await
 }
 
 /// Those of a realm whom the configuration declared when it was last asked.
 pub async fn declared(store: &Store, realm: &RealmName) -> Result<Vec<Username>, Error> {
-    store
-        .backend()
-        .read(&realm, |realm, connection| {
-            Box::pin(async move {
-                let query = sqlx::query(query::USER_DECLARED).bind(realm.to_string());
-                let found = query.fetch_all(connection).await?;
-                let parsed = found.iter().map(|row| {
-                    Record {
-                        row,
-                        table: "account",
-                        id: row.try_get("username").unwrap_or_default(),
-                    }
-                    .parse("username")
-                });
-                parsed.collect()
-            })
-        })
-        .await
+    let found: Vec<User> = store.many(sql(query::USER_DECLARED).bind(realm)).await?;
+    Ok(found.into_iter().map(|user| user.username).collect())
 }
 
 /// Notes whether the configuration declares users. Nothing happens to a user that is not there.
@@ -255,64 +120,74 @@ pub async fn set_declared(
     if usernames.is_empty() {
         return Ok(());
     }
+    let statements = usernames.iter().map(|username| {
+        let statement = sql(query::USER_SET_DECLARED).bind(realm);
+        statement.bind(username).bind(declared)
+    });
     store
         .backend()
-        .write(
-            (realm.clone(), usernames.to_vec(), declared),
-            |(realm, usernames, declared), connection| {
-                Box::pin(async move {
-                    for username in usernames {
-                        let query = sqlx::query(query::USER_SET_DECLARED)
-                            .bind(realm.to_string())
-                            .bind(username.to_string())
-                            .bind(i64::from(*declared));
-                        query.execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            },
-        )
+        .write(statements.collect::<Vec<_>>(), |statements, connection| {
+            Box::pin(async move {
+                for statement in statements {
+                    statement.execute(&mut *connection).await?;
+                }
+                Ok(())
+            })
+        })
         .await
 }
 
-fn bind(
-    sql: &'static str,
-    user: &User,
-) -> sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments> {
-    sqlx::query(sql)
-        .bind(user.id.to_string())
-        .bind(user.realm.to_string())
-        .bind(user.username.to_string())
+fn bind(text: &'static str, user: &User) -> Statement {
+    let Profile { name, email } = &user.profile;
+    sql(text)
+        .bind(user.id)
+        .bind(&user.realm)
+        .bind(&user.username)
         .bind(user.password.as_ref().map(|hash| hash.as_str().to_owned()))
-        .bind(user.name.clone())
-        .bind(user.email.clone())
-        .bind(i64::from(user.email_verified))
-        .bind(i64::from(user.disabled))
-        .bind(user.created_at.millis())
+        .bind(name.clone())
+        .bind(email.as_ref().map(ToString::to_string))
+        .bind(user.email_verified)
+        .bind(user.disabled)
+        .bind(user.created_at)
         .bind(user.traits.to_json())
 }
 
-fn read(row: &AnyRow) -> Result<User, Error> {
-    let row = Record {
-        row,
-        table: "account",
-        id: row.try_get("id").unwrap_or_default(),
-    };
-    let password = row.optional_text("password")?;
-    Ok(User {
-        id: row.parse("id")?,
-        realm: row.parse("realm")?,
-        username: row.parse("username")?,
-        password: password
-            .map(|text| PasswordHash::parse(&text).map_err(|_| row.inconsistent("password")))
-            .transpose()?,
-        name: row.optional_text("name")?,
-        email: row.optional_text("email")?,
-        email_verified: row.flag("email_verified")?,
-        disabled: row.flag("disabled")?,
-        created_at: row.time("created_at")?,
-        traits: Traits::of_json(&row.text("traits")?).map_err(|_| row.inconsistent("traits"))?,
-    })
+impl Row for User {
+    const TABLE: &'static str = "account";
+    const KEY: &'static str = "id";
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        let password = row.optional_text("password")?;
+        Ok(Self {
+            id: row.parse("id")?,
+            realm: row.parse("realm")?,
+            username: row.parse("username")?,
+            password: password
+                .map(|text| PasswordHash::parse(&text).map_err(|_| row.inconsistent("password")))
+                .transpose()?,
+            profile: Profile {
+                name: row.optional_text("name")?,
+                email: row.parse_optional("email")?,
+            },
+            email_verified: row.flag("email_verified")?,
+            disabled: row.flag("disabled")?,
+            created_at: row.time("created_at")?,
+            traits: Traits::of_json(&row.text("traits")?)
+                .map_err(|_| row.inconsistent("traits"))?,
+        })
+    }
+}
+
+/// The column `declared_proof`.
+struct Proof(Option<Vec<u8>>);
+
+impl Row for Proof {
+    const TABLE: &'static str = User::TABLE;
+    const KEY: &'static str = User::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.optional_bytes("declared_proof").map(Self)
+    }
 }
 
 #[cfg(test)]
@@ -337,8 +212,10 @@ mod tests {
         let store = testing::open().await;
         let user = User {
             password: Some(PasswordHash::dummy()),
-            name: Some("Alice \u{1f5dd}".to_owned()),
-            email: Some("alice@example.com".to_owned()),
+            profile: Profile {
+                name: Some("Alice \u{1f5dd}".to_owned()),
+                email: Some("alice@example.com".parse().unwrap()),
+            },
             email_verified: true,
             ..alice(1)
         };
@@ -383,7 +260,10 @@ mod tests {
         };
         assert_eq!(declare(&store, &first).await.unwrap(), first.id);
         let second = User {
-            name: Some("Alice".to_owned()),
+            profile: Profile {
+                name: Some("Alice".to_owned()),
+                email: None,
+            },
             ..alice(2)
         };
         assert_eq!(declare(&store, &second).await.unwrap(), first.id);
@@ -391,7 +271,7 @@ mod tests {
         assert_eq!(
             stored,
             User {
-                name: second.name,
+                profile: second.profile,
                 ..first
             }
         );

@@ -15,7 +15,7 @@ use model::refresh::Position;
 use model::secret::{self, Secret, TokenHash};
 use model::session::Session;
 use model::signing_key::{KeyState, SigningKey};
-use model::user::User;
+use model::user::{Profile, User};
 use sqlx::{AnyConnection, Connection as _};
 use store::error::Error;
 use store::seal::{Sealer, SealingKey};
@@ -342,7 +342,10 @@ async fn seed(store: &Store) -> Vec<Vec<u8>> {
     key::insert(store, &signing).await.unwrap();
     let alice = User {
         password: Some(password::hash("correct horse battery", &[5; 16]).unwrap()),
-        email: Some("alice@example.com".to_owned()),
+        profile: Profile {
+            email: Some("alice@example.com".parse().unwrap()),
+            ..Profile::default()
+        },
         ..User::new(
             Id::from_bytes([1; 16]),
             "demo".parse().unwrap(),

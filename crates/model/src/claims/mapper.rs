@@ -177,10 +177,10 @@ impl Source {
                 Some(groups.collect::<Vec<_>>().into()).filter(|list| *list != Value::Array(vec![]))
             }
             Self::Username => Some(user?.username.as_str().into()),
-            Self::Name => Some(user?.name.as_deref()?.into()),
-            Self::Email => Some(user?.email.as_deref()?.into()),
+            Self::Name => Some(user?.profile.name.as_deref()?.into()),
+            Self::Email => Some(user?.profile.email.as_ref()?.as_str().into()),
             Self::EmailVerified => {
-                let user = user.filter(|user| user.email.is_some())?;
+                let user = user.filter(|user| user.profile.email.is_some())?;
                 Some(user.email_verified.into())
             }
             Self::Attribute(name) => Some(match subject.traits().attributes.get(name)? {

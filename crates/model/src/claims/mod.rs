@@ -154,8 +154,8 @@ mod tests {
             "alice".parse().unwrap(),
             Timestamp::default(),
         );
-        user.name = Some("Alice".to_owned());
-        user.email = Some("alice@example.com".to_owned());
+        user.profile.name = Some("Alice".to_owned());
+        user.profile.email = Some("alice@example.com".parse().unwrap());
         user
     }
 

@@ -1,7 +1,9 @@
 //! `sekisho user`: who there is, who may log in, and with which password.
 
+use model::mail::MailAddress;
 use model::password_choice;
 use model::traits::Attribute;
+use model::user::Profile;
 
 use crate::cli::{Listing, User as Command, UserAdd, UserNamed, UserPasswd, UserSet, UserShow};
 use crate::commands::password;
@@ -86,12 +88,13 @@ fn list(options: &Listing) -> anyhow::Result<()> {
                 .into_iter()
                 .map(|line| {
                     let standing = line.standing().to_owned();
+                    let Profile { name, email } = line.profile;
                     [
                         line.username,
                         standing,
                         line.declared_at.unwrap_or(line.origin),
-                        line.name.unwrap_or_default(),
-                        line.email.unwrap_or_default(),
+                        name.unwrap_or_default(),
+                        email.map(|address| address.to_string()).unwrap_or_default(),
                     ]
                 })
                 .collect();
@@ -114,13 +117,14 @@ fn show(options: &UserShow) -> anyhow::Result<()> {
             talk::data(&format!("{}\n", serde_json::to_string_pretty(&line)?));
             return Ok(());
         }
+        let email = line.profile.email.as_ref();
         for (label, value) in [
             ("username", line.username.as_str()),
             ("id (sub)", &line.id),
             ("standing", line.standing()),
             ("from", line.declared_at.as_deref().unwrap_or(&line.origin)),
-            ("name", line.name.as_deref().unwrap_or_default()),
-            ("mail", line.email.as_deref().unwrap_or_default()),
+            ("name", line.profile.name.as_deref().unwrap_or_default()),
+            ("mail", email.map(MailAddress::as_str).unwrap_or_default()),
             ("groups", &line.groups()),
             ("attributes", &line.attributes()),
             ("since", &line.created_at),
@@ -145,8 +149,7 @@ fn add(options: &UserAdd) -> anyhow::Result<()> {
         let asked = Operation::UserAdd {
             username,
             password: password.expose().clone(),
-            full_name: options.name.clone(),
-            email: options.email.as_ref().map(ToString::to_string),
+            profile: Profile::from(&options.profile),
             traits: TraitsChange {
                 groups: options.traits.groups.clone(),
                 attributes: options.traits.attributes.clone(),

@@ -1,11 +1,10 @@
 //! `realms`: the authorization servers, each with its users, clients, scopes and resources.
 
-use model::mail::MailAddress;
 use model::realm::SigningAlgorithm;
 use model::secret::{Secret, TokenHash};
 use model::text::{self, ClientIdText};
 use model::traits::Traits;
-use model::user::Username;
+use model::user::{Profile, Username};
 use oauth::client_id::ClientId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,12 +65,9 @@ pub(crate) struct User<P = Secret<String>> {
     /// The password. Without one the user can't log in until `sekisho user passwd` gives one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) password: Option<P>,
-    /// The full name, for the scope `profile`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) name: Option<String>,
-    /// The address, for the scope `email`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) email: Option<MailAddress>,
+    /// Who they are.
+    #[serde(flatten)]
+    pub(crate) profile: Profile,
     /// Their groups and attributes.
     #[serde(flatten)]
     pub(crate) traits: Traits,
@@ -83,15 +79,13 @@ impl<P> User<P> {
         let Self {
             username,
             password: _,
-            name,
-            email,
+            profile,
             traits,
         } = self;
         User {
             username,
             password,
-            name,
-            email,
+            profile,
             traits,
         }
     }

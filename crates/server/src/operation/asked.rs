@@ -6,12 +6,11 @@ use std::str::FromStr;
 
 use auth::rotation::Urgency;
 use model::id::Id;
-use model::mail::MailAddress;
 use model::realm::LogoutEnds;
 use model::secret::Secret;
 use model::session::Session;
 use model::traits::Traits;
-use model::user::Username;
+use model::user::{Profile, Username};
 use oauth::client_id::ClientId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -33,8 +32,7 @@ pub(crate) enum Operation {
     UserAdd {
         username: String,
         password: String,
-        full_name: Option<String>,
-        email: Option<String>,
+        profile: Profile,
         traits: TraitsChange,
     },
     /// Changes somebody's groups and attributes: whether that changed anything.
@@ -143,15 +141,13 @@ impl Operation {
             Self::UserAdd {
                 username,
                 password,
-                full_name,
-                email,
+                profile,
                 traits,
             } => {
                 let new = NewUser {
                     username: parsed(&username)?,
                     password: Secret::new(password),
-                    name: full_name,
-                    email: email.as_deref().map(parsed::<MailAddress>).transpose()?,
+                    profile,
                     traits: traits.applied(Traits::default()),
                 };
                 written(user::add(cx, new).await?.username.as_str())

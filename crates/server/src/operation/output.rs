@@ -6,6 +6,7 @@ use auth::rotation::Successor;
 use model::realm::Lifetimes;
 use model::signing_key::{KeyState, SigningKey};
 use model::traits::Traits;
+use model::user::Profile;
 use oauth::resource::Resource;
 use serde::{Deserialize, Serialize};
 
@@ -17,10 +18,8 @@ use crate::telemetry::moment;
 pub(crate) struct User {
     pub(crate) id: String,
     pub(crate) username: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) name: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) email: Option<String>,
+    #[serde(flatten)]
+    pub(crate) profile: Profile,
     #[serde(flatten)]
     pub(crate) traits: Traits,
     pub(crate) disabled: bool,
@@ -42,8 +41,7 @@ impl User {
         Self {
             id: user.id.to_string(),
             username: user.username.to_string(),
-            name: user.name.clone(),
-            email: user.email.clone(),
+            profile: user.profile.clone(),
             traits: user.traits.clone(),
             disabled: user.disabled,
             has_password: user.password.is_some(),

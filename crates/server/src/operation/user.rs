@@ -1,12 +1,11 @@
 //! Users: who there is, who may log in, and with which password. Whoever loses a password or an account loses with it what
 //! was begun before (SEC-46, SEC-55).
 
-use model::mail::MailAddress;
 use model::password::PasswordHash;
 use model::password_choice;
 use model::secret::Secret;
 use model::traits::{Attribute, AttributeName, Group, Traits};
-use model::user::{User, Username};
+use model::user::{Profile, User, Username};
 use serde::{Deserialize, Serialize};
 use store::standing::{self, Change, Ended};
 
@@ -73,10 +72,8 @@ pub(crate) struct NewUser {
     pub(crate) username: Username,
     /// Their password.
     pub(crate) password: Secret<String>,
-    /// What they are called.
-    pub(crate) name: Option<String>,
-    /// Their address. Whoever adds them vouches for it.
-    pub(crate) email: Option<MailAddress>,
+    /// Who they are. Whoever adds them vouches for their address.
+    pub(crate) profile: Profile,
     /// Their groups and attributes.
     pub(crate) traits: Traits,
 }
@@ -97,8 +94,7 @@ pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
     let NewUser {
         username,
         password,
-        name,
-        email,
+        profile,
         traits,
     } = new;
     traits.check()?;
@@ -106,9 +102,8 @@ pub(crate) async fn add(cx: &Cx<'_>, new: NewUser) -> Result<User, Problem> {
     let id = users::new_id(cx.now).map_err(Problem::Random)?;
     let mut user = User::new(id, cx.realm.name.clone(), username, cx.now);
     user.password = Some(hashed(&password).await?);
-    user.name = name;
-    user.email_verified = email.is_some();
-    user.email = email.map(|address| address.to_string());
+    user.email_verified = profile.email.is_some();
+    user.profile = profile;
     user.traits = traits;
     match store::user::insert(cx.store, &user).await {
         Ok(()) => Ok(user),

@@ -54,11 +54,10 @@ impl Declaring<'_> {
         let (name, username) = (&realm.name, &declared.username);
         let known = store::user::by_username(self.store, name, username).await?;
         let mut user = User::new(new_id(self.now)?, name.clone(), username.clone(), self.now);
-        user.name.clone_from(&declared.name);
-        user.email = declared.email.as_ref().map(ToString::to_string);
+        user.profile.clone_from(&declared.profile);
         user.traits.clone_from(&declared.traits);
         // What the operator wrote down is taken for true.
-        user.email_verified = declared.email.is_some();
+        user.email_verified = declared.profile.email.is_some();
         let mut unproven = None;
         if let Some(password) = &declared.password
             && !self.is_proven(known.as_ref(), password).await?
@@ -131,14 +130,12 @@ fn proven(id: Id<User>, password: &Secret<String>, hash: &PasswordHash) -> Zeroi
 /// Whether the store says about a user already what is declared.
 fn is_up_to_date(known: &User, declared: &User) -> bool {
     (
-        &known.name,
-        &known.email,
+        &known.profile,
         &known.traits,
         known.email_verified,
         known.disabled,
     ) == (
-        &declared.name,
-        &declared.email,
+        &declared.profile,
         &declared.traits,
         declared.email_verified,
         declared.disabled,
@@ -170,7 +167,7 @@ mod tests {
     use model::secret::TokenHash;
     use model::session::Session;
     use model::traits::Traits;
-    use model::user::Username;
+    use model::user::{Profile, Username};
     use store::testing::{self, sample};
 
     use super::*;
@@ -189,8 +186,7 @@ mod tests {
         let alice = DeclaredUser {
             username: "alice".parse().unwrap(),
             password: Some(Secret::new(password.to_owned())),
-            name: None,
-            email: None,
+            profile: Profile::default(),
             traits: Traits::default(),
         };
         [DeclaredRealm {

@@ -3,6 +3,7 @@
 use futures_util::future::join;
 use model::consent::Ask;
 use model::registration::{FIRST_USE, KEEP, Registered};
+use model::secret::TokenHash;
 
 use super::*;
 use crate::grant::Issued;

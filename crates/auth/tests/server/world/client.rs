@@ -235,8 +235,8 @@ impl ClientWorld {
             "alice".parse().unwrap(),
             START,
         );
-        user.name = Some("Alice".to_owned());
-        user.email = Some("alice@example.org".to_owned());
+        user.profile.name = Some("Alice".to_owned());
+        user.profile.email = Some("alice@example.org".parse().unwrap());
         store::user::insert(&store, &user).await.unwrap();
         with_an_rsa_key(&store).await;
         let world = node(store, &clock, realm).await;

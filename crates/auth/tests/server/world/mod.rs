@@ -326,8 +326,8 @@ impl World {
             START,
         );
         user.password = Some(hashed(password));
-        user.name = Some(format!("{name} the tester"));
-        user.email = Some(format!("{name}@example.test"));
+        user.profile.name = Some(format!("{name} the tester"));
+        user.profile.email = format!("{name}@example.test").parse().ok();
         store::user::insert(&self.store, &user).await.unwrap();
         user
     }
