@@ -35,7 +35,9 @@ impl Terminal {
         let mut bytes = Vec::new();
         while !bytes.ends_with(text.as_bytes()) {
             let mut byte = [0];
-            self.keys.read_exact(&mut byte).unwrap();
+            if let Err(error) = self.keys.read_exact(&mut byte) {
+                panic!("{error} after {}", String::from_utf8_lossy(&bytes));
+            }
             bytes.extend(byte);
         }
         self.seen.push_str(&String::from_utf8_lossy(&bytes));
@@ -96,7 +98,8 @@ realms: [ { name: demo, url: "http://127.0.0.1:8480/realms/demo" } ]
 fn the_introduction_of_the_demonstration_comes_last_and_is_not_scrolled_away() {
     let any = "127.0.0.1:0";
     let arguments = ["demo", "--listen", any, "--mcp-listen", any];
-    let mut terminal = Terminal::start(&Folder::new(), &arguments);
+    let folder = Folder::new();
+    let mut terminal = Terminal::start(&folder, &arguments);
     terminal.until("Ctrl-C ends it.");
     terminal.keys.write_all(b"\x03").unwrap();
     let seen = terminal.end();
