@@ -8,10 +8,10 @@ use crate::cx::Cx;
 /// The `ServerCapabilities` of the gateway, an object. Tools are what gateways are for; anything else is said unless no target
 /// can have it. Changes of every list are announced.
 pub(crate) fn of(cx: &Cx, era: Era) -> String {
-    let mut members: Vec<String> = Feature::ALL
+    let mut members: Vec<String> = Feature::ANNOUNCED
         .into_iter()
         .filter(|feature| *feature == Feature::Tools || may_have(cx, *feature))
-        .map(|feature| format!(r#""{}":{{"listChanged":true}}"#, feature.word()))
+        .map(|feature| format!(r#""{}":{{"listChanged":true}}"#, feature.capability()))
         .collect();
     if era == Era::Stateless {
         // A client says with each request what it wants to hear of it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod name;
 pub(crate) mod page;
+mod routes;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::page::{Page, Shown};
+use self::routes::Routes;
 use crate::metrics::Calls;
 
 /// How it stands with a target, for who asks whether the gateway can work.
@@ -57,10 +59,30 @@ pub(crate) struct Entry {
     pub(crate) calls: Arc<Calls>,
 }
 
+impl Entry {
+    /// What stands where this does, by this name.
+    fn at(&self, name: &str) -> Arc<Self> {
+        Self::unlisted(name, &self.target, &self.calls)
+    }
+
+    fn unlisted(name: &str, target: &Target, calls: &Arc<Calls>) -> Arc<Self> {
+        let name: Arc<str> = name.into();
+        Arc::new(Self {
+            listed_as: Arc::clone(&name),
+            name,
+            target: target.clone(),
+            param_headers: Vec::new(),
+            calls: Arc::clone(calls),
+        })
+    }
+}
+
 /// A list at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     by_name: HashMap<Arc<str>, Arc<Entry>>,
+    /// Where URIs lead, in a list of templates.
+    routes: Routes<Arc<Entry>>,
     /// At least one, even without tools.
     pages: Vec<Page>,
 }
@@ -116,7 +138,11 @@ impl Catalogs {
                     feature,
                     gateway: making.gateway.into(),
                     targets: Arc::clone(&targets),
-                    names: making.names,
+                    // URIs are unique by themselves, and mean something to clients.
+                    names: match feature {
+                        Feature::Tools | Feature::Prompts => making.names,
+                        Feature::Resources | Feature::ResourceTemplates => ToolNames::Bare,
+                    },
                     server_info: making.server_info.into(),
                     page_size: making.page_size.max(1),
                     snapshot: ArcSwap::default(),
@@ -149,6 +175,33 @@ impl Catalogs {
         for (_, catalog) in self.all.iter() {
             catalog.rebuild().await;
         }
+    }
+
+    /// What a client asks for by this name, as far as is known: what is listed, or where a URI leads that no list has.
+    pub(crate) fn find(&self, feature: Feature, name: &str) -> Option<Arc<Entry>> {
+        let listed = self.of(feature).snapshot().find(name).cloned();
+        listed.or_else(|| {
+            let templates = self.templates(feature)?.snapshot();
+            Some(templates.routes.find(name)?.at(name))
+        })
+    }
+
+    /// The same, after asking where it would be: it may be new. A resource that nobody lists is that of the first target that
+    /// has resources at all, which says whether there is one.
+    pub(crate) async fn found_anew(&self, feature: Feature, name: &str) -> Option<Arc<Entry>> {
+        let listed = self.of(feature).found_anew(name);
+        let Some(templates) = self.templates(feature) else {
+            return listed.await;
+        };
+        let (listed, _) = futures_util::future::join(listed, templates.found_anew(name)).await;
+        listed
+            .or_else(|| self.find(feature, name))
+            .or_else(|| self.of(feature).first_to_have(name))
+    }
+
+    /// The templates of what is asked for.
+    fn templates(&self, feature: Feature) -> Option<&Arc<Catalog>> {
+        (feature == Feature::Resources).then(|| self.of(Feature::ResourceTemplates))
     }
 
     /// How it stands with each target.
@@ -294,6 +347,14 @@ impl Catalog {
         }
     }
 
+    /// What is not listed, at the first target that is known to have such things.
+    fn first_to_have(&self, name: &str) -> Option<Arc<Entry>> {
+        let mut targets = self.targets.iter();
+        let has = |one: &&Measured| one.target.offers(self.feature) == Some(true);
+        let Measured { target, calls } = targets.find(has)?;
+        Some(Entry::unlisted(name, target, calls))
+    }
+
     /// Why a name that would be known otherwise may not be: a target that may have it never listed its tools. Which, and how
     /// that failed.
     pub(crate) fn failure(&self, name: &str) -> Option<(&Measured, CallError)> {
@@ -418,9 +479,13 @@ impl Catalog {
         {
             tracing::error!(
                 gateway = %self.gateway, entry = %name, target.name = %target, owner = %owner,
-                "{} `{name}` of target `{target}` is hidden: target `{owner}` has one of that name; \
-                 hint: `tool_names: prefixed`",
+                "{} `{name}` of target `{target}` is hidden: target `{owner}` has one of that {}; hint: {}",
                 self.feature.one(),
+                self.feature.key(),
+                match self.feature {
+                    Feature::Tools | Feature::Prompts => "`tool_names: prefixed`",
+                    Feature::Resources | Feature::ResourceTemplates => "the target that is declared first has it",
+                },
             );
         }
     }
@@ -447,7 +512,13 @@ impl Catalog {
             scope: CacheScope::Private,
         };
         let definitions: Vec<&Shown> = tools.iter().map(|(_, shown)| shown).collect();
+        let entries = tools.iter();
+        let entries = entries.map(|(entry, _)| (&*entry.name, Arc::clone(entry)));
         let snapshot = Snapshot {
+            routes: match self.feature {
+                Feature::ResourceTemplates => Routes::of(entries),
+                Feature::Tools | Feature::Prompts | Feature::Resources => Routes::default(),
+            },
             by_name: tools
                 .iter()
                 .map(|(entry, _)| (entry.name.clone(), Arc::clone(entry)))

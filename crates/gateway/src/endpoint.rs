@@ -358,6 +358,7 @@ impl Post<'_> {
         if let Some(feature) = Feature::called_by(method) {
             let call = Incoming {
                 feature,
+                method,
                 request,
                 body,
                 headers: self.headers,
@@ -403,6 +404,7 @@ impl Post<'_> {
             | Method::LogMessage
             | Method::ToolsListChanged
             | Method::PromptsListChanged
+            | Method::ResourcesListChanged
             | Method::SubscriptionsAcknowledged => {
                 return Err(Refusal::MethodNotFound {
                     of_other_era: false,
@@ -434,10 +436,13 @@ impl Post<'_> {
             name: field(self.headers, NAME),
         };
         let version = &stated.protocol_version;
-        // Of the methods that have a name header, only those with a `name` are served.
-        let checked = match Method::parse(&request.method).and_then(Method::mirrored_member) {
-            Some("name") => header::check_against(&mirrored, version, &request.method, params.name),
-            _ => header::check(&mirrored, version, &request.method, request.params),
+        let called = Method::parse(&request.method).and_then(Feature::called_by);
+        let checked = match called {
+            Some(feature) => {
+                let named = params.named(feature);
+                header::check_against(&mirrored, version, &request.method, named)
+            }
+            None => header::check(&mirrored, version, &request.method, request.params),
         };
         let served =
             ProtocolVersion::parse(version).is_some_and(|version| version.era() == Era::Stateless);

@@ -326,7 +326,10 @@ impl Refusal {
             Self::Ambiguous(fault) => Wire::of(Code::INVALID_PARAMS, era, fault.to_string()),
             Self::InvalidCursor => Wire::of(Code::INVALID_PARAMS, era, "invalid cursor"),
             Self::Unknown(feature) => Wire::of(
-                Code::INVALID_PARAMS,
+                match (feature, era) {
+                    (Feature::Resources, Era::Session) => Code::RESOURCE_NOT_FOUND,
+                    _ => Code::INVALID_PARAMS,
+                },
                 era,
                 format!("unknown {}", feature.one()),
             ),
@@ -462,6 +465,7 @@ impl Refusal {
             Self::InvalidCursor => "invalid_cursor",
             Self::Unknown(Feature::Tools) => "unknown_tool",
             Self::Unknown(Feature::Prompts) => "unknown_prompt",
+            Self::Unknown(Feature::Resources | Feature::ResourceTemplates) => "unknown_resource",
             Self::Denied(_) => "denied",
             Self::Target { .. } => "target_failed",
             Self::Cancelled => "cancelled",

@@ -8,6 +8,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use mcp::edit::{Change, changed};
 use mcp::era::Era;
 use mcp::error::Code;
+use mcp::feature::Feature;
 use mcp::id::{Id, OwnedId};
 use mcp::jsonrpc;
 use mcp::mend;
@@ -33,6 +34,8 @@ use crate::refusal::Refusal;
 /// The client's side of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
+    /// What it asks for.
+    pub(crate) feature: Feature,
     pub(crate) id: OwnedId,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
@@ -96,18 +99,19 @@ pub(crate) async fn reply(
 async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<Body>, Refusal> {
     let mut held = client.usage.hold();
     held.grow(answer.len()).map_err(Refusal::no_room)?;
-    let (message, status) = answered(cx, &client.id, client.era, answer).await;
+    let (message, status) = answered(cx, client, answer).await;
     Ok(counted_response(message, status, client.accepted, held))
 }
 
 /// The response message for an answer, and its HTTP status. A large one is made apart from the threads that serve.
-async fn answered(cx: &Arc<Cx>, id: &OwnedId, era: Era, answer: Answer) -> (Vec<u8>, StatusCode) {
+async fn answered(cx: &Arc<Cx>, client: &Client, answer: Answer) -> (Vec<u8>, StatusCode) {
     let size = answer.len();
+    let asked = (client.feature, client.era);
     if size < apart::LARGE {
-        return answer_message(answer, id.borrow(), era, &cx.server_info);
+        return answer_message(answer, client.id.borrow(), asked, &cx.server_info);
     }
-    let (cx, id) = (Arc::clone(cx), id.clone());
-    let making = move || answer_message(answer, id.borrow(), era, &cx.server_info);
+    let (cx, id) = (Arc::clone(cx), client.id.clone());
+    let making = move || answer_message(answer, id.borrow(), asked, &cx.server_info);
     apart::run(size, making).await
 }
 
@@ -260,7 +264,7 @@ impl Following {
                     if let Err(full) = held.grow(answer.len()) {
                         return Some(self.no_room(full));
                     }
-                    let (message, _) = answered(&self.cx, id, era, answer).await;
+                    let (message, _) = answered(&self.cx, &self.client, answer).await;
                     Some(held.keep(sse::encode(&message)))
                 }
                 // The client took its request back: it wants nothing more of it.
@@ -323,7 +327,7 @@ fn notification(raw: &Bytes) -> Cow<'_, [u8]> {
 fn answer_message(
     answer: Answer,
     id: Id<'_>,
-    era: Era,
+    (feature, era): (Feature, Era),
     server_info: &str,
 ) -> (Vec<u8>, StatusCode) {
     match answer.outcome {
@@ -332,8 +336,8 @@ fn answer_message(
             let mended = mend::contents(raw);
             let result = mended.as_deref().map_or(raw, Raw::trusted);
             let message = match era {
-                Era::Stateless => result::modern_response(id, result, server_info),
-                Era::Session => result::legacy_response(id, result),
+                Era::Stateless => result::modern_response(id, feature, result, server_info),
+                Era::Session => result::legacy_response(id, feature, result),
             };
             (message, StatusCode::OK)
         }
@@ -385,7 +389,7 @@ mod tests {
             outcome,
             tool_failed: false,
         };
-        let (message, status) = answer_message(answer, id.borrow(), era, INFO);
+        let (message, status) = answer_message(answer, id.borrow(), (Feature::Tools, era), INFO);
         (String::from_utf8(message).unwrap(), status.as_u16())
     }
 

@@ -34,12 +34,12 @@ impl ServerCapabilities<'_> {
         let mut declared = members.clone().filter(|member| is_there(member.value));
         let says_nothing = declared.next().is_none();
         (says_nothing && feature == Feature::Tools)
-            || members.any(|member| member.is(feature.word()) && is_there(member.value))
+            || members.any(|member| member.is(feature.capability()) && is_there(member.value))
     }
 
     /// Whether the server announces changes of its list.
     pub fn list_changed(self, feature: Feature) -> bool {
-        let declared = self.0.get(feature.word());
+        let declared = self.0.get(feature.capability());
         declared
             .and_then(|declared| declared.get("listChanged"))
             .is_some_and(|raw| raw.bool() == Some(true) || raw.text().as_deref() == Some("true"))

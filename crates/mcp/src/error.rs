@@ -21,6 +21,8 @@ impl Code {
     pub const BUSY: Self = Self(-32000);
     /// A session that is unknown or over, as the SDKs of the session era say it.
     pub const SESSION_NOT_FOUND: Self = Self(-32001);
+    /// A resource that is not there, in the session era; in the stateless era that is [`Self::INVALID_PARAMS`].
+    pub const RESOURCE_NOT_FOUND: Self = Self(-32002);
     /// Headers and body disagree (2026-07-28).
     pub const HEADER_MISMATCH: Self = Self(-32020);
     /// The request needs a client capability that was not declared (2026-07-28).

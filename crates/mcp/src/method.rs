@@ -39,13 +39,15 @@ pub enum Method {
     ToolsListChanged,
     /// `notifications/prompts/list_changed`
     PromptsListChanged,
+    /// `notifications/resources/list_changed`
+    ResourcesListChanged,
     /// `notifications/subscriptions/acknowledged`
     SubscriptionsAcknowledged,
 }
 
 impl Method {
     /// Every method with the word on the wire.
-    pub const ALL: [(Self, &'static str); 18] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::ToolsCall, "tools/call"),
         (Self::ToolsList, "tools/list"),
         (Self::Initialize, "initialize"),
@@ -65,6 +67,10 @@ impl Method {
         (
             Self::PromptsListChanged,
             "notifications/prompts/list_changed",
+        ),
+        (
+            Self::ResourcesListChanged,
+            "notifications/resources/list_changed",
         ),
         (
             Self::SubscriptionsAcknowledged,
@@ -106,7 +112,8 @@ impl Method {
             | Self::Progress
             | Self::LogMessage
             | Self::ToolsListChanged
-            | Self::PromptsListChanged => true,
+            | Self::PromptsListChanged
+            | Self::ResourcesListChanged => true,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::edit::Change;
+use crate::feature::Feature;
 use crate::id::Id;
 use crate::jsonrpc;
 use crate::meta;
@@ -116,10 +117,15 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
     }
 }
 
-/// The response with the result of a call, of any era, as a modern server sends it: `resultType` is there (TM-16), and
-/// `_meta` names us and nobody else. `server_info` is a JSON object. What is there has the kind that it must have.
-/// Everything else stays byte for byte.
-pub fn modern_response(id: Id<'_>, result: Raw<'_>, server_info: &str) -> Vec<u8> {
+/// The response with what came of a call for something of a feature, in any era, as a modern server sends it: `resultType`
+/// is there (TM-16), and `_meta` names us and nobody else. `server_info` is a JSON object. What is there has the kind that it
+/// must have, and what may be kept is private: who may read it depends on who asks (TM-17). Everything else stays byte for byte.
+pub fn modern_response(
+    id: Id<'_>,
+    feature: Feature,
+    result: Raw<'_>,
+    server_info: &str,
+) -> Vec<u8> {
     let own_meta = [
         Change::set(meta::SERVER_INFO, server_info),
         Change::remove(meta::PROTOCOL_VERSION),
@@ -128,20 +134,43 @@ pub fn modern_response(id: Id<'_>, result: Raw<'_>, server_info: &str) -> Vec<u8
         Change::remove(meta::LOG_LEVEL),
         Change::remove(meta::SUBSCRIPTION_ID),
     ];
-    let changes = [
-        Change::default_of("content", "[]", Kind::Array),
-        Change::only("isError", Kind::Bool),
-        Change::not_null("structuredContent"),
-        Change::default("resultType", r#""complete""#),
-        Change::within("_meta", &own_meta),
-    ];
-    jsonrpc::response_with(id, result, &changes)
+    let own_meta = Change::within("_meta", &own_meta);
+    let complete = Change::default("resultType", r#""complete""#);
+    match feature {
+        Feature::Tools => {
+            let changes = [
+                Change::default_of("content", "[]", Kind::Array),
+                Change::only("isError", Kind::Bool),
+                Change::not_null("structuredContent"),
+                complete,
+                own_meta,
+            ];
+            jsonrpc::response_with(id, result, &changes)
+        }
+        Feature::Prompts => {
+            let changes = [
+                Change::only("description", Kind::String),
+                complete,
+                own_meta,
+            ];
+            jsonrpc::response_with(id, result, &changes)
+        }
+        Feature::Resources | Feature::ResourceTemplates => {
+            let changes = [
+                complete,
+                Change::default_of("ttlMs", "0", Kind::Number),
+                Change::set("cacheScope", r#""private""#),
+                own_meta,
+            ];
+            jsonrpc::response_with(id, result, &changes)
+        }
+    }
 }
 
 /// The response with the result of a call, of any era, as a legacy server sends it: what only the modern era knows is
 /// taken out, and structured content that is no object with it.
-pub fn legacy_response(id: Id<'_>, result: Raw<'_>) -> Vec<u8> {
-    const CHANGES: [Change<'static>; 7] = [
+pub fn legacy_response(id: Id<'_>, feature: Feature, result: Raw<'_>) -> Vec<u8> {
+    const OF_A_TOOL: [Change<'static>; 7] = [
         Change::default_of("content", "[]", Kind::Array),
         Change::only("isError", Kind::Bool),
         Change::only("structuredContent", Kind::Object),
@@ -150,7 +179,18 @@ pub fn legacy_response(id: Id<'_>, result: Raw<'_>) -> Vec<u8> {
         Change::remove("cacheScope"),
         Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
     ];
-    jsonrpc::response_with(id, result, &CHANGES)
+    const OF_ANYTHING_ELSE: [Change<'static>; 5] = [
+        Change::only("description", Kind::String),
+        Change::remove("resultType"),
+        Change::remove("ttlMs"),
+        Change::remove("cacheScope"),
+        Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
+    ];
+    let changes: &[Change<'_>] = match feature {
+        Feature::Tools => &OF_A_TOOL,
+        Feature::Prompts | Feature::Resources | Feature::ResourceTemplates => &OF_ANYTHING_ELSE,
+    };
+    jsonrpc::response_with(id, result, changes)
 }
 
 /// The members that make a result of our own modern, to be spliced before its closing brace:
@@ -175,6 +215,7 @@ pub fn modern_members(hint: Option<CacheHint>, server_info: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::era::Era;
 
     const INFO: &str = r#"{"name":"sekisho","version":"1"}"#;
 
@@ -186,12 +227,14 @@ mod tests {
 
     fn modern(text: &str) -> String {
         let id = Id::new(Raw::parse("1").unwrap()).unwrap();
-        result_of(modern_response(id, Raw::parse(text).unwrap(), INFO))
+        let result = Raw::parse(text).unwrap();
+        result_of(modern_response(id, Feature::Tools, result, INFO))
     }
 
     fn legacy(text: &str) -> String {
         let id = Id::new(Raw::parse("1").unwrap()).unwrap();
-        result_of(legacy_response(id, Raw::parse(text).unwrap()))
+        let result = Raw::parse(text).unwrap();
+        result_of(legacy_response(id, Feature::Tools, result))
     }
 
     // TM-16
@@ -302,6 +345,45 @@ mod tests {
                 ttl_ms: 5,
                 scope: CacheScope::Public
             }
+        );
+    }
+
+    // TM-16, TM-17
+    #[test]
+    fn what_is_no_tool_gets_no_members_of_one() {
+        let response = |era: Era, feature, text: &'static str| {
+            let id = Id::new(Raw::parse("1").unwrap()).unwrap();
+            let result = Raw::parse(text).unwrap();
+            result_of(match era {
+                Era::Stateless => modern_response(id, feature, result, "{}"),
+                Era::Session => legacy_response(id, feature, result),
+            })
+        };
+        let prompt = r#"{"description":null,"messages":[]}"#;
+        let info = r#""_meta":{"io.modelcontextprotocol/serverInfo":{}}"#;
+        assert_eq!(
+            response(Era::Session, Feature::Prompts, prompt),
+            r#"{"messages":[]}"#
+        );
+        assert_eq!(
+            response(Era::Stateless, Feature::Prompts, prompt),
+            format!(r#"{{"messages":[],"resultType":"complete",{info}}}"#)
+        );
+        let read = r#"{"contents":[],"ttlMs":5,"cacheScope":"public"}"#;
+        assert_eq!(
+            response(Era::Session, Feature::Resources, read),
+            r#"{"contents":[]}"#
+        );
+        let modern = response(Era::Stateless, Feature::Resources, read);
+        let modern = Raw::parse(&modern).unwrap();
+        assert_eq!(cache_hint(modern).scope, CacheScope::Private);
+        assert_eq!(cache_hint(modern).ttl_ms, 5);
+        let untold = response(Era::Stateless, Feature::Resources, r#"{"contents":[]}"#);
+        assert_eq!(
+            untold,
+            format!(
+                r#"{{"contents":[],"resultType":"complete","ttlMs":0,"cacheScope":"private",{info}}}"#
+            )
         );
     }
 

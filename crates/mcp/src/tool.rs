@@ -10,6 +10,9 @@ use crate::raw::{AmbiguousKey, Kind, Raw};
 /// Longest tool name that is accepted, in characters (S26 server/tools: 1 to 128).
 pub const MAX_NAME: usize = 128;
 
+/// Longest URI of a resource, or template of URIs, that is accepted, in bytes.
+pub const MAX_URI: usize = 4096;
+
 /// A tool definition of an upstream, with the few members that are looked at.
 #[derive(Clone, Debug)]
 pub struct Tool<'a> {
@@ -37,6 +40,11 @@ pub enum InvalidTool {
     /// A member that is decided about occurs twice, or in another case: clients may see another tool than we do (SEC-81).
     #[error("of a definition, {0}")]
     Ambiguous(#[from] AmbiguousKey),
+    /// `uri` or `uriTemplate` is missing, empty, too long or no string.
+    #[error(
+        "a resource needs one `uri`, and a template one `uriTemplate`, of 1 to {MAX_URI} bytes"
+    )]
+    InvalidUri,
     /// `arguments` of a prompt are no list of named arguments.
     #[error("`arguments` must be a list of arguments with names")]
     InvalidArguments,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mcp::feature::Feature;
+use mcp::method::Method;
 use mcp::params::CallParams;
 
 /// Who calls, as one opaque string: equal for two requests exactly if the same principal made
@@ -37,9 +38,11 @@ pub struct Call {
     pub target: Arc<str>,
     /// What is asked for.
     pub feature: Feature,
+    /// How it is asked for.
+    pub method: Method,
     /// Its own name at the target, without any prefix.
     pub name: Arc<str>,
     /// The `params` object of the client's request, as it came.
-    /// The members `name` and `_meta` are replaced on the way out, all others pass untouched.
+    /// The member that names what is asked for, and `_meta`, are replaced on the way out, all others pass untouched.
     pub params: CallParams,
 }

@@ -83,6 +83,7 @@ mod tests {
             principal: Principal::new("alice"),
             target: Arc::from("my-mcp-server"),
             feature: mcp::feature::Feature::Tools,
+            method: mcp::method::Method::ToolsCall,
             name: Arc::from("add_numbers"),
             params: CallParams::of(&message, &params).expect("parameters"),
         }

@@ -155,6 +155,11 @@ impl FakeMcp {
         let _ = self.shared.signals.send(Signal::Changed("prompts"));
     }
 
+    /// The same of resources and their templates.
+    pub fn announce_resources_changed(&self) {
+        let _ = self.shared.signals.send(Signal::Changed("resources"));
+    }
+
     /// Breaks every open notification stream.
     pub fn drop_streams(&self) {
         let _ = self.shared.signals.send(Signal::Drop);

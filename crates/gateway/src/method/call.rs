@@ -1,4 +1,4 @@
-//! `tools/call`, `prompts/get`: find what is named, decide, call, pass the answer on.
+//! `tools/call`, `prompts/get`, `resources/read`: find what is named, decide, call, pass the answer on.
 
 use std::sync::Arc;
 
@@ -9,9 +9,11 @@ use mcp::era::Era;
 use mcp::feature::Feature;
 use mcp::header::Field;
 use mcp::jsonrpc;
+use mcp::method::Method;
 use mcp::param_header;
 use mcp::params::{CallParams, Params};
 use mcp::raw::Raw;
+use mcp::tool;
 use net::body::Body;
 use net::edge::remarks::Remarks;
 use policy::call::Call;
@@ -35,6 +37,7 @@ use crate::session_id::SessionId;
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
     pub(crate) feature: Feature,
+    pub(crate) method: Method,
     pub(crate) request: &'a jsonrpc::Request<'a>,
     /// What `request` borrows from.
     pub(crate) body: &'a Bytes,
@@ -57,20 +60,25 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, Refusal> {
     let params = CallParams::of(call.body, &call.params)
         .ok_or(Refusal::InvalidParams("`params` is missing"))?;
-    let name = call.params.name.and_then(Raw::text);
-    let name = name.ok_or(Refusal::InvalidParams("`name` must be a string"))?;
+    let name = call.params.named(call.feature).and_then(Raw::text);
+    let name = name.ok_or(Refusal::InvalidParams(match call.feature {
+        Feature::Tools | Feature::Prompts => "`name` must be a string",
+        Feature::Resources | Feature::ResourceTemplates => "`uri` must be a string",
+    }))?;
+    if name.len() > tool::MAX_URI {
+        return Err(Refusal::Unknown(call.feature));
+    }
     let arguments = call.params.arguments;
     if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
 
-    let found = cx.catalogs.of(call.feature).snapshot().find(&name).cloned();
-    let tool = if let Some(tool) = found {
+    let tool = if let Some(tool) = cx.catalogs.find(call.feature, &name) {
         tool
     } else {
         // Perhaps nobody has asked for the list yet, or it is new.
         let begun = Instant::now();
-        let anew = Box::pin(cx.catalogs.of(call.feature).found_anew(&name)).await;
+        let anew = Box::pin(cx.catalogs.found_anew(call.feature, &name)).await;
         anew.ok_or_else(|| missing(cx, call.feature, &name, begun))?
     };
     remarks.add(call.feature.one(), Arc::clone(&tool.name));
@@ -89,6 +97,7 @@ pub(crate) async fn handle(
                 principal: caller.principal.clone(),
                 target: Arc::clone(tool.target.name()),
                 feature: call.feature,
+                method: call.method,
                 name: Arc::clone(&tool.listed_as),
                 params,
             },
@@ -96,6 +105,7 @@ pub(crate) async fn handle(
         .map_err(Refusal::Denied)?;
 
     let client = Client {
+        feature: call.feature,
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,

@@ -1,4 +1,4 @@
-//! `tools/list`, `prompts/list`: a page that was made beforehand, in the client's era.
+//! `tools/list`, `prompts/list`, `resources/list`, `resources/templates/list`: a page that was made beforehand, in the client's era.
 
 use http::{Response, StatusCode};
 use mcp::era::Era;

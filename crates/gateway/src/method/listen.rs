@@ -225,11 +225,15 @@ impl Listening {
 
     /// The messages about those of these changes that are wanted.
     fn said(&self, changed: PerFeature<bool>) -> Option<Bytes> {
-        let wanted = changed
-            .iter()
-            .filter(|(feature, changed)| **changed && *self.subscription.wanted.get(*feature));
-        let messages: Vec<u8> = wanted
-            .flat_map(|(feature, _)| changed_message(feature, self.subscription.of.id()))
+        let has_changed = |announced: &Feature| {
+            let mut features = changed.iter();
+            features.any(|(feature, changed)| *changed && feature.announced_as() == *announced)
+        };
+        let messages: Vec<u8> = Feature::ANNOUNCED
+            .into_iter()
+            .filter(|feature| *self.subscription.wanted.get(*feature))
+            .filter(has_changed)
+            .flat_map(|feature| changed_message(feature, self.subscription.of.id()))
             .collect();
         (!messages.is_empty()).then(|| messages.into())
     }
@@ -286,10 +290,10 @@ impl Listening {
 }
 
 fn acknowledged(id: &OwnedId, wanted: PerFeature<bool>) -> Bytes {
-    let agreed: Vec<String> = wanted
-        .iter()
-        .filter(|(_, wanted)| **wanted)
-        .map(|(feature, _)| format!(r#""{}":true"#, feature.filter()))
+    let agreed: Vec<String> = Feature::ANNOUNCED
+        .into_iter()
+        .filter(|feature| *wanted.get(*feature))
+        .map(|feature| format!(r#""{}":true"#, feature.filter()))
         .collect();
     let agreed = format!("{{{}}}", agreed.join(","));
     let params = format!(

@@ -250,7 +250,7 @@ async fn a_subscription_is_acknowledged_and_told_of_changes() {
         .until("a notification stream", |fake| fake.open_streams() > 0)
         .await
         .unwrap();
-    let params = json!({"notifications": {"toolsListChanged": true, "resourcesListChanged": true}});
+    let params = json!({"notifications": {"toolsListChanged": true, "oddListChanged": true}});
     let mut events = world
         .alice()
         .modern("subscriptions/listen", params)

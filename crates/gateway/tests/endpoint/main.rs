@@ -30,6 +30,7 @@ mod prompts;
 mod reload_at_size;
 #[cfg(test)]
 mod reloads;
+mod resources;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -428,7 +428,11 @@ pub(crate) fn modern(method: &str, mut params: Value) -> (Vec<(&'static str, Str
         ("mcp-protocol-version", MODERN.to_owned()),
         ("mcp-method", method.to_owned()),
     ];
-    if let Some(name) = params.get("name").and_then(Value::as_str) {
+    let named = match method {
+        "resources/read" => "uri",
+        _ => "name",
+    };
+    if let Some(name) = params.get(named).and_then(Value::as_str) {
         headers.push(("mcp-name", name.to_owned()));
     }
     let meta = json!({

@@ -195,7 +195,7 @@ impl Calling<'_> {
     fn call_head<'a>(&self, asker: &'a Asker, agreement: &Agreement, call: &Call) -> Head<'a> {
         let listing = self.lists.listing(call.feature);
         let listed = listing.list.as_ref().and_then(|list| list.find(&call.name));
-        let mut head = Head::modern(asker, agreement.version, call.feature.call());
+        let mut head = Head::modern(asker, agreement.version, call.method);
         if let Some(listed) = listed {
             head = head.named(&listed.name_header);
         } else if let Ok(name) = HeaderValue::try_from(encode_value(&call.name).as_ref()) {

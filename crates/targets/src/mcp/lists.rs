@@ -75,9 +75,13 @@ impl Lists {
         self.kept.get(feature).poke.notified().await;
     }
 
-    /// A list may have changed.
-    pub(super) fn poke_one(&self, feature: Feature) {
-        self.kept.get(feature).poke.notify_one();
+    /// The lists whose changes are announced as those of this one may have changed.
+    pub(super) fn poke_announced(&self, announced: Feature) {
+        for (feature, kept) in self.kept.iter() {
+            if feature.announced_as() == announced {
+                kept.poke.notify_one();
+            }
+        }
     }
 
     /// Of which lists changes are announced now.

@@ -37,8 +37,8 @@ pub(super) fn call(call: &Call, version: ProtocolVersion, id: u64) -> Vec<u8> {
         None => Change::remove(meta::PROGRESS_TOKEN),
     };
     let write = |own_meta| {
-        let name = Change::set_text("name", &call.name);
-        let method = call.feature.call().as_str();
+        let name = Change::set_text(call.feature.key(), &call.name);
+        let method = call.method.as_str();
         let params = call.params.raw();
         if call.params.has_arguments() {
             return jsonrpc::request_with(id, method, params, &[name, own_meta]);
@@ -132,6 +132,7 @@ mod tests {
             principal: Principal::new("alice"),
             target: "t".into(),
             feature: ::mcp::feature::Feature::Tools,
+            method: ::mcp::method::Method::ToolsCall,
             name: "add".into(),
             params: CallParams::of(&message, &params).expect("parameters"),
         };

@@ -70,7 +70,7 @@ impl Gathered {
             let kept = feature.parse(definition, era).map_err(Fault::Invalid);
             if let Err(fault) = kept.and_then(|tool| self.keep(result.bytes(), tool)) {
                 let name = definition
-                    .get("name")
+                    .get(feature.key())
                     .and_then(Raw::text)
                     .unwrap_or_default();
                 self.dropped.push(Dropped {

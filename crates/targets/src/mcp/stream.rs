@@ -300,7 +300,7 @@ impl Messages {
         for heard in messages {
             match heard {
                 Ok(Heard::Message(message)) => self.ahead.push_back(message),
-                Ok(Heard::Changed(feature)) => self.lists.poke_one(feature),
+                Ok(Heard::Changed(feature)) => self.lists.poke_announced(feature),
                 Ok(Heard::Request(answer)) => {
                     // The modern era has no such requests (TM-11), and no way to answer one.
                     if let Some(in_flight) = &self.origin.in_flight {

@@ -169,12 +169,11 @@ impl Watching<'_> {
     async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
         let version = agreement.version;
         let head = Head::modern(&Asker::Gateway, version, Method::SubscriptionsListen);
-        let announced = agreement
-            .list_changed
-            .iter()
-            .filter(|(_, announced)| **announced);
+        let announced = Feature::ANNOUNCED
+            .into_iter()
+            .filter(|feature| *agreement.list_changed.get(*feature));
         let wanted: Vec<String> = announced
-            .map(|(feature, _)| format!(r#""{}":true"#, feature.filter()))
+            .map(|feature| format!(r#""{}":true"#, feature.filter()))
             .collect();
         let filter = format!(r#""notifications":{{{}}}"#, wanted.join(","));
         let id = self.server.link.fresh_id();
@@ -248,7 +247,7 @@ impl Watching<'_> {
 
     fn notice(&self, method: &str) {
         if let Some(feature) = Feature::changed_by(method) {
-            self.lists.poke_one(feature);
+            self.lists.poke_announced(feature);
         }
     }
 }

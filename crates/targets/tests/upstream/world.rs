@@ -108,6 +108,7 @@ pub(crate) fn tool_call(principal: &str, tool: &str, params: &str) -> Call {
         principal: Principal::new(principal),
         target: Arc::from("my-server"),
         feature: Feature::Tools,
+        method: mcp::method::Method::ToolsCall,
         name: Arc::from(tool),
         params: CallParams::of(&message, &params).unwrap(),
     }

@@ -139,8 +139,12 @@ fn modern(
     if seen.header("mcp-method") != Some(method) {
         return Err(mismatch("Mcp-Method does not match the body"));
     }
-    let name = params.get("name").and_then(Value::as_str);
-    if matches!(method, "tools/call" | "prompts/get") && seen.header("mcp-name") != name {
+    let name = match method {
+        "tools/call" | "prompts/get" => params.get("name"),
+        "resources/read" => params.get("uri"),
+        _ => None,
+    };
+    if name.is_some() && seen.header("mcp-name") != name.and_then(Value::as_str) {
         return Err(mismatch("Mcp-Name does not match the body"));
     }
     if method == "tools/call" {
@@ -157,8 +161,8 @@ fn modern(
             });
             Ok(ordinary(script, id, &result))
         }
-        "tools/list" | "prompts/list" => {
-            let mut page = page(script, method, id, params)?;
+        method if let Some(list) = script.listed_by(method) => {
+            let mut page = page(script, list, id, params)?;
             if let Some(page) = page.as_object_mut() {
                 page.insert("resultType".to_owned(), json!("complete"));
                 page.insert("ttlMs".to_owned(), json!(script.ttl_ms));
@@ -168,6 +172,7 @@ fn modern(
         }
         "tools/call" => call(script, seen, id, params, true),
         "prompts/get" => prompt(script, id, params, true),
+        "resources/read" => resource(script, id, params, true),
         "subscriptions/listen" if script.list_changed => Ok(Reply::Notifications(Some(id.clone()))),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(404, id, -32601, "Method not found", &Value::Null)),
@@ -231,11 +236,12 @@ fn legacy(
     }
     match method {
         "ping" => Ok(ordinary(script, id, &json!({}))),
-        "tools/list" | "prompts/list" if method == "tools/list" || !script.prompts.is_empty() => {
-            Ok(ordinary(script, id, &page(script, method, id, params)?))
+        method if let Some(list) = script.listed_by(method) => {
+            Ok(ordinary(script, id, &page(script, list, id, params)?))
         }
         "tools/call" => call(script, seen, id, params, false),
         "prompts/get" => prompt(script, id, params, false),
+        "resources/read" => resource(script, id, params, false),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(200, id, -32601, "Method not found", &Value::Null)),
     }
@@ -278,18 +284,19 @@ fn check_region(script: &Script, seen: &Seen, params: &Value) -> Result<(), ()> 
     }
 }
 
-/// One page of `tools/list` or `prompts/list`; the cursor is the position in words.
-fn page(script: &Script, method: &str, id: &Value, params: &Value) -> Result<Value, Plain> {
+/// One page of `tools/list` or the like; the cursor is the position in words.
+fn page(
+    script: &Script,
+    (word, all): (&str, &[Value]),
+    id: &Value,
+    params: &Value,
+) -> Result<Value, Plain> {
     let start = match params.get("cursor").and_then(Value::as_str) {
         None => 0,
         Some(cursor) => match cursor.strip_prefix("from-").and_then(|at| at.parse().ok()) {
             Some(start) => start,
             None => return Err(error(200, id, -32602, "no such cursor", &Value::Null)),
         },
-    };
-    let (word, all) = match method {
-        "prompts/list" => ("prompts", &script.prompts),
-        _ => ("tools", &script.tools),
     };
     let entries: Vec<&Value> = all.iter().skip(start).take(script.page_size).collect();
     let mut page = serde_json::Map::new();
@@ -299,6 +306,39 @@ fn page(script: &Script, method: &str, id: &Value, params: &Value) -> Result<Val
         page.insert("nextCursor".to_owned(), json!(format!("from-{next}")));
     }
     Ok(page.into())
+}
+
+/// A text that says where it was read, if that is listed, or begins as a template does.
+fn resource(script: &Script, id: &Value, params: &Value, modern: bool) -> Result<Reply, Plain> {
+    let uri = params
+        .get("uri")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    let mut listed = script.resources.iter().map(|one| one["uri"].as_str());
+    let mut templates = script.resource_templates.iter();
+    let fits = |template: &Value| {
+        let start = template["uriTemplate"]
+            .as_str()
+            .and_then(|text| text.split('{').next());
+        start.is_some_and(|start| uri.starts_with(start))
+    };
+    if !listed.any(|known| known == Some(uri)) && !templates.any(fits) {
+        let code = if modern { -32602 } else { -32002 };
+        return Err(error(
+            200,
+            id,
+            code,
+            "Resource not found",
+            &json!({"uri": uri}),
+        ));
+    }
+    let mut result = json!({"contents": [{"uri": uri, "text": "read"}], "x-odd": 1.0});
+    if modern && let Some(result) = result.as_object_mut() {
+        result.insert("resultType".to_owned(), json!("complete"));
+        result.insert("ttlMs".to_owned(), json!(7000));
+        result.insert("cacheScope".to_owned(), json!("public"));
+    }
+    Ok(ordinary(script, id, &result))
 }
 
 /// A message that says with which arguments it was asked for.

@@ -149,6 +149,10 @@ pub struct Script {
     pub tools: Vec<Value>,
     /// The prompts, as they are listed; without any, it does not declare that it could have some.
     pub prompts: Vec<Value>,
+    /// The resources, as they are listed; without any, and without templates, it does not declare that it could have some.
+    pub resources: Vec<Value>,
+    /// The templates of resources, as they are listed.
+    pub resource_templates: Vec<Value>,
     /// Does it declare and send `list_changed` of all that it has?
     pub list_changed: bool,
     /// `ttlMs` of `tools/list` (modern).
@@ -209,6 +213,8 @@ impl Script {
                 }),
             ],
             prompts: Vec::new(),
+            resources: Vec::new(),
+            resource_templates: Vec::new(),
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
@@ -248,18 +254,44 @@ impl Script {
         self
     }
 
+    /// These resources and these templates of some.
+    pub fn with_resources(mut self, resources: Vec<Value>, templates: Vec<Value>) -> Self {
+        self.resources = resources;
+        self.resource_templates = templates;
+        self
+    }
+
+    /// The capabilities that it has.
+    pub(super) fn has(&self) -> Vec<&'static str> {
+        let mut has = vec!["tools"];
+        if !self.prompts.is_empty() {
+            has.push("prompts");
+        }
+        if !self.resources.is_empty() || !self.resource_templates.is_empty() {
+            has.push("resources");
+        }
+        has
+    }
+
     /// What it says that it can do.
     pub(super) fn capabilities(&self) -> Value {
-        let mut all = json!({"tools": {"listChanged": self.list_changed}});
-        if !self.prompts.is_empty()
-            && let Some(all) = all.as_object_mut()
-        {
-            all.insert(
-                "prompts".to_owned(),
-                json!({"listChanged": self.list_changed}),
-            );
-        }
-        all
+        let has = self.has().into_iter();
+        let stated = has.map(|one| (one.to_owned(), json!({"listChanged": self.list_changed})));
+        stated.collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// The list that a method asks for, with the word for it, if it has such things.
+    pub(super) fn listed_by(&self, method: &str) -> Option<(&'static str, &[Value])> {
+        let (capability, word, all) = match method {
+            "tools/list" => ("tools", "tools", &self.tools),
+            "prompts/list" => ("prompts", "prompts", &self.prompts),
+            "resources/list" => ("resources", "resources", &self.resources),
+            "resources/templates/list" => {
+                ("resources", "resourceTemplates", &self.resource_templates)
+            }
+            _ => return None,
+        };
+        self.has().contains(&capability).then_some((word, all))
     }
 
     pub(super) fn act(&self, method: &str, tool: Option<&str>) -> Option<Act> {

@@ -284,12 +284,11 @@ impl Exchange<'_> {
         let mut signals = self.shared.signals.subscribe();
         wire::start_events(self.writer, &[]).await?;
         if let Some(id) = &id {
-            let has_prompts = !self.shared.script.lock().prompts.is_empty();
-            let notifications = if has_prompts {
-                json!({"toolsListChanged": true, "promptsListChanged": true})
-            } else {
-                json!({"toolsListChanged": true})
-            };
+            let has = self.shared.script.lock().has();
+            let announced = has
+                .into_iter()
+                .map(|one| (format!("{one}ListChanged"), json!(true)));
+            let notifications: serde_json::Map<_, _> = announced.collect();
             let acknowledged = json!({
                 "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
                 "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id},
