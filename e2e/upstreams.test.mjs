@@ -79,6 +79,20 @@ for (const generation of [1, 2]) {
     const place = await gateway(t, [{ name: 'my-mcp-server', url: upstream.url }]);
 
     for (const era of ['legacy', '2026-07-28']) {
+      // TM-16, UC-3, UC-4
+      await t.test(`a client of ${era} reads resources, gets a prompt and has arguments completed`, async () => {
+        const seen = await report('typescript', place, { ...place.task, era, everything: true });
+        assert.equal(seen.error, undefined, JSON.stringify(seen.error));
+        assert.deepEqual(seen.resources, ['note://today']);
+        assert.deepEqual(seen.templates, ['note://{day}/tasks']);
+        assert.deepEqual(seen.prompts, ['my-mcp-server___plan']);
+        assert.equal(seen.listed, 'Nothing is planned.');
+        assert.equal(seen.templated, 'Nothing is to be done on Monday.');
+        assert.notEqual(seen.missing, 'there');
+        assert.equal(seen.prompt, 'Plan my Monday.');
+        assert.deepEqual(seen.completed, [['Monday'], ['Monday']]);
+      });
+
       // UC-1, UC-2, UC-3, UC-6, UC-8
       await t.test(`a client of ${era} lists and calls`, async () => {
         const seen = await report('typescript', place, { ...place.task, era });

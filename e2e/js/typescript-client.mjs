@@ -1,5 +1,5 @@
 // The official TypeScript client, told by one JSON argument what to do; prints one JSON report.
-// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh? }
+// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything? }
 // `scope` is asked for instead of what the server's challenge recommends.
 import './hosts.mjs';
 import { auth, Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
@@ -107,6 +107,19 @@ try {
   report.sum = await call(client, named('add_numbers'), { a: 2, b: 3 });
   report.product = await call(client, named('multiply_numbers'), { a: 2, b: 3 });
   report.greeting = await call(client, named('greet_user'), { name: 'Alice' });
+  if (task.everything) {
+    report.resources = (await client.listResources()).resources.map(({ uri }) => uri);
+    report.templates = (await client.listResourceTemplates()).resourceTemplates.map(({ uriTemplate }) => uriTemplate);
+    report.prompts = (await client.listPrompts()).prompts.map(({ name }) => name);
+    const read = async (uri) => (await client.readResource({ uri })).contents[0].text;
+    report.listed = await read('note://today');
+    report.templated = await read('note://Monday/tasks');
+    report.missing = await client.readResource({ uri: 'note://nowhere' }).then(() => 'there', (error) => error.code);
+    const [name] = report.prompts;
+    report.prompt = (await client.getPrompt({ name, arguments: { day: 'Monday' } })).messages[0].content.text;
+    const complete = async (ref) => (await client.complete({ ref, argument: { name: 'day', value: 'M' } })).completion.values;
+    report.completed = [await complete({ type: 'ref/prompt', name }), await complete({ type: 'ref/resource', uri: report.templates[0] })];
+  }
   if (task.refresh) {
     // The access token is forgotten; what remains is the refresh token.
     const before = provider.saved;

@@ -1,9 +1,11 @@
-"""The MCP server of the published experiment: three tools, stateless HTTP, `mcp` 1.x. The port is the only argument."""
+"""The MCP server of the published experiment: three tools, stateless HTTP, `mcp` 1.x; and more
+than tools. The port is the only argument."""
 
 import sys
 
 from mcp.server.fastmcp import FastMCP
 from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import Completion
 
 # As printed but for the address: the original listens on 0.0.0.0, where no host names are checked either.
 any_host = TransportSecuritySettings(enable_dns_rebinding_protection=False)
@@ -26,6 +28,30 @@ def multiply_numbers(a: int, b: int) -> int:
 def greet_user(name: str) -> str:
     """Greet a user by name"""
     return f"Hello, {name}! Nice to meet you."
+
+
+@mcp.resource("note://today", mime_type="text/plain")
+def today() -> str:
+    """What is planned today"""
+    return "Nothing is planned."
+
+
+@mcp.resource("note://{day}/tasks", mime_type="text/plain")
+def tasks(day: str) -> str:
+    """What is to be done on a day"""
+    return f"Nothing is to be done on {day}."
+
+
+@mcp.prompt()
+def plan(day: str) -> str:
+    """Plan a day"""
+    return f"Plan my {day}."
+
+
+@mcp.completion()
+async def complete(ref, argument, context):
+    """The days that begin so"""
+    return Completion(values=[day for day in ["Monday", "Tuesday"] if day.startswith(argument.value)])
 
 
 if __name__ == "__main__":

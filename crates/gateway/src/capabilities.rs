@@ -13,6 +13,13 @@ pub(crate) fn of(cx: &Cx, era: Era) -> String {
         .filter(|feature| *feature == Feature::Tools || may_have(cx, *feature))
         .map(|feature| format!(r#""{}":{{"listChanged":true}}"#, feature.capability()))
         .collect();
+    if cx
+        .behind
+        .iter()
+        .any(|one| one.target.completes() != Some(false))
+    {
+        members.push(r#""completions":{}"#.to_owned());
+    }
     if era == Era::Stateless {
         // A client says with each request what it wants to hear of it.
         members.push(r#""logging":{}"#.to_owned());

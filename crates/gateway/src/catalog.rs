@@ -180,9 +180,14 @@ impl Catalogs {
     /// What a client asks for by this name, as far as is known: what is listed, or where a URI leads that no list has.
     pub(crate) fn find(&self, feature: Feature, name: &str) -> Option<Arc<Entry>> {
         let listed = self.of(feature).snapshot().find(name).cloned();
-        listed.or_else(|| {
-            let templates = self.templates(feature)?.snapshot();
-            Some(templates.routes.find(name)?.at(name))
+        listed.or_else(|| match feature {
+            Feature::Tools | Feature::Prompts => None,
+            Feature::Resources => {
+                let templates = self.of(Feature::ResourceTemplates).snapshot();
+                Some(templates.routes.find(name)?.at(name))
+            }
+            // Who completes a template may refer to it by what became of it.
+            Feature::ResourceTemplates => self.find(Feature::Resources, name),
         })
     }
 

@@ -26,7 +26,7 @@ use crate::caller::Caller;
 use crate::cors;
 use crate::cx::Cx;
 use crate::media::{self, Accepted};
-use crate::method::call::{Incoming, field};
+use crate::method::call::{Asked, Incoming, field};
 use crate::method::{call, cancelled, discover, initialize, list, listen};
 use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
@@ -355,9 +355,9 @@ impl Post<'_> {
             .usage(&cx.quotas)
             .call()
             .map_err(Refusal::TooMuch)?;
-        if let Some(feature) = Feature::called_by(method) {
+        if let Some(asked) = Asked::by(method, &params)? {
             let call = Incoming {
-                feature,
+                asked,
                 method,
                 request,
                 body,
@@ -395,6 +395,7 @@ impl Post<'_> {
             | Method::ToolsCall
             | Method::PromptsList
             | Method::PromptsGet
+            | Method::Complete
             | Method::ResourcesList
             | Method::ResourceTemplatesList
             | Method::ResourcesRead

@@ -8,7 +8,6 @@ use http::{HeaderValue, Response, StatusCode, header};
 use mcp::edit::{Change, changed};
 use mcp::era::Era;
 use mcp::error::Code;
-use mcp::feature::Feature;
 use mcp::id::{Id, OwnedId};
 use mcp::jsonrpc;
 use mcp::mend;
@@ -34,8 +33,8 @@ use crate::refusal::Refusal;
 /// The client's side of a call.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    /// What it asks for.
-    pub(crate) feature: Feature,
+    /// How it asks.
+    pub(crate) method: Method,
     pub(crate) id: OwnedId,
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
@@ -106,7 +105,7 @@ async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<B
 /// The response message for an answer, and its HTTP status. A large one is made apart from the threads that serve.
 async fn answered(cx: &Arc<Cx>, client: &Client, answer: Answer) -> (Vec<u8>, StatusCode) {
     let size = answer.len();
-    let asked = (client.feature, client.era);
+    let asked = (client.method, client.era);
     if size < apart::LARGE {
         return answer_message(answer, client.id.borrow(), asked, &cx.server_info);
     }
@@ -327,7 +326,7 @@ fn notification(raw: &Bytes) -> Cow<'_, [u8]> {
 fn answer_message(
     answer: Answer,
     id: Id<'_>,
-    (feature, era): (Feature, Era),
+    (method, era): (Method, Era),
     server_info: &str,
 ) -> (Vec<u8>, StatusCode) {
     match answer.outcome {
@@ -336,8 +335,8 @@ fn answer_message(
             let mended = mend::contents(raw);
             let result = mended.as_deref().map_or(raw, Raw::trusted);
             let message = match era {
-                Era::Stateless => result::modern_response(id, feature, result, server_info),
-                Era::Session => result::legacy_response(id, feature, result),
+                Era::Stateless => result::modern_response(id, method, result, server_info),
+                Era::Session => result::legacy_response(id, method, result),
             };
             (message, StatusCode::OK)
         }
@@ -389,7 +388,7 @@ mod tests {
             outcome,
             tool_failed: false,
         };
-        let (message, status) = answer_message(answer, id.borrow(), (Feature::Tools, era), INFO);
+        let (message, status) = answer_message(answer, id.borrow(), (Method::ToolsCall, era), INFO);
         (String::from_utf8(message).unwrap(), status.as_u16())
     }
 

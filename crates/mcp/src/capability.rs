@@ -37,6 +37,13 @@ impl ServerCapabilities<'_> {
             || members.any(|member| member.is(feature.capability()) && is_there(member.value))
     }
 
+    /// Whether the server completes arguments.
+    pub fn completes(self) -> bool {
+        self.0
+            .get("completions")
+            .is_some_and(|raw| !raw.is_null() && raw.bool() != Some(false))
+    }
+
     /// Whether the server announces changes of its list.
     pub fn list_changed(self, feature: Feature) -> bool {
         let declared = self.0.get(feature.capability());
@@ -77,6 +84,9 @@ mod tests {
     fn capabilities_are_read_from_the_objects() {
         let server = ServerCapabilities(Raw::parse(r#"{"tools":{"listChanged":true}}"#).unwrap());
         assert!(server.has(Feature::Tools) && server.list_changed(Feature::Tools));
+        assert!(!server.completes());
+        let completing = ServerCapabilities(Raw::parse(r#"{"completions":{}}"#).unwrap());
+        assert!(completing.completes() && !completing.has(Feature::Tools));
         assert!(!server.has(Feature::Prompts) && !server.list_changed(Feature::Prompts));
         let client = ClientCapabilities(
             Raw::parse(r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/ui":{}}}"#)

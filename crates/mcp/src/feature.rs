@@ -102,9 +102,17 @@ impl Feature {
         self.shape().capability
     }
 
-    /// The member of a definition, and of a request for one, that says which it is.
+    /// The member of a definition that says which it is.
     pub const fn key(self) -> &'static str {
         self.shape().key
+    }
+
+    /// The member of a request, or of a reference, that says which is meant.
+    pub const fn asked_by(self) -> &'static str {
+        match self {
+            Self::Tools | Self::Prompts => "name",
+            Self::Resources | Self::ResourceTemplates => "uri",
+        }
     }
 
     /// The feature whose capability and notification are its own, too.

@@ -25,6 +25,8 @@ pub enum Method {
     PromptsList,
     /// `prompts/get`
     PromptsGet,
+    /// `completion/complete`
+    Complete,
     /// `subscriptions/listen`
     SubscriptionsListen,
     /// `notifications/initialized`
@@ -47,7 +49,7 @@ pub enum Method {
 
 impl Method {
     /// Every method with the word on the wire.
-    pub const ALL: [(Self, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::ToolsCall, "tools/call"),
         (Self::ToolsList, "tools/list"),
         (Self::Initialize, "initialize"),
@@ -58,6 +60,7 @@ impl Method {
         (Self::ResourcesRead, "resources/read"),
         (Self::PromptsList, "prompts/list"),
         (Self::PromptsGet, "prompts/get"),
+        (Self::Complete, "completion/complete"),
         (Self::SubscriptionsListen, "subscriptions/listen"),
         (Self::Initialized, "notifications/initialized"),
         (Self::Cancelled, "notifications/cancelled"),
@@ -108,6 +111,7 @@ impl Method {
             | Self::ResourcesRead
             | Self::PromptsList
             | Self::PromptsGet
+            | Self::Complete
             | Self::Cancelled
             | Self::Progress
             | Self::LogMessage

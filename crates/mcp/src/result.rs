@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use crate::edit::Change;
-use crate::feature::Feature;
 use crate::id::Id;
 use crate::jsonrpc;
 use crate::meta;
+use crate::method::Method;
 use crate::raw::{Kind, Likeness, Raw};
 
 /// What `resultType` says (D8).
@@ -117,15 +117,10 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
     }
 }
 
-/// The response with what came of a call for something of a feature, in any era, as a modern server sends it: `resultType`
+/// The response with what came of a method that asks for something, in any era, as a modern server sends it: `resultType`
 /// is there (TM-16), and `_meta` names us and nobody else. `server_info` is a JSON object. What is there has the kind that it
 /// must have, and what may be kept is private: who may read it depends on who asks (TM-17). Everything else stays byte for byte.
-pub fn modern_response(
-    id: Id<'_>,
-    feature: Feature,
-    result: Raw<'_>,
-    server_info: &str,
-) -> Vec<u8> {
+pub fn modern_response(id: Id<'_>, method: Method, result: Raw<'_>, server_info: &str) -> Vec<u8> {
     let own_meta = [
         Change::set(meta::SERVER_INFO, server_info),
         Change::remove(meta::PROTOCOL_VERSION),
@@ -136,8 +131,8 @@ pub fn modern_response(
     ];
     let own_meta = Change::within("_meta", &own_meta);
     let complete = Change::default("resultType", r#""complete""#);
-    match feature {
-        Feature::Tools => {
+    match method {
+        Method::ToolsCall => {
             let changes = [
                 Change::default_of("content", "[]", Kind::Array),
                 Change::only("isError", Kind::Bool),
@@ -147,7 +142,7 @@ pub fn modern_response(
             ];
             jsonrpc::response_with(id, result, &changes)
         }
-        Feature::Prompts => {
+        Method::PromptsGet => {
             let changes = [
                 Change::only("description", Kind::String),
                 complete,
@@ -155,7 +150,7 @@ pub fn modern_response(
             ];
             jsonrpc::response_with(id, result, &changes)
         }
-        Feature::Resources | Feature::ResourceTemplates => {
+        Method::ResourcesRead => {
             let changes = [
                 complete,
                 Change::default_of("ttlMs", "0", Kind::Number),
@@ -164,12 +159,13 @@ pub fn modern_response(
             ];
             jsonrpc::response_with(id, result, &changes)
         }
+        _ => jsonrpc::response_with(id, result, &[complete, own_meta]),
     }
 }
 
 /// The response with the result of a call, of any era, as a legacy server sends it: what only the modern era knows is
 /// taken out, and structured content that is no object with it.
-pub fn legacy_response(id: Id<'_>, feature: Feature, result: Raw<'_>) -> Vec<u8> {
+pub fn legacy_response(id: Id<'_>, method: Method, result: Raw<'_>) -> Vec<u8> {
     const OF_A_TOOL: [Change<'static>; 7] = [
         Change::default_of("content", "[]", Kind::Array),
         Change::only("isError", Kind::Bool),
@@ -186,9 +182,9 @@ pub fn legacy_response(id: Id<'_>, feature: Feature, result: Raw<'_>) -> Vec<u8>
         Change::remove("cacheScope"),
         Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
     ];
-    let changes: &[Change<'_>] = match feature {
-        Feature::Tools => &OF_A_TOOL,
-        Feature::Prompts | Feature::Resources | Feature::ResourceTemplates => &OF_ANYTHING_ELSE,
+    let changes: &[Change<'_>] = match method {
+        Method::ToolsCall => &OF_A_TOOL,
+        _ => &OF_ANYTHING_ELSE,
     };
     jsonrpc::response_with(id, result, changes)
 }
@@ -228,13 +224,13 @@ mod tests {
     fn modern(text: &str) -> String {
         let id = Id::new(Raw::parse("1").unwrap()).unwrap();
         let result = Raw::parse(text).unwrap();
-        result_of(modern_response(id, Feature::Tools, result, INFO))
+        result_of(modern_response(id, Method::ToolsCall, result, INFO))
     }
 
     fn legacy(text: &str) -> String {
         let id = Id::new(Raw::parse("1").unwrap()).unwrap();
         let result = Raw::parse(text).unwrap();
-        result_of(legacy_response(id, Feature::Tools, result))
+        result_of(legacy_response(id, Method::ToolsCall, result))
     }
 
     // TM-16
@@ -351,34 +347,34 @@ mod tests {
     // TM-16, TM-17
     #[test]
     fn what_is_no_tool_gets_no_members_of_one() {
-        let response = |era: Era, feature, text: &'static str| {
+        let response = |era: Era, method, text: &'static str| {
             let id = Id::new(Raw::parse("1").unwrap()).unwrap();
             let result = Raw::parse(text).unwrap();
             result_of(match era {
-                Era::Stateless => modern_response(id, feature, result, "{}"),
-                Era::Session => legacy_response(id, feature, result),
+                Era::Stateless => modern_response(id, method, result, "{}"),
+                Era::Session => legacy_response(id, method, result),
             })
         };
         let prompt = r#"{"description":null,"messages":[]}"#;
         let info = r#""_meta":{"io.modelcontextprotocol/serverInfo":{}}"#;
         assert_eq!(
-            response(Era::Session, Feature::Prompts, prompt),
+            response(Era::Session, Method::PromptsGet, prompt),
             r#"{"messages":[]}"#
         );
         assert_eq!(
-            response(Era::Stateless, Feature::Prompts, prompt),
+            response(Era::Stateless, Method::PromptsGet, prompt),
             format!(r#"{{"messages":[],"resultType":"complete",{info}}}"#)
         );
         let read = r#"{"contents":[],"ttlMs":5,"cacheScope":"public"}"#;
         assert_eq!(
-            response(Era::Session, Feature::Resources, read),
+            response(Era::Session, Method::ResourcesRead, read),
             r#"{"contents":[]}"#
         );
-        let modern = response(Era::Stateless, Feature::Resources, read);
+        let modern = response(Era::Stateless, Method::ResourcesRead, read);
         let modern = Raw::parse(&modern).unwrap();
         assert_eq!(cache_hint(modern).scope, CacheScope::Private);
         assert_eq!(cache_hint(modern).ttl_ms, 5);
-        let untold = response(Era::Stateless, Feature::Resources, r#"{"contents":[]}"#);
+        let untold = response(Era::Stateless, Method::ResourcesRead, r#"{"contents":[]}"#);
         assert_eq!(
             untold,
             format!(

@@ -34,6 +34,9 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
     /// Whether this is offered at all; unknown before it was asked for.
     fn offers(&self, feature: Feature) -> Option<bool>;
 
+    /// Whether arguments are completed; unknown before it was asked for anything.
+    fn completes(&self) -> Option<bool>;
+
     /// What is offered now, asked for if what is known is stale.
     ///
     /// # Errors

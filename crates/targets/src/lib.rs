@@ -179,6 +179,11 @@ impl Target {
         self.0.kind.offers(feature)
     }
 
+    /// Whether it completes arguments; unknown before it was asked for anything.
+    pub fn completes(&self) -> Option<bool> {
+        self.0.kind.completes()
+    }
+
     /// What is offered now: what was listed last if that is still fresh, or else asked for.
     ///
     /// # Errors

@@ -1,18 +1,21 @@
-//! `tools/call`, `prompts/get`, `resources/read`: find what is named, decide, call, pass the answer on.
+//! `tools/call`, `prompts/get`, `resources/read`, `completion/complete`: find what is named, decide, call, pass the answer on.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::AsHeaderName;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode};
 use mcp::era::Era;
 use mcp::feature::Feature;
 use mcp::header::Field;
 use mcp::jsonrpc;
+use mcp::meta::InvalidMeta;
 use mcp::method::Method;
 use mcp::param_header;
 use mcp::params::{CallParams, Params};
 use mcp::raw::Raw;
+use mcp::result::modern_members;
 use mcp::tool;
 use net::body::Body;
 use net::edge::remarks::Remarks;
@@ -34,9 +37,69 @@ use crate::refusal::Refusal;
 use crate::relay::{self, Client, LogLevel};
 use crate::session_id::SessionId;
 
+/// What a request asks a target for.
+pub(crate) struct Asked<'a> {
+    feature: Feature,
+    name: Cow<'a, str>,
+}
+
+impl<'a> Asked<'a> {
+    /// What a method asks for, by the parameters of the request; `None` if it asks no target.
+    pub(crate) fn by(method: Method, params: &Params<'a>) -> Result<Option<Self>, Refusal> {
+        if method == Method::Complete {
+            return Self::referred(params).map(Some);
+        }
+        let Some(feature) = Feature::called_by(method) else {
+            return Ok(None);
+        };
+        let name = params.named(feature).and_then(Raw::text);
+        let name = name.ok_or(Refusal::InvalidParams(match feature {
+            Feature::Tools | Feature::Prompts => "`name` must be a string",
+            Feature::Resources | Feature::ResourceTemplates => "`uri` must be a string",
+        }))?;
+        Self { feature, name }.checked().map(Some)
+    }
+
+    /// A prompt or a resource template, of which an argument is to be completed.
+    fn referred(params: &Params<'a>) -> Result<Self, Refusal> {
+        const WANTED: Refusal = Refusal::InvalidParams(
+            "`ref` must be a `ref/prompt` with a `name`, or a `ref/resource` with a `uri`",
+        );
+        let ambiguous = |key| Refusal::Meta(InvalidMeta::Ambiguous(key));
+        let reference = params.raw.ok_or(WANTED)?.pick(["ref"]).map_err(ambiguous)?;
+        let [Some(reference)] = reference else {
+            return Err(WANTED);
+        };
+        let kinds = [
+            ("ref/prompt", Feature::Prompts),
+            ("ref/resource", Feature::ResourceTemplates),
+        ];
+        let [kind, name, uri] = reference
+            .pick(["type", "name", "uri"])
+            .map_err(ambiguous)?
+            .map(|member| member.and_then(Raw::text));
+        let kind = kind.ok_or(WANTED)?;
+        let mut kinds = kinds.into_iter();
+        let (_, feature) = kinds.find(|(word, _)| *word == kind).ok_or(WANTED)?;
+        let name = match feature {
+            Feature::Prompts => name,
+            _ => uri,
+        };
+        let name = name.ok_or(WANTED)?;
+        Self { feature, name }.checked()
+    }
+
+    fn checked(self) -> Result<Self, Refusal> {
+        if self.name.len() > tool::MAX_URI {
+            return Err(Refusal::Unknown(self.feature));
+        }
+        Ok(self)
+    }
+}
+
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
-    pub(crate) feature: Feature,
+    pub(crate) asked: Asked<'a>,
     pub(crate) method: Method,
     pub(crate) request: &'a jsonrpc::Request<'a>,
     /// What `request` borrows from.
@@ -60,28 +123,22 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, Refusal> {
     let params = CallParams::of(call.body, &call.params)
         .ok_or(Refusal::InvalidParams("`params` is missing"))?;
-    let name = call.params.named(call.feature).and_then(Raw::text);
-    let name = name.ok_or(Refusal::InvalidParams(match call.feature {
-        Feature::Tools | Feature::Prompts => "`name` must be a string",
-        Feature::Resources | Feature::ResourceTemplates => "`uri` must be a string",
-    }))?;
-    if name.len() > tool::MAX_URI {
-        return Err(Refusal::Unknown(call.feature));
-    }
+    let Asked { feature, name } = &call.asked;
+    let feature = *feature;
     let arguments = call.params.arguments;
     if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
 
-    let tool = if let Some(tool) = cx.catalogs.find(call.feature, &name) {
+    let tool = if let Some(tool) = cx.catalogs.find(feature, name) {
         tool
     } else {
         // Perhaps nobody has asked for the list yet, or it is new.
         let begun = Instant::now();
-        let anew = Box::pin(cx.catalogs.found_anew(call.feature, &name)).await;
-        anew.ok_or_else(|| missing(cx, call.feature, &name, begun))?
+        let anew = Box::pin(cx.catalogs.found_anew(feature, name)).await;
+        anew.ok_or_else(|| missing(cx, feature, name, begun))?
     };
-    remarks.add(call.feature.one(), Arc::clone(&tool.name));
+    remarks.add(feature.one(), Arc::clone(&tool.name));
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
@@ -96,7 +153,7 @@ pub(crate) async fn handle(
             Call {
                 principal: caller.principal.clone(),
                 target: Arc::clone(tool.target.name()),
-                feature: call.feature,
+                feature,
                 method: call.method,
                 name: Arc::clone(&tool.listed_as),
                 params,
@@ -104,8 +161,12 @@ pub(crate) async fn handle(
         )
         .map_err(Refusal::Denied)?;
 
+    if call.method == Method::Complete && tool.target.completes() == Some(false) {
+        return Ok(nothing_to_complete(cx, &call));
+    }
+
     let client = Client {
-        feature: call.feature,
+        method: call.method,
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,
@@ -173,6 +234,17 @@ fn missing(cx: &Cx, feature: Feature, name: &str, begun: Instant) -> Refusal {
     };
     calls.count(End::of_failure(&error), begun.elapsed());
     Refusal::of_call(target.name(), error)
+}
+
+/// What a target that does not complete arguments would say if it did.
+fn nothing_to_complete(cx: &Cx, call: &Incoming<'_>) -> Response<Body> {
+    let modern = match call.era {
+        Era::Stateless => modern_members(None, &cx.server_info),
+        Era::Session => String::new(),
+    };
+    let result = format!(r#"{{"completion":{{"values":[],"hasMore":false}}{modern}}}"#);
+    let message = jsonrpc::response(call.request.id, &result);
+    relay::message_response(message, StatusCode::OK, call.accepted)
 }
 
 fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {

@@ -122,7 +122,7 @@ async fn methods_of_the_other_era_do_not_exist() {
     for method in [
         "server/discover",
         "subscriptions/listen",
-        "completion/complete",
+        "resources/subscribe",
         "no/such",
     ] {
         let answer = world.alice().legacy(method, json!({})).await;
@@ -131,7 +131,7 @@ async fn methods_of_the_other_era_do_not_exist() {
     // The version is to blame only where another one has the method.
     for (method, blames) in [
         ("ping", true),
-        ("completion/complete", false),
+        ("resources/subscribe", false),
         ("no/such", false),
     ] {
         let answer = world.alice().modern(method, json!({})).await.json().await;

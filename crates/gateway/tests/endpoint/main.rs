@@ -9,6 +9,8 @@ mod browsers;
 #[cfg(test)]
 mod calls;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod eras;
 #[cfg(test)]
 mod habits;
@@ -24,7 +26,6 @@ mod metadata;
 mod no_authorization;
 #[cfg(test)]
 mod policies;
-#[cfg(test)]
 mod prompts;
 #[cfg(test)]
 mod reload_at_size;

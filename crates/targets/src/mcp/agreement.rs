@@ -17,6 +17,8 @@ pub(crate) struct Agreement {
     pub(super) version: ProtocolVersion,
     /// What does it have at all?
     pub(super) has: PerFeature<bool>,
+    /// Does it complete arguments?
+    pub(super) completes: bool,
     /// Of which lists does it announce changes?
     pub(super) list_changed: PerFeature<bool>,
     /// Does it hand out session ids? (Session era only.)
@@ -119,6 +121,7 @@ pub(super) fn agreement(
             Some(stated) => stated.has(feature),
             None => feature == Feature::Tools,
         }),
+        completes: capabilities.is_some_and(ServerCapabilities::completes),
         list_changed: PerFeature::of(|feature| {
             capabilities.is_some_and(|stated| stated.list_changed(feature))
         }),

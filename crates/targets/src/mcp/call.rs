@@ -196,6 +196,9 @@ impl Calling<'_> {
         let listing = self.lists.listing(call.feature);
         let listed = listing.list.as_ref().and_then(|list| list.find(&call.name));
         let mut head = Head::modern(asker, agreement.version, call.method);
+        if call.method.mirrored_member().is_none() {
+            return head;
+        }
         if let Some(listed) = listed {
             head = head.named(&listed.name_header);
         } else if let Ok(name) = HeaderValue::try_from(encode_value(&call.name).as_ref()) {

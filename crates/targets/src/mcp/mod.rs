@@ -112,6 +112,10 @@ impl Kind for McpTarget {
         Some(*self.server.agreements.known()?.has.get(feature))
     }
 
+    fn completes(&self) -> Option<bool> {
+        Some(self.server.agreements.known()?.completes)
+    }
+
     fn list(&self, feature: Feature) -> BoxFuture<'_, Result<Arc<List>, CallError>> {
         self.lists.get(&self.server, feature).boxed()
     }

@@ -36,8 +36,13 @@ pub(super) fn call(call: &Call, version: ProtocolVersion, id: u64) -> Vec<u8> {
         Some(_) => Change::set(meta::PROGRESS_TOKEN, id),
         None => Change::remove(meta::PROGRESS_TOKEN),
     };
+    let named = Change::set_text(call.feature.asked_by(), &call.name);
+    let reference = [named];
     let write = |own_meta| {
-        let name = Change::set_text(call.feature.key(), &call.name);
+        let name = match call.method {
+            Method::Complete => Change::within("ref", &reference),
+            _ => named,
+        };
         let method = call.method.as_str();
         let params = call.params.raw();
         if call.params.has_arguments() {

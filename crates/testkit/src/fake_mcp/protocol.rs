@@ -173,6 +173,7 @@ fn modern(
         "tools/call" => call(script, seen, id, params, true),
         "prompts/get" => prompt(script, id, params, true),
         "resources/read" => resource(script, id, params, true),
+        "completion/complete" if script.completes => Ok(completion(script, id, params, true)),
         "subscriptions/listen" if script.list_changed => Ok(Reply::Notifications(Some(id.clone()))),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(404, id, -32601, "Method not found", &Value::Null)),
@@ -242,6 +243,7 @@ fn legacy(
         "tools/call" => call(script, seen, id, params, false),
         "prompts/get" => prompt(script, id, params, false),
         "resources/read" => resource(script, id, params, false),
+        "completion/complete" if script.completes => Ok(completion(script, id, params, false)),
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(200, id, -32601, "Method not found", &Value::Null)),
     }
@@ -339,6 +341,21 @@ fn resource(script: &Script, id: &Value, params: &Value, modern: bool) -> Result
         result.insert("cacheScope".to_owned(), json!("public"));
     }
     Ok(ordinary(script, id, &result))
+}
+
+/// One value: what it was asked about, and how that begins.
+fn completion(script: &Script, id: &Value, params: &Value, modern: bool) -> Reply {
+    let about = params["ref"]
+        .get("name")
+        .or_else(|| params["ref"].get("uri"));
+    let value = [about, params.pointer("/argument/value")]
+        .map(|text| text.and_then(Value::as_str).unwrap_or_default())
+        .concat();
+    let mut result = json!({"completion": {"values": [value], "total": 1, "hasMore": false}});
+    if modern && let Some(result) = result.as_object_mut() {
+        result.insert("resultType".to_owned(), json!("complete"));
+    }
+    ordinary(script, id, &result)
 }
 
 /// A message that says with which arguments it was asked for.

@@ -153,6 +153,8 @@ pub struct Script {
     pub resources: Vec<Value>,
     /// The templates of resources, as they are listed.
     pub resource_templates: Vec<Value>,
+    /// Does it complete arguments?
+    pub completes: bool,
     /// Does it declare and send `list_changed` of all that it has?
     pub list_changed: bool,
     /// `ttlMs` of `tools/list` (modern).
@@ -215,6 +217,7 @@ impl Script {
             prompts: Vec::new(),
             resources: Vec::new(),
             resource_templates: Vec::new(),
+            completes: false,
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
@@ -277,7 +280,11 @@ impl Script {
     pub(super) fn capabilities(&self) -> Value {
         let has = self.has().into_iter();
         let stated = has.map(|one| (one.to_owned(), json!({"listChanged": self.list_changed})));
-        stated.collect::<serde_json::Map<_, _>>().into()
+        let mut stated: serde_json::Map<_, _> = stated.collect();
+        if self.completes {
+            stated.insert("completions".to_owned(), json!({}));
+        }
+        stated.into()
     }
 
     /// The list that a method asks for, with the word for it, if it has such things.
