@@ -349,7 +349,7 @@ pub(crate) struct UserAdd {
     pub(crate) traits: TraitsGiven,
 }
 
-#[derive(Clone, Debug, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct ProfileGiven {
     /// The full name
     #[arg(long, value_name = "NAME")]
@@ -361,8 +361,10 @@ pub(crate) struct ProfileGiven {
 
 impl From<&ProfileGiven> for Profile {
     fn from(given: &ProfileGiven) -> Self {
-        let ProfileGiven { name, email } = given.clone();
-        Self { name, email }
+        let mut profile = Self::default();
+        profile.name.clone_from(&given.name);
+        profile.email.clone_from(&given.email);
+        profile
     }
 }
 
