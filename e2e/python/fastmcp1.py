@@ -7,6 +7,8 @@ from mcp.server.fastmcp import FastMCP
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import Completion
 
+from more import offer
+
 # As printed but for the address: the original listens on 0.0.0.0, where no host names are checked either.
 any_host = TransportSecuritySettings(enable_dns_rebinding_protection=False)
 mcp = FastMCP(host="127.0.0.1", port=int(sys.argv[1]), stateless_http=True, transport_security=any_host)
@@ -30,29 +32,7 @@ def greet_user(name: str) -> str:
     return f"Hello, {name}! Nice to meet you."
 
 
-@mcp.resource("note://today", mime_type="text/plain")
-def today() -> str:
-    """What is planned today"""
-    return "Nothing is planned."
-
-
-@mcp.resource("note://{day}/tasks", mime_type="text/plain")
-def tasks(day: str) -> str:
-    """What is to be done on a day"""
-    return f"Nothing is to be done on {day}."
-
-
-@mcp.prompt()
-def plan(day: str) -> str:
-    """Plan a day"""
-    return f"Plan my {day}."
-
-
-@mcp.completion()
-async def complete(ref, argument, context):
-    """The days that begin so"""
-    return Completion(values=[day for day in ["Monday", "Tuesday"] if day.startswith(argument.value)])
-
+offer(mcp, Completion)
 
 if __name__ == "__main__":
     mcp.run(transport="streamable-http")

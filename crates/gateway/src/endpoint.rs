@@ -437,13 +437,9 @@ impl Post<'_> {
             name: field(self.headers, NAME),
         };
         let version = &stated.protocol_version;
-        let called = Method::parse(&request.method).and_then(Feature::called_by);
-        let checked = match called {
-            Some(feature) => {
-                let named = params.named(feature);
-                header::check_against(&mirrored, version, &request.method, named)
-            }
-            None => header::check(&mirrored, version, &request.method, request.params),
+        let checked = match Method::parse(&request.method).and_then(Method::mirrored_member) {
+            Some("name") => header::check_against(&mirrored, version, &request.method, params.name),
+            _ => header::check(&mirrored, version, &request.method, request.params),
         };
         let served =
             ProtocolVersion::parse(version).is_some_and(|version| version.era() == Era::Stateless);

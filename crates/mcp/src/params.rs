@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 
-use crate::feature::Feature;
 use crate::meta::RequestMeta;
 use crate::raw::{self, AmbiguousKey, OwnedRaw, Raw};
 
@@ -15,21 +14,11 @@ pub struct Params<'a> {
     pub meta: RequestMeta<'a>,
     /// `name`
     pub name: Option<Raw<'a>>,
-    /// `uri`
-    pub uri: Option<Raw<'a>>,
     /// `arguments`
     pub arguments: Option<Raw<'a>>,
 }
 
 impl<'a> Params<'a> {
-    /// What says which entry of a list is asked for.
-    pub fn named(&self, feature: Feature) -> Option<Raw<'a>> {
-        match feature {
-            Feature::Tools | Feature::Prompts => self.name,
-            Feature::Resources | Feature::ResourceTemplates => self.uri,
-        }
-    }
-
     /// Looks at the parameters; an error if one of the members looked for occurs twice, or in another case.
     pub fn of(raw: Option<Raw<'a>>) -> Result<Self, AmbiguousKey> {
         let Some(params) = raw.filter(|raw| raw.is_object()) else {
@@ -44,13 +33,12 @@ impl<'a> Params<'a> {
             meta = read;
             Ok(Some(end))
         };
-        let keys = ["_meta", "name", "arguments", "uri"];
-        let ([_, name, arguments, uri], _end) = raw::pick_at_start(params.as_str(), keys, read)?;
+        let keys = ["_meta", "name", "arguments"];
+        let ([_, name, arguments], _end) = raw::pick_at_start(params.as_str(), keys, read)?;
         Ok(Self {
             raw: Some(params),
             meta,
             name,
-            uri,
             arguments,
         })
     }
@@ -114,7 +102,6 @@ mod tests {
             r#"{"arguments":{},"_meta":{},"_meta":{}}"#,
             r#"{"_meta":{"progressToken":1,"progressToken":2}}"#,
             r#"{"name":"a","Name":"b"}"#,
-            r#"{"uri":"a:b","URI":"a:c"}"#,
             r#"{"name":"a","argument\u017f":{}}"#,
             r#"{"_META":{}}"#,
             r#"{"_meta":{"ProgressToken":1}}"#,

@@ -175,8 +175,14 @@ pub fn legacy_response(id: Id<'_>, method: Method, result: Raw<'_>) -> Vec<u8> {
         Change::remove("cacheScope"),
         Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
     ];
-    const OF_ANYTHING_ELSE: [Change<'static>; 5] = [
+    const OF_A_PROMPT: [Change<'static>; 5] = [
         Change::only("description", Kind::String),
+        Change::remove("resultType"),
+        Change::remove("ttlMs"),
+        Change::remove("cacheScope"),
+        Change::within_if_any("_meta", &meta::WITHOUT_HOP_KEYS),
+    ];
+    const OF_ANYTHING_ELSE: [Change<'static>; 4] = [
         Change::remove("resultType"),
         Change::remove("ttlMs"),
         Change::remove("cacheScope"),
@@ -184,6 +190,7 @@ pub fn legacy_response(id: Id<'_>, method: Method, result: Raw<'_>) -> Vec<u8> {
     ];
     let changes: &[Change<'_>] = match method {
         Method::ToolsCall => &OF_A_TOOL,
+        Method::PromptsGet => &OF_A_PROMPT,
         _ => &OF_ANYTHING_ELSE,
     };
     jsonrpc::response_with(id, result, changes)
@@ -365,6 +372,8 @@ mod tests {
             response(Era::Stateless, Method::PromptsGet, prompt),
             format!(r#"{{"messages":[],"resultType":"complete",{info}}}"#)
         );
+        let odd = r#"{"contents":[],"description":{"x":1}}"#;
+        assert_eq!(response(Era::Session, Method::ResourcesRead, odd), odd);
         let read = r#"{"contents":[],"ttlMs":5,"cacheScope":"public"}"#;
         assert_eq!(
             response(Era::Session, Method::ResourcesRead, read),

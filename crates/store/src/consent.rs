@@ -198,7 +198,7 @@ pub async fn revoke(
 /// Whether anybody ever agreed to anything for this client; if not, the consent page says so (SEC-18).
 pub async fn knows_client(store: &Store, client_id: &ClientId) -> Result<bool, Error> {
     let statement = sql(query::CONSENT_KNOWS_CLIENT).bind(client_id);
-    Ok(store.one::<Consent>(statement).await?.is_some())
+    store.exists(statement).await
 }
 
 /// One spelling per resource.

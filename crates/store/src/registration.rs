@@ -214,10 +214,10 @@ pub async fn delete(
                 Box::pin(async move {
                     let about = |text| sql(text).bind(client_id);
                     let deleted = about(query::REGISTRATION_DELETE)
-                        .one::<Registered>(&mut *connection)
+                        .one::<Used>(&mut *connection)
                         .await?;
                     // Nobody agreed to a client that nobody logged in with, so that nothing is looked for.
-                    if deleted.is_none_or(|deleted| deleted.used_at.is_none()) {
+                    if deleted.is_none_or(|Used(at)| at.is_none()) {
                         return Ok(Vec::new());
                     }
                     for text in [query::CONSENT_DELETE_CLIENT, query::CODE_DELETE_OF_CLIENT] {
@@ -232,6 +232,18 @@ pub async fn delete(
     let grants = revoked.len();
     store.revocations().add(revoked);
     Ok(grants)
+}
+
+/// When it was used, whatever else is wrong with it: it can be forgotten all the same.
+struct Used(Option<Timestamp>);
+
+impl Row for Used {
+    const TABLE: &'static str = Registered::TABLE;
+    const KEY: &'static str = Registered::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.optional_time("used_at").map(Self)
+    }
 }
 
 impl Row for Registered {

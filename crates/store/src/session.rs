@@ -152,7 +152,7 @@ pub async fn end(
             |(realm, id, ends, now, until), connection| {
                 Box::pin(async move {
                     let end = sql(query::SESSION_END).bind(*id).bind(realm);
-                    let Some(ended) = end.one::<Session>(&mut *connection).await? else {
+                    let Some(Owner(user)) = end.one(&mut *connection).await? else {
                         return Ok(None);
                     };
                     if *ends == LogoutEnds::Session {
@@ -160,7 +160,7 @@ pub async fn end(
                     }
                     // Before the grants: what is made of a code meanwhile is among them.
                     let codes = sql(query::CODE_DELETE_BY_SESSION)
-                        .bind(ended.user)
+                        .bind(user)
                         .bind(format!("%\"session\":\"{id}\"%"));
                     codes.execute(&mut *connection).await?;
                     family::revoke_within(connection, &Which::Session(*id), *now, *until)
@@ -190,6 +190,18 @@ impl Row for Session {
             created_at: row.time("created_at")?,
             last_seen_at: row.time("last_seen_at")?,
         })
+    }
+}
+
+/// Whose a session is, whatever else is wrong with it: it can be ended all the same.
+struct Owner(Id<User>);
+
+impl Row for Owner {
+    const TABLE: &'static str = Session::TABLE;
+    const KEY: &'static str = Session::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.parse("account_id").map(Self)
     }
 }
 

@@ -94,6 +94,21 @@ impl Store {
             .await
     }
 
+    /// Whether a statement finds a row, which changes nothing. Nothing of it is read.
+    pub(crate) async fn exists(&self, statement: Statement) -> Result<bool, Error> {
+        self.backend()
+            .read(&statement, |statement, connection| {
+                Box::pin(async move {
+                    Ok(statement
+                        .query()
+                        .fetch_optional(connection)
+                        .await?
+                        .is_some())
+                })
+            })
+            .await
+    }
+
     /// All rows that a statement finds, which changes nothing.
     pub(crate) async fn many<T: Row>(&self, statement: Statement) -> Result<Vec<T>, Error> {
         self.backend()

@@ -106,8 +106,8 @@ pub async fn list(
 
 /// Those of a realm whom the configuration declared when it was last asked.
 pub async fn declared(store: &Store, realm: &RealmName) -> Result<Vec<Username>, Error> {
-    let found: Vec<User> = store.many(sql(query::USER_DECLARED).bind(realm)).await?;
-    Ok(found.into_iter().map(|user| user.username).collect())
+    let found: Vec<Declared> = store.many(sql(query::USER_DECLARED).bind(realm)).await?;
+    Ok(found.into_iter().map(|Declared(name)| name).collect())
 }
 
 /// Notes whether the configuration declares users. Nothing happens to a user that is not there.
@@ -175,6 +175,18 @@ impl Row for User {
             traits: Traits::of_json(&row.text("traits")?)
                 .map_err(|_| row.inconsistent("traits"))?,
         })
+    }
+}
+
+/// The column `username`.
+struct Declared(Username);
+
+impl Row for Declared {
+    const TABLE: &'static str = User::TABLE;
+    const KEY: &'static str = User::KEY;
+
+    fn read(row: &Record<'_>) -> Result<Self, Error> {
+        row.parse("username").map(Self)
     }
 }
 

@@ -52,11 +52,17 @@ impl<'a> Asked<'a> {
         let Some(feature) = Feature::called_by(method) else {
             return Ok(None);
         };
-        let name = params.named(feature).and_then(Raw::text);
-        let name = name.ok_or(Refusal::InvalidParams(match feature {
-            Feature::Tools | Feature::Prompts => "`name` must be a string",
-            Feature::Resources | Feature::ResourceTemplates => "`uri` must be a string",
-        }))?;
+        let named = match feature {
+            Feature::Tools | Feature::Prompts => params.name,
+            // Looked for only where it counts: elsewhere it does no harm.
+            Feature::Resources | Feature::ResourceTemplates => only(params.raw, "uri")?,
+        };
+        let name = named
+            .and_then(Raw::text)
+            .ok_or(Refusal::InvalidParams(match feature {
+                Feature::Tools | Feature::Prompts => "`name` must be a string",
+                Feature::Resources | Feature::ResourceTemplates => "`uri` must be a string",
+            }))?;
         Self { feature, name }.checked().map(Some)
     }
 
@@ -65,18 +71,14 @@ impl<'a> Asked<'a> {
         const WANTED: Refusal = Refusal::InvalidParams(
             "`ref` must be a `ref/prompt` with a `name`, or a `ref/resource` with a `uri`",
         );
-        let ambiguous = |key| Refusal::Meta(InvalidMeta::Ambiguous(key));
-        let reference = params.raw.ok_or(WANTED)?.pick(["ref"]).map_err(ambiguous)?;
-        let [Some(reference)] = reference else {
-            return Err(WANTED);
-        };
+        let reference = only(params.raw, "ref")?.ok_or(WANTED)?;
         let kinds = [
             ("ref/prompt", Feature::Prompts),
             ("ref/resource", Feature::ResourceTemplates),
         ];
         let [kind, name, uri] = reference
             .pick(["type", "name", "uri"])
-            .map_err(ambiguous)?
+            .map_err(|key| Refusal::Meta(InvalidMeta::Ambiguous(key)))?
             .map(|member| member.and_then(Raw::text));
         let kind = kind.ok_or(WANTED)?;
         let mut kinds = kinds.into_iter();
@@ -94,6 +96,25 @@ impl<'a> Asked<'a> {
             return Err(Refusal::Unknown(self.feature));
         }
         Ok(self)
+    }
+}
+
+/// The one member of this name, which every reader takes for it (SEC-81).
+fn only<'a>(params: Option<Raw<'a>>, key: &'static str) -> Result<Option<Raw<'a>>, Refusal> {
+    let [found] = params
+        .map_or(Ok([None]), |params| params.pick([key]))
+        .map_err(|key| Refusal::Meta(InvalidMeta::Ambiguous(key)))?;
+    Ok(found)
+}
+
+/// What the line about a request says of what was asked for: of a URI, what comes before its query, where secrets may be.
+fn remarked(feature: Feature, name: &Arc<str>) -> Arc<str> {
+    match feature {
+        Feature::Tools | Feature::Prompts => Arc::clone(name),
+        Feature::Resources | Feature::ResourceTemplates => name
+            .find(['?', '#'])
+            .and_then(|at| name.get(..at))
+            .map_or_else(|| Arc::clone(name), Into::into),
     }
 }
 
@@ -138,7 +159,7 @@ pub(crate) async fn handle(
         let anew = Box::pin(cx.catalogs.found_anew(feature, name)).await;
         anew.ok_or_else(|| missing(cx, feature, name, begun))?
     };
-    remarks.add(feature.one(), Arc::clone(&tool.name));
+    remarks.add(feature.announced_as().one(), remarked(feature, &tool.name));
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
@@ -263,4 +284,26 @@ pub(crate) fn field(headers: &HeaderMap, name: impl AsHeaderName) -> Field<'_> {
             .iter()
             .map(http::HeaderValue::as_bytes),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // RS-16: what may be secret in a URI is not in the log.
+    #[test]
+    fn of_a_uri_the_log_says_what_comes_before_its_query() {
+        for (feature, name, said) in [
+            (Feature::Resources, "https://a/b?token=s", "https://a/b"),
+            (
+                Feature::ResourceTemplates,
+                "https://a/{b}#c",
+                "https://a/{b}",
+            ),
+            (Feature::Resources, "file:///a", "file:///a"),
+            (Feature::Tools, "a?b", "a?b"),
+        ] {
+            assert_eq!(&*remarked(feature, &name.into()), said);
+        }
+    }
 }

@@ -20,13 +20,7 @@ fn completing(completes: bool, script: Script) -> Script {
 
 async fn complete(world: &World, era: &str, reference: &Value) -> Value {
     let params = json!({"ref": reference, "argument": {"name": "x", "value": "ab"}});
-    let alice = world.alice();
-    let answer = if era == MODERN {
-        alice.modern("completion/complete", params).await
-    } else {
-        alice.legacy("completion/complete", params).await
-    };
-    answer.json().await
+    world.ask(era, "completion/complete", params).await
 }
 
 // TM-5, TM-16

@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use testkit::fake_mcp::Script;
 
-use crate::world::{LEGACY, MODERN, World, world};
+use crate::world::{LEGACY, MODERN, world};
 
 fn prompts() -> Vec<Value> {
     vec![
@@ -19,16 +19,6 @@ fn prompts() -> Vec<Value> {
     ]
 }
 
-async fn ask(world: &World, era: &str, method: &str, params: Value) -> Value {
-    let alice = world.alice();
-    let answer = if era == MODERN {
-        alice.modern(method, params).await
-    } else {
-        alice.legacy(method, params).await
-    };
-    answer.json().await
-}
-
 // TM-5, TM-16, UC-3, UC-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn prompts_are_listed_and_asked_for_in_every_cell() {
@@ -39,7 +29,7 @@ async fn prompts_are_listed_and_asked_for_in_every_cell() {
     ] {
         let world = world(script.with_prompts(prompts())).await;
         for era in [MODERN, LEGACY] {
-            let listed = ask(&world, era, "prompts/list", json!({})).await;
+            let listed = world.ask(era, "prompts/list", json!({})).await;
             let result = &listed["result"];
             let expected = json!([
                 {
@@ -51,7 +41,7 @@ async fn prompts_are_listed_and_asked_for_in_every_cell() {
             assert_eq!(result["prompts"], expected, "{era}: {listed}");
             assert_eq!(result["resultType"].is_string(), era == MODERN, "{listed}");
             let params = json!({"name": "my-mcp-server___review", "arguments": {"code": "1.0"}});
-            let got = ask(&world, era, "prompts/get", params).await;
+            let got = world.ask(era, "prompts/get", params).await;
             let result = &got["result"];
             assert_eq!(
                 result["messages"][0]["content"]["text"], r#"{"code":"1.0"}"#,
@@ -123,7 +113,7 @@ async fn who_asked_to_hear_of_prompts_is_told_of_them_and_of_nothing_else() {
         told.contains("notifications/prompts/list_changed"),
         "{told}"
     );
-    let listed = ask(&world, MODERN, "prompts/list", json!({})).await;
+    let listed = world.ask(MODERN, "prompts/list", json!({})).await;
     assert_eq!(listed["result"]["prompts"].as_array().unwrap().len(), 3);
     let nothing = tokio::time::timeout(Duration::from_millis(50), tools_only.next()).await;
     assert!(nothing.is_err(), "{nothing:?}");
@@ -136,14 +126,14 @@ async fn prompts_are_declared_where_a_target_has_some_and_asked_for_nowhere_else
     let without = world(Script::legacy()).await;
     for (world, has) in [(&with, true), (&without, false)] {
         world.gateway.settle().await;
-        let discovered = ask(world, MODERN, "server/discover", json!({})).await;
+        let discovered = world.ask(MODERN, "server/discover", json!({})).await;
         let params = json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
-        let begun = ask(world, LEGACY, "initialize", params).await;
+        let begun = world.ask(LEGACY, "initialize", params).await;
         for answer in [discovered, begun] {
             let declared = &answer["result"]["capabilities"]["prompts"];
             assert_eq!(declared.is_object(), has, "{answer}");
         }
-        let listed = ask(world, MODERN, "prompts/list", json!({})).await;
+        let listed = world.ask(MODERN, "prompts/list", json!({})).await;
         let prompts = listed["result"]["prompts"].as_array().unwrap();
         assert_eq!(!prompts.is_empty(), has);
     }

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use model::target::{Target, TargetKind};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::fake_mcp::{FakeMcp, Script};
 
-use crate::world::{LEGACY, MODERN, World, world, world_with};
+use crate::world::{LEGACY, MODERN, world, world_with};
 
 fn with_resources(script: Script) -> Script {
     script.with_resources(
@@ -22,16 +22,6 @@ fn with_resources(script: Script) -> Script {
     )
 }
 
-async fn ask(world: &World, era: &str, method: &str, params: Value) -> Value {
-    let alice = world.alice();
-    let answer = if era == MODERN {
-        alice.modern(method, params).await
-    } else {
-        alice.legacy(method, params).await
-    };
-    answer.json().await
-}
-
 // TM-5, TM-16, TM-17, UC-3, UC-4
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn resources_are_listed_and_read_in_every_cell() {
@@ -43,20 +33,20 @@ async fn resources_are_listed_and_read_in_every_cell() {
         let world = world(with_resources(script)).await;
         for era in [MODERN, LEGACY] {
             let is_modern = era == MODERN;
-            let listed = ask(&world, era, "resources/list", json!({})).await;
+            let listed = world.ask(era, "resources/list", json!({})).await;
             let expected = json!([
                 {"uri": "file:///a.txt", "name": "a", "mimeType": "text/plain", "size": 1},
                 {"uri": "ui://widget/1", "name": "widget", "_meta": {"ui": {"x": 1}}},
                 {"uri": "file:///b.txt", "name": "file:///b.txt"},
             ]);
             assert_eq!(listed["result"]["resources"], expected, "{era}: {listed}");
-            let listed = ask(&world, era, "resources/templates/list", json!({})).await;
+            let listed = world.ask(era, "resources/templates/list", json!({})).await;
             let expected = json!([{"uriTemplate": "db://{table}/{id}", "name": "rows"}]);
             assert_eq!(listed["result"]["resourceTemplates"], expected, "{listed}");
             assert_eq!(listed["result"]["ttlMs"].is_u64(), is_modern, "{listed}");
             // Listed, and of a template.
             for uri in ["file:///a.txt", "db://users/7"] {
-                let read = ask(&world, era, "resources/read", json!({"uri": uri})).await;
+                let read = world.ask(era, "resources/read", json!({"uri": uri})).await;
                 let result = &read["result"];
                 assert_eq!(result["contents"][0]["uri"], uri, "{era}: {read}");
                 assert_eq!(result["x-odd"], json!(1.0), "{read}");
@@ -82,19 +72,35 @@ async fn a_resource_that_is_not_there_is_said_to_be_so_in_the_clients_era() {
         for world in [&some, &none] {
             world.gateway.settle().await;
             let params = json!({"uri": "file:///missing"});
-            let modern = ask(world, MODERN, "resources/read", params.clone()).await;
+            let modern = world.ask(MODERN, "resources/read", params.clone()).await;
             assert_eq!(modern["error"]["code"], -32602, "{modern}");
-            let legacy = ask(world, LEGACY, "resources/read", params).await;
+            let legacy = world.ask(LEGACY, "resources/read", params).await;
             let code = &legacy["error"]["code"];
             assert!(*code == -32002 || *code == -32602, "{legacy}");
-            let nothing = ask(world, LEGACY, "resources/read", json!({})).await;
+            let nothing = world.ask(LEGACY, "resources/read", json!({})).await;
             assert_eq!(nothing["error"]["code"], -32602, "{nothing}");
         }
         assert!(none.upstream.seen_of("resources/read").is_empty());
         assert!(none.upstream.seen_of("resources/list").is_empty());
-        let listed = ask(&none, LEGACY, "resources/templates/list", json!({})).await;
+        let listed = none
+            .ask(LEGACY, "resources/templates/list", json!({}))
+            .await;
         assert_eq!(listed["result"]["resourceTemplates"], json!([]));
     }
+}
+
+// SEC-81
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_uri_that_readers_could_see_differently_reaches_no_target() {
+    let world = world(with_resources(Script::legacy())).await;
+    let params = json!({"uri": "file:///a.txt", "URI": "file:///b.txt"});
+    let answer = world.ask(LEGACY, "resources/read", params).await;
+    assert!(answer["error"].is_object(), "{answer}");
+    assert!(world.upstream.seen_of("resources/read").is_empty());
+    // Where it does not count, it does no harm.
+    let params = json!({"name": "my-mcp-server___echo", "uri": "a:b", "URI": "a:c"});
+    let called = world.ask(LEGACY, "tools/call", params).await;
+    assert!(called["result"].is_object(), "{called}");
 }
 
 // SEC-82: what nobody lists is not longer than what may be listed.
@@ -102,7 +108,9 @@ async fn a_resource_that_is_not_there_is_said_to_be_so_in_the_clients_era() {
 async fn a_uri_that_is_too_long_reaches_no_target() {
     let world = world(with_resources(Script::legacy())).await;
     let uri = format!("db://{}", "x".repeat(5000));
-    let answer = ask(&world, LEGACY, "resources/read", json!({"uri": uri})).await;
+    let answer = world
+        .ask(LEGACY, "resources/read", json!({"uri": uri}))
+        .await;
     assert_eq!(answer["error"]["code"], -32002, "{answer}");
     assert!(world.upstream.seen_of("resources/read").is_empty());
 }
@@ -141,7 +149,9 @@ async fn who_asked_to_hear_of_resources_is_told_once_of_both_lists() {
         1,
         "{told}"
     );
-    let listed = ask(&world, MODERN, "resources/templates/list", json!({})).await;
+    let listed = world
+        .ask(MODERN, "resources/templates/list", json!({}))
+        .await;
     let templates = listed["result"]["resourceTemplates"].as_array().unwrap();
     assert_eq!(templates.len(), 2);
 }
@@ -153,7 +163,7 @@ async fn resources_are_declared_where_a_target_has_some() {
     let without = world(Script::legacy()).await;
     for (world, has) in [(&with, true), (&without, false)] {
         world.gateway.settle().await;
-        let discovered = ask(world, MODERN, "server/discover", json!({})).await;
+        let discovered = world.ask(MODERN, "server/discover", json!({})).await;
         let declared = &discovered["result"]["capabilities"]["resources"];
         assert_eq!(declared.is_object(), has, "{discovered}");
     }
@@ -174,7 +184,7 @@ async fn a_uri_leads_to_one_target() {
     })
     .await;
     world.gateway.settle().await;
-    let listed = ask(&world, MODERN, "resources/list", json!({})).await;
+    let listed = world.ask(MODERN, "resources/list", json!({})).await;
     let names = listed["result"]["resources"].as_array().unwrap();
     assert!(names.iter().any(|one| one["name"] == "a"), "{listed}");
     assert!(!names.iter().any(|one| one["name"] == "theirs"), "{listed}");
@@ -185,7 +195,9 @@ async fn a_uri_leads_to_one_target() {
         // Nobody lists it: the first one says whether there is such a thing.
         ("odd:x", [3, 1]),
     ] {
-        let read = ask(&world, MODERN, "resources/read", json!({"uri": uri})).await;
+        let read = world
+            .ask(MODERN, "resources/read", json!({"uri": uri}))
+            .await;
         let is_there = uri != "odd:x";
         assert_eq!(read["result"]["contents"].is_array(), is_there, "{read}");
         let seen = [&world.upstream, &other].map(|fake| fake.seen_of("resources/read").len());

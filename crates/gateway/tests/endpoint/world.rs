@@ -290,6 +290,17 @@ impl World {
         }
     }
 
+    /// What Alice is answered when she asks in this era.
+    pub(crate) async fn ask(&self, era: &str, method: &str, params: Value) -> Value {
+        let alice = self.alice();
+        let answer = if era == MODERN {
+            alice.modern(method, params).await
+        } else {
+            alice.legacy(method, params).await
+        };
+        answer.json().await
+    }
+
     pub(crate) fn mallory(&self) -> Actor<'_> {
         self.holder(
             self.idp
