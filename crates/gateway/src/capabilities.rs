@@ -1,13 +1,12 @@
 //! What a gateway says that it can do: made of what its targets offer and of what the client's era has.
 
-use mcp::era::Era;
 use mcp::feature::Feature;
 
 use crate::cx::Cx;
 
 /// The `ServerCapabilities` of the gateway, an object. Tools are what gateways are for; anything else is said unless no target
 /// can have it. Changes of every list are announced.
-pub(crate) fn of(cx: &Cx, era: Era) -> String {
+pub(crate) fn of(cx: &Cx) -> String {
     let mut members: Vec<String> = Feature::ANNOUNCED
         .into_iter()
         .filter(|feature| *feature == Feature::Tools || may_have(cx, *feature))
@@ -20,10 +19,7 @@ pub(crate) fn of(cx: &Cx, era: Era) -> String {
     {
         members.push(r#""completions":{}"#.to_owned());
     }
-    if era == Era::Stateless {
-        // A client says with each request what it wants to hear of it.
-        members.push(r#""logging":{}"#.to_owned());
-    }
+    members.push(r#""logging":{}"#.to_owned());
     format!("{{{}}}", members.join(","))
 }
 

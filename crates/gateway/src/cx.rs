@@ -8,15 +8,19 @@ use policy::decide::Policies;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::asks::Asks;
 use crate::behind::Behind;
 use crate::caller::Identification;
 use crate::catalog::Catalogs;
 use crate::detach::Background;
 use crate::flights::Flights;
 use crate::handover::{Admission, Handover, Successor};
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::origin::Origins;
+use crate::parked::Parked;
 use crate::quota::Quotas;
+use crate::seal::Seal;
 use crate::session::Sessions;
 use crate::spelling::Spelling;
 
@@ -37,7 +41,11 @@ pub(crate) struct Cx {
     pub(crate) behind: Vec<Arc<Behind>>,
     pub(crate) admission: Admission,
     pub(crate) handover: Handover<Self>,
+    pub(crate) seal: Arc<Seal>,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) asks: Arc<Asks>,
+    pub(crate) parked: Arc<Parked>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) background: Arc<Background>,
     pub(crate) quotas: Quotas,
     pub(crate) limits: Limits,

@@ -164,6 +164,7 @@ impl<F: Future<Output = Outcome> + Send + 'static> Drop for Detach<F> {
 }
 
 /// The messages of a call, which go on being read if this is dropped before their end and the call is a legacy client's.
+#[derive(Debug)]
 pub(crate) struct Stream {
     messages: Option<Box<dyn Messages>>,
     ticket: Option<Ticket>,
@@ -177,10 +178,22 @@ impl Stream {
         }
     }
 
+    /// The call goes on by another request of a modern client, which takes up its own share and wants to hear of progress under
+    /// this token.
+    pub(crate) fn go_on(&mut self, burden: Burden, progress_token: Option<Box<str>>) {
+        self.ticket = Some(Ticket::Modern { _burden: burden });
+        if let Some(messages) = &mut self.messages {
+            messages.go_on(progress_token);
+        }
+    }
+
     /// The next message; none after the answer, or an error. Dropping the future loses nothing.
     pub(crate) async fn next(&mut self) -> Option<Result<Message, CallError>> {
         let next = self.messages.as_mut()?.next().await;
-        if !matches!(next, Some(Ok(Message::Notification { .. }))) {
+        if !matches!(
+            next,
+            Some(Ok(Message::Notification { .. } | Message::Ask(_)))
+        ) {
             self.messages = None;
         }
         next
@@ -202,6 +215,7 @@ impl Drop for Stream {
     }
 }
 
+/// What is asked meanwhile has no answer: nobody is there.
 async fn read_to_end(mut messages: Box<dyn Messages>) {
     while messages.next().await.is_some() {}
 }

@@ -25,9 +25,10 @@ use targets::meter::{Counted, Held, NoRoom};
 use crate::caller::Caller;
 use crate::cors;
 use crate::cx::Cx;
+use crate::input;
 use crate::media::{self, Accepted};
 use crate::method::call::{Asked, Incoming, field};
-use crate::method::{call, cancelled, discover, initialize, list, listen};
+use crate::method::{call, cancelled, discover, initialize, list, listen, set_level};
 use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
 use crate::quota::Burden;
@@ -227,6 +228,10 @@ async fn delete(
     let place = caller.usage(&cx.quotas).ended_session(now);
     place.map_err(Refusal::TooMuch)?;
     let ended = cx.sessions.end(&session, now).await;
+    for one in &cx.behind {
+        let target = &one.target;
+        target.end_session(&caller.principal, session.id.0, session.declared);
+    }
     ended.map_err(Refusal::SessionGoesOn)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -301,8 +306,14 @@ impl Post<'_> {
                 self.now,
             )?),
             // Legacy clients may answer what they believe to have been asked (TL-4); modern ones never do (TM-1).
-            Ok(Message::Response(_)) => match era_of_header(headers)? {
-                Era::Session => Ok(accepted_nothing_to_say()),
+            Ok(Message::Response(response)) => match era_of_header(headers)? {
+                Era::Session => {
+                    let session = session(self.cx, self.caller, headers, self.now)?;
+                    if let Some(session) = session {
+                        input::answered(self.cx, self.caller, session.id, &response, body);
+                    }
+                    Ok(accepted_nothing_to_say())
+                }
                 Era::Stateless => Err(Refusal::UnawaitedResponse.into()),
             },
         }
@@ -365,7 +376,7 @@ impl Post<'_> {
                 params,
                 era,
                 accepted,
-                session: session.map(|session| session.id),
+                session,
                 facts: self.facts,
                 burden: Burden {
                     _place: place,
@@ -391,6 +402,9 @@ impl Post<'_> {
                 accepted,
             ),
             Method::SubscriptionsListen => listen::subscribe(cx, self.caller, request, accepted)?,
+            Method::SetLevel => {
+                set_level::handle(cx, session.as_ref(), request, accepted, self.now)?
+            }
             Method::ToolsList
             | Method::ToolsCall
             | Method::PromptsList
@@ -399,6 +413,13 @@ impl Post<'_> {
             | Method::ResourcesList
             | Method::ResourceTemplatesList
             | Method::ResourcesRead
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe
+            | Method::Elicit
+            | Method::CreateMessage
+            | Method::RootsList
+            | Method::ResourceUpdated
+            | Method::ElicitationComplete
             | Method::Initialized
             | Method::Cancelled
             | Method::Progress

@@ -14,7 +14,9 @@
 //! | `caller` | bearer tokens, keys of issuers, challenges, protected resource metadata |
 //! | `spelling` | the endpoint's URL with and without a slash at its end |
 //! | `session`, `session_id`, `revocation`, `memory` | sealed sessions of legacy clients, and what is remembered of them |
+//! | `seal` | seals what clients keep for us |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
+//! | `client`, `input`, `asks`, `parked` | what targets ask of clients in the middle of a call, in each era |
 //! | `method` | one file per method |
 //! | `behind`, `handover` | targets that outlive a configuration, and streams that do |
 //! | `catalog` | what all targets offer, as snapshots |
@@ -27,26 +29,31 @@
 //! `endpoint::Post::request`. To add a reason to refuse: a variant of
 //! `refusal::Refusal`; the compiler lists the rest.
 
+mod asks;
 mod behind;
 mod caller;
 mod capabilities;
 mod catalog;
+mod client;
 mod cors;
 mod cx;
 mod detach;
 mod endpoint;
 mod flights;
 mod handover;
+mod input;
 pub mod issuers;
 mod media;
 pub mod memory;
 mod method;
 pub mod metrics;
 mod origin;
+mod parked;
 mod quota;
 mod refusal;
 mod relay;
 mod revocation;
+mod seal;
 pub mod session;
 mod session_id;
 pub mod settings;
@@ -77,6 +84,7 @@ use self::handover::{Admission, Handover};
 use self::issuers::{IssuerState, Issuers};
 use self::origin::Origins;
 use self::quota::Quotas;
+use self::seal::Seal;
 use self::session::{Revocation, Sessions};
 use self::settings::{Parts, SettingsError};
 use self::spelling::Spelling;
@@ -165,6 +173,7 @@ impl Gateway {
             target: one.target.clone(),
             calls: Arc::new(parts.metrics.calls(&name, one.target.name())),
         });
+        let seal = Arc::new(Seal::new(&parts.session_keys, &name));
         let cx = Cx {
             spellings,
             scopes: scopes
@@ -182,8 +191,7 @@ impl Gateway {
                 page_size: limits.page_size,
             }),
             sessions: Sessions::new(
-                &parts.session_keys,
-                &name,
+                Arc::clone(&seal),
                 limits.session,
                 Arc::clone(&parts.memory),
                 Revocation {
@@ -194,7 +202,11 @@ impl Gateway {
             behind,
             admission,
             handover: Handover::new(),
+            seal,
             flights: Arc::clone(&parts.memory.flights),
+            asks: Arc::clone(&parts.memory.asks),
+            parked: Arc::clone(&parts.memory.parked),
+            memory: parts.memory,
             background: Arc::new(Background::new(parts.tasks.clone())),
             quotas: Quotas::new(gateway.caller_limits),
             limits,

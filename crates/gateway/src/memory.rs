@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use mcp::meta::LogLevel;
 use model::clock::Timestamp;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::asks::Asks;
 use crate::flights::Flights;
+use crate::parked::Parked;
 use crate::session_id::{Session, SessionId};
 
 /// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
@@ -18,7 +21,11 @@ const REMEMBERED: usize = 100_000;
 pub struct Memory {
     ended: Mutex<HashMap<SessionId, Timestamp>>,
     streams: Mutex<HashMap<SessionId, CancellationToken>>,
+    /// Of each session that chose one, the least level of log messages, and when the session is over.
+    levels: Mutex<HashMap<SessionId, (LogLevel, Timestamp)>>,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) asks: Arc<Asks>,
+    pub(crate) parked: Arc<Parked>,
 }
 
 /// What clients of the session era have open.
@@ -28,6 +35,10 @@ pub struct Open {
     pub calls: usize,
     /// Standalone streams of sessions.
     pub streams: usize,
+    /// What clients are being asked.
+    pub asks: usize,
+    /// Calls that wait for clients to come back.
+    pub parked: usize,
 }
 
 /// A session's standalone stream, as long as it is open.
@@ -44,6 +55,8 @@ impl Memory {
         Open {
             calls: self.flights.under_way(),
             streams: self.streams.lock().len(),
+            asks: self.asks.open(),
+            parked: self.parked.len(),
         }
     }
 
@@ -59,19 +72,23 @@ impl Memory {
         }
     }
 
+    /// The least level of the log messages that a session chose, if it chose one at this node.
+    pub(crate) fn level(&self, session: &SessionId) -> Option<LogLevel> {
+        let levels = self.levels.lock();
+        levels.get(session).map(|(level, _)| *level)
+    }
+
+    /// Notes the level that a session chose. Where too many did, those that are over first are forgotten.
+    pub(crate) fn set_level(&self, session: &Session, level: LogLevel, now: Timestamp) {
+        let mut levels = self.levels.lock();
+        make_room(&mut levels, now, |(_, expires_at)| *expires_at);
+        levels.insert(session.id, (level, session.expires_at));
+    }
+
     fn note_end(&self, session: &Session, now: Timestamp) {
+        self.levels.lock().remove(&session.id);
         let mut ended = self.ended.lock();
-        if ended.len() >= REMEMBERED {
-            ended.retain(|_, expires_at| *expires_at > now);
-        }
-        if ended.len() >= REMEMBERED
-            && let Some(first) = ended
-                .iter()
-                .min_by_key(|(_, expiry)| **expiry)
-                .map(|(id, _)| *id)
-        {
-            ended.remove(&first);
-        }
+        make_room(&mut ended, now, |expires_at| *expires_at);
         ended.insert(session.id, session.expires_at);
     }
 
@@ -95,6 +112,27 @@ impl Memory {
             over,
         }
     }
+}
+
+/// Forgets what is over where there is too much, and some of what is over first if that is not enough: not one at a time, which
+/// would cost as much each time.
+fn make_room<T>(
+    remembered: &mut HashMap<SessionId, T>,
+    now: Timestamp,
+    expires_at: impl Fn(&T) -> Timestamp,
+) {
+    if remembered.len() < REMEMBERED {
+        return;
+    }
+    remembered.retain(|_, one| expires_at(one) > now);
+    if remembered.len() < REMEMBERED {
+        return;
+    }
+    let mut expiries: Vec<Timestamp> = remembered.values().map(&expires_at).collect();
+    let some = expiries.len() / 16;
+    let (_, last_to_go, _) = expiries.select_nth_unstable(some);
+    let last_to_go = *last_to_go;
+    remembered.retain(|_, one| expires_at(one) > last_to_go);
 }
 
 impl OpenStream {

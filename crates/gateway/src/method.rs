@@ -7,3 +7,4 @@ pub(crate) mod discover;
 pub(crate) mod initialize;
 pub(crate) mod list;
 pub(crate) mod listen;
+pub(crate) mod set_level;

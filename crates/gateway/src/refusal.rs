@@ -110,6 +110,10 @@ pub(crate) enum Refusal {
         /// Why.
         error: CallError,
     },
+    /// A `requestState` that is none of ours, or of another request, or over (TM-18).
+    RequestState,
+    /// A call that can't wait for what its target asked for.
+    NotParked,
     /// The client cancelled the request.
     Cancelled,
 }
@@ -339,6 +343,16 @@ impl Refusal {
                 "the policy of the gateway forbids this call",
             ),
             Self::Target { error, .. } => target(error, era),
+            Self::RequestState => Wire::of(
+                Code::INVALID_PARAMS,
+                era,
+                "`requestState` is none of this request, or over; hint: send the request without it",
+            ),
+            Self::NotParked => Wire::new(
+                S::SERVICE_UNAVAILABLE,
+                Code::BUSY,
+                "too many calls wait for what their clients were asked",
+            ),
             Self::Cancelled => Wire::of(Code::INTERNAL_ERROR, era, "the request was cancelled"),
         }
     }
@@ -431,6 +445,11 @@ impl Refusal {
         )
     }
 
+    /// The HTTP status of such a message, where HTTP has not begun.
+    pub(crate) fn status(&self, era: Era) -> StatusCode {
+        self.wire(era).status
+    }
+
     /// A word for logs and metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
@@ -468,6 +487,8 @@ impl Refusal {
             Self::Unknown(Feature::Resources | Feature::ResourceTemplates) => "unknown_resource",
             Self::Denied(_) => "denied",
             Self::Target { .. } => "target_failed",
+            Self::RequestState => "request_state",
+            Self::NotParked => "not_parked",
             Self::Cancelled => "cancelled",
         }
     }
@@ -514,10 +535,25 @@ fn target(error: &CallError, era: Era) -> Wire {
         | CallError::ProtocolViolation(_)
         | CallError::ListRefused { .. }
         | CallError::ListTooLong(_) => Code::TARGET_FAILED,
+        CallError::Undeclared(_) => match era {
+            Era::Session => Code::TARGET_FAILED,
+            Era::Stateless => Code::MISSING_CLIENT_CAPABILITY,
+        },
+    };
+    let data = match (error, era) {
+        // TM-9
+        (CallError::Undeclared(input), Era::Stateless) => Some(format!(
+            r#"{{"requiredCapabilities":{}}}"#,
+            input.required()
+        )),
+        _ => None,
     };
     let message = match error {
         CallError::WrongTarget => "internal error".to_owned(),
         other => other.to_string(),
     };
-    Wire::of(code, era, message)
+    Wire {
+        data,
+        ..Wire::of(code, era, message)
+    }
 }

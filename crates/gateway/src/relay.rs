@@ -8,10 +8,10 @@ use http::{HeaderValue, Response, StatusCode, header};
 use mcp::edit::{Change, changed};
 use mcp::era::Era;
 use mcp::error::Code;
-use mcp::id::{Id, OwnedId};
+use mcp::id::Id;
 use mcp::jsonrpc;
 use mcp::mend;
-use mcp::meta;
+use mcp::meta::{self, LogLevel};
 use mcp::method::Method;
 use mcp::raw::Raw;
 use mcp::{result, sse};
@@ -20,43 +20,18 @@ use net::edge::remarks::Remarks;
 use targets::apart;
 use targets::error::CallError;
 use targets::meter::{Held, NoRoom};
-use targets::reply::{Answer, Message, Outcome, Reply};
+use targets::reply::{Answer, Ask, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::asks::Asking;
+use crate::client::Client;
 use crate::cx::Cx;
 use crate::detach::{Stream, Ticket};
+use crate::input;
 use crate::media::Accepted;
 use crate::metrics::End;
-use crate::quota::Usage;
+use crate::parked::Waiting;
 use crate::refusal::Refusal;
-
-/// The client's side of a call.
-#[derive(Clone, Debug)]
-pub(crate) struct Client {
-    /// How it asks.
-    pub(crate) method: Method,
-    pub(crate) id: OwnedId,
-    pub(crate) era: Era,
-    pub(crate) accepted: Accepted,
-    /// The least level of the log messages that were asked for. A modern client that did not ask gets none, and neither
-    /// does a legacy one: to those we declare no `logging`, for want of a place to keep the level that each session set.
-    pub(crate) log_level: Option<LogLevel>,
-    /// What its caller has under way.
-    pub(crate) usage: Arc<Usage>,
-}
-
-/// How important a log message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct LogLevel(usize);
-
-impl LogLevel {
-    /// The level of this name; none for other names.
-    pub(crate) fn of(raw: Raw<'_>) -> Option<Self> {
-        let name = raw.text()?;
-        let position = meta::LOG_LEVELS.iter().position(|level| *level == name);
-        position.map(Self)
-    }
-}
 
 /// Whether a log message is among those that were asked for. One that does not say how important it is may be.
 fn is_wanted(message: &Bytes, least: Option<LogLevel>) -> bool {
@@ -74,7 +49,6 @@ fn is_wanted(message: &Bytes, least: Option<LogLevel>) -> bool {
 pub(crate) async fn reply(
     cx: &Arc<Cx>,
     client: Client,
-    target: &Arc<str>,
     reply: Reply,
     ticket: Ticket,
     remarks: &mut Remarks,
@@ -82,15 +56,24 @@ pub(crate) async fn reply(
     match reply {
         Reply::One(answer) => one(cx, &client, answer).await,
         Reply::Stream(messages) => {
-            let stream = Stream::new(messages, ticket);
-            if client.accepted.events {
-                let target = Arc::clone(target);
-                Ok(events(follow(Arc::clone(cx), client, target, stream)))
-            } else {
-                // Rare, and large: boxed, so that a call without it stays small.
-                Box::pin(last(cx, &client, target, stream, remarks)).await
-            }
+            let messages = Stream::new(messages, ticket);
+            stream(cx, client, messages, remarks).await
         }
+    }
+}
+
+/// Passes messages on, in whichever form the client takes.
+pub(crate) async fn stream(
+    cx: &Arc<Cx>,
+    client: Client,
+    stream: Stream,
+    remarks: &mut Remarks,
+) -> Result<Response<Body>, Refusal> {
+    if client.accepted.events {
+        Ok(events(follow(Arc::clone(cx), client, stream)))
+    } else {
+        // Rare, and large: boxed, so that a call without it stays small.
+        Box::pin(last(cx, &client, stream, remarks)).await
     }
 }
 
@@ -104,6 +87,9 @@ async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<B
 
 /// The response message for an answer, and its HTTP status. A large one is made apart from the threads that serve.
 async fn answered(cx: &Arc<Cx>, client: &Client, answer: Answer) -> (Vec<u8>, StatusCode) {
+    if answer.input_required {
+        return input::pass_on(cx, client, &answer);
+    }
     let size = answer.len();
     let asked = (client.method, client.era);
     if size < apart::LARGE {
@@ -167,17 +153,26 @@ pub(crate) fn events(
     response
 }
 
-/// The answer at the end of a stream, for a client that takes no events: what comes before is dropped.
+/// The answer at the end of a stream, for a client that takes no events: what comes before is dropped. It can be asked only
+/// where that ends the answer.
 async fn last(
     cx: &Arc<Cx>,
     client: &Client,
-    target: &Arc<str>,
     mut stream: Stream,
     remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
+    let target = &client.origin.target;
     let error = loop {
         match stream.next().await {
             Some(Ok(Message::Notification { .. })) => {}
+            Some(Ok(Message::Ask(ask))) => {
+                if client.era == Era::Stateless {
+                    let mut waiting = Waiting::new(stream);
+                    waiting.ask(ask);
+                    let message = input::park(cx, client, waiting)?;
+                    return Ok(message_response(message, StatusCode::OK, client.accepted));
+                }
+            }
             Some(Ok(Message::Answer(answer))) => {
                 End::of_answer(&answer).remark(target, remarks);
                 return one(cx, client, answer).await;
@@ -192,8 +187,9 @@ async fn last(
 struct Following {
     cx: Arc<Cx>,
     client: Client,
-    target: Arc<str>,
-    stream: Stream,
+    stream: Option<Stream>,
+    /// What the client is being asked.
+    asking: Vec<Asking>,
     quiet: tokio::time::Interval,
     over: bool,
 }
@@ -202,15 +198,14 @@ struct Following {
 fn follow(
     cx: Arc<Cx>,
     client: Client,
-    target: Arc<str>,
     stream: Stream,
 ) -> impl futures_util::Stream<Item = Result<Bytes, std::convert::Infallible>> + Send {
     let quiet = keep_alive(&cx);
     let following = Following {
         cx,
         client,
-        target,
-        stream,
+        stream: Some(stream),
+        asking: Vec::new(),
         quiet,
         over: false,
     };
@@ -234,27 +229,35 @@ impl Following {
             return None;
         }
         loop {
+            let stream = self.stream.as_mut()?;
             let message = tokio::select! {
                 biased;
-                message = self.stream.next() => message,
+                message = stream.next() => message,
                 _ = self.quiet.tick() => return Some(Bytes::from_static(sse::KEEP_ALIVE)),
             };
             self.quiet.reset();
             let (id, era) = (&self.client.id, self.client.era);
             return match message {
                 Some(Ok(Message::Notification { method, raw })) => {
-                    if method == Method::LogMessage && !is_wanted(&raw, self.client.log_level) {
+                    if method == Method::LogMessage && !is_wanted(&raw, self.client.log_level)
+                        || !method.exists_in(era)
+                    {
                         continue;
                     }
                     Some(self.event(&notification(&raw)))
                 }
+                Some(Ok(Message::Ask(ask))) => match self.ask(ask) {
+                    Some(event) => Some(event),
+                    None => continue,
+                },
                 Some(Ok(Message::Answer(answer))) => {
                     self.over = true;
                     let end = End::of_answer(&answer);
                     if end.is_failure() {
                         // The line about the request was written when the stream began.
                         tracing::warn!(
-                            gateway = %self.cx.name, target.name = %self.target, failure = end.as_str(),
+                            gateway = %self.cx.name, target.name = %self.client.origin.target,
+                            failure = end.as_str(),
                             "a call failed at the end of its stream"
                         );
                     }
@@ -271,9 +274,10 @@ impl Following {
                 Some(Err(error)) => {
                     self.over = true;
                     let failure = End::of_failure(&error).as_str();
-                    let refusal = Refusal::of_call(&self.target, error);
+                    let target = &self.client.origin.target;
+                    let refusal = Refusal::of_call(target, error);
                     tracing::warn!(
-                        gateway = %self.cx.name, target.name = %self.target, failure,
+                        gateway = %self.cx.name, target.name = %target, failure,
                         reason = refusal.name(), detail = %refusal.detail(),
                         "a call broke off in mid-stream"
                     );
@@ -285,6 +289,24 @@ impl Following {
 }
 
 impl Following {
+    /// Asks the client: with a request of ours, or with the end of this answer. None if it can't be asked; then the target
+    /// was told.
+    fn ask(&mut self, ask: Ask) -> Option<Bytes> {
+        if self.client.era == Era::Session {
+            let (asking, message) = input::request(&self.cx, &self.client.origin, ask)?;
+            self.asking.retain(Asking::is_open);
+            self.asking.push(asking);
+            return Some(self.event(&message));
+        }
+        let mut waiting = Waiting::new(self.stream.take()?);
+        waiting.ask(ask);
+        self.over = true;
+        let asked = input::park(&self.cx, &self.client, waiting);
+        let (id, era) = (&self.client.id, self.client.era);
+        let message = asked.unwrap_or_else(|refusal| refusal.message(id, era));
+        Some(self.event(&message))
+    }
+
     /// A message as an event that counts as its caller's until it was read. Where there is no room for it, the stream ends
     /// with an error instead, and the call with it.
     fn event(&mut self, message: &[u8]) -> Bytes {
@@ -350,8 +372,7 @@ fn answer_message(
                 return (jsonrpc::error_from(id, raw), status);
             }
             if code == Code::MISSING_CLIENT_CAPABILITY {
-                let message =
-                    "the tool needs a capability of its client that this gateway does not pass on";
+                let message = "the target needs a capability that its client did not declare";
                 return (jsonrpc::error(Some(id), translated, message, None), status);
             }
             let error = changed(raw, &[Change::set("code", &translated.to_string())]);
@@ -363,6 +384,10 @@ fn answer_message(
 /// A code that exists in the client's era (D12, TM-20). What the target says about the gateway's own request to it, its
 /// headers, version and capabilities, says nothing about the client's.
 fn translate(code: Code, era: Era) -> Code {
+    if code == Code::MISSING_CLIENT_CAPABILITY && era == Era::Stateless {
+        // We declared what the client did (UC-12).
+        return code;
+    }
     if code.is_modern() {
         return Code::TARGET_FAILED;
     }
@@ -375,6 +400,7 @@ fn translate(code: Code, era: Era) -> Code {
 
 #[cfg(test)]
 mod tests {
+    use mcp::id::OwnedId;
     use mcp::raw::OwnedRaw;
 
     use super::*;
@@ -387,6 +413,7 @@ mod tests {
             era: Era::Session,
             outcome,
             tool_failed: false,
+            input_required: false,
         };
         let (message, status) = answer_message(answer, id.borrow(), (Method::ToolsCall, era), INFO);
         (String::from_utf8(message).unwrap(), status.as_u16())
@@ -430,9 +457,16 @@ mod tests {
                 let said = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"m","data":{"x":1.0}}}"#;
                 assert_eq!(message(era, error(code)).0, said);
             }
-            let said = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"the tool needs a capability of its client that this gateway does not pass on"}}"#;
-            assert_eq!(message(era, error(-32021)).0, said);
         }
+        let said = r#"{"jsonrpc":"2.0","id":7,"error":{"code":-31502,"message":"the target needs a capability that its client did not declare"}}"#;
+        assert_eq!(message(Era::Session, error(-32021)).0, said);
+        // TM-9: what was declared is what the client declared.
+        let said =
+            r#"{"jsonrpc":"2.0","id":7,"error":{"code":-32021,"message":"m","data":{"x":1.0}}}"#;
+        assert_eq!(
+            message(Era::Stateless, error(-32021)),
+            (said.to_owned(), 400)
+        );
     }
 
     #[test]

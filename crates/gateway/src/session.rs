@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mcp::capability::ClientCapabilities;
 use mcp::era::{Era, ProtocolVersion};
 use model::clock::Timestamp;
 
@@ -14,21 +14,18 @@ use net::body::BoxError;
 
 use crate::memory::{Memory, OpenStream};
 use crate::revocation::{Revoke, Revoked};
+use crate::seal::{Purpose, Seal};
 pub(crate) use crate::session_id::Session;
 use crate::session_id::SessionId;
 pub use crate::session_id::SessionKey;
 
 /// The first byte of a sealed session, so that its form can change.
-const FORM: u8 = 1;
-const NONCE: usize = 12;
-const TAG: usize = 16;
-const PLAIN: usize = 1 + 8 + 1 + 32 + 16;
+const FORM: u8 = 2;
+const PLAIN: usize = 1 + 8 + 1 + 2 + 32 + 16;
 
 /// Makes sessions and recognizes them.
 pub(crate) struct Sessions {
-    /// The first seals; all open.
-    keys: Vec<RandomizedNonceKey>,
-    gateway: Box<str>,
+    seal: Arc<Seal>,
     lifetime: std::time::Duration,
     memory: Arc<Memory>,
     revocation: Revocation,
@@ -64,54 +61,45 @@ impl std::fmt::Debug for Sessions {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Sessions")
-            .field("gateway", &self.gateway)
+            .field("seal", &self.seal)
             .finish_non_exhaustive()
     }
 }
 
 impl Sessions {
     pub(crate) fn new(
-        keys: &[SessionKey],
-        gateway: &str,
+        seal: Arc<Seal>,
         lifetime: std::time::Duration,
         memory: Arc<Memory>,
         revocation: Revocation,
     ) -> Self {
-        let keys = keys
-            .iter()
-            .filter_map(|key| RandomizedNonceKey::new(&AES_256_GCM, key.0.expose()).ok());
         Self {
-            keys: keys.collect(),
-            gateway: gateway.into(),
+            seal,
             lifetime,
             memory,
             revocation,
         }
     }
 
-    /// A new session id for a caller: visible ASCII, random, bound to who called (TL-3, TL-10).
+    /// A new session id for a caller: visible ASCII, random, bound to who called (TL-3, TL-10). What the client declared stands
+    /// in it, so that nobody has to keep that.
     pub(crate) fn begin(
         &self,
         caller: &Caller,
         version: ProtocolVersion,
+        declared: ClientCapabilities,
         now: Timestamp,
     ) -> Option<String> {
         let mut id = [0; 16];
         rand::fill(&mut id).ok()?;
-        let mut sealed = Vec::with_capacity(NONCE + PLAIN + TAG);
-        sealed.push(FORM);
-        sealed.extend_from_slice(&(now + self.lifetime).millis().to_be_bytes());
-        sealed.push(version_byte(version));
-        sealed.extend_from_slice(&caller.fingerprint);
-        sealed.extend_from_slice(&id);
-        let aad = Aad::from(self.gateway.as_bytes());
-        let nonce = self
-            .keys
-            .first()?
-            .seal_in_place_append_tag(aad, &mut sealed)
-            .ok()?;
-        let whole = [nonce.as_ref().as_slice(), &sealed].concat();
-        Some(URL_SAFE_NO_PAD.encode(whole))
+        let mut plain = Vec::with_capacity(PLAIN);
+        plain.push(FORM);
+        plain.extend_from_slice(&(now + self.lifetime).millis().to_be_bytes());
+        plain.push(version_byte(version));
+        plain.extend_from_slice(&declared.bits().to_be_bytes());
+        plain.extend_from_slice(&caller.fingerprint);
+        plain.extend_from_slice(&id);
+        self.seal.seal(Purpose::Session, &plain)
     }
 
     /// The session of an id, if we made it, for this caller, and it is neither over nor ended. All other ids look alike.
@@ -119,16 +107,8 @@ impl Sessions {
         if text.len() > 200 {
             return None;
         }
-        let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
-        let (nonce, sealed) = sealed.split_first_chunk::<NONCE>()?;
-        let session = self.keys.iter().find_map(|key| {
-            let mut opened = sealed.to_vec();
-            let aad = Aad::from(self.gateway.as_bytes());
-            let plain = key
-                .open_in_place(Nonce::from(nonce), aad, &mut opened)
-                .ok()?;
-            read(plain, &caller.fingerprint)
-        })?;
+        let plain = self.seal.open(Purpose::Session, text)?;
+        let session = read(&plain, &caller.fingerprint)?;
         (!self.is_over(&session, now)).then_some(session)
     }
 
@@ -156,11 +136,13 @@ fn read(plain: &[u8], fingerprint: &[u8; 32]) -> Option<Session> {
     let (form, rest) = plain.split_first()?;
     let (expires_at, rest) = rest.split_first_chunk::<8>()?;
     let (version, rest) = rest.split_first()?;
+    let (declared, rest) = rest.split_first_chunk::<2>()?;
     let (owner, id) = rest.split_first_chunk::<32>()?;
     let session = Session {
         version: ProtocolVersion::ALL
             .into_iter()
             .find(|known| version_byte(*known) == *version)?,
+        declared: ClientCapabilities::from_bits(u16::from_be_bytes(*declared)),
         id: SessionId(id.try_into().ok()?),
         expires_at: Timestamp::from_millis(i64::from_be_bytes(*expires_at)),
     };
@@ -198,12 +180,18 @@ mod tests {
             revoked: Arc::new(|_| false),
             revoke: Arc::new(|_, _| Box::pin(async { Ok(()) })),
         };
-        Sessions::new(&keys, gateway, HOUR, Arc::default(), revocation)
+        let seal = Arc::new(Seal::new(&keys, gateway));
+        Sessions::new(seal, HOUR, Arc::default(), revocation)
     }
 
     fn begun(sessions: &Sessions, subject: &str) -> String {
         sessions
-            .begin(&caller(subject), ProtocolVersion::V2025_06_18, NOW)
+            .begin(
+                &caller(subject),
+                ProtocolVersion::V2025_06_18,
+                ClientCapabilities::ROOTS,
+                NOW,
+            )
             .unwrap()
     }
 
@@ -218,6 +206,7 @@ mod tests {
             .find(one.as_bytes(), &caller("alice"), NOW)
             .unwrap();
         assert_eq!(found.version, ProtocolVersion::V2025_06_18);
+        assert_eq!(found.declared, ClientCapabilities::ROOTS);
     }
 
     // TL-10, SEC-66, BP-7

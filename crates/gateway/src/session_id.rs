@@ -1,6 +1,7 @@
 //! Sessions of legacy clients by their ids, and what seals these.
 
 use aws_lc_rs::rand;
+use mcp::capability::ClientCapabilities;
 use mcp::era::ProtocolVersion;
 use model::clock::Timestamp;
 use model::secret::Secret;
@@ -31,6 +32,8 @@ pub(crate) struct SessionId(pub(crate) [u8; 16]);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Session {
     pub(crate) version: ProtocolVersion,
+    /// What its client can be asked in the middle of a call.
+    pub(crate) declared: ClientCapabilities,
     pub(crate) id: SessionId,
     pub(crate) expires_at: Timestamp,
 }

@@ -1,28 +1,103 @@
 //! Capability objects: what a client or a server says it can do.
 
+use std::borrow::Cow;
+
 use crate::feature::Feature;
 use crate::raw::Raw;
-
-/// A `ClientCapabilities` object, as it came.
-#[derive(Clone, Copy, Debug)]
-pub struct ClientCapabilities<'a>(pub Raw<'a>);
 
 /// A `ServerCapabilities` object, as it came.
 #[derive(Clone, Copy, Debug)]
 pub struct ServerCapabilities<'a>(pub Raw<'a>);
 
-impl ClientCapabilities<'_> {
-    /// Whether the capability `name` is declared at all.
-    pub fn has(self, name: &str) -> bool {
-        self.0.get(name).is_some_and(Raw::is_object)
+/// What a client declared that a server may ask of it, on one request or for one session: nothing else is ever declared to a
+/// server on its behalf (UC-12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ClientCapabilities(u16);
+
+impl ClientCapabilities {
+    /// Elicitation by a form.
+    pub const FORM: Self = Self(1);
+    /// Elicitation by a URL.
+    pub const URL: Self = Self(2);
+    /// Sampling.
+    pub const SAMPLING: Self = Self(4);
+    /// Sampling with tools.
+    pub const SAMPLING_TOOLS: Self = Self(8);
+    /// Sampling with the context of servers.
+    pub const SAMPLING_CONTEXT: Self = Self(16);
+    /// Roots.
+    pub const ROOTS: Self = Self(32);
+
+    /// What a `ClientCapabilities` object says. Who declares elicitation and no mode of it means forms.
+    pub fn of(capabilities: Raw<'_>) -> Self {
+        let within = |object: Option<Raw<'_>>, key: &str| {
+            object
+                .and_then(|object| object.get(key))
+                .is_some_and(Raw::is_object)
+        };
+        let member = |key: &str| capabilities.get(key).filter(|raw| raw.is_object());
+        let (elicitation, sampling) = (member("elicitation"), member("sampling"));
+        let by_url = within(elicitation, "url");
+        let by_form = elicitation.is_some() && (!by_url || within(elicitation, "form"));
+        let declared = [
+            (by_form, Self::FORM),
+            (by_url, Self::URL),
+            (sampling.is_some(), Self::SAMPLING),
+            (within(sampling, "tools"), Self::SAMPLING_TOOLS),
+            (within(sampling, "context"), Self::SAMPLING_CONTEXT),
+            (member("roots").is_some(), Self::ROOTS),
+        ];
+        let declared = declared.into_iter().filter(|(is_declared, _)| *is_declared);
+        declared.fold(Self::default(), |all, (_, one)| all.and(one))
     }
 
-    /// Whether the extension `name` is declared.
-    pub fn has_extension(self, name: &str) -> bool {
+    /// This and that.
+    #[must_use]
+    pub const fn and(self, Self(other): Self) -> Self {
+        Self(self.0 | other)
+    }
+
+    /// Whether all of this is declared.
+    pub const fn has(self, Self(needed): Self) -> bool {
+        self.0 & needed == needed
+    }
+
+    /// As bits, to be kept.
+    pub const fn bits(self) -> u16 {
         self.0
-            .get("extensions")
-            .and_then(|map| map.get(name))
-            .is_some_and(Raw::is_object)
+    }
+
+    /// From kept bits; those that mean nothing are left out.
+    pub const fn from_bits(bits: u16) -> Self {
+        Self(bits & 0b11_1111)
+    }
+
+    /// As a `ClientCapabilities` object.
+    pub fn to_json(self) -> Cow<'static, str> {
+        if self.0 == 0 {
+            return Cow::Borrowed("{}");
+        }
+        let members = |parts: &[(Self, &'static str)]| {
+            let parts = parts.iter().filter(|(part, _)| self.has(*part));
+            let parts: Vec<&str> = parts.map(|(_, text)| *text).collect();
+            parts.join(",")
+        };
+        let mut all = Vec::new();
+        if self.has(Self::FORM) || self.has(Self::URL) {
+            let modes = [(Self::FORM, r#""form":{}"#), (Self::URL, r#""url":{}"#)];
+            all.push(format!(r#""elicitation":{{{}}}"#, members(&modes)));
+        }
+        if self.has(Self::SAMPLING) {
+            let with = [
+                (Self::SAMPLING_TOOLS, r#""tools":{}"#),
+                (Self::SAMPLING_CONTEXT, r#""context":{}"#),
+            ];
+            all.push(format!(r#""sampling":{{{}}}"#, members(&with)));
+        }
+        if self.has(Self::ROOTS) {
+            all.push(r#""roots":{}"#.to_owned());
+        }
+        Cow::Owned(format!("{{{}}}", all.join(",")))
     }
 }
 
@@ -42,6 +117,21 @@ impl ServerCapabilities<'_> {
         self.0
             .get("completions")
             .is_some_and(|raw| !raw.is_null() && raw.bool() != Some(false))
+    }
+
+    /// Whether the server sends log messages.
+    pub fn logs(self) -> bool {
+        self.0
+            .get("logging")
+            .is_some_and(|raw| !raw.is_null() && raw.bool() != Some(false))
+    }
+
+    /// Whether the server says when a resource that somebody subscribed to has changed.
+    pub fn subscribes(self) -> bool {
+        let resources = self.0.get("resources");
+        resources
+            .and_then(|resources| resources.get("subscribe"))
+            .is_some_and(|raw| raw.bool() == Some(true) || raw.text().as_deref() == Some("true"))
     }
 
     /// Whether the server announces changes of its list.
@@ -88,11 +178,37 @@ mod tests {
         let completing = ServerCapabilities(Raw::parse(r#"{"completions":{}}"#).unwrap());
         assert!(completing.completes() && !completing.has(Feature::Tools));
         assert!(!server.has(Feature::Prompts) && !server.list_changed(Feature::Prompts));
-        let client = ClientCapabilities(
-            Raw::parse(r#"{"elicitation":{},"extensions":{"io.modelcontextprotocol/ui":{}}}"#)
-                .unwrap(),
-        );
-        assert!(client.has("elicitation") && !client.has("sampling"));
-        assert!(client.has_extension("io.modelcontextprotocol/ui"));
+    }
+
+    // UC-12
+    #[test]
+    fn what_is_declared_on_is_what_a_client_declared() {
+        for (declared, said) in [
+            ("{}", "{}"),
+            ("null", "{}"),
+            (
+                r#"{"elicitation":true,"sampling":[],"roots":null,"tasks":{}}"#,
+                "{}",
+            ),
+            (r#"{"elicitation":{}}"#, r#"{"elicitation":{"form":{}}}"#),
+            (
+                r#"{"elicitation":{"url":{}}}"#,
+                r#"{"elicitation":{"url":{}}}"#,
+            ),
+            (
+                r#"{"roots":{"listChanged":true},"elicitation":{"url":{},"form":{}},"sampling":{"tools":{},"context":{}}}"#,
+                r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{},"context":{}},"roots":{}}"#,
+            ),
+            (r#"{"sampling":{}}"#, r#"{"sampling":{}}"#),
+        ] {
+            let declared = ClientCapabilities::of(Raw::parse(declared).unwrap());
+            assert_eq!(declared.to_json(), said);
+            assert_eq!(
+                ClientCapabilities::of(Raw::parse(&declared.to_json()).unwrap()),
+                declared
+            );
+            assert_eq!(ClientCapabilities::from_bits(declared.bits()), declared);
+        }
+        assert_eq!(ClientCapabilities::from_bits(u16::MAX).bits(), 63);
     }
 }

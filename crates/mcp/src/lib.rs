@@ -16,6 +16,7 @@
 //! | [`meta`], [`params`] | reserved `_meta` keys and a request's metadata; its parameters |
 //! | [`capability`], [`tool`], [`mend`] | capability objects; tool definitions and their `x-mcp-header` annotations; what is put right in definitions, results and errors |
 //! | [`result`] | what results look like in each era |
+//! | [`input`] | what a server asks of a client in mid-call, in each era |
 //! | [`sse`] | Server-Sent Events: incremental decoder, encoder |
 //!
 //! To add a method: a variant in [`method::Method`], its row in `Method::ALL`. To add a protocol revision: a variant in
@@ -36,6 +37,8 @@ pub mod jsonrpc;
 pub mod answer;
 
 pub mod id;
+
+pub mod input;
 
 pub mod params;
 

@@ -32,6 +32,35 @@ pub const LOG_LEVELS: [&str; 8] = [
     "emergency",
 ];
 
+/// How important a log message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LogLevel(u8);
+
+impl LogLevel {
+    /// The least: whoever asks for it gets all.
+    pub const DEBUG: Self = Self(0);
+    /// What a client is interested in that did not say.
+    pub const INFO: Self = Self(1);
+
+    /// The level of this name; none for other names.
+    pub fn of(raw: Raw<'_>) -> Option<Self> {
+        let name = raw.text()?;
+        let position = LOG_LEVELS.iter().position(|level| *level == name)?;
+        u8::try_from(position).ok().map(Self)
+    }
+
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        let levels = LOG_LEVELS.get(usize::from(self.0));
+        levels.copied().unwrap_or_default()
+    }
+
+    /// Its place among the levels, the least first.
+    pub const fn rank(self) -> u8 {
+        self.0
+    }
+}
+
 /// Takes the keys out of a `_meta` that speak of one hop and are never passed on to the next: each edge writes its own.
 /// Other keys under the reserved prefix belong to extensions and pass.
 pub const WITHOUT_HOP_KEYS: [Change<'static>; 6] = [
@@ -137,12 +166,8 @@ impl<'a> RequestMeta<'a> {
     }
 
     /// The level of the log messages that are asked for, if it is one (RFC 5424 §6.2.1).
-    pub fn valid_log_level(&self) -> Option<Raw<'a>> {
-        self.log_level.filter(|level| {
-            level
-                .text()
-                .is_some_and(|level| LOG_LEVELS.contains(&level.as_ref()))
-        })
+    pub fn valid_log_level(&self) -> Option<LogLevel> {
+        self.log_level.and_then(LogLevel::of)
     }
 
     /// Checks that everything required is there (TM-8). `clientInfo` is not required.

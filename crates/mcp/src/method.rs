@@ -27,6 +27,18 @@ pub enum Method {
     PromptsGet,
     /// `completion/complete`
     Complete,
+    /// `resources/subscribe`
+    ResourcesSubscribe,
+    /// `resources/unsubscribe`
+    ResourcesUnsubscribe,
+    /// `logging/setLevel`
+    SetLevel,
+    /// `elicitation/create`, of a server
+    Elicit,
+    /// `sampling/createMessage`, of a server
+    CreateMessage,
+    /// `roots/list`, of a server
+    RootsList,
     /// `subscriptions/listen`
     SubscriptionsListen,
     /// `notifications/initialized`
@@ -43,13 +55,17 @@ pub enum Method {
     PromptsListChanged,
     /// `notifications/resources/list_changed`
     ResourcesListChanged,
+    /// `notifications/resources/updated`
+    ResourceUpdated,
+    /// `notifications/elicitation/complete`
+    ElicitationComplete,
     /// `notifications/subscriptions/acknowledged`
     SubscriptionsAcknowledged,
 }
 
 impl Method {
     /// Every method with the word on the wire.
-    pub const ALL: [(Self, &'static str); 20] = [
+    pub const ALL: [(Self, &'static str); 28] = [
         (Self::ToolsCall, "tools/call"),
         (Self::ToolsList, "tools/list"),
         (Self::Initialize, "initialize"),
@@ -61,6 +77,12 @@ impl Method {
         (Self::PromptsList, "prompts/list"),
         (Self::PromptsGet, "prompts/get"),
         (Self::Complete, "completion/complete"),
+        (Self::ResourcesSubscribe, "resources/subscribe"),
+        (Self::ResourcesUnsubscribe, "resources/unsubscribe"),
+        (Self::SetLevel, "logging/setLevel"),
+        (Self::Elicit, "elicitation/create"),
+        (Self::CreateMessage, "sampling/createMessage"),
+        (Self::RootsList, "roots/list"),
         (Self::SubscriptionsListen, "subscriptions/listen"),
         (Self::Initialized, "notifications/initialized"),
         (Self::Cancelled, "notifications/cancelled"),
@@ -74,6 +96,11 @@ impl Method {
         (
             Self::ResourcesListChanged,
             "notifications/resources/list_changed",
+        ),
+        (Self::ResourceUpdated, "notifications/resources/updated"),
+        (
+            Self::ElicitationComplete,
+            "notifications/elicitation/complete",
         ),
         (
             Self::SubscriptionsAcknowledged,
@@ -100,7 +127,13 @@ impl Method {
     /// Whether the method exists in `era` (2026-07-28 changelog, D2 to D5).
     pub fn exists_in(self, era: Era) -> bool {
         match self {
-            Self::Initialize | Self::Initialized | Self::Ping => era == Era::Session,
+            Self::Initialize
+            | Self::Initialized
+            | Self::Ping
+            | Self::SetLevel
+            | Self::ResourcesSubscribe
+            | Self::ResourcesUnsubscribe
+            | Self::ElicitationComplete => era == Era::Session,
             Self::Discover | Self::SubscriptionsListen | Self::SubscriptionsAcknowledged => {
                 era == Era::Stateless
             }
@@ -117,7 +150,11 @@ impl Method {
             | Self::LogMessage
             | Self::ToolsListChanged
             | Self::PromptsListChanged
-            | Self::ResourcesListChanged => true,
+            | Self::ResourcesListChanged
+            | Self::ResourceUpdated
+            | Self::Elicit
+            | Self::CreateMessage
+            | Self::RootsList => true,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 
+use crate::edit::{Change, changed};
+use crate::input;
 use crate::meta::RequestMeta;
 use crate::raw::{self, AmbiguousKey, OwnedRaw, Raw};
 
@@ -16,6 +18,10 @@ pub struct Params<'a> {
     pub name: Option<Raw<'a>>,
     /// `arguments`
     pub arguments: Option<Raw<'a>>,
+    /// [`input::REQUEST_STATE`]
+    pub request_state: Option<Raw<'a>>,
+    /// [`input::INPUT_RESPONSES`]
+    pub input_responses: Option<Raw<'a>>,
 }
 
 impl<'a> Params<'a> {
@@ -33,13 +39,22 @@ impl<'a> Params<'a> {
             meta = read;
             Ok(Some(end))
         };
-        let keys = ["_meta", "name", "arguments"];
-        let ([_, name, arguments], _end) = raw::pick_at_start(params.as_str(), keys, read)?;
+        let keys = [
+            "_meta",
+            "name",
+            "arguments",
+            input::REQUEST_STATE,
+            input::INPUT_RESPONSES,
+        ];
+        let ([_, name, arguments, request_state, input_responses], _end) =
+            raw::pick_at_start(params.as_str(), keys, read)?;
         Ok(Self {
             raw: Some(params),
             meta,
             name,
             arguments,
+            request_state,
+            input_responses,
         })
     }
 }
@@ -50,7 +65,7 @@ pub struct CallParams {
     raw: OwnedRaw,
     arguments: Option<OwnedRaw>,
     progress_token: Option<OwnedRaw>,
-    log_level: Option<OwnedRaw>,
+    is_repeated: bool,
 }
 
 impl CallParams {
@@ -61,8 +76,30 @@ impl CallParams {
             raw: owned(params.raw?),
             arguments: params.arguments.filter(|raw| !raw.is_null()).map(owned),
             progress_token: params.meta.valid_progress_token().map(owned),
-            log_level: params.meta.valid_log_level().map(owned),
+            is_repeated: params.request_state.is_some() || params.input_responses.is_some(),
         })
+    }
+
+    /// The same, as they are sent again with what a server asked for: a JSON object of answers, and the string that it wants
+    /// given again, as JSON. What there was of these before is replaced.
+    #[must_use]
+    pub fn answering(&self, responses: Option<&str>, state: Option<Raw<'_>>) -> Self {
+        let [responses_key, state_key] = [input::INPUT_RESPONSES, input::REQUEST_STATE];
+        let changes = [
+            match responses {
+                Some(json) => Change::set(responses_key, json),
+                None => Change::remove(responses_key),
+            },
+            match state {
+                Some(state) => Change::set(state_key, state.as_str()),
+                None => Change::remove(state_key),
+            },
+        ];
+        let message = Bytes::from(changed(self.raw(), &changes));
+        let text = std::str::from_utf8(&message).map(Raw::trusted).ok();
+        // What was read once is read again.
+        let params = Params::of(text).unwrap_or_default();
+        Self::of(&message, &params).unwrap_or_else(|| self.clone())
     }
 
     /// All of them: an object.
@@ -85,9 +122,9 @@ impl CallParams {
         self.progress_token.as_ref().map(OwnedRaw::borrow)
     }
 
-    /// A string, if the client wants log messages of this call (2026-07-28).
-    pub fn log_level(&self) -> Option<Raw<'_>> {
-        self.log_level.as_ref().map(OwnedRaw::borrow)
+    /// Whether they have what belongs to a request that is sent again (2026-07-28).
+    pub const fn is_repeated(&self) -> bool {
+        self.is_repeated
     }
 }
 
@@ -105,6 +142,8 @@ mod tests {
             r#"{"name":"a","argument\u017f":{}}"#,
             r#"{"_META":{}}"#,
             r#"{"_meta":{"ProgressToken":1}}"#,
+            r#"{"requestState":"a","requestState":"b"}"#,
+            r#"{"inputResponses":{},"inputresponses":{}}"#,
         ] {
             assert!(
                 Params::of(Some(Raw::parse(text).unwrap())).is_err(),
@@ -124,5 +163,27 @@ mod tests {
         assert_eq!(kept.arguments().unwrap().as_str(), r#"{"a":1.0}"#);
         assert_eq!(kept.progress_token().unwrap().as_str(), r#""p""#);
         assert_eq!(CallParams::of(&message, &Params::default()), None);
+    }
+
+    // UC-5
+    #[test]
+    fn a_request_that_is_sent_again_has_the_answers_and_the_state_as_it_came() {
+        let message = Bytes::from_static(
+            br#"{"name":"a","requestState":"old","arguments":{"x":1.0},"inputResponses":{"k":{}}}"#,
+        );
+        let text = std::str::from_utf8(&message).unwrap();
+        let params = Params::of(Some(Raw::parse(text).unwrap())).unwrap();
+        let first = CallParams::of(&message, &params).unwrap();
+        assert!(first.is_repeated());
+        let state = Raw::parse(r#""\u0061 b""#).unwrap();
+        let again = first.answering(Some(r#"{"n":{"action":"accept"}}"#), Some(state));
+        insta::assert_snapshot!(again.raw().as_str(), @r#"{"name":"a","requestState":"\u0061 b","arguments":{"x":1.0},"inputResponses":{"n":{"action":"accept"}}}"#);
+        assert_eq!(again.arguments().unwrap().as_str(), r#"{"x":1.0}"#);
+        let nothing = first.answering(None, None);
+        assert_eq!(
+            nothing.raw().as_str(),
+            r#"{"name":"a","arguments":{"x":1.0}}"#
+        );
+        assert!(!nothing.is_repeated());
     }
 }

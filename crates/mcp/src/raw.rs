@@ -65,6 +65,11 @@ impl OwnedRaw {
         Ok(Self(Bytes::from(text).slice(start..end)))
     }
 
+    /// For text that was checked before, or built from such.
+    pub fn trusted(text: impl Into<Bytes>) -> Self {
+        Self(text.into())
+    }
+
     /// `raw`, which is a part of `message`.
     ///
     /// # Panics

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::edit::Change;
 use crate::id::Id;
+use crate::input::REQUEST_STATE;
 use crate::jsonrpc;
 use crate::meta;
 use crate::method::Method;
@@ -121,14 +122,7 @@ pub fn cache_hint(result: Raw<'_>) -> CacheHint {
 /// is there (TM-16), and `_meta` names us and nobody else. `server_info` is a JSON object. What is there has the kind that it
 /// must have, and what may be kept is private: who may read it depends on who asks (TM-17). Everything else stays byte for byte.
 pub fn modern_response(id: Id<'_>, method: Method, result: Raw<'_>, server_info: &str) -> Vec<u8> {
-    let own_meta = [
-        Change::set(meta::SERVER_INFO, server_info),
-        Change::remove(meta::PROTOCOL_VERSION),
-        Change::remove(meta::CLIENT_INFO),
-        Change::remove(meta::CLIENT_CAPABILITIES),
-        Change::remove(meta::LOG_LEVEL),
-        Change::remove(meta::SUBSCRIPTION_ID),
-    ];
+    let own_meta = own_meta(server_info);
     let own_meta = Change::within("_meta", &own_meta);
     let complete = Change::default("resultType", r#""complete""#);
     match method {
@@ -196,6 +190,40 @@ pub fn legacy_response(id: Id<'_>, method: Method, result: Raw<'_>) -> Vec<u8> {
     jsonrpc::response_with(id, result, changes)
 }
 
+/// The response with a result that says `input_required`, as a modern server sends it: with this state, a JSON string, if it has
+/// one, and `_meta` that names us and nobody else.
+pub fn input_required_response(
+    id: Id<'_>,
+    result: Raw<'_>,
+    state: Option<&str>,
+    server_info: &str,
+) -> Vec<u8> {
+    let own_meta = own_meta(server_info);
+    let own_meta = Change::within("_meta", &own_meta);
+    let state = match state {
+        Some(state) => Change::set(REQUEST_STATE, state),
+        None => Change::remove(REQUEST_STATE),
+    };
+    jsonrpc::response_with(id, result, &[state, own_meta])
+}
+
+/// What `_meta` of a result says of us, and does not say of others.
+const fn own_meta(server_info: &str) -> [Change<'_>; 6] {
+    [
+        Change::set(meta::SERVER_INFO, server_info),
+        Change::remove(meta::PROTOCOL_VERSION),
+        Change::remove(meta::CLIENT_INFO),
+        Change::remove(meta::CLIENT_CAPABILITIES),
+        Change::remove(meta::LOG_LEVEL),
+        Change::remove(meta::SUBSCRIPTION_ID),
+    ]
+}
+
+/// The member `_meta` of a result of our own, to be spliced before its closing brace (with the leading comma).
+pub fn meta_member(server_info: &str) -> String {
+    format!(r#","_meta":{{"{}":{server_info}}}"#, meta::SERVER_INFO)
+}
+
 /// The members that make a result of our own modern, to be spliced before its closing brace:
 /// `,"resultType":…,"ttlMs":…,"cacheScope":…,"_meta":{…}` (with the leading comma).
 pub fn modern_members(hint: Option<CacheHint>, server_info: &str) -> String {
@@ -207,11 +235,7 @@ pub fn modern_members(hint: Option<CacheHint>, server_info: &str) -> String {
         out.push_str(hint.scope.as_str());
         out.push('"');
     }
-    out.push_str(",\"_meta\":{\"");
-    out.push_str(meta::SERVER_INFO);
-    out.push_str("\":");
-    out.push_str(server_info);
-    out.push('}');
+    out.push_str(&meta_member(server_info));
     out
 }
 

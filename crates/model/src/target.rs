@@ -213,6 +213,10 @@ pub struct Timeouts {
     #[serde(with = "as_text")]
     #[schemars(with = "SomeTime")]
     pub total: Duration,
+    /// For what a target asks of its caller in the middle of a call: what a person enters, or the caller's model says.
+    #[serde(with = "as_text")]
+    #[schemars(with = "SomeTime")]
+    pub input: Duration,
     /// How long a caller's session is kept unused, if the target has sessions.
     #[serde(with = "as_text")]
     #[schemars(with = "SomeTime")]
@@ -228,6 +232,7 @@ impl Default for Timeouts {
             idle: Duration::from_mins(5),
             first_message: Duration::from_secs(10),
             total: Duration::from_hours(1),
+            input: Duration::from_mins(10),
             session_idle: Duration::from_mins(30),
         }
     }

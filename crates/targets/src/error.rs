@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mcp::input::Input;
 use ::mcp::jsonrpc::Malformed;
 use net::egress::connect::ConnectError;
 use net::egress::pool::SendError;
@@ -74,6 +75,9 @@ pub enum CallError {
     /// More tools, pages or bytes than allowed.
     #[error("the target's list of tools has more {0} than allowed")]
     ListTooLong(ListBound),
+    /// It asks for what its client did not declare that it can be asked (UC-12, TM-19).
+    #[error("the target asks for `{}`, which its client did not declare", .0.method().as_str())]
+    Undeclared(Input),
     /// There are as many calls under way as the target may have (SEC-79). Nothing was sent.
     #[error("the target has enough to do at the moment")]
     Busy {
@@ -124,6 +128,8 @@ pub enum Stage {
     Idle,
     /// The whole of it, however much progress there was.
     Total,
+    /// The client's answer to what the target asked in the middle of the call.
+    Input,
 }
 
 impl std::fmt::Display for Stage {
@@ -133,6 +139,7 @@ impl std::fmt::Display for Stage {
             Self::FirstByte => "waiting for the first byte",
             Self::Idle => "waiting for the next byte",
             Self::Total => "in total",
+            Self::Input => "waiting for what the target asked for",
         })
     }
 }
@@ -182,8 +189,8 @@ pub enum Violation {
     /// A `result` that is no object.
     #[error("a `result` that is no object")]
     Result,
-    /// A demand for input, which no capability of ours offers (UC-12).
-    #[error("a demand for input, which this gateway does not pass on")]
+    /// A demand for input that nobody can meet: where there can be none, of a form that is none, or again and again (TM-19).
+    #[error("a demand for input that is none, or has no end")]
     InputRequired,
     /// It insists on headers that do not follow from its own tool list (UC-4).
     #[error("it refuses the headers that its tool list asks for")]
@@ -240,7 +247,7 @@ impl CallError {
                 | Self::NoRoom(_)
                 | Self::WrongTarget
                 | Self::ClosedMidStream
-                | Self::TimedOut(Stage::Idle | Stage::Total)
+                | Self::TimedOut(Stage::Idle | Stage::Total | Stage::Input)
         )
     }
 

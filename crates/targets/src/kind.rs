@@ -10,9 +10,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::bounds::Bounds;
+use crate::client::Client;
 use crate::error::CallError;
 use crate::listing::{List, Listing};
 use crate::meter::Held;
+use crate::outward::Asker;
 use crate::reply::Reply;
 
 /// A target of some kind. What all kinds have in common (who may call, how often, how long) is [`crate::Target`]'s.
@@ -21,6 +23,7 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
     fn call<'a>(
         &'a self,
         call: &'a Call,
+        client: &'a Client,
         bounds: &'a Bounds,
         held: &'a mut Held,
     ) -> BoxFuture<'a, Result<Reply, CallError>>;
@@ -48,6 +51,9 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
 
     /// The lists may have changed: whoever runs [`Self::run`] asks for them soon.
     fn poke(&self);
+
+    /// A caller's session is over, and what was begun for it here is not needed any more.
+    fn end_session(&self, asker: &Asker);
 
     /// Keeps the lists current until `stop`, then says good-bye when the calls under way are over.
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, ()>;

@@ -9,7 +9,9 @@
 //! | `mcp` | MCP servers over Streamable HTTP, in both protocol eras |
 //! | [`listing`] | what a target has |
 //! | [`error`] | why a call has no answer |
-//! | [`reply`] | what comes back from a call |
+//! | [`reply`] | what comes back from a call, and what a target asks in the middle of it |
+//! | [`client`] | for whom a call is made, as far as that changes how |
+//! | [`rounds`] | a target that answers `input_required`, for clients that are asked by requests |
 //! | [`meter`] | what is in memory of one caller's messages |
 //! | `outward` | what requests to a target carry besides what they are about |
 //! | `kind` | what a kind of target is |
@@ -22,6 +24,7 @@
 
 pub mod apart;
 mod bounds;
+pub mod client;
 pub mod error;
 pub mod guard;
 mod kind;
@@ -30,15 +33,18 @@ mod mcp;
 pub mod meter;
 mod outward;
 pub mod reply;
+pub mod rounds;
 
 use std::sync::Arc;
 
+use ::mcp::capability::ClientCapabilities;
+use ::mcp::era::Era;
 use ::mcp::feature::Feature;
 use model::target::{Target as Declared, TargetKind};
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
 use oauth::causes::with_causes;
-use policy::call::Call;
+use policy::call::{Call, Principal};
 use policy::permitted::Permitted;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -47,13 +53,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bounds::Bounds;
+use crate::client::Client;
 use crate::error::CallError;
 use crate::guard::{GivenUp, Guard, UnderWay};
 use crate::kind::Kind;
 use crate::listing::{List, Listing};
 use crate::mcp::McpTarget;
 use crate::meter::Held;
+use crate::outward::Asker;
 use crate::reply::Reply;
+use crate::rounds::{Again, Repeatable, Rounds};
 
 /// Something behind the gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -111,6 +120,7 @@ impl Target {
     pub async fn call(
         &self,
         call: Permitted<Call>,
+        client: Client,
         cancel: Option<CancellationToken>,
         mut held: Held,
     ) -> Result<Reply, CallError> {
@@ -120,21 +130,63 @@ impl Target {
         let guard = &self.0.guard;
         let place = guard.enter(&call.get().principal)?;
         let call = call.into_inner();
-        let bounds = Bounds {
-            deadline: Instant::now() + self.0.declared.timeouts.total,
-            cancel,
-        };
-        let calling = self.0.kind.call(&call, &bounds, &mut held);
+        let bounds = self.bounds(cancel);
+        let calling = self.0.kind.call(&call, &client, &bounds, &mut held);
         let mut reply = bounds.within(calling).await;
         // A stream on which nothing was said yet may stay so; it tells the guard if it does not.
         let is_silent = matches!(&reply, Ok(Reply::Stream(messages)) if messages.is_silent());
         if !is_silent && let Some(given_up) = guard.note(&call.principal, &reply) {
             self.say_given_up(given_up, &reply);
         }
+        if client.era == Era::Session && client.declared != ClientCapabilities::default() {
+            let again = Repeatable {
+                call,
+                client,
+                cancel: bounds.cancel.clone(),
+                held,
+                patience: self.0.declared.timeouts.input,
+                again: self.again(client, bounds.cancel),
+            };
+            reply = Rounds::around(again, reply?);
+        }
         if let Ok(Reply::Stream(messages)) = &mut reply {
             messages.hold(UnderWay::new(place, is_silent.then(|| Arc::clone(guard))));
         }
         reply
+    }
+
+    /// Makes a call once more that was let in already.
+    fn again(&self, client: Client, cancel: Option<CancellationToken>) -> Again {
+        let target = self.clone();
+        Again(Box::new(move |call, mut held| {
+            let (target, cancel) = (target.clone(), cancel.clone());
+            Box::pin(async move {
+                let bounds = target.bounds(cancel);
+                let calling = target.0.kind.call(&call, &client, &bounds, &mut held);
+                bounds.within(calling).await
+            })
+        }))
+    }
+
+    fn bounds(&self, cancel: Option<CancellationToken>) -> Bounds {
+        Bounds {
+            deadline: Instant::now() + self.0.declared.timeouts.total,
+            cancel,
+        }
+    }
+
+    /// The session of a caller that declared this is over: what was begun for it here ends when nobody uses it any more.
+    pub fn end_session(
+        &self,
+        principal: &Principal,
+        session: [u8; 16],
+        declared: ClientCapabilities,
+    ) {
+        self.0.kind.end_session(&Asker::Caller {
+            principal: principal.clone(),
+            session: Some(session),
+            declared,
+        });
     }
 
     /// It is not called for a while, by few callers or by all. Where it can't be reached, listing finds out when it is back.

@@ -3,6 +3,7 @@
 //! It is made here for each request, and nowhere else. Nothing that a caller sent is ever among it (SEC-36): of the caller
 //! it is known who asks, and nothing more.
 
+use mcp::capability::ClientCapabilities;
 use model::target::{Target, is_of_the_protocol};
 use net::egress::outgoing::Fields;
 use policy::call::Principal;
@@ -13,7 +14,24 @@ pub(crate) enum Asker {
     /// We: to list what there is and to watch it.
     Gateway,
     /// A caller.
-    Caller(Principal),
+    Caller {
+        /// Who.
+        principal: Principal,
+        /// Its own session, if it has one.
+        session: Option<[u8; 16]>,
+        /// What it can be asked.
+        declared: ClientCapabilities,
+    },
+}
+
+impl Asker {
+    /// What is declared on its behalf (UC-12): we can be asked nothing.
+    pub(crate) fn declared(&self) -> ClientCapabilities {
+        match self {
+            Self::Gateway => ClientCapabilities::default(),
+            Self::Caller { declared, .. } => *declared,
+        }
+    }
 }
 
 /// How a target is shown what it has to see. To add one more kind of credential: a variant, and a file for it.

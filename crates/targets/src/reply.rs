@@ -2,6 +2,7 @@
 
 use ::mcp::era::Era;
 use ::mcp::error::Code;
+use ::mcp::input::Input;
 use ::mcp::method::Method;
 use ::mcp::raw::OwnedRaw;
 use bytes::Bytes;
@@ -28,6 +29,9 @@ pub trait Messages: std::fmt::Debug + Send {
     /// Whether there was no message yet.
     fn is_silent(&self) -> bool;
 
+    /// The client goes on with the call by another request, which wants to hear of progress under this token (JSON text).
+    fn go_on(&mut self, progress_token: Option<Box<str>>);
+
     /// Keeps the call's place among those under way until its end, and says when the first message comes.
     fn hold(&mut self, under_way: UnderWay);
 }
@@ -42,6 +46,8 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Whether it is the result of a tool that says that it failed.
     pub tool_failed: bool,
+    /// Whether it is a result that says `input_required`: what it asks for was not looked at yet.
+    pub input_required: bool,
 }
 
 impl Answer {
@@ -73,15 +79,63 @@ pub enum Outcome {
 }
 
 /// One message of a stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Message {
     /// A notification about the call, with the client's own progress token.
     Notification {
-        /// [`Method::Progress`] or [`Method::LogMessage`].
+        /// [`Method::Progress`], [`Method::LogMessage`] or [`Method::ElicitationComplete`].
         method: Method,
         /// The whole JSON-RPC message.
         raw: Bytes,
     },
+    /// The target asks the client for something, and goes on when it has it.
+    Ask(Ask),
     /// The answer; nothing follows.
     Answer(Answer),
+}
+
+/// What a target asks the client for in the middle of a call. Only what the client declared is asked (UC-12).
+#[derive(Debug)]
+pub struct Ask {
+    /// What it is.
+    pub input: Input,
+    /// The parameters, an object.
+    pub params: Option<OwnedRaw>,
+    /// Where the answer goes.
+    pub answering: Answering,
+}
+
+/// Takes the answer to an [`Ask`] to who asked. Dropped without one, it says that there is none.
+pub struct Answering(Option<Box<dyn FnOnce(Outcome) + Send>>);
+
+impl Answering {
+    /// One that does this.
+    pub fn new(answer: impl FnOnce(Outcome) + Send + 'static) -> Self {
+        Self(Some(Box::new(answer)))
+    }
+
+    /// What the client said.
+    pub fn answer(mut self, said: Outcome) {
+        if let Some(answer) = self.0.take() {
+            answer(said);
+        }
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        if let Some(answer) = self.0.take() {
+            let raw = r#"{"code":-32603,"message":"the client gave no answer"}"#;
+            answer(Outcome::Error {
+                code: Code::INTERNAL_ERROR,
+                raw: OwnedRaw::trusted(raw),
+            });
+        }
+    }
+}
+
+impl std::fmt::Debug for Answering {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Answering")
+    }
 }

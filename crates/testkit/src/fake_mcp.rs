@@ -9,7 +9,7 @@
 //! | `echo` | answers with the arguments as text, and with members nobody knows |
 //! | `progress` | three progress notifications (if a token came), then a result, over SSE |
 //! | `headers` | answers with the HTTP headers it received |
-//! | `ask` | (legacy) sends `elicitation/create` in mid-call and answers with what came back |
+//! | `ask` | asks for input in mid-call, as its era has it, and answers with what came back |
 //! | `query` | needs the header `Mcp-Param-Region` when `region` is given |
 //!
 //! A session that its client ends takes the requests under way in it along, as real servers have it.

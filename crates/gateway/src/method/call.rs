@@ -6,15 +6,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::AsHeaderName;
 use http::{HeaderMap, Response, StatusCode};
+use mcp::capability::ClientCapabilities;
 use mcp::era::Era;
 use mcp::feature::Feature;
 use mcp::header::Field;
 use mcp::jsonrpc;
-use mcp::meta::InvalidMeta;
+use mcp::meta::{InvalidMeta, LogLevel};
 use mcp::method::Method;
 use mcp::param_header;
 use mcp::params::{CallParams, Params};
-use mcp::raw::Raw;
+use mcp::raw::{OwnedRaw, Raw};
 use mcp::result::modern_members;
 use mcp::tool;
 use net::body::Body;
@@ -27,15 +28,18 @@ use tokio::time::Instant;
 
 use crate::caller::Caller;
 use crate::catalog::{Entry, Measured};
+use crate::client::{Client, Origin};
 use crate::cx::Cx;
 use crate::detach::{Detach, Legacy, Ticket};
 use crate::flights::{Flight, Key};
+use crate::input::{self, Resumed, State};
 use crate::media::Accepted;
 use crate::metrics::End;
+use crate::parked::ParkedId;
 use crate::quota::Burden;
 use crate::refusal::Refusal;
-use crate::relay::{self, Client, LogLevel};
-use crate::session_id::SessionId;
+use crate::relay;
+use crate::session_id::Session;
 
 /// What a request asks a target for.
 pub(crate) struct Asked<'a> {
@@ -130,7 +134,7 @@ pub(crate) struct Incoming<'a> {
     pub(crate) era: Era,
     pub(crate) accepted: Accepted,
     /// The session of a legacy client, if it has one.
-    pub(crate) session: Option<SessionId>,
+    pub(crate) session: Option<Session>,
     pub(crate) facts: CallerFacts<'a>,
     /// What it takes up of its caller's share.
     pub(crate) burden: Burden,
@@ -167,6 +171,19 @@ pub(crate) async fn handle(
             .map_err(Refusal::HeaderMismatch)?;
     }
 
+    let origin = origin(caller, &call, &tool);
+    let resumed = match (call.era, call.params.request_state) {
+        (Era::Stateless, Some(state)) => Some(origin.open(cx, state)?),
+        _ => None,
+    };
+    let params = match &resumed {
+        Some(State::Passed(state)) => {
+            let responses = call.params.input_responses.map(Raw::as_str);
+            params.answering(responses, Some(state.borrow()))
+        }
+        Some(State::Parked(_)) | None => params,
+    };
+
     let permitted = cx
         .policies
         .decide(
@@ -186,29 +203,46 @@ pub(crate) async fn handle(
         return Ok(nothing_to_complete(cx, &call));
     }
 
+    let chosen = match (call.era, &call.session) {
+        (Era::Stateless, _) => call.params.meta.valid_log_level(),
+        (Era::Session, Some(session)) => cx.memory.level(&session.id),
+        (Era::Session, None) => None,
+    };
     let client = Client {
         method: call.method,
         id: call.request.id.to_owned(),
         era: call.era,
         accepted: call.accepted,
         log_level: match call.era {
-            Era::Stateless => call.params.meta.log_level.and_then(LogLevel::of),
-            // Who is not told of `logging` gets no messages.
-            Era::Session => None,
+            Era::Stateless => chosen,
+            Era::Session => Some(chosen.unwrap_or(LogLevel::DEBUG)),
         },
+        origin,
         usage: Arc::clone(caller.usage(&cx.quotas)),
+    };
+    if let Some(State::Parked(id)) = &resumed {
+        // What was decided about then is decided about again, and is under way already.
+        drop(permitted);
+        return Box::pin(resume(cx, client, id, call, remarks)).await;
+    }
+    let behalf = targets::client::Client {
+        era: call.era,
+        session: call.session.map(|session| session.id.0),
+        declared: client.origin.declared,
+        log_level: chosen,
     };
     let target = tool.target.clone();
     let begun = Instant::now();
     match call.era {
         // Hanging up cancels: whatever is dropped is cancelled at the target (TM-13).
         Era::Stateless => {
-            let reply = target.call(permitted, None, client.usage.hold()).await;
+            let held = client.usage.hold();
+            let reply = target.call(permitted, behalf, None, held).await;
             let reply = ended(&tool, reply, begun, remarks)?;
             let ticket = Ticket::Modern {
                 _burden: call.burden,
             };
-            relay::reply(cx, client, target.name(), reply, ticket, remarks).await
+            relay::reply(cx, client, reply, ticket, remarks).await
         }
         // Hanging up does not; saying so does (TL-8).
         Era::Session => {
@@ -219,11 +253,65 @@ pub(crate) async fn handle(
             };
             let cancelled = legacy.flight.cancelled().clone();
             let (called, held) = (target.clone(), client.usage.hold());
-            let calling = async move { called.call(permitted, Some(cancelled), held).await };
+            let calling =
+                async move { called.call(permitted, behalf, Some(cancelled), held).await };
             let (reply, legacy) = Detach::new(calling, legacy).await;
             let reply = ended(&tool, reply, begun, remarks)?;
             let ticket = Ticket::Legacy(legacy);
-            relay::reply(cx, client, target.name(), reply, ticket, remarks).await
+            relay::reply(cx, client, reply, ticket, remarks).await
+        }
+    }
+}
+
+/// What belongs to an answer of the client to what the target asks in the middle of the call. Who takes no events back has
+/// nowhere to be asked in the session era.
+fn origin(caller: &Caller, call: &Incoming<'_>, tool: &Entry) -> Origin {
+    let declared = match call.era {
+        Era::Stateless => {
+            let stated = call.params.meta.client_capabilities;
+            stated.map_or_else(ClientCapabilities::default, ClientCapabilities::of)
+        }
+        Era::Session => {
+            let session = call.session.as_ref().filter(|_| call.accepted.events);
+            session.map_or_else(ClientCapabilities::default, |session| session.declared)
+        }
+    };
+    Origin {
+        principal: caller.principal.clone(),
+        fingerprint: caller.fingerprint,
+        session: call.session.as_ref().map(|session| session.id),
+        declared,
+        method: call.method,
+        target: Arc::clone(tool.target.name()),
+        name: Arc::clone(&tool.listed_as),
+        arguments: call
+            .params
+            .arguments
+            .map(|arguments| OwnedRaw::of(call.body, arguments)),
+        patience: tool.target.declared().timeouts.input,
+    }
+}
+
+/// A client of the stateless era comes back with what the target of a call that waits asked for.
+async fn resume(
+    cx: &Arc<Cx>,
+    client: Client,
+    id: &ParkedId,
+    call: Incoming<'_>,
+    remarks: &mut Remarks,
+) -> Result<Response<Body>, Refusal> {
+    let responses = call.params.input_responses;
+    let responses = responses.map(|responses| (responses, call.body));
+    match input::resume(cx, &client, id, responses)? {
+        Resumed::Asking(message) => Ok(relay::message_response(
+            message,
+            StatusCode::OK,
+            call.accepted,
+        )),
+        Resumed::Going(mut stream) => {
+            let token = call.params.meta.valid_progress_token();
+            stream.go_on(call.burden, token.map(|token| token.as_str().into()));
+            relay::stream(cx, client, stream, remarks).await
         }
     }
 }
@@ -272,7 +360,7 @@ fn begin(cx: &Cx, caller: &Caller, call: &Incoming<'_>) -> Flight {
     cx.flights.begin(Key {
         gateway: Arc::clone(&cx.name),
         principal: caller.principal.clone(),
-        session: call.session,
+        session: call.session.as_ref().map(|session| session.id),
         request: call.request.id.canonical(),
     })
 }

@@ -1,7 +1,8 @@
 //! `initialize`: agree on a version and begin a session (TL-2, TL-3).
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use mcp::era::{Era, ProtocolVersion};
+use mcp::capability::ClientCapabilities;
+use mcp::era::ProtocolVersion;
 use mcp::raw::Raw;
 use mcp::{header, jsonrpc};
 use model::clock::Timestamp;
@@ -23,20 +24,20 @@ pub(crate) fn handle(
     now: Timestamp,
 ) -> Response<Body> {
     // Whatever a client asks for, or forgets to ask for, it may be answered with what we speak (TL-2).
-    let requested = request
-        .params
-        .and_then(|params| params.get("protocolVersion"))
-        .and_then(Raw::text);
+    let member = |name| request.params.and_then(|params| params.get(name));
+    let requested = member("protocolVersion").and_then(Raw::text);
+    let declared =
+        member("capabilities").map_or_else(ClientCapabilities::default, ClientCapabilities::of);
     let version = ProtocolVersion::negotiate(requested.as_deref().unwrap_or_default());
     let result = format!(
         r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}}}"#,
-        capabilities::of(cx, Era::Session),
+        capabilities::of(cx),
         cx.server_info
     );
     let message = jsonrpc::response(request.id, &result);
     let mut response = relay::message_response(message, StatusCode::OK, accepted);
     // Without randomness there is no session; clients get by without.
-    let session = cx.sessions.begin(caller, version, now);
+    let session = cx.sessions.begin(caller, version, declared, now);
     if let Some(id) = session.and_then(|id| HeaderValue::try_from(id).ok()) {
         response.headers_mut().insert(SESSION_ID, id);
     }

@@ -15,6 +15,8 @@ mod eras;
 #[cfg(test)]
 mod habits;
 #[cfg(test)]
+mod input;
+#[cfg(test)]
 mod issuers;
 #[cfg(test)]
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::fake_mcp::{Act, Script};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -212,19 +212,4 @@ async fn a_client_that_stops_reading_is_cut_off_and_the_target_is_freed() {
         world.alice().call(MODERN, "echo", json!({})).await.status,
         200
     );
-}
-
-// TM-19, UC-6
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_target_that_asks_for_input_nobody_offered_is_an_error_of_the_target() {
-    let result = json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}});
-    let act = Act::json(format!(r#"{{"jsonrpc":"2.0","id":$ID,"result":{result}}}"#));
-    let world = world(Script::modern().on("tools/call echo", act)).await;
-    let message: Value = world
-        .alice()
-        .call(MODERN, "echo", json!({}))
-        .await
-        .json()
-        .await;
-    assert_eq!(message["error"]["code"], -31502);
 }

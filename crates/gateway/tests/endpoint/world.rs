@@ -216,6 +216,8 @@ impl World {
         let nothing = Open {
             calls: 0,
             streams: 0,
+            asks: 0,
+            parked: 0,
         };
         assert_eq!(self.memory.open(), nothing);
         let closed = |upstream: &FakeMcp| upstream.open_streams() == 0;
@@ -416,7 +418,12 @@ impl Actor<'_> {
 
     /// `initialize`; the session id.
     pub(crate) async fn initialize(&self) -> String {
-        let params = json!({"protocolVersion": LEGACY, "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}});
+        self.initialize_with(json!({})).await
+    }
+
+    /// The same of a client that can be asked.
+    pub(crate) async fn initialize_with(&self, capabilities: Value) -> String {
+        let params = json!({"protocolVersion": LEGACY, "capabilities": capabilities, "clientInfo": {"name": "t", "version": "1"}});
         let answer = self.legacy("initialize", params).await;
         assert_eq!(answer.status, 200);
         answer.header("mcp-session-id").to_owned()

@@ -209,6 +209,7 @@ gateways:
           idle: 5m
           first_message: 10s
           total: 1h
+          input: 10m
           session_idle: 30m
         limits:
           calls: 256

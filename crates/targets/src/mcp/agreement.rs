@@ -19,6 +19,8 @@ pub(crate) struct Agreement {
     pub(super) has: PerFeature<bool>,
     /// Does it complete arguments?
     pub(super) completes: bool,
+    /// Does it send log messages?
+    pub(super) logs: bool,
     /// Of which lists does it announce changes?
     pub(super) list_changed: PerFeature<bool>,
     /// Does it hand out session ids? (Session era only.)
@@ -122,6 +124,7 @@ pub(super) fn agreement(
             None => feature == Feature::Tools,
         }),
         completes: capabilities.is_some_and(ServerCapabilities::completes),
+        logs: capabilities.is_some_and(ServerCapabilities::logs),
         list_changed: PerFeature::of(|feature| {
             capabilities.is_some_and(|stated| stated.list_changed(feature))
         }),
@@ -143,6 +146,7 @@ mod tests {
         Answer {
             era: Era::Stateless,
             tool_failed: false,
+            input_required: false,
             outcome: Outcome::Result(OwnedRaw::parse(text).expect("JSON")),
         }
     }
@@ -152,6 +156,7 @@ mod tests {
         Answer {
             era: Era::Stateless,
             tool_failed: false,
+            input_required: false,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw,

@@ -1,6 +1,7 @@
 //! Which era the server speaks: found out by asking, remembered, found out again when it fails.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::method::Method;
@@ -25,10 +26,24 @@ use crate::outward::Asker;
 #[derive(Debug, Default)]
 pub(super) struct Agreements {
     current: ArcSwapOption<Agreement>,
+    /// What a server that speaks the stateless era says in the other one, to clients of that one.
+    other: ArcSwapOption<Other>,
     /// One probe at a time, and how the last one ended.
     probing: tokio::sync::Mutex<Option<Ended>>,
     changed: Notify,
 }
+
+/// How it stands with the era that is not the server's newest.
+#[derive(Debug)]
+enum Other {
+    /// It speaks that, too.
+    Agreed(Arc<Agreement>),
+    /// It did not when it was asked last.
+    Lacking(Instant),
+}
+
+/// How long a server is taken to lack the session era, when it refused to speak it.
+const LACKING: Duration = Duration::from_mins(10);
 
 /// With what it is found out.
 #[derive(Debug, Clone, Copy)]
@@ -56,6 +71,68 @@ impl Agreements {
         }
     }
 
+    /// What it speaks with a client of this era: the era of the client, if it has that. What a server asks in the middle of a
+    /// call, it asks differently in each, and some ask in one of them only.
+    pub(super) async fn get_for(
+        &self,
+        on: On<'_>,
+        client: Era,
+    ) -> Result<Arc<Agreement>, CallError> {
+        let newest = self.get(on).await?;
+        if client == newest.era() || client == Era::Stateless {
+            return Ok(newest);
+        }
+        match self.other.load().as_deref() {
+            Some(Other::Agreed(agreement)) => return Ok(Arc::clone(agreement)),
+            Some(Other::Lacking(since)) if since.elapsed() < LACKING => return Ok(newest),
+            Some(Other::Lacking(_)) | None => {}
+        }
+        Ok(Box::pin(self.find_out_other(on)).await.unwrap_or(newest))
+    }
+
+    /// Whether the server speaks the session era, too.
+    async fn find_out_other(&self, on: On<'_>) -> Option<Arc<Agreement>> {
+        let _one_at_a_time = self.probing.lock().await;
+        match self.other.load().as_deref() {
+            Some(Other::Agreed(agreement)) => return Some(Arc::clone(agreement)),
+            Some(Other::Lacking(since)) if since.elapsed() < LACKING => return None,
+            Some(Other::Lacking(_)) | None => {}
+        }
+        let asked = shake_hands(on.link, &Asker::Gateway, ProtocolVersion::LATEST_SESSION).await;
+        if let Ok(Handshake::Session(agreement, session)) = asked {
+            // Each caller has a session of its own.
+            on.link.end_in_background(session);
+            tracing::debug!(
+                target.name = %on.link.settings.name,
+                version = agreement.version.as_str(),
+                "the target speaks the session era, too",
+            );
+            let agreement = Arc::new(agreement);
+            let agreed = Other::Agreed(Arc::clone(&agreement));
+            self.other.store(Some(Arc::new(agreed)));
+            return Some(agreement);
+        }
+        self.lacks_other();
+        None
+    }
+
+    fn lacks_other(&self) {
+        let lacking = Other::Lacking(Instant::now());
+        self.other.store(Some(Arc::new(lacking)));
+    }
+
+    /// Whether this is what the server speaks besides; if so, it does not any more.
+    fn doubts_other(&self, doubted: &Arc<Agreement>) -> bool {
+        let is_other = matches!(
+            self.other.load().as_deref(),
+            Some(Other::Agreed(agreement)) if Arc::ptr_eq(agreement, doubted)
+        );
+        if is_other {
+            self.lacks_other();
+        }
+        is_other
+    }
+
     async fn find_out(&self, on: On<'_>) -> Result<Arc<Agreement>, CallError> {
         let began = Instant::now();
         let mut probing = self.probing.lock().await;
@@ -78,6 +155,9 @@ impl Agreements {
     ) -> Result<bool, CallError> {
         let began = Instant::now();
         let mut probing = self.probing.lock().await;
+        if self.doubts_other(doubted) {
+            return Ok(true);
+        }
         let differs = |found: &Agreement| found.version != doubted.version;
         let pause = on.link.settings.freshness.between_probes;
         match self.current.load_full() {
@@ -116,6 +196,9 @@ impl Agreements {
         doubted: &Arc<Agreement>,
     ) -> Result<bool, CallError> {
         let mut probing = self.probing.lock().await;
+        if self.doubts_other(doubted) {
+            return Ok(true);
+        }
         if let Some(known) = self.current.load_full()
             && !Arc::ptr_eq(&known, doubted)
         {
@@ -145,6 +228,7 @@ impl Agreements {
         );
         let found = Arc::new(found);
         self.current.store(Some(Arc::clone(&found)));
+        self.other.store(None);
         self.changed.notify_waiters();
         found
     }

@@ -61,6 +61,7 @@ pub(super) fn check(
                 era,
                 outcome: error_outcome(body, &error),
                 tool_failed: false,
+                input_required: false,
             });
         }
         jsonrpc::Outcome::Result(result) if !result.is_object() => return Err(Violation::Result),
@@ -68,17 +69,17 @@ pub(super) fn check(
     };
     let said = Said::by(result);
     match (era, &said.result_type) {
-        // UC-6, UC-12: we negotiate no extension and offer no input.
-        (Era::Stateless, ResultType::InputRequired) => return Err(Violation::InputRequired),
+        // UC-6: we negotiate no extension.
         (Era::Stateless, ResultType::Other(_) | ResultType::Malformed)
         | (_, ResultType::Ambiguous) => return Err(Violation::ResultType),
         // In the session era it means nothing, and passes: to everybody as the same (SEC-81).
-        (Era::Session, _) | (_, ResultType::Complete) => {}
+        (Era::Session, _) | (_, ResultType::Complete | ResultType::InputRequired) => {}
     }
     Ok(Answer {
         era,
         outcome: Outcome::Result(OwnedRaw::of(body, result)),
         tool_failed: said.failed,
+        input_required: era == Era::Stateless && said.result_type == ResultType::InputRequired,
     })
 }
 
@@ -93,6 +94,7 @@ pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
             era,
             outcome: error_outcome(body, &error),
             tool_failed: false,
+            input_required: false,
         }),
         _ => None,
     }

@@ -16,6 +16,7 @@ use super::stream::{InFlight, Messages, Origin};
 use super::wire::{Again, Content, Head, Received};
 use super::{answer, outgoing};
 use crate::bounds::Bounds;
+use crate::client::Client;
 use crate::error::{CallError, Violation};
 use crate::meter::Held;
 use crate::outward::Asker;
@@ -40,15 +41,20 @@ impl Calling<'_> {
     pub(super) async fn call(
         self,
         call: &Call,
+        client: &Client,
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Reply, CallError> {
-        let asker = Asker::Caller(call.principal.clone());
+        let asker = Asker::Caller {
+            principal: call.principal.clone(),
+            session: client.session,
+            declared: client.declared,
+        };
         let mut mended = Mendings::default();
         loop {
             // Nothing is left of what was answered before.
             held.shrink(0);
-            let agreement = self.server.agreement().await?;
+            let agreement = self.server.agreement_for(client.era).await?;
             let session = match self.server.session(&agreement, &asker).await? {
                 Begun::Ready(session) => session,
                 Begun::Doubted(doubt) => {
@@ -61,7 +67,12 @@ impl Calling<'_> {
                 Some(session) => (Head::in_session(session), session.version()),
                 None => (self.call_head(&asker, &agreement, call), agreement.version),
             };
-            let body = outgoing::call(call, version, id);
+            if let (Some(session), Some(level), true) = (&session, client.log_level, agreement.logs)
+                && session.is_news(level)
+            {
+                Box::pin(self.server.link.set_level(session, level)).await;
+            }
+            let body = outgoing::call(call, client, version, id);
             let in_flight = session
                 .as_ref()
                 .map(|session| InFlight::new(&self.server.link, session.clone(), id));
@@ -71,7 +82,7 @@ impl Calling<'_> {
                 in_flight,
             };
             let refused = match self
-                .attempt((head, body), origin, call, bounds, held)
+                .attempt((head, body), origin, (call, client), bounds, held)
                 .await?
             {
                 Attempted::Heard(Reply::One(answer))
@@ -105,7 +116,7 @@ impl Calling<'_> {
         &self,
         (head, body): (Head<'_>, Vec<u8>),
         mut origin: Origin,
-        call: &Call,
+        (call, client): (&Call, &Client),
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Attempted, CallError> {
@@ -142,7 +153,7 @@ impl Calling<'_> {
                     (&self.server.link, self.lists),
                     received.events(),
                     origin,
-                    token,
+                    (token, client.declared),
                     bounds.clone(),
                     held.another(),
                 );

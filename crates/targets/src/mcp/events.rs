@@ -58,6 +58,11 @@ impl Events {
         self
     }
 
+    /// From now on there is another bound on the time between two pieces.
+    pub(super) const fn set_idle(&mut self, idle: Duration) {
+        self.idle = idle;
+    }
+
     /// This stream goes on where an earlier one stopped, whose pause holds until it says another.
     pub(super) fn after(mut self, last: &HeaderValue, retry: Option<Duration>) -> Self {
         self.resumed_after = last.to_str().ok().map(Box::from);

@@ -67,7 +67,7 @@ async fn initialize(
     version: ProtocolVersion,
 ) -> Result<Initialized, CallError> {
     let id = link.fresh_id();
-    let body = outgoing::initialize(id, version);
+    let body = outgoing::initialize(id, version, asker.declared());
     let limit = link.settings.timeouts.handshake;
     let head = Head::new(asker);
     let asked = link.ask(head, body, (id, Era::Session), limit).await?;

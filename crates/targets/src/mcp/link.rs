@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::mcp::era::Era;
+use ::mcp::meta::LogLevel;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::HeaderValue;
@@ -18,6 +19,7 @@ use url::Url;
 use super::answer;
 use super::events::Events;
 use super::oddity::{Noise, Oddities, Oddity};
+use super::outgoing;
 use super::session::Session;
 use super::wire::{Again, Content, Head, Wire};
 use crate::error::{CallError, Stage, Violation};
@@ -138,6 +140,11 @@ impl Link {
                 }
             };
             let said = match answer {
+                // Nobody is asked on our own behalf (UC-12).
+                Ok(Answer {
+                    input_required: true,
+                    ..
+                }) => Said::Nothing(Violation::InputRequired.into()),
                 Ok(answer) => Said::Answer(answer),
                 Err(error) => Said::Nothing(error),
             };
@@ -184,13 +191,32 @@ impl Link {
 
     /// Sends a message that needs no answer.
     pub(super) async fn send_aside(&self, session: &Session, body: Vec<u8>) {
+        self.send_within(session, body, ASIDE).await;
+    }
+
+    /// The same, where it may be large, or be waited for.
+    pub(super) async fn send_within(&self, session: &Session, body: Vec<u8>, limit: Duration) {
         let head = Head::in_session(session);
         let sending = async {
-            if let Ok(received) = self.wire.post(head, body, ASIDE, Again::Yes).await {
+            if let Ok(received) = self.wire.post(head, body, limit, Again::Yes).await {
                 received.read_explanation().await;
             }
         };
-        let _ = tokio::time::timeout(ASIDE, sending).await;
+        let _ = tokio::time::timeout(limit, sending).await;
+    }
+
+    /// Asks for log messages of this level, and waits until the server took note of it: the call is to be made after that.
+    pub(super) async fn set_level(&self, session: &Session, level: LogLevel) {
+        let (id, version) = (self.fresh_id(), session.version());
+        let body = outgoing::set_level(id, version, level);
+        let head = Head::in_session(session);
+        let limit = self.settings.timeouts.handshake;
+        if let Err(error) = self.ask(head, body, (id, Era::Session), limit).await {
+            tracing::debug!(
+                target.name = %self.settings.name, %error,
+                "the target did not take note of the level of log messages",
+            );
+        }
     }
 
     /// Ends a session, if the server has one.

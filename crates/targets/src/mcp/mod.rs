@@ -54,11 +54,13 @@ use self::lists::Lists;
 use self::server::Server;
 use self::watch::Watching;
 use crate::bounds::Bounds;
+use crate::client::Client;
 use crate::error::CallError;
 use crate::guard::Guard;
 use crate::kind::Kind;
 use crate::listing::{List, Listing};
 use crate::meter::Held;
+use crate::outward::Asker;
 use crate::reply::Reply;
 
 /// An MCP server behind the gateway.
@@ -93,11 +95,17 @@ impl Kind for McpTarget {
     fn call<'a>(
         &'a self,
         call: &'a Call,
+        client: &'a Client,
         bounds: &'a Bounds,
         held: &'a mut Held,
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         let Self { server, lists } = self;
-        in_place(|| Calling { server, lists }.call(call, bounds, held))
+        in_place(|| Calling { server, lists }.call(call, client, bounds, held))
+    }
+
+    fn end_session(&self, asker: &Asker) {
+        let Server { sessions, link, .. } = &*self.server;
+        sessions.end_of(link, asker);
     }
 
     fn listing(&self, feature: Feature) -> Arc<Listing> {

@@ -1,11 +1,16 @@
 //! Builds what is sent: bodies from the client's parameters and our own metadata.
 
+use ::mcp::capability::ClientCapabilities;
 use ::mcp::edit::Change;
 use ::mcp::era::{Era, ProtocolVersion};
+use ::mcp::input;
 use ::mcp::jsonrpc;
-use ::mcp::meta;
+use ::mcp::meta::{self, LogLevel};
 use ::mcp::method::Method;
+use ::mcp::raw::Kind;
 use policy::call::Call;
+
+use crate::client::Client;
 
 /// Who we are, as a JSON object.
 pub(super) const CLIENT_INFO: &str = concat!(
@@ -14,7 +19,7 @@ pub(super) const CLIENT_INFO: &str = concat!(
     r#""}"#
 );
 
-/// What we can do for a server (UC-12): nothing yet, so it can't ask us for anything.
+/// What we can do for a server on our own behalf (UC-12): nothing, so it can't ask us for anything.
 const CAPABILITIES: &str = "{}";
 
 /// The quoted form of a version.
@@ -30,14 +35,20 @@ const fn quoted(version: ProtocolVersion) -> &'static str {
 
 /// The body of a call for a server that speaks `version`. The request's id also serves as the
 /// progress token: both must be unique for the server (TL-9).
-pub(super) fn call(call: &Call, version: ProtocolVersion, id: u64) -> Vec<u8> {
+pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u64) -> Vec<u8> {
     let id = &id.to_string();
+    let capabilities = client.declared.to_json();
+    let level = client
+        .log_level
+        .or_else(|| (client.era == Era::Session).then_some(LogLevel::INFO));
     let progress_token = match call.params.progress_token() {
         Some(_) => Change::set(meta::PROGRESS_TOKEN, id),
         None => Change::remove(meta::PROGRESS_TOKEN),
     };
     let named = Change::set_text(call.feature.asked_by(), &call.name);
     let reference = [named];
+    // What belongs to a request that is sent again means nothing in the session era.
+    let is_left_out = version.era() == Era::Session && call.params.is_repeated();
     let write = |own_meta| {
         let name = match call.method {
             Method::Complete => Change::within("ref", &reference),
@@ -45,26 +56,38 @@ pub(super) fn call(call: &Call, version: ProtocolVersion, id: u64) -> Vec<u8> {
         };
         let method = call.method.as_str();
         let params = call.params.raw();
-        if call.params.has_arguments() {
+        if call.params.has_arguments() && !is_left_out {
             return jsonrpc::request_with(id, method, params, &[name, own_meta]);
+        }
+        if is_left_out {
+            let [responses, state] = [input::INPUT_RESPONSES, input::REQUEST_STATE];
+            let nothing = Change::only("arguments", Kind::Object);
+            let changes = [
+                name,
+                own_meta,
+                nothing,
+                Change::remove(responses),
+                Change::remove(state),
+            ];
+            return jsonrpc::request_with(id, method, params, &changes);
         }
         // A `null` that a client sent for nothing is not sent on.
         let nothing = Change::remove("arguments");
         jsonrpc::request_with(id, method, params, &[name, own_meta, nothing])
     };
     match version.era() {
-        // What belongs to our hop is said by us. The client's log level passes, if it is one: it asks
-        // for messages about this very request, on its stream.
+        // What belongs to our hop is said by us, with what the client declared (UC-12) and the least level of the log messages
+        // that it wants. Who speaks the session era and did not say gets those of a server's own choice there, and these here.
         Era::Stateless => write(Change::within(
             "_meta",
             &[
-                match call.params.log_level() {
-                    Some(level) => Change::set(meta::LOG_LEVEL, level.as_str()),
+                match level {
+                    Some(level) => Change::set_text(meta::LOG_LEVEL, level.as_str()),
                     None => Change::remove(meta::LOG_LEVEL),
                 },
                 Change::set(meta::PROTOCOL_VERSION, quoted(version)),
                 Change::set(meta::CLIENT_INFO, CLIENT_INFO),
-                Change::set(meta::CLIENT_CAPABILITIES, CAPABILITIES),
+                Change::set(meta::CLIENT_CAPABILITIES, &capabilities),
                 Change::remove(meta::SUBSCRIPTION_ID),
                 Change::remove(meta::SERVER_INFO),
                 progress_token,
@@ -105,13 +128,24 @@ pub(super) fn request(id: u64, method: Method, version: ProtocolVersion, members
     jsonrpc::request(&id.to_string(), method.as_str(), Some(&params))
 }
 
-/// `initialize`.
-pub(super) fn initialize(id: u64, version: ProtocolVersion) -> Vec<u8> {
+/// `initialize`, for somebody who can be asked what is declared.
+pub(super) fn initialize(
+    id: u64,
+    version: ProtocolVersion,
+    declared: ClientCapabilities,
+) -> Vec<u8> {
     let members = format!(
-        r#""protocolVersion":{},"capabilities":{CAPABILITIES},"clientInfo":{CLIENT_INFO}"#,
-        quoted(version)
+        r#""protocolVersion":{},"capabilities":{},"clientInfo":{CLIENT_INFO}"#,
+        quoted(version),
+        declared.to_json(),
     );
     request(id, Method::Initialize, version, &members)
+}
+
+/// `logging/setLevel`.
+pub(super) fn set_level(id: u64, version: ProtocolVersion, level: LogLevel) -> Vec<u8> {
+    let members = format!(r#""level":"{}""#, level.as_str());
+    request(id, Method::SetLevel, version, &members)
 }
 
 /// `notifications/cancelled` of a request.
@@ -133,6 +167,7 @@ mod tests {
         let message = Bytes::copy_from_slice(params.as_bytes());
         let text = std::str::from_utf8(&message).expect("UTF-8");
         let params = Params::of(Raw::parse(text).ok()).expect("no member twice");
+        let call_level = params.meta.valid_log_level();
         let call = Call {
             principal: Principal::new("alice"),
             target: "t".into(),
@@ -141,7 +176,13 @@ mod tests {
             name: "add".into(),
             params: CallParams::of(&message, &params).expect("parameters"),
         };
-        String::from_utf8(super::call(&call, version, 7)).expect("UTF-8")
+        let client = Client {
+            era: Era::Stateless,
+            session: None,
+            declared: ClientCapabilities::SAMPLING,
+            log_level: call_level,
+        };
+        String::from_utf8(super::call(&call, &client, version, 7)).expect("UTF-8")
     }
 
     #[test]
@@ -156,9 +197,9 @@ mod tests {
     // UC-12, TL-9
     #[test]
     fn a_modern_call_says_who_we_are_and_not_who_the_client_is() {
-        let params = r#"{"name":"x","_meta":{"progressToken":"p","traceparent":"00-1","io.modelcontextprotocol/protocolVersion":"2099-01-01","io.modelcontextprotocol/clientInfo":{"name":"client"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/logLevel":"debug"}}"#;
+        let params = r#"{"name":"x","_meta":{"progressToken":"p","traceparent":"00-1","io.modelcontextprotocol/protocolVersion":"2099-01-01","io.modelcontextprotocol/clientInfo":{"name":"client"},"io.modelcontextprotocol/clientCapabilities":{"sampling":{},"elicitation":{}},"io.modelcontextprotocol/logLevel":"debug"}}"#;
         let body = body(params, ProtocolVersion::V2026_07_28).replace(CLIENT_INFO, "OURS");
-        insta::assert_snapshot!(body, @r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","_meta":{"progressToken":7,"traceparent":"00-1","io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":OURS,"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/logLevel":"debug"}}}"#);
+        insta::assert_snapshot!(body, @r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"add","_meta":{"progressToken":7,"traceparent":"00-1","io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":OURS,"io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/logLevel":"debug"}}}"#);
     }
 
     // TL-9
@@ -215,7 +256,14 @@ mod tests {
                 );
             }
         }
-        assert!(jsonrpc::parse(&initialize(1, ProtocolVersion::LATEST_SESSION)).is_ok());
+        assert!(
+            jsonrpc::parse(&initialize(
+                1,
+                ProtocolVersion::LATEST_SESSION,
+                ClientCapabilities::FORM
+            ))
+            .is_ok()
+        );
         assert!(jsonrpc::parse(&cancelled(1)).is_ok());
     }
 }

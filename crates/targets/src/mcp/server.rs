@@ -89,6 +89,11 @@ impl Server {
         self.agreements.get(self.on()).await
     }
 
+    /// What it speaks with a client of this era.
+    pub(super) async fn agreement_for(&self, client: Era) -> Result<Arc<Agreement>, CallError> {
+        self.agreements.get_for(self.on(), client).await
+    }
+
     /// The asker's session, if the era has sessions; or the doubt whether it has, if the server
     /// refuses to make one.
     pub(super) async fn session(
@@ -319,6 +324,7 @@ mod tests {
         let answer = |code: i64, message: &str| Answer {
             era: Era::Session,
             tool_failed: false,
+            input_required: false,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw: ::mcp::raw::OwnedRaw::parse(format!(

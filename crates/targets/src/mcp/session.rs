@@ -1,8 +1,10 @@
 //! A session with a server of the session era: what must be said with every request of it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use ::mcp::era::ProtocolVersion;
+use ::mcp::meta::LogLevel;
 use http::header::HeaderValue;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -21,11 +23,28 @@ pub(super) struct Inner {
     asker: Asker,
     version: ProtocolVersion,
     id: Option<HeaderValue>,
+    /// The rank of the level of log messages that was asked for last; [`UNTOLD`] if none was.
+    level: AtomicU8,
 }
+
+/// No level was asked for.
+const UNTOLD: u8 = u8::MAX;
 
 impl Session {
     pub(super) fn new(asker: Asker, version: ProtocolVersion, id: Option<HeaderValue>) -> Self {
-        Self::of(Arc::new(Inner { asker, version, id }))
+        Self::of(Arc::new(Inner {
+            asker,
+            version,
+            id,
+            level: AtomicU8::new(UNTOLD),
+        }))
+    }
+
+    /// Whether the server is to be told of this level: it was told of none, or of one that shuts out what is asked for now.
+    /// Once for each.
+    pub(super) fn is_news(&self, level: LogLevel) -> bool {
+        let told = self.inner.level.fetch_min(level.rank(), Ordering::Relaxed);
+        level.rank() < told
     }
 
     pub(super) const fn of(inner: Arc<Inner>) -> Self {

@@ -64,6 +64,16 @@ impl Slot {
         let _ = tokio::time::timeout(patience, self.users.wait()).await;
         self.session()
     }
+
+    /// Ends the session of such a slot, without waiting for it.
+    fn end_in_background(self: Arc<Self>, link: &Arc<Link>) {
+        let (on, patience) = (Arc::clone(link), link.settings.timeouts.total);
+        link.tracker.spawn(async move {
+            if let Some(session) = self.once_unused(patience).await {
+                on.end(&session).await;
+            }
+        });
+    }
 }
 
 impl Sessions {
@@ -138,6 +148,14 @@ impl Sessions {
         idle
     }
 
+    /// Ends the session of this asker, once nobody uses it.
+    pub(super) fn end_of(&self, link: &Arc<Link>, asker: &Asker) {
+        let slot = self.slots.lock().remove(asker);
+        if let Some(slot) = slot {
+            slot.end_in_background(link);
+        }
+    }
+
     fn take_all(&self) -> Vec<Arc<Slot>> {
         self.slots.lock().drain().map(|(_, slot)| slot).collect()
     }
@@ -154,12 +172,7 @@ impl Sessions {
         }
         let (slot, in_use, evicted) = self.slot(asker, link.settings.limits.sessions);
         if let Some(evicted) = evicted {
-            let (on, patience) = (Arc::clone(link), link.settings.timeouts.total);
-            link.tracker.spawn(async move {
-                if let Some(session) = evicted.once_unused(patience).await {
-                    on.end(&session).await;
-                }
-            });
+            evicted.end_in_background(link);
         }
         let session = match slot.session() {
             Some(session) => session,

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::mcp::answer::{batch, is_id, parse};
+use ::mcp::capability::ClientCapabilities;
 use ::mcp::edit::{Change, changed};
 use ::mcp::era::Era;
 use ::mcp::error::Code;
 use ::mcp::feature::Feature;
-use ::mcp::id::Id;
+use ::mcp::id::{Id, OwnedId};
+use ::mcp::input::Input;
 use ::mcp::jsonrpc::{self, Malformed, Notification, Request};
 use ::mcp::meta::PROGRESS_TOKEN;
 use ::mcp::method::Method;
-use ::mcp::raw::Raw;
+use ::mcp::raw::{OwnedRaw, Raw};
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::header::{HeaderName, HeaderValue};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::events::Events;
@@ -32,7 +35,7 @@ use crate::bounds::Bounds;
 use crate::error::{CallError, Violation};
 use crate::guard::UnderWay;
 use crate::meter::Held;
-use crate::reply::{Message, Reply};
+use crate::reply::{Answering, Ask, Message, Outcome, Reply};
 
 /// Places for answers that the requests of one call wait for; one takes a place for each KiB begun,
 /// because a server may choose ids of any length (SEC-79).
@@ -91,6 +94,26 @@ impl InFlight {
         self.session.id().is_some()
     }
 
+    /// Takes a client's answer to what the server asked it. A request that nobody answers takes a place as well.
+    fn answering(&self, id: OwnedId) -> Result<Answering, Violation> {
+        let place = Arc::clone(&self.unanswered)
+            .try_acquire_owned()
+            .map_err(|_| Violation::TooManyRequests)?;
+        let (link, session) = (Arc::clone(&self.link), self.session.clone());
+        Ok(Answering::new(move |said| {
+            let body = match &said {
+                Outcome::Result(result) => jsonrpc::response(id.borrow(), result.borrow().as_str()),
+                Outcome::Error { raw, .. } => jsonrpc::error_from(id.borrow(), raw.borrow()),
+            };
+            let tracker = link.tracker.clone();
+            tracker.spawn(async move {
+                let limit = link.settings.timeouts.answer;
+                link.send_within(&session, body, limit).await;
+                drop(place);
+            });
+        }))
+    }
+
     /// Sends an answer to a request of the server as soon as it is its turn. One whose turn comes too late
     /// is not sent.
     fn answer(&self, body: Vec<u8>) -> Result<(), Violation> {
@@ -121,8 +144,8 @@ impl Drop for InFlight {
     }
 }
 
-/// The answer to a request that the server makes of us: only `ping` has one. What clients can do is
-/// not declared on their behalf, so that no other is expected (UC-12).
+/// The answer to a request that the server makes of us and not of a client: only `ping` has one. No other is expected, because
+/// nothing is declared that nobody declared to us (UC-12).
 pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
     if request.method == Method::Ping.as_str() {
         return jsonrpc::response(request.id, "{}");
@@ -130,7 +153,7 @@ pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
     jsonrpc::error(
         Some(request.id),
         Code::METHOD_NOT_FOUND,
-        "this gateway does not pass requests of servers on to its clients",
+        "nobody here declared that it can be asked for this",
         None,
     )
 }
@@ -146,6 +169,10 @@ pub(super) struct Messages {
     origin: Origin,
     /// The client's own progress token, as JSON text.
     progress_token: Option<Box<str>>,
+    /// What the client can be asked.
+    declared: ClientCapabilities,
+    /// It is being asked, which may take longer than anything else.
+    is_asking: bool,
     bounds: Bounds,
     /// What of the answer is in memory here. Who takes a message counts it from then on.
     held: Held,
@@ -169,7 +196,7 @@ impl Messages {
         (link, lists): (&Arc<Link>, &Arc<Lists>),
         events: Events,
         origin: Origin,
-        progress_token: Option<Box<str>>,
+        (progress_token, declared): (Option<Box<str>>, ClientCapabilities),
         bounds: Bounds,
         held: Held,
     ) -> Self {
@@ -177,6 +204,8 @@ impl Messages {
             events: Some(events),
             origin,
             progress_token,
+            declared,
+            is_asking: false,
             bounds,
             held,
             ahead: VecDeque::new(),
@@ -205,7 +234,7 @@ impl Messages {
 
     /// The next message, still counted.
     async fn next_held(&mut self) -> Option<Result<Message, CallError>> {
-        if let Some(Message::Notification { .. }) = self.ahead.front() {
+        if let Some(Message::Notification { .. } | Message::Ask(_)) = self.ahead.front() {
             return self.ahead.pop_front().map(Ok);
         }
         self.events.as_ref()?;
@@ -217,7 +246,7 @@ impl Messages {
             under_way.heard();
         }
         match &next {
-            Ok(Message::Notification { .. }) => {}
+            Ok(Message::Notification { .. } | Message::Ask(_)) => {}
             Ok(Message::Answer(_)) => {
                 self.under_way = None;
                 self.ahead.clear();
@@ -281,16 +310,28 @@ impl Messages {
 
     /// Reads the messages of an event, elsewhere if it is large.
     fn interpret(&mut self, data: Bytes) -> Result<(), CallError> {
-        let (id, era) = (self.origin.id, self.origin.era);
+        let (id, era, declared) = (self.origin.id, self.origin.era, self.declared);
         if data.len() < apart::LARGE {
             let token = self.progress_token.as_deref();
-            return self.hear(Reader { id, era, token }.read(&data));
+            let reader = Reader {
+                id,
+                era,
+                token,
+                declared,
+            };
+            return self.hear(reader.read(&data));
         }
         let token = self.progress_token.clone();
         let size = data.len();
         self.interpreting = Some(ReusableBoxFuture::new(apart::run(size, move || {
             let token = token.as_deref();
-            Reader { id, era, token }.read(&data)
+            let reader = Reader {
+                id,
+                era,
+                token,
+                declared,
+            };
+            reader.read(&data)
         })));
         Ok(())
     }
@@ -299,7 +340,22 @@ impl Messages {
     fn hear(&mut self, messages: Vec<Result<Heard, Violation>>) -> Result<(), CallError> {
         for heard in messages {
             match heard {
-                Ok(Heard::Message(message)) => self.ahead.push_back(message),
+                Ok(Heard::Message(message)) => {
+                    self.ahead.push_back(message);
+                    self.wait_for_client(false);
+                }
+                Ok(Heard::Ask { id, input, params }) => {
+                    if let Some(in_flight) = &self.origin.in_flight {
+                        let answering = in_flight.answering(id)?;
+                        let ask = Ask {
+                            input,
+                            params,
+                            answering,
+                        };
+                        self.ahead.push_back(Message::Ask(ask));
+                        self.wait_for_client(true);
+                    }
+                }
                 Ok(Heard::Changed(feature)) => self.lists.poke_announced(feature),
                 Ok(Heard::Request(answer)) => {
                     // The modern era has no such requests (TM-11), and no way to answer one.
@@ -315,6 +371,25 @@ impl Messages {
             }
         }
         Ok(())
+    }
+
+    /// While a client is being asked, the server has nothing to say, however long that takes.
+    fn wait_for_client(&mut self, is_asking: bool) {
+        if is_asking == self.is_asking && !is_asking {
+            return;
+        }
+        self.is_asking = is_asking;
+        let timeouts = &self.link.settings.timeouts;
+        let idle = if is_asking {
+            let until = Instant::now() + timeouts.input;
+            self.bounds.deadline = self.bounds.deadline.max(until);
+            timeouts.idle.max(timeouts.input)
+        } else {
+            timeouts.idle
+        };
+        if let Some(events) = &mut self.events {
+            events.set_idle(idle);
+        }
     }
 
     fn reconnect_or_say_why(&mut self) -> Result<Reconnecting, CallError> {
@@ -377,6 +452,10 @@ impl crate::reply::Messages for Messages {
         self.ahead.is_empty()
     }
 
+    fn go_on(&mut self, progress_token: Option<Box<str>>) {
+        self.progress_token = progress_token;
+    }
+
     fn hold(&mut self, under_way: UnderWay) {
         self.under_way = Some(under_way);
     }
@@ -387,7 +466,13 @@ impl crate::reply::Messages for Messages {
 enum Heard {
     Message(Message),
     Changed(Feature),
-    /// A request of the server, as the answer to it.
+    /// A request of the server to the client.
+    Ask {
+        id: OwnedId,
+        input: Input,
+        params: Option<OwnedRaw>,
+    },
+    /// A request of the server to us, as the answer to it.
     Request(Vec<u8>),
 }
 
@@ -398,6 +483,8 @@ struct Reader<'a> {
     era: Era,
     /// The client's own progress token, as JSON text.
     token: Option<&'a str>,
+    /// What the client can be asked.
+    declared: ClientCapabilities,
 }
 
 impl Reader<'_> {
@@ -440,8 +527,19 @@ impl Reader<'_> {
             jsonrpc::Message::Notification(notification) => {
                 self.interpret_notification(notification)
             }
-            jsonrpc::Message::Request(request) => Some(Heard::Request(answer_to(request))),
+            jsonrpc::Message::Request(request) => Some(self.interpret_request(data, request)),
         })
+    }
+
+    fn interpret_request(&self, data: &Bytes, request: &Request<'_>) -> Heard {
+        match Input::by(&request.method) {
+            Some(input) if input.is_declared(request.params, self.declared) => Heard::Ask {
+                id: request.id.to_owned(),
+                input,
+                params: request.params.map(|params| OwnedRaw::of(data, params)),
+            },
+            _ => Heard::Request(answer_to(request)),
+        }
     }
 
     fn interpret_notification(&self, notification: &Notification<'_>) -> Option<Heard> {
@@ -451,7 +549,9 @@ impl Reader<'_> {
         let method = Method::parse(&notification.method)?;
         let params = notification.params;
         let raw = match method {
-            Method::LogMessage => jsonrpc::notification(method.as_str(), Some(params?.as_str())),
+            Method::LogMessage | Method::ElicitationComplete => {
+                jsonrpc::notification(method.as_str(), Some(params?.as_str()))
+            }
             Method::Progress => self.with_own_token(params?)?,
             _ => return None,
         };

@@ -1,7 +1,9 @@
 //! What reaches the server, and what comes back.
 
+use mcp::era::Era;
 use mcp::feature::Feature;
 use serde_json::json;
+use targets::client::Client;
 use targets::error::CallError;
 use targets::meter::Held;
 use targets::reply::Outcome;
@@ -267,7 +269,12 @@ async fn a_permission_for_another_target_is_refused_without_a_request() {
     call.target = "another".into();
     let error = world
         .target
-        .call(permit(call), None, Held::default())
+        .call(
+            permit(call),
+            Client::silent(Era::Stateless),
+            None,
+            Held::default(),
+        )
         .await
         .unwrap_err();
     assert!(matches!(error, CallError::WrongTarget));
@@ -283,19 +290,6 @@ async fn an_unknown_result_type_is_invalid_in_the_modern_era() {
     assert_eq!(
         error.to_string(),
         "the target broke the protocol: an unknown `resultType`"
-    );
-}
-
-// UC-12, TM-19
-#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_demand_for_input_that_was_not_offered_is_invalid() {
-    let body =
-        r#"{"jsonrpc":"2.0","id":$ID,"result":{"resultType":"input_required","inputRequests":{}}}"#;
-    let world = world(Script::modern().on("tools/call", Act::json(body))).await;
-    let error = world.call("echo", "{}").await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the target broke the protocol: a demand for input, which this gateway does not pass on"
     );
 }
 

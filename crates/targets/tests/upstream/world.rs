@@ -1,5 +1,6 @@
 //! A fake server, a target that points at it, and a caller who is permitted everything.
 
+use mcp::era::Era;
 use mcp::feature::Feature;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use policy::facts::CallerFacts;
 use policy::permitted::Permitted;
 use serde_json::Value;
 use targets::Target;
+use targets::client::Client;
 use targets::error::CallError;
 use targets::meter::Held;
 use targets::reply::{Answer, Message, Outcome, Reply};
@@ -156,8 +158,19 @@ impl World {
         call: Call,
         cancel: CancellationToken,
     ) -> Result<Reply, CallError> {
+        self.call_for(call, Client::silent(Era::Stateless), cancel)
+            .await
+    }
+
+    /// Calls for a client that can be asked, or speaks another era.
+    pub(crate) async fn call_for(
+        &self,
+        call: Call,
+        client: Client,
+        cancel: CancellationToken,
+    ) -> Result<Reply, CallError> {
         self.target
-            .call(permit(call), Some(cancel), Held::default())
+            .call(permit(call), client, Some(cancel), Held::default())
             .await
     }
 

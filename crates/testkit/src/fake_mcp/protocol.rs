@@ -448,6 +448,29 @@ fn call(
             Ok(raw(script, text_result(id, &headers.join("\n"), modern)))
         }
         "ask" if !modern => Ok(Reply::Ask(id.clone())),
+        "ask" => {
+            let state = "\"the state\" \u{e9}";
+            let answer = params.pointer("/inputResponses/name");
+            let given = params.get("requestState").and_then(Value::as_str);
+            if given.is_some_and(|given| given != state) {
+                return Err(error(200, id, -32602, "not my state", &Value::Null));
+            }
+            let question = json!({"method": "elicitation/create", "params": {
+                "message": "Your name?", "requestedSchema": {"type": "object"},
+            }});
+            Ok(match (answer, given) {
+                (Some(answer), Some(_)) => {
+                    raw(script, text_result(id, &answer.to_string(), modern))
+                }
+                _ => ordinary(
+                    script,
+                    id,
+                    &json!({
+                        "resultType": "input_required", "inputRequests": {"name": question}, "requestState": state,
+                    }),
+                ),
+            })
+        }
         _ => {
             let arguments = params.get("arguments").unwrap_or(&Value::Null).to_string();
             Ok(raw(script, text_result(id, &arguments, modern)))

@@ -341,13 +341,14 @@ impl Exchange<'_> {
     /// Asks the client in mid-call and answers with what it said.
     async fn ask(&mut self, id: &Value) -> io::Result<KeepAlive> {
         wire::start_events(self.writer, &[]).await?;
+        let asked = format!("question-{id}");
         let question = json!({
-            "jsonrpc": "2.0", "id": "question-1", "method": "elicitation/create",
+            "jsonrpc": "2.0", "id": asked, "method": "elicitation/create",
             "params": {"message": "Your name?", "requestedSchema": {"type": "object"}},
         });
         wire::write_event(self.writer, &question.to_string()).await?;
         let mut changed = self.shared.changed.subscribe();
-        let is_answer = |seen: &Seen| seen.json().get("id") == Some(&json!("question-1"));
+        let is_answer = |seen: &Seen| seen.json().get("id") == Some(&json!(asked));
         let answer = loop {
             changed.mark_unchanged();
             let found = self
