@@ -7,10 +7,19 @@ use crate::cx::Cx;
 /// The `ServerCapabilities` of the gateway, an object. Tools are what gateways are for; anything else is said unless no target
 /// can have it. Changes of every list are announced.
 pub(crate) fn of(cx: &Cx) -> String {
+    let mut targets = cx.behind.iter();
+    let may_subscribe = targets.any(|one| one.target.subscribes() != Some(false));
     let mut members: Vec<String> = Feature::ANNOUNCED
         .into_iter()
         .filter(|feature| *feature == Feature::Tools || may_have(cx, *feature))
-        .map(|feature| format!(r#""{}":{{"listChanged":true}}"#, feature.capability()))
+        .map(|feature| {
+            let subscribe = match feature {
+                Feature::Resources if may_subscribe => r#","subscribe":true"#,
+                _ => "",
+            };
+            let capability = feature.capability();
+            format!(r#""{capability}":{{"listChanged":true{subscribe}}}"#)
+        })
         .collect();
     if cx
         .behind

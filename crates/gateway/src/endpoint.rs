@@ -28,7 +28,7 @@ use crate::cx::Cx;
 use crate::input;
 use crate::media::{self, Accepted};
 use crate::method::call::{Asked, Incoming, field};
-use crate::method::{call, cancelled, discover, initialize, list, listen, set_level};
+use crate::method::{call, cancelled, discover, initialize, list, listen, set_level, subscribe};
 use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
 use crate::quota::Burden;
@@ -401,7 +401,20 @@ impl Post<'_> {
                 StatusCode::OK,
                 accepted,
             ),
-            Method::SubscriptionsListen => listen::subscribe(cx, self.caller, request, accepted)?,
+            Method::SubscriptionsListen
+            | Method::ResourcesSubscribe
+            | Method::ResourcesUnsubscribe => {
+                let incoming = subscribe::Incoming {
+                    request,
+                    body,
+                    params,
+                    session,
+                    facts: self.facts,
+                    accepted,
+                };
+                let answering = self.subscriptions(method, incoming, remarks);
+                Box::pin(answering).await?
+            }
             Method::SetLevel => {
                 set_level::handle(cx, session.as_ref(), request, accepted, self.now)?
             }
@@ -413,8 +426,6 @@ impl Post<'_> {
             | Method::ResourcesList
             | Method::ResourceTemplatesList
             | Method::ResourcesRead
-            | Method::ResourcesSubscribe
-            | Method::ResourcesUnsubscribe
             | Method::Elicit
             | Method::CreateMessage
             | Method::RootsList
@@ -435,6 +446,20 @@ impl Post<'_> {
         };
         cx.metrics.count_request(method, era);
         Ok(response)
+    }
+
+    async fn subscriptions(
+        &self,
+        method: Method,
+        incoming: subscribe::Incoming<'_>,
+        remarks: &mut Remarks,
+    ) -> Result<Response<Body>, Refusal> {
+        let (cx, caller) = (self.cx, self.caller);
+        match method {
+            Method::ResourcesSubscribe => subscribe::subscribe(cx, caller, incoming, remarks).await,
+            Method::ResourcesUnsubscribe => subscribe::unsubscribe(cx, &incoming),
+            _ => listen::subscribe(cx, caller, incoming).await,
+        }
     }
 
     /// Modern metadata makes a request modern, whatever its headers say; without it, the version header decides. An

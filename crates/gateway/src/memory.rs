@@ -12,6 +12,7 @@ use crate::asks::Asks;
 use crate::flights::Flights;
 use crate::parked::Parked;
 use crate::session_id::{Session, SessionId};
+use crate::subscribed::Subscribed;
 
 /// How many ended sessions are remembered; beyond it, those that expire first are forgotten.
 const REMEMBERED: usize = 100_000;
@@ -23,6 +24,8 @@ pub struct Memory {
     streams: Mutex<HashMap<SessionId, CancellationToken>>,
     /// Of each session that chose one, the least level of log messages, and when the session is over.
     levels: Mutex<HashMap<SessionId, (LogLevel, Timestamp)>>,
+    /// Of each session that has a stream open or is subscribed to a resource.
+    subscribed: Mutex<HashMap<SessionId, Arc<Subscribed>>>,
     pub(crate) flights: Arc<Flights>,
     pub(crate) asks: Arc<Asks>,
     pub(crate) parked: Arc<Parked>,
@@ -39,6 +42,8 @@ pub struct Open {
     pub asks: usize,
     /// Calls that wait for clients to come back.
     pub parked: usize,
+    /// Sessions that want to hear of updates.
+    pub subscribed: usize,
 }
 
 /// A session's standalone stream, as long as it is open.
@@ -57,6 +62,7 @@ impl Memory {
             streams: self.streams.lock().len(),
             asks: self.asks.open(),
             parked: self.parked.len(),
+            subscribed: self.subscribed.lock().len(),
         }
     }
 
@@ -85,8 +91,34 @@ impl Memory {
         levels.insert(session.id, (level, session.expires_at));
     }
 
+    /// What a session is subscribed to. Sessions that are over are looked for now and then.
+    pub(crate) fn subscribed(&self, session: &Session, now: Timestamp) -> Arc<Subscribed> {
+        let mut subscribed = self.subscribed.lock();
+        if let Some(known) = subscribed.get(&session.id) {
+            return Arc::clone(known);
+        }
+        if subscribed.len().is_power_of_two() {
+            subscribed.retain(|_, one| one.expires_at.is_none_or(|at| at > now));
+        }
+        let new = Arc::new(Subscribed::until(session.expires_at));
+        subscribed.insert(session.id, Arc::clone(&new));
+        new
+    }
+
+    /// Forgets it where it is subscribed to nothing and has no stream.
+    pub(crate) fn forget_if_unused(&self, session: &Session) {
+        let has_stream = self.streams.lock().contains_key(&session.id);
+        let mut subscribed = self.subscribed.lock();
+        let is_unused = |one: &Arc<Subscribed>| !has_stream && one.is_empty();
+        if subscribed.get(&session.id).is_some_and(is_unused) {
+            subscribed.remove(&session.id);
+        }
+    }
+
     fn note_end(&self, session: &Session, now: Timestamp) {
         self.levels.lock().remove(&session.id);
+        let subscribed = self.subscribed.lock().remove(&session.id);
+        drop(subscribed);
         let mut ended = self.ended.lock();
         make_room(&mut ended, now, |expires_at| *expires_at);
         ended.insert(session.id, session.expires_at);
@@ -149,10 +181,10 @@ impl OpenStream {
 
 impl Drop for OpenStream {
     fn drop(&mut self) {
-        let mut streams = self.memory.streams.lock();
         // Whoever ended it has taken it out already.
         if !self.over.is_cancelled() {
-            streams.remove(&self.session.id);
+            self.memory.streams.lock().remove(&self.session.id);
         }
+        self.memory.forget_if_unused(&self.session);
     }
 }

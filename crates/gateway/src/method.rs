@@ -8,3 +8,4 @@ pub(crate) mod initialize;
 pub(crate) mod list;
 pub(crate) mod listen;
 pub(crate) mod set_level;
+pub(crate) mod subscribe;

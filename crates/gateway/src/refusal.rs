@@ -535,6 +535,11 @@ fn target(error: &CallError, era: Era) -> Wire {
         | CallError::ProtocolViolation(_)
         | CallError::ListRefused { .. }
         | CallError::ListTooLong(_) => Code::TARGET_FAILED,
+        CallError::NotSubscribed { code } => match Code(*code) {
+            Code::METHOD_NOT_FOUND => Code::METHOD_NOT_FOUND,
+            Code::RESOURCE_NOT_FOUND if era == Era::Session => Code::RESOURCE_NOT_FOUND,
+            _ => Code::INVALID_PARAMS,
+        },
         CallError::Undeclared(_) => match era {
             Era::Session => Code::TARGET_FAILED,
             Era::Stateless => Code::MISSING_CLIENT_CAPABILITY,

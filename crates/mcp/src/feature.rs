@@ -22,6 +22,9 @@ pub enum Feature {
     ResourceTemplates,
 }
 
+/// The member of a filter of `subscriptions/listen` that names resources (TM-15).
+pub const RESOURCE_SUBSCRIPTIONS: &str = "resourceSubscriptions";
+
 /// What is the same for all features, and what is not.
 struct Shape {
     word: &'static str,

@@ -72,6 +72,12 @@ pub enum CallError {
         /// The JSON-RPC error code.
         code: i64,
     },
+    /// It does not tell of updates of a resource, as it says itself, or by declaring nothing of the kind.
+    #[error("the target does not tell of updates of this resource (code {code})")]
+    NotSubscribed {
+        /// The JSON-RPC error code.
+        code: i64,
+    },
     /// More tools, pages or bytes than allowed.
     #[error("the target's list of tools has more {0} than allowed")]
     ListTooLong(ListBound),

@@ -16,6 +16,7 @@ use crate::listing::{List, Listing};
 use crate::meter::Held;
 use crate::outward::Asker;
 use crate::reply::Reply;
+use crate::subscription::{Mailbox, Subscription};
 
 /// A target of some kind. What all kinds have in common (who may call, how often, how long) is [`crate::Target`]'s.
 pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
@@ -36,6 +37,12 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
 
     /// Whether this is offered at all; unknown before it was asked for.
     fn offers(&self, feature: Feature) -> Option<bool>;
+
+    /// Whether updates of resources are told of; unknown before it was asked for anything.
+    fn subscribes(&self) -> Option<bool>;
+
+    /// That somebody wants to hear of updates of a resource. None if there are too many.
+    fn subscribe(&self, uri: &Arc<str>, mailbox: &Arc<Mailbox>) -> Option<Subscription>;
 
     /// Whether arguments are completed; unknown before it was asked for anything.
     fn completes(&self) -> Option<bool>;

@@ -10,6 +10,7 @@
 //! | [`listing`] | what a target has |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call, and what a target asks in the middle of it |
+//! | [`subscription`] | who wants to hear of updates of which resource |
 //! | [`client`] | for whom a call is made, as far as that changes how |
 //! | [`rounds`] | a target that answers `input_required`, for clients that are asked by requests |
 //! | [`meter`] | what is in memory of one caller's messages |
@@ -34,6 +35,7 @@ pub mod meter;
 mod outward;
 pub mod reply;
 pub mod rounds;
+pub mod subscription;
 
 use std::sync::Arc;
 
@@ -54,7 +56,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::bounds::Bounds;
 use crate::client::Client;
-use crate::error::CallError;
+use crate::error::{CallError, Stage};
 use crate::guard::{GivenUp, Guard, UnderWay};
 use crate::kind::Kind;
 use crate::listing::{List, Listing};
@@ -63,6 +65,7 @@ use crate::meter::Held;
 use crate::outward::Asker;
 use crate::reply::Reply;
 use crate::rounds::{Again, Repeatable, Rounds};
+use crate::subscription::{Mailbox, Subscription};
 
 /// Something behind the gateway. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -229,6 +232,36 @@ impl Target {
     /// Whether it offers this at all; unknown before it was asked.
     pub fn offers(&self, feature: Feature) -> Option<bool> {
         self.0.kind.offers(feature)
+    }
+
+    /// Whether it tells of updates of resources; unknown before it was asked for anything.
+    pub fn subscribes(&self) -> Option<bool> {
+        self.0.kind.subscribes()
+    }
+
+    /// Subscribes to a resource, as `resources/subscribe` and `subscriptions/listen` do; its updates arrive in the mailbox until
+    /// the subscription is dropped.
+    ///
+    /// # Errors
+    /// If the target does not tell of them, or says so too late.
+    pub async fn subscribe(
+        &self,
+        call: Permitted<Call>,
+        mailbox: &Arc<Mailbox>,
+    ) -> Result<Subscription, CallError> {
+        if call.get().target != *self.name() {
+            return Err(CallError::WrongTarget);
+        }
+        let call = call.into_inner();
+        let subscription = self.0.kind.subscribe(&call.name, mailbox);
+        let mut subscription = subscription.ok_or(CallError::Busy {
+            retry_after: Duration::from_secs(1),
+        })?;
+        let limit = self.0.declared.timeouts.handshake;
+        match tokio::time::timeout(limit, subscription.standing()).await {
+            Ok(standing) => standing.map(|()| subscription),
+            Err(_) => Err(CallError::TimedOut(Stage::FirstByte)),
+        }
     }
 
     /// Whether it completes arguments; unknown before it was asked for anything.

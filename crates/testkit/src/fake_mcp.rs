@@ -63,6 +63,7 @@ impl FakeMcp {
         let shared = Arc::new(Shared {
             script: Mutex::new(script),
             sessions: Mutex::default(),
+            subscribed: Mutex::default(),
             counts: Mutex::default(),
             seen: Mutex::default(),
             changed: watch::Sender::new(0),
@@ -158,6 +159,11 @@ impl FakeMcp {
     /// The same of resources and their templates.
     pub fn announce_resources_changed(&self) {
         let _ = self.shared.signals.send(Signal::Changed("resources"));
+    }
+
+    /// Says that a resource was updated, to those who subscribed to it.
+    pub fn announce_updated(&self, uri: &str) {
+        let _ = self.shared.signals.send(Signal::Updated(uri.to_owned()));
     }
 
     /// Breaks every open notification stream.

@@ -22,6 +22,7 @@ use net::body::Body;
 use net::edge::remarks::Remarks;
 use policy::call::Call;
 use policy::facts::CallerFacts;
+use policy::permitted::Permitted;
 use targets::error::CallError;
 use targets::reply::Reply;
 use tokio::time::Instant;
@@ -95,6 +96,11 @@ impl<'a> Asked<'a> {
         Self { feature, name }.checked()
     }
 
+    /// What is of this name.
+    pub(crate) fn named(feature: Feature, name: Cow<'a, str>) -> Result<Self, Refusal> {
+        Self { feature, name }.checked()
+    }
+
     fn checked(self) -> Result<Self, Refusal> {
         if self.name.len() > tool::MAX_URI {
             return Err(Refusal::Unknown(self.feature));
@@ -119,6 +125,70 @@ fn remarked(feature: Feature, name: &Arc<str>) -> Arc<str> {
             .find(['?', '#'])
             .and_then(|at| name.get(..at))
             .map_or_else(|| Arc::clone(name), Into::into),
+    }
+}
+
+impl Asked<'_> {
+    /// Where it is.
+    async fn find(&self, cx: &Cx, remarks: &mut Remarks) -> Result<Arc<Entry>, Refusal> {
+        let Self { feature, name } = self;
+        let feature = *feature;
+        let found = if let Some(found) = cx.catalogs.find(feature, name) {
+            found
+        } else {
+            // Perhaps nobody has asked for the list yet, or it is new.
+            let begun = Instant::now();
+            let anew = Box::pin(cx.catalogs.found_anew(feature, name)).await;
+            anew.ok_or_else(|| missing(cx, feature, name, begun))?
+        };
+        remarks.add(feature.announced_as().one(), remarked(feature, &found.name));
+        Ok(found)
+    }
+}
+
+/// What the policies say of a call.
+fn decide(
+    cx: &Cx,
+    caller: &Caller,
+    facts: &CallerFacts<'_>,
+    (entry, feature, method): (&Entry, Feature, Method),
+    params: CallParams,
+) -> Result<Permitted<Call>, Refusal> {
+    let call = Call {
+        principal: caller.principal.clone(),
+        target: Arc::clone(entry.target.name()),
+        feature,
+        method,
+        name: Arc::clone(&entry.listed_as),
+        params,
+    };
+    cx.policies.decide(facts, call).map_err(Refusal::Denied)
+}
+
+/// Who asks for what a method that is no call has to be allowed.
+pub(crate) struct Permission<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) facts: &'a CallerFacts<'a>,
+    pub(crate) params: &'a Params<'a>,
+    /// What `params` borrows from.
+    pub(crate) body: &'a Bytes,
+}
+
+impl Permission<'_> {
+    /// Where something is, and the permission to ask for it by this method.
+    pub(crate) async fn of(
+        &self,
+        cx: &Cx,
+        asked: &Asked<'_>,
+        method: Method,
+        remarks: &mut Remarks,
+    ) -> Result<(Arc<Entry>, Permitted<Call>), Refusal> {
+        let params = CallParams::of(self.body, self.params)
+            .ok_or(Refusal::InvalidParams("`params` is missing"))?;
+        let entry = asked.find(cx, remarks).await?;
+        let what = (&*entry, asked.feature, method);
+        let permitted = decide(cx, self.caller, self.facts, what, params)?;
+        Ok((entry, permitted))
     }
 }
 
@@ -148,22 +218,12 @@ pub(crate) async fn handle(
 ) -> Result<Response<Body>, Refusal> {
     let params = CallParams::of(call.body, &call.params)
         .ok_or(Refusal::InvalidParams("`params` is missing"))?;
-    let Asked { feature, name } = &call.asked;
-    let feature = *feature;
     let arguments = call.params.arguments;
     if arguments.is_some_and(|arguments| !arguments.is_object() && !arguments.is_null()) {
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
 
-    let tool = if let Some(tool) = cx.catalogs.find(feature, name) {
-        tool
-    } else {
-        // Perhaps nobody has asked for the list yet, or it is new.
-        let begun = Instant::now();
-        let anew = Box::pin(cx.catalogs.found_anew(feature, name)).await;
-        anew.ok_or_else(|| missing(cx, feature, name, begun))?
-    };
-    remarks.add(feature.announced_as().one(), remarked(feature, &tool.name));
+    let tool = call.asked.find(cx, remarks).await?;
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
@@ -184,20 +244,13 @@ pub(crate) async fn handle(
         Some(State::Parked(_)) | None => params,
     };
 
-    let permitted = cx
-        .policies
-        .decide(
-            &call.facts,
-            Call {
-                principal: caller.principal.clone(),
-                target: Arc::clone(tool.target.name()),
-                feature,
-                method: call.method,
-                name: Arc::clone(&tool.listed_as),
-                params,
-            },
-        )
-        .map_err(Refusal::Denied)?;
+    let permitted = decide(
+        cx,
+        caller,
+        &call.facts,
+        (&tool, call.asked.feature, call.method),
+        params,
+    )?;
 
     if call.method == Method::Complete && tool.target.completes() == Some(false) {
         return Ok(nothing_to_complete(cx, &call));

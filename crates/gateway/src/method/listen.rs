@@ -1,37 +1,43 @@
 //! Long streams that say when a list changes: `subscriptions/listen` (TM-15), and GET for legacy clients (TL-1).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use http::Response;
-use mcp::feature::{Feature, PerFeature};
+use mcp::feature::{Feature, PerFeature, RESOURCE_SUBSCRIPTIONS};
 use mcp::id::OwnedId;
 use mcp::meta::SUBSCRIPTION_ID;
 use mcp::method::Method;
-use mcp::raw::Raw;
+use mcp::raw::{Raw, quote};
 use mcp::{jsonrpc, sse};
 use model::clock::Timestamp;
 use net::body::Body;
+use net::edge::remarks::Remarks;
 use tokio::sync::watch;
 
 use crate::caller::Caller;
 use crate::catalog::Revisions;
 use crate::cx::Cx;
 use crate::handover::Successor;
-use crate::media::Accepted;
 use crate::memory::OpenStream;
+use crate::method::call::Permission;
+use crate::method::subscribe;
 use crate::quota::Place;
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session::{Session, Sessions};
+use crate::subscribed::{self, Subscribed};
 
-/// `subscriptions/listen`: acknowledged first, then only what was asked for.
-pub(crate) fn subscribe(
+/// `subscriptions/listen`: acknowledged first, then only what was asked for. Of the resources that are named, those are
+/// acknowledged that this caller may subscribe to, and whose targets tell of their updates.
+pub(crate) async fn subscribe(
     cx: &Arc<Cx>,
     caller: &Arc<Caller>,
-    request: &jsonrpc::Request<'_>,
-    accepted: Accepted,
+    incoming: subscribe::Incoming<'_>,
 ) -> Result<Response<Body>, Refusal> {
+    let (request, accepted) = (incoming.request, incoming.accepted);
     if !accepted.events {
         return Err(Refusal::NotAcceptable);
     }
@@ -49,10 +55,37 @@ pub(crate) fn subscribe(
             .unwrap_or(false)
     });
     let place = caller.usage(&cx.quotas).stream();
+    let place = place.map_err(Refusal::TooMuch)?;
+    let subscribed = Arc::new(Subscribed::default());
+    let permission = Permission {
+        caller,
+        facts: &incoming.facts,
+        params: &incoming.params,
+        body: incoming.body,
+    };
+    let named = filter.and_then(|filter| filter.get(RESOURCE_SUBSCRIPTIONS)?.elements());
+    let named = named.into_iter().flatten().filter_map(Raw::text);
+    let named: BTreeSet<Arc<str>> = named
+        .take(subscribed::MOST)
+        .map(|uri| uri.as_ref().into())
+        .collect();
+    let subscribing = named.iter().map(|uri| async {
+        let mut nothing = Remarks::default();
+        let one = subscribe::one(cx, &permission, uri, &subscribed, &mut nothing);
+        match one.await {
+            Ok(subscription) => subscribed.add(Arc::clone(uri), subscription, None),
+            Err(refusal) => tracing::debug!(
+                gateway = %cx.name, reason = refusal.name(),
+                "a resource that nobody hears of is left out of what is acknowledged",
+            ),
+        }
+    });
+    join_all(subscribing).await;
     let subscription = Subscription {
         of: Of::Request(request.id.to_owned()),
         wanted,
-        place: place.map_err(Refusal::TooMuch)?,
+        subscribed,
+        place,
     };
     Ok(relay::events(stream(
         Arc::clone(cx),
@@ -69,9 +102,11 @@ pub(crate) fn get(
 ) -> Result<Response<Body>, Refusal> {
     let place = caller.usage(&cx.quotas).stream();
     let place = place.map_err(Refusal::TooMuch)?;
+    let subscribed = cx.memory.subscribed(session, cx.clock.now());
     let subscription = Subscription {
         of: Of::Session(cx.sessions.open_stream(session)),
         wanted: PerFeature::of(|_| true),
+        subscribed,
         place,
     };
     Ok(relay::events(stream(
@@ -85,6 +120,8 @@ struct Subscription {
     of: Of,
     /// Of which lists changes are said.
     wanted: PerFeature<bool>,
+    /// Of which resources updates are said.
+    subscribed: Arc<Subscribed>,
     /// Among the streams of its caller.
     place: Place,
 }
@@ -171,7 +208,7 @@ impl Listening {
             Step::First => {
                 self.step = Step::Open;
                 Some(match self.subscription.of.id() {
-                    Some(id) => acknowledged(id, self.subscription.wanted),
+                    Some(id) => acknowledged(id, &self.subscription),
                     // Something to send, so that the client sees the head of the answer at once.
                     None => Bytes::from_static(sse::KEEP_ALIVE),
                 })
@@ -252,6 +289,11 @@ impl Listening {
             tokio::select! {
                 () = stop.cancelled() => return self.end(),
                 () = self.subscription.of.over() => return self.end(),
+                updated = self.subscription.subscribed.mailbox.next() => {
+                    let id = self.subscription.of.id();
+                    let messages = updated.iter().flat_map(|uri| updated_message(uri, id));
+                    return Some(messages.collect::<Vec<u8>>().into());
+                }
                 changed = self.changes.changed() => {
                     if changed.is_err() {
                         return self.end();
@@ -289,12 +331,21 @@ impl Listening {
     }
 }
 
-fn acknowledged(id: &OwnedId, wanted: PerFeature<bool>) -> Bytes {
-    let agreed: Vec<String> = Feature::ANNOUNCED
+fn acknowledged(id: &OwnedId, subscription: &Subscription) -> Bytes {
+    let wanted = &subscription.wanted;
+    let mut agreed: Vec<String> = Feature::ANNOUNCED
         .into_iter()
         .filter(|feature| *wanted.get(*feature))
         .map(|feature| format!(r#""{}":true"#, feature.filter()))
         .collect();
+    let uris = subscription.subscribed.uris();
+    if !uris.is_empty() {
+        let uris: Vec<String> = uris.iter().map(|uri| quote(uri)).collect();
+        agreed.push(format!(
+            r#""{RESOURCE_SUBSCRIPTIONS}":[{}]"#,
+            uris.join(",")
+        ));
+    }
     let agreed = format!("{{{}}}", agreed.join(","));
     let params = format!(
         r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}},"notifications":{agreed}}}"#,
@@ -302,6 +353,15 @@ fn acknowledged(id: &OwnedId, wanted: PerFeature<bool>) -> Bytes {
     );
     let method = Method::SubscriptionsAcknowledged.as_str();
     sse::encode(&jsonrpc::notification(method, Some(&params))).into()
+}
+
+fn updated_message(uri: &str, id: Option<&OwnedId>) -> Vec<u8> {
+    let meta = id.map_or_else(String::new, |id| {
+        format!(r#","_meta":{{"{SUBSCRIPTION_ID}":{}}}"#, id.as_json())
+    });
+    let params = format!(r#"{{"uri":{}{meta}}}"#, quote(uri));
+    let method = Method::ResourceUpdated.as_str();
+    sse::encode(&jsonrpc::notification(method, Some(&params)))
 }
 
 fn changed_message(feature: Feature, id: Option<&OwnedId>) -> Vec<u8> {

@@ -23,6 +23,8 @@ mod limits;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod metadata;
 #[cfg(test)]
 mod no_authorization;
@@ -36,6 +38,8 @@ mod reloads;
 mod resources;
 #[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod subscriptions;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -218,6 +218,7 @@ impl World {
             streams: 0,
             asks: 0,
             parked: 0,
+            subscribed: 0,
         };
         assert_eq!(self.memory.open(), nothing);
         let closed = |upstream: &FakeMcp| upstream.open_streams() == 0;

@@ -19,6 +19,8 @@ pub(crate) struct Agreement {
     pub(super) has: PerFeature<bool>,
     /// Does it complete arguments?
     pub(super) completes: bool,
+    /// Does it tell of updates of resources?
+    pub(super) subscribes: bool,
     /// Does it send log messages?
     pub(super) logs: bool,
     /// Of which lists does it announce changes?
@@ -124,6 +126,7 @@ pub(super) fn agreement(
             None => feature == Feature::Tools,
         }),
         completes: capabilities.is_some_and(ServerCapabilities::completes),
+        subscribes: capabilities.is_some_and(ServerCapabilities::subscribes),
         logs: capabilities.is_some_and(ServerCapabilities::logs),
         list_changed: PerFeature::of(|feature| {
             capabilities.is_some_and(|stated| stated.list_changed(feature))

@@ -137,8 +137,13 @@ impl Events {
 
     /// Lets the body end by itself, so that its connection can be used again. What still comes is
     /// not looked at; if it does not end soon, the connection is closed.
-    pub(super) fn finish(self, tracker: &TaskTracker) {
-        let mut body = self.body;
+    pub(super) fn finish(mut self, tracker: &TaskTracker) {
+        self.end(tracker);
+    }
+
+    /// The same, where somebody else holds it: there is nothing more in it.
+    pub(super) fn end(&mut self, tracker: &TaskTracker) {
+        let mut body = std::mem::take(&mut self.body);
         let mut at_end = Box::pin(async move {
             let mut spare = EXPLANATION;
             while let Some(Ok(frame)) = body.frame().await {

@@ -62,12 +62,14 @@ use crate::listing::{List, Listing};
 use crate::meter::Held;
 use crate::outward::Asker;
 use crate::reply::Reply;
+use crate::subscription::{Mailbox, Subscription, Topics};
 
 /// An MCP server behind the gateway.
 #[derive(Debug)]
 pub(crate) struct McpTarget {
     server: Arc<Server>,
     lists: Arc<Lists>,
+    topics: Arc<Topics>,
 }
 
 impl McpTarget {
@@ -87,6 +89,7 @@ impl McpTarget {
         Ok(Self {
             server: Arc::new(Server::new(link)),
             lists: Arc::new(Lists::new(guard)),
+            topics: Arc::default(),
         })
     }
 }
@@ -99,7 +102,7 @@ impl Kind for McpTarget {
         bounds: &'a Bounds,
         held: &'a mut Held,
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
-        let Self { server, lists } = self;
+        let Self { server, lists, .. } = self;
         in_place(|| Calling { server, lists }.call(call, client, bounds, held))
     }
 
@@ -120,6 +123,14 @@ impl Kind for McpTarget {
         Some(*self.server.agreements.known()?.has.get(feature))
     }
 
+    fn subscribes(&self) -> Option<bool> {
+        Some(self.server.agreements.known()?.subscribes)
+    }
+
+    fn subscribe(&self, uri: &Arc<str>, mailbox: &Arc<Mailbox>) -> Option<Subscription> {
+        self.topics.join(uri, mailbox)
+    }
+
     fn completes(&self) -> Option<bool> {
         Some(self.server.agreements.known()?.completes)
     }
@@ -137,9 +148,17 @@ impl Kind for McpTarget {
     }
 
     fn run(&self, stop: CancellationToken) -> BoxFuture<'_, ()> {
-        let Self { server, lists } = self;
+        let Self {
+            server,
+            lists,
+            topics,
+        } = self;
         async move {
-            let watching = Watching { server, lists };
+            let watching = Watching {
+                server,
+                lists,
+                topics,
+            };
             stop.run_until_cancelled(watching.keep_current()).await;
             server.sessions.end_all(&server.link).await;
         }

@@ -1,5 +1,6 @@
 //! Keeps the lists current: listens where the server announces changes, asks where not.
 
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,13 +8,14 @@ use std::time::Duration;
 use ::mcp::answer::parse;
 use ::mcp::era::Era;
 use ::mcp::error::Code;
-use ::mcp::feature::{Feature, PerFeature};
-use ::mcp::jsonrpc::Message;
+use ::mcp::feature::{Feature, PerFeature, RESOURCE_SUBSCRIPTIONS};
+use ::mcp::jsonrpc::{Message, Notification};
 use ::mcp::method::Method;
-use ::mcp::raw::Raw;
+use ::mcp::raw::{Raw, quote};
 
 use super::agreement::Agreement;
 use super::events::Events;
+use super::link::Said;
 use super::lists::Lists;
 use super::server::Server;
 use super::session::Session;
@@ -23,6 +25,7 @@ use super::{answer, outgoing};
 use crate::error::{CallError, Stage};
 use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
+use crate::subscription::{State, Topics};
 
 /// Announcements that come faster than this are taken together.
 const TOGETHER: Duration = Duration::from_millis(100);
@@ -46,6 +49,22 @@ enum Ended {
 pub(super) struct Watching<'a> {
     pub(super) server: &'a Server,
     pub(super) lists: &'a Lists,
+    pub(super) topics: &'a Topics,
+}
+
+/// What the server agreed to tell of.
+#[derive(Debug)]
+struct Agreed {
+    lists: PerFeature<bool>,
+    resources: HashSet<String>,
+}
+
+/// A stream of the stateless era, or none.
+#[derive(Debug)]
+enum Opened {
+    /// And the resources that it tells of.
+    Stream(Box<Events>, BTreeSet<Arc<str>>),
+    Not(Ended),
 }
 
 impl Watching<'_> {
@@ -89,10 +108,16 @@ impl Watching<'_> {
         loop {
             let changed = self.server.agreements.changed();
             let agreement = match self.server.agreements.known() {
-                Some(agreement) if agreement.announces() => agreement,
+                Some(agreement) if agreement.announces() || !self.wanted(&agreement).is_empty() => {
+                    agreement
+                }
                 // Listing finds out what the server speaks.
                 _ => {
-                    changed.await;
+                    let wanted = self.topics.changed();
+                    tokio::select! {
+                        () = changed => {}
+                        () = wanted => {}
+                    }
                     continue;
                 }
             };
@@ -101,8 +126,16 @@ impl Watching<'_> {
             self.lists.set_watched(|_| false);
             match ended {
                 Ok(Ended::NotOffered) => {
+                    self.refuse_all();
                     let wait = jittered(freshness.not_offered);
-                    let _ = tokio::time::timeout(wait, changed).await;
+                    let again = async {
+                        let wanted = self.topics.changed();
+                        tokio::select! {
+                            () = changed => {}
+                            () = wanted => {}
+                        }
+                    };
+                    let _ = tokio::time::timeout(wait, again).await;
                 }
                 Ok(Ended::Closed) | Err(_) => {
                     if began.elapsed() >= IN_ORDER {
@@ -112,6 +145,24 @@ impl Watching<'_> {
                     pause = (pause * 2).min(freshness.longest_pause);
                 }
             }
+        }
+    }
+
+    /// The resources that somebody is subscribed to, if the server tells of those.
+    fn wanted(&self, agreement: &Agreement) -> BTreeSet<Arc<str>> {
+        if !agreement.subscribes {
+            self.refuse_all();
+        }
+        self.topics.wanted()
+    }
+
+    /// There is no stream on which the server could tell.
+    fn refuse_all(&self) {
+        for uri in self.topics.wanted() {
+            let refusal = CallError::NotSubscribed {
+                code: Code::METHOD_NOT_FOUND.0,
+            };
+            self.topics.settle(&uri, State::Refused(refusal));
         }
     }
 
@@ -150,32 +201,170 @@ impl Watching<'_> {
         if !received.status().is_success() || received.content().await? != Content::Events {
             return Ok(refused(received, Era::Session).await);
         }
-        self.begin_watching(|feature| *agreement.list_changed.get(feature));
+        self.lists
+            .set_watched(|feature| *agreement.list_changed.get(feature));
+        // Changes before that may have been missed.
+        self.lists.poke();
         let mut events = received.events().with_idle(SILENCE);
+        let mut subscribed = BTreeSet::new();
+        loop {
+            let changed = self.topics.changed();
+            let wanted = self.wanted(agreement);
+            self.subscribe_in_session(session, &wanted, &mut subscribed)
+                .await?;
+            tokio::pin!(changed);
+            loop {
+                let event = tokio::select! {
+                    event = events.next() => event?,
+                    () = &mut changed => break,
+                };
+                let Some(event) = event else {
+                    return Ok(Ended::Closed);
+                };
+                match parse(&event.data) {
+                    Ok(Message::Notification(notification)) => self.notice(&notification),
+                    Ok(Message::Request(request)) => {
+                        let answer = answer_to(&request);
+                        self.server.link.send_aside(session, answer).await;
+                    }
+                    Ok(Message::Response(_)) | Err(_) => {}
+                }
+            }
+        }
+    }
+
+    /// Subscribes to what somebody wants to hear of, and ends what nobody does.
+    async fn subscribe_in_session(
+        &self,
+        session: &Session,
+        wanted: &BTreeSet<Arc<str>>,
+        subscribed: &mut BTreeSet<Arc<str>>,
+    ) -> Result<(), CallError> {
+        let gone: Vec<Arc<str>> = subscribed.difference(wanted).cloned().collect();
+        let new: Vec<Arc<str>> = wanted.difference(subscribed).cloned().collect();
+        for uri in gone {
+            subscribed.remove(&uri);
+            // It may have forgotten it by itself.
+            self.ask_about(Method::ResourcesUnsubscribe, &uri, session)
+                .await?;
+        }
+        // Somebody left, and somebody came.
+        self.topics.settle_all(subscribed);
+        for uri in new {
+            let asked = self.ask_about(Method::ResourcesSubscribe, &uri, session);
+            let state = asked.await?;
+            let stands = matches!(state, State::Standing);
+            self.topics.settle(&uri, state);
+            if stands {
+                subscribed.insert(uri);
+            }
+        }
+        Ok(())
+    }
+
+    /// Asks about one resource in our own session: how it stands after that.
+    async fn ask_about(
+        &self,
+        method: Method,
+        uri: &str,
+        session: &Session,
+    ) -> Result<State, CallError> {
+        let link = &self.server.link;
+        let id = link.fresh_id();
+        let members = format!(r#""uri":{}"#, quote(uri));
+        let body = outgoing::request(id, method, session.version(), &members);
+        let head = Head::in_session(session);
+        let limit = link.settings.timeouts.handshake;
+        let asked = link.ask(head, body, (id, Era::Session), limit).await?;
+        Ok(match asked.said {
+            Said::Answer(Answer {
+                outcome: Outcome::Result(_),
+                ..
+            }) => State::Standing,
+            Said::Answer(Answer {
+                outcome: Outcome::Error { code, .. },
+                ..
+            }) => State::Refused(CallError::NotSubscribed { code: code.0 }),
+            Said::Nothing(error) | Said::Refusal(_, error) => return Err(error),
+        })
+    }
+
+    /// `subscriptions/listen`: acknowledged first, then only what was asked for (TM-15). Where something else is wanted,
+    /// another stream takes the place of the one before, which is read on for a moment: what was said on it is not lost.
+    async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
+        let wanted = self.wanted(agreement);
+        let (mut current, mut standing) = match self.open_subscription(agreement, wanted).await? {
+            Opened::Stream(events, standing) => (events, standing),
+            Opened::Not(ended) => return Ok(ended),
+        };
+        self.lists.poke();
+        loop {
+            let mut opening = Box::pin(async {
+                loop {
+                    self.topics.changed().await;
+                    tokio::time::sleep(TOGETHER).await;
+                    let wanted = self.wanted(agreement);
+                    if wanted != standing {
+                        return self.open_subscription(agreement, wanted).await;
+                    }
+                    // Somebody left, and somebody came.
+                    self.topics.settle_all(&standing);
+                }
+            });
+            let opened = tokio::select! {
+                ended = self.read(&mut current) => return ended,
+                opened = &mut opening => opened?,
+            };
+            drop(opening);
+            let another = match opened {
+                Opened::Stream(another, now) => {
+                    standing = now;
+                    another
+                }
+                Opened::Not(ended) => return Ok(ended),
+            };
+            let mut before = std::mem::replace(&mut current, another);
+            let _ = tokio::time::timeout(TOGETHER, self.read(&mut before)).await;
+        }
+    }
+
+    /// Reads a stream of the stateless era to its end. Dropping the future loses nothing.
+    async fn read(&self, events: &mut Events) -> Result<Ended, CallError> {
         while let Some(event) = events.next().await? {
             match parse(&event.data) {
-                Ok(Message::Notification(notification)) => self.notice(&notification.method),
-                Ok(Message::Request(request)) => {
-                    let answer = answer_to(&request);
-                    self.server.link.send_aside(session, answer).await;
+                Ok(Message::Notification(notification)) => self.notice(&notification),
+                // The server ends the subscription in good order.
+                Ok(Message::Response(_)) => {
+                    events.end(&self.server.link.tracker);
+                    return Ok(Ended::Closed);
                 }
-                Ok(Message::Response(_)) | Err(_) => {}
+                Ok(Message::Request(_)) | Err(_) => {}
             }
         }
         Ok(Ended::Closed)
     }
 
-    /// `subscriptions/listen`: acknowledged first, then only what was asked for (TM-15).
-    async fn listen_by_subscription(&self, agreement: &Agreement) -> Result<Ended, CallError> {
+    async fn open_subscription(
+        &self,
+        agreement: &Agreement,
+        wanted: BTreeSet<Arc<str>>,
+    ) -> Result<Opened, CallError> {
         let version = agreement.version;
         let head = Head::modern(&Asker::Gateway, version, Method::SubscriptionsListen);
         let announced = Feature::ANNOUNCED
             .into_iter()
             .filter(|feature| *agreement.list_changed.get(*feature));
-        let wanted: Vec<String> = announced
+        let mut filter: Vec<String> = announced
             .map(|feature| format!(r#""{}":true"#, feature.filter()))
             .collect();
-        let filter = format!(r#""notifications":{{{}}}"#, wanted.join(","));
+        if !wanted.is_empty() {
+            let uris: Vec<String> = wanted.iter().map(|uri| quote(uri)).collect();
+            filter.push(format!(
+                r#""{RESOURCE_SUBSCRIPTIONS}":[{}]"#,
+                uris.join(",")
+            ));
+        }
+        let filter = format!(r#""notifications":{{{}}}"#, filter.join(","));
         let id = self.server.link.fresh_id();
         let body = outgoing::request(id, Method::SubscriptionsListen, version, &filter);
         let limit = self.server.link.settings.timeouts.handshake;
@@ -186,32 +375,28 @@ impl Watching<'_> {
             .post(head, body, limit, Again::Yes)
             .await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
-            return Ok(refused(received, Era::Stateless).await);
+            return Ok(Opened::Not(refused(received, Era::Stateless).await));
         }
         let mut events = received.events().with_idle(SILENCE);
         let Some(agreed) = self.acknowledged(&mut events).await? else {
-            return Ok(Ended::NotOffered);
+            return Ok(Opened::Not(Ended::NotOffered));
         };
-        self.begin_watching(|feature| *agreed.get(feature));
-        while let Some(event) = events.next().await? {
-            match parse(&event.data) {
-                Ok(Message::Notification(notification)) => self.notice(&notification.method),
-                // The server ends the subscription in good order.
-                Ok(Message::Response(_)) => {
-                    events.finish(&self.server.link.tracker);
-                    break;
-                }
-                Ok(Message::Request(_)) | Err(_) => {}
-            }
+        let (standing, refused): (BTreeSet<_>, BTreeSet<_>) = wanted
+            .into_iter()
+            .partition(|uri| agreed.resources.contains(&**uri));
+        self.topics.settle_all(&standing);
+        for uri in refused {
+            let refusal = CallError::NotSubscribed {
+                code: Code::INVALID_PARAMS.0,
+            };
+            self.topics.settle(&uri, State::Refused(refusal));
         }
-        Ok(Ended::Closed)
+        self.lists.set_watched(|feature| *agreed.lists.get(feature));
+        Ok(Opened::Stream(Box::new(events), standing))
     }
 
     /// Waits for the acknowledgement; what comes before it is noise. `None` if nothing is announced.
-    async fn acknowledged(
-        &self,
-        events: &mut Events,
-    ) -> Result<Option<PerFeature<bool>>, CallError> {
+    async fn acknowledged(&self, events: &mut Events) -> Result<Option<Agreed>, CallError> {
         let limit = self.server.link.settings.timeouts.handshake;
         let acknowledging = async {
             while let Some(event) = events.next().await? {
@@ -220,11 +405,21 @@ impl Watching<'_> {
                         if said.method == Method::SubscriptionsAcknowledged.as_str() =>
                     {
                         let filter = said.params.and_then(|params| params.get("notifications"));
-                        let agreed = PerFeature::of(|feature| {
+                        let lists = PerFeature::of(|feature| {
                             let agreed = filter.and_then(|filter| filter.get(feature.filter()));
                             agreed.and_then(Raw::bool) == Some(true)
                         });
-                        let any = agreed.iter().any(|(_, agreed)| *agreed);
+                        let resources = filter
+                            .and_then(|filter| filter.get(RESOURCE_SUBSCRIPTIONS)?.elements());
+                        let resources = resources.into_iter().flatten();
+                        let agreed = Agreed {
+                            resources: resources
+                                .filter_map(|uri| Some(uri.text()?.into_owned()))
+                                .collect(),
+                            lists,
+                        };
+                        let any =
+                            lists.iter().any(|(_, agreed)| *agreed) || !agreed.resources.is_empty();
                         return Ok(any.then_some(agreed));
                     }
                     // An answer instead: there is no subscription.
@@ -239,15 +434,14 @@ impl Watching<'_> {
             .unwrap_or(Err(CallError::TimedOut(Stage::Idle)))
     }
 
-    /// From here on changes of these are announced; those before may have been missed.
-    fn begin_watching(&self, announced: impl Fn(Feature) -> bool) {
-        self.lists.set_watched(announced);
-        self.lists.poke();
-    }
-
-    fn notice(&self, method: &str) {
-        if let Some(feature) = Feature::changed_by(method) {
+    fn notice(&self, notification: &Notification<'_>) {
+        if let Some(feature) = Feature::changed_by(&notification.method) {
             self.lists.poke_announced(feature);
+        } else if notification.method == Method::ResourceUpdated.as_str() {
+            let uri = notification.params.and_then(|params| params.get("uri"));
+            if let Some(uri) = uri.and_then(Raw::text) {
+                self.topics.updated(&uri);
+            }
         }
     }
 }

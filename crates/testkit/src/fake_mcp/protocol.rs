@@ -40,7 +40,7 @@ pub(super) fn answer(shared: &Shared, seen: &Seen) -> Reply {
     let script = shared.script.lock().clone();
     match seen.verb.as_str() {
         "POST" => {}
-        "GET" if script.speaks != Speaks::Modern && script.list_changed => {
+        "GET" if script.speaks != Speaks::Modern && (script.list_changed || script.subscribes) => {
             return match check_session(shared, &script, seen, &Value::Null) {
                 Ok(()) => Reply::Notifications(None),
                 Err(refusal) => Reply::Plain(refusal),
@@ -174,7 +174,9 @@ fn modern(
         "prompts/get" => prompt(script, id, params, true),
         "resources/read" => resource(script, id, params, true),
         "completion/complete" if script.completes => Ok(completion(script, id, params, true)),
-        "subscriptions/listen" if script.list_changed => Ok(Reply::Notifications(Some(id.clone()))),
+        "subscriptions/listen" if script.list_changed || script.subscribes => {
+            Ok(Reply::Notifications(Some(id.clone())))
+        }
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(404, id, -32601, "Method not found", &Value::Null)),
     }
@@ -244,6 +246,25 @@ fn legacy(
         "prompts/get" => prompt(script, id, params, false),
         "resources/read" => resource(script, id, params, false),
         "completion/complete" if script.completes => Ok(completion(script, id, params, false)),
+        "resources/subscribe" | "resources/unsubscribe" if script.subscribes => {
+            let uri = params
+                .get("uri")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            let mut listed = script.resources.iter().map(|one| one["uri"].as_str());
+            if !listed.any(|known| known == Some(uri)) {
+                return Err(error(200, id, -32002, "Resource not found", &Value::Null));
+            }
+            let session = seen.header("mcp-session-id").unwrap_or_default();
+            let one = (session.to_owned(), uri.to_owned());
+            let mut subscribed = shared.subscribed.lock();
+            if method == "resources/subscribe" {
+                subscribed.insert(one);
+            } else {
+                subscribed.remove(&one);
+            }
+            Ok(ordinary(script, id, &json!({})))
+        }
         _ if id.is_null() => Ok(Reply::Plain(Plain::empty(202))),
         _ => Err(error(200, id, -32601, "Method not found", &Value::Null)),
     }

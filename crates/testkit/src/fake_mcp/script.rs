@@ -155,6 +155,8 @@ pub struct Script {
     pub resource_templates: Vec<Value>,
     /// Does it complete arguments?
     pub completes: bool,
+    /// Does it tell of updates of resources?
+    pub subscribes: bool,
     /// Does it declare and send `list_changed` of all that it has?
     pub list_changed: bool,
     /// `ttlMs` of `tools/list` (modern).
@@ -218,6 +220,7 @@ impl Script {
             resources: Vec::new(),
             resource_templates: Vec::new(),
             completes: false,
+            subscribes: false,
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
@@ -281,6 +284,11 @@ impl Script {
         let has = self.has().into_iter();
         let stated = has.map(|one| (one.to_owned(), json!({"listChanged": self.list_changed})));
         let mut stated: serde_json::Map<_, _> = stated.collect();
+        if self.subscribes
+            && let Some(resources) = stated.get_mut("resources").and_then(Value::as_object_mut)
+        {
+            resources.insert("subscribe".to_owned(), json!(true));
+        }
         if self.completes {
             stated.insert("completions".to_owned(), json!({}));
         }

@@ -284,11 +284,18 @@ impl Exchange<'_> {
         let mut signals = self.shared.signals.subscribe();
         wire::start_events(self.writer, &[]).await?;
         if let Some(id) = &id {
-            let has = self.shared.script.lock().has();
+            let (has, subscribes) = {
+                let script = self.shared.script.lock();
+                (script.has(), script.subscribes)
+            };
             let announced = has
                 .into_iter()
                 .map(|one| (format!("{one}ListChanged"), json!(true)));
-            let notifications: serde_json::Map<_, _> = announced.collect();
+            let mut notifications: serde_json::Map<_, _> = announced.collect();
+            if subscribes {
+                let wanted = self.wanted();
+                notifications.insert("resourceSubscriptions".to_owned(), json!(wanted));
+            }
             let acknowledged = json!({
                 "jsonrpc": "2.0", "method": "notifications/subscriptions/acknowledged",
                 "params": {"_meta": {"io.modelcontextprotocol/subscriptionId": id},
@@ -300,6 +307,17 @@ impl Exchange<'_> {
         }
         let _open = self.shared.open_stream();
         self.notify_until_the_end(&mut signals, id.as_ref()).await
+    }
+
+    /// The resources that a modern request wants to hear of: those that are listed.
+    fn wanted(&self) -> Vec<String> {
+        let listed = self.shared.script.lock().resources.clone();
+        let message = self.seen.json();
+        let uris = message.pointer("/params/notifications/resourceSubscriptions");
+        let uris = uris.and_then(Value::as_array).into_iter().flatten();
+        let uris = uris.filter_map(Value::as_str).map(str::to_owned);
+        uris.filter(|uri| listed.iter().any(|one| one["uri"] == *uri))
+            .collect()
     }
 
     async fn notify_until_the_end(
@@ -321,6 +339,23 @@ impl Exchange<'_> {
                         message.insert("params".to_owned(), json!({"_meta": meta}));
                     }
                     wire::write_event(self.writer, &message.to_string()).await?;
+                }
+                Ok(Signal::Updated(uri)) => {
+                    let session = self.seen.header("mcp-session-id").unwrap_or_default();
+                    let one = (session.to_owned(), uri.clone());
+                    let is_wanted = match id {
+                        Some(_) => self.wanted().contains(&uri),
+                        None => self.shared.subscribed.lock().contains(&one),
+                    };
+                    if is_wanted {
+                        let mut params = json!({"uri": uri});
+                        if let (Some(meta), Some(params)) = (meta, params.as_object_mut()) {
+                            params.insert("_meta".to_owned(), meta);
+                        }
+                        let method = "notifications/resources/updated";
+                        let message = json!({"jsonrpc": "2.0", "method": method, "params": params});
+                        wire::write_event(self.writer, &message.to_string()).await?;
+                    }
                 }
                 Ok(Signal::Finish) => {
                     if let Some(meta) = meta {

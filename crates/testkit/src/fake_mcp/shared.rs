@@ -1,6 +1,6 @@
 //! What the connections of a fake server share, and what it saw.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use parking_lot::Mutex;
 use tokio::sync::{broadcast, watch};
@@ -14,6 +14,8 @@ pub(super) struct Shared {
     pub(super) script: Mutex<Script>,
     /// Session id → has `notifications/initialized` arrived?
     pub(super) sessions: Mutex<HashMap<String, bool>>,
+    /// Session id and URI of what is subscribed to (legacy).
+    pub(super) subscribed: Mutex<HashSet<(String, String)>>,
     pub(super) counts: Mutex<Counts>,
     pub(super) seen: Mutex<Vec<Seen>>,
     /// Bumped whenever anything above changes.
@@ -34,10 +36,12 @@ pub(super) struct Counts {
 }
 
 /// What open notification streams do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Signal {
     /// `notifications/…/list_changed` of this.
     Changed(&'static str),
+    /// `notifications/resources/updated` of this URI, to those who subscribed to it.
+    Updated(String),
     /// Break the connection.
     Drop,
     /// Send the final result and end the stream (modern), or just end it (legacy).
