@@ -31,6 +31,11 @@ const GROUPS: &[Group] = &[
         needs: &[Need::Mcp1, Need::Mcp2],
     },
     Group {
+        name: "conformance",
+        promise: "the official server suite, directly and through the gateway, both revisions, servers of both eras and of one",
+        needs: &[],
+    },
+    Group {
         name: "clients",
         promise: "the TypeScript and the Python client, CIMD from nothing, in both eras",
         needs: &[Need::Mcp2],

@@ -54,17 +54,20 @@ struct Question {
 }
 
 impl Waiting {
-    /// The first question of a call.
-    pub(crate) const fn new(stream: Stream) -> Self {
-        Self {
+    /// A call and the questions that it waits for.
+    pub(crate) fn new(stream: Stream, asked: Vec<Ask>) -> Self {
+        let mut waiting = Self {
             stream,
             questions: Vec::new(),
             serial: 0,
+        };
+        for ask in asked {
+            waiting.ask(ask);
         }
+        waiting
     }
 
-    /// One more question.
-    pub(crate) fn ask(&mut self, ask: Ask) {
+    fn ask(&mut self, ask: Ask) {
         self.serial += 1;
         let Ask {
             input,

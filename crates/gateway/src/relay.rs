@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -162,15 +163,23 @@ async fn last(
     remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
     let target = &client.origin.target;
+    let (mut asked, mut together) = (Vec::new(), None);
     let error = loop {
-        match stream.next().await {
+        let message = tokio::select! {
+            biased;
+            message = stream.next() => message,
+            () = until(together) => {
+                let message = input::park(cx, client, Waiting::new(stream, asked))?;
+                return Ok(message_response(message, StatusCode::OK, client.accepted));
+            }
+        };
+        match message {
             Some(Ok(Message::Notification { .. })) => {}
+            // In the session era, nobody is asked: what is dropped was told so.
             Some(Ok(Message::Ask(ask))) => {
                 if client.era == Era::Stateless {
-                    let mut waiting = Waiting::new(stream);
-                    waiting.ask(ask);
-                    let message = input::park(cx, client, waiting)?;
-                    return Ok(message_response(message, StatusCode::OK, client.accepted));
+                    asked.push(ask);
+                    together = Some(Instant::now() + TOGETHER);
                 }
             }
             Some(Ok(Message::Answer(answer))) => {
@@ -188,8 +197,11 @@ struct Following {
     cx: Arc<Cx>,
     client: Client,
     stream: Option<Stream>,
-    /// What the client is being asked.
+    /// What a client of the session era is being asked.
     asking: Vec<Asking>,
+    /// What one of the stateless era is to be asked, and when.
+    asked: Vec<Ask>,
+    together: Option<Instant>,
     quiet: tokio::time::Interval,
     over: bool,
 }
@@ -206,6 +218,8 @@ fn follow(
         client,
         stream: Some(stream),
         asking: Vec::new(),
+        asked: Vec::new(),
+        together: None,
         quiet,
         over: false,
     };
@@ -213,6 +227,16 @@ fn follow(
         let bytes = following.next().await?;
         Some((Ok(bytes), following))
     })
+}
+
+/// What a target asks within so short a time, a client of the stateless era is asked for at once.
+const TOGETHER: Duration = Duration::from_millis(30);
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ticks when a stream was quiet for long.
@@ -230,9 +254,11 @@ impl Following {
         }
         loop {
             let stream = self.stream.as_mut()?;
+            let together = self.together;
             let message = tokio::select! {
                 biased;
                 message = stream.next() => message,
+                () = until(together) => return self.ask_all(),
                 _ = self.quiet.tick() => return Some(Bytes::from_static(sse::KEEP_ALIVE)),
             };
             self.quiet.reset();
@@ -289,7 +315,7 @@ impl Following {
 }
 
 impl Following {
-    /// Asks the client: with a request of ours, or with the end of this answer. None if it can't be asked; then the target
+    /// Asks the client: with a request of ours, or soon with the end of this answer. None if it can't be asked; then the target
     /// was told.
     fn ask(&mut self, ask: Ask) -> Option<Bytes> {
         if self.client.era == Era::Session {
@@ -298,8 +324,15 @@ impl Following {
             self.asking.push(asking);
             return Some(self.event(&message));
         }
-        let mut waiting = Waiting::new(self.stream.take()?);
-        waiting.ask(ask);
+        self.together = Some(Instant::now() + TOGETHER);
+        self.asked.push(ask);
+        None
+    }
+
+    /// Asks for all that came together; the call waits for the client to come back.
+    fn ask_all(&mut self) -> Option<Bytes> {
+        let asked = std::mem::take(&mut self.asked);
+        let waiting = Waiting::new(self.stream.take()?, asked);
         self.over = true;
         let asked = input::park(&self.cx, &self.client, waiting);
         let (id, era) = (&self.client.id, self.client.era);
