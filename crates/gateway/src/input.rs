@@ -20,6 +20,7 @@ use mcp::raw::{OwnedRaw, Raw, quote};
 use mcp::result::{input_required_response, meta_member};
 use model::clock::Timestamp;
 use model::secret::TokenHash;
+use policy::call::Principal;
 use targets::error::{CallError, Violation};
 use targets::reply::{Answer, Ask, Outcome};
 use targets::rounds::required;
@@ -125,13 +126,17 @@ fn params_for(era: Era, ask: Input, params: Option<Raw<'_>>) -> Option<String> {
     Some(changed(params, &[own_meta, id]))
 }
 
-/// The request that asks a client of the session era. Without randomness, or where it has no session to answer in, nobody
-/// is asked.
-pub(crate) fn request(cx: &Cx, origin: &Origin, ask: Ask) -> Option<(Asking, Vec<u8>)> {
+/// The request that asks a client of the session era. Without randomness, nobody is asked.
+pub(crate) fn request(
+    cx: &Cx,
+    principal: &Principal,
+    session: SessionId,
+    ask: Ask,
+) -> Option<(Asking, Vec<u8>)> {
     let asked = Asked {
         gateway: Arc::clone(&cx.name),
-        principal: origin.principal.clone(),
-        session: origin.session?,
+        principal: principal.clone(),
+        session,
     };
     let input = ask.input;
     let (asking, params) = cx.asks.ask(asked, ask)?;

@@ -25,7 +25,7 @@ use targets::reply::{Answer, Ask, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::asks::Asking;
-use crate::client::Client;
+use crate::client::{Client, Origin};
 use crate::cx::Cx;
 use crate::detach::{Stream, Ticket};
 use crate::input;
@@ -33,6 +33,12 @@ use crate::media::Accepted;
 use crate::metrics::End;
 use crate::parked::Waiting;
 use crate::refusal::Refusal;
+
+/// What is said outside of a call, if it was asked for.
+pub(crate) fn wanted_outside(method: Method, raw: &Bytes, least: LogLevel) -> Option<Vec<u8>> {
+    let is_left_out = method == Method::LogMessage && !is_wanted(raw, Some(least));
+    (!is_left_out).then(|| notification(raw).into_owned())
+}
 
 /// Whether a log message is among those that were asked for. One that does not say how important it is may be.
 fn is_wanted(message: &Bytes, least: Option<LogLevel>) -> bool {
@@ -319,7 +325,11 @@ impl Following {
     /// was told.
     fn ask(&mut self, ask: Ask) -> Option<Bytes> {
         if self.client.era == Era::Session {
-            let (asking, message) = input::request(&self.cx, &self.client.origin, ask)?;
+            let Origin {
+                principal, session, ..
+            } = &self.client.origin;
+            // Who has no session has none to answer in.
+            let (asking, message) = input::request(&self.cx, principal, (*session)?, ask)?;
             self.asking.retain(Asking::is_open);
             self.asking.push(asking);
             return Some(self.event(&message));

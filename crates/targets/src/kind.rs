@@ -9,6 +9,7 @@ use policy::call::Call;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::attention::Hearing;
 use crate::bounds::Bounds;
 use crate::client::Client;
 use crate::error::CallError;
@@ -58,6 +59,9 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
 
     /// The lists may have changed: whoever runs [`Self::run`] asks for them soon.
     fn poke(&self);
+
+    /// A caller has a stream open on which it can be told what is said outside of its calls.
+    fn attend(&self, asker: &Asker, hearing: Hearing);
 
     /// A caller's session is over, and what was begun for it here is not needed any more.
     fn end_session(&self, asker: &Asker);

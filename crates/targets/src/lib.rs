@@ -10,6 +10,7 @@
 //! | [`listing`] | what a target has |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call, and what a target asks in the middle of it |
+//! | [`attention`] | what is said to a client outside of its calls |
 //! | [`subscription`] | who wants to hear of updates of which resource |
 //! | [`client`] | for whom a call is made, as far as that changes how |
 //! | [`rounds`] | a target that answers `input_required`, for clients that are asked by requests |
@@ -24,6 +25,7 @@
 //! [`Kind`], and the arm of [`Target::new`] that makes one of the other.
 
 pub mod apart;
+pub mod attention;
 mod bounds;
 pub mod client;
 pub mod error;
@@ -54,6 +56,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::attention::Hearing;
 use crate::bounds::Bounds;
 use crate::client::Client;
 use crate::error::{CallError, Stage};
@@ -176,6 +179,23 @@ impl Target {
             deadline: Instant::now() + self.0.declared.timeouts.total,
             cancel,
         }
+    }
+
+    /// The session of a caller that declared this has a stream open: what the target says to it outside of its calls is to be
+    /// heard there, as long as somebody reads.
+    pub fn attend(
+        &self,
+        principal: &Principal,
+        session: [u8; 16],
+        declared: ClientCapabilities,
+        hearing: Hearing,
+    ) {
+        let asker = Asker::Caller {
+            principal: principal.clone(),
+            session: Some(session),
+            declared,
+        };
+        self.0.kind.attend(&asker, hearing);
     }
 
     /// The session of a caller that declared this is over: what was begun for it here ends when nobody uses it any more.

@@ -166,6 +166,12 @@ impl FakeMcp {
         let _ = self.shared.signals.send(Signal::Updated(uri.to_owned()));
     }
 
+    /// Says something on the standalone stream of a session (legacy).
+    pub fn say(&self, session: &str, message: &serde_json::Value) {
+        let said = Signal::Said(session.to_owned(), message.to_string());
+        let _ = self.shared.signals.send(said);
+    }
+
     /// Breaks every open notification stream.
     pub fn drop_streams(&self) {
         let _ = self.shared.signals.send(Signal::Drop);

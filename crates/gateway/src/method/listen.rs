@@ -8,19 +8,23 @@ use futures_util::future::join_all;
 use http::Response;
 use mcp::feature::{Feature, PerFeature, RESOURCE_SUBSCRIPTIONS};
 use mcp::id::OwnedId;
-use mcp::meta::SUBSCRIPTION_ID;
+use mcp::meta::{LogLevel, SUBSCRIPTION_ID};
 use mcp::method::Method;
 use mcp::raw::{Raw, quote};
 use mcp::{jsonrpc, sse};
 use model::clock::Timestamp;
 use net::body::Body;
 use net::edge::remarks::Remarks;
+use targets::attention::{Heard, Hearing};
+use targets::reply::Message;
 use tokio::sync::watch;
 
+use crate::asks::Asking;
 use crate::caller::Caller;
 use crate::catalog::Revisions;
 use crate::cx::Cx;
 use crate::handover::Successor;
+use crate::input;
 use crate::memory::OpenStream;
 use crate::method::call::Permission;
 use crate::method::subscribe;
@@ -103,8 +107,16 @@ pub(crate) fn get(
     let place = caller.usage(&cx.quotas).stream();
     let place = place.map_err(Refusal::TooMuch)?;
     let subscribed = cx.memory.subscribed(session, cx.clock.now());
+    let (hearing, heard) = Hearing::new();
+    let of_session = OfSession {
+        stream: cx.sessions.open_stream(session),
+        hearing,
+        heard,
+        asking: Vec::new(),
+    };
+    of_session.attend(cx, caller);
     let subscription = Subscription {
-        of: Of::Session(cx.sessions.open_stream(session)),
+        of: Of::Session(Box::new(of_session)),
         wanted: PerFeature::of(|_| true),
         subscribed,
         place,
@@ -131,7 +143,49 @@ enum Of {
     /// A modern client's request of this id.
     Request(OwnedId),
     /// A legacy client's session.
-    Session(OpenStream),
+    Session(Box<OfSession>),
+}
+
+/// What a stream has that belongs to a session.
+struct OfSession {
+    stream: OpenStream,
+    /// Where targets speak to the client outside of its calls, and what they said.
+    hearing: Hearing,
+    heard: Heard,
+    /// What the client is being asked.
+    asking: Vec<Asking>,
+}
+
+impl OfSession {
+    /// Lets all targets know that there is somebody who listens.
+    fn attend(&self, cx: &Cx, caller: &Caller) {
+        let session = self.stream.session();
+        for one in &cx.behind {
+            let (id, declared) = (session.id.0, session.declared);
+            one.target
+                .attend(&caller.principal, id, declared, self.hearing.clone());
+        }
+    }
+
+    /// The event for what a target says; none if the client does not want to hear of it.
+    fn event(&mut self, cx: &Cx, caller: &Caller, message: Message) -> Option<Bytes> {
+        let session = self.stream.session().id;
+        let message = match message {
+            Message::Notification { method, raw } => {
+                let least = cx.memory.level(&session).unwrap_or(LogLevel::DEBUG);
+                relay::wanted_outside(method, &raw, least)?
+            }
+            Message::Ask(ask) => {
+                let (asking, message) = input::request(cx, &caller.principal, session, ask)?;
+                self.asking.retain(Asking::is_open);
+                self.asking.push(asking);
+                message
+            }
+            // Nobody answers outside of a call.
+            Message::Answer(_) => return None,
+        };
+        Some(sse::encode(&message).into())
+    }
 }
 
 impl Of {
@@ -142,18 +196,22 @@ impl Of {
         }
     }
 
-    /// Waits until the client ends what the stream belongs to; it ends its request by closing the stream.
-    async fn over(&self) {
+    /// Waits until a target says something outside of a call; none when the client ends what the stream belongs to. It ends its
+    /// request by closing the stream.
+    async fn heard_or_over(&mut self) -> Option<Message> {
         match self {
             Self::Request(_) => std::future::pending().await,
-            Self::Session(stream) => stream.over().await,
+            Self::Session(of) => tokio::select! {
+                () = of.stream.over() => None,
+                message = of.heard.recv() => message,
+            },
         }
     }
 
     fn is_over(&self, sessions: &Sessions, now: Timestamp) -> bool {
         match self {
             Self::Request(_) => false,
-            Self::Session(stream) => sessions.is_over(stream.session(), now),
+            Self::Session(of) => sessions.is_over(of.stream.session(), now),
         }
     }
 }
@@ -251,6 +309,9 @@ impl Listening {
         match place {
             Ok(place) if successor.admits_alike => {
                 self.subscription.place = place;
+                if let Of::Session(of) = &self.subscription.of {
+                    of.attend(&next, &self.caller);
+                }
                 self.cx = next;
                 self.changes = changes;
                 self.known = now;
@@ -288,7 +349,14 @@ impl Listening {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return self.end(),
-                () = self.subscription.of.over() => return self.end(),
+                heard = self.subscription.of.heard_or_over() => {
+                    let (Some(message), Of::Session(of)) = (heard, &mut self.subscription.of) else {
+                        return self.end();
+                    };
+                    if let Some(event) = of.event(&self.cx, &self.caller, message) {
+                        return Some(event);
+                    }
+                }
                 updated = self.subscription.subscribed.mailbox.next() => {
                     let id = self.subscription.of.id();
                     let messages = updated.iter().flat_map(|uri| updated_message(uri, id));

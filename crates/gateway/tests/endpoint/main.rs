@@ -29,6 +29,8 @@ mod metadata;
 #[cfg(test)]
 mod no_authorization;
 #[cfg(test)]
+mod outside;
+#[cfg(test)]
 mod policies;
 mod prompts;
 #[cfg(test)]

@@ -10,12 +10,15 @@
 //! | [`agreements`] | which era the server speaks: found out once, and again when it behaves otherwise |
 //! | [`server`] | all of this together, and what is mended when the server refuses a request |
 //! | [`lists`] | what it offers, from [`page`]s that are put together apart from the threads that serve |
+//! | [`attending`] | what the server says to clients outside of calls |
 //! | [`call`] | a call, whose answer may be a [`stream`] |
 //! | [`watch`] | keeps the lists current |
 
 mod agreement;
 mod agreements;
 mod answer;
+mod asked;
+mod attending;
 mod call;
 mod ended;
 mod events;
@@ -53,6 +56,7 @@ use self::link::Link;
 use self::lists::Lists;
 use self::server::Server;
 use self::watch::Watching;
+use crate::attention::Hearing;
 use crate::bounds::Bounds;
 use crate::client::Client;
 use crate::error::CallError;
@@ -104,6 +108,16 @@ impl Kind for McpTarget {
     ) -> BoxFuture<'a, Result<Reply, CallError>> {
         let Self { server, lists, .. } = self;
         in_place(|| Calling { server, lists }.call(call, client, bounds, held))
+    }
+
+    fn attend(&self, asker: &Asker, hearing: Hearing) {
+        let Server {
+            sessions,
+            link,
+            attending,
+            ..
+        } = &*self.server;
+        attending.attend(link, asker, hearing, sessions.known(asker));
     }
 
     fn end_session(&self, asker: &Asker) {
@@ -160,6 +174,7 @@ impl Kind for McpTarget {
                 topics,
             };
             stop.run_until_cancelled(watching.keep_current()).await;
+            server.attending.over.cancel();
             server.sessions.end_all(&server.link).await;
         }
         .boxed()

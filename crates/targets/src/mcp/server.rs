@@ -8,10 +8,11 @@ use ::mcp::error::Code;
 use super::agreement::Agreement;
 use super::agreements::{Agreements, On};
 use super::answer;
+use super::attending::Attending;
 use super::link::{Link, Refusal};
 use super::oddity::Oddity;
 use super::session::Session;
-use super::sessions::Sessions;
+use super::sessions::{Got, Sessions};
 use crate::error::{CallError, Violation};
 use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
@@ -22,6 +23,8 @@ pub(super) struct Server {
     pub(super) link: Arc<Link>,
     pub(super) agreements: Agreements,
     pub(super) sessions: Sessions,
+    /// Clients that listen to what it says outside of calls.
+    pub(super) attending: Arc<Attending>,
 }
 
 /// The server refused a request for a reason that can be mended; it did not carry it out.
@@ -74,6 +77,7 @@ impl Server {
             link,
             agreements: Agreements::default(),
             sessions: Sessions::default(),
+            attending: Arc::default(),
         }
     }
 
@@ -105,7 +109,12 @@ impl Server {
             return Ok(Begun::Ready(None));
         }
         match self.sessions.get(&self.link, asker, agreement).await {
-            Ok(session) => Ok(Begun::Ready(Some(session))),
+            Ok(Got { session, is_new }) => {
+                if is_new {
+                    self.attending.began(&self.link, &session);
+                }
+                Ok(Begun::Ready(Some(session)))
+            }
             Err(
                 failure @ (CallError::UpstreamHttp {
                     status: 400 | 404 | 405,

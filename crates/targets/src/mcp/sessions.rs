@@ -41,6 +41,13 @@ impl Default for Sessions {
     }
 }
 
+/// A session, and whether it was made just now.
+#[derive(Debug)]
+pub(super) struct Got {
+    pub(super) session: Session,
+    pub(super) is_new: bool,
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     session: ArcSwapOption<session::Inner>,
@@ -160,25 +167,37 @@ impl Sessions {
         self.slots.lock().drain().map(|(_, slot)| slot).collect()
     }
 
+    /// The session of an asker, if it has one already.
+    pub(super) fn known(&self, asker: &Asker) -> Option<Session> {
+        self.slots.lock().get(asker)?.session()
+    }
+
     /// The session of an asker, made now if there is none (UC-8).
     pub(super) async fn get(
         &self,
         link: &Arc<Link>,
         asker: &Asker,
         agreement: &Agreement,
-    ) -> Result<Session, CallError> {
+    ) -> Result<Got, CallError> {
         if !agreement.has_sessions {
-            return Ok(Session::new(asker.clone(), agreement.version, None));
+            let session = Session::new(asker.clone(), agreement.version, None);
+            return Ok(Got {
+                session,
+                is_new: false,
+            });
         }
         let (slot, in_use, evicted) = self.slot(asker, link.settings.limits.sessions);
         if let Some(evicted) = evicted {
             evicted.end_in_background(link);
         }
-        let session = match slot.session() {
-            Some(session) => session,
-            None => Box::pin(make(link, asker, &slot)).await?,
+        let (session, is_new) = match slot.session() {
+            Some(session) => (session, false),
+            None => (Box::pin(make(link, asker, &slot)).await?, true),
         };
-        Ok(session.used(in_use))
+        Ok(Got {
+            session: session.used(in_use),
+            is_new,
+        })
     }
 
     /// Ends sessions that nobody used for long, again and again.

@@ -8,7 +8,6 @@ use ::mcp::answer::{batch, is_id, parse};
 use ::mcp::capability::ClientCapabilities;
 use ::mcp::edit::{Change, changed};
 use ::mcp::era::Era;
-use ::mcp::error::Code;
 use ::mcp::feature::Feature;
 use ::mcp::id::{Id, OwnedId};
 use ::mcp::input::Input;
@@ -23,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
+use super::asked::{answer_to, answering_to};
 use super::events::Events;
 use super::link::{ASIDE, Link};
 use super::lists::Lists;
@@ -35,7 +35,7 @@ use crate::bounds::Bounds;
 use crate::error::{CallError, Violation};
 use crate::guard::UnderWay;
 use crate::meter::Held;
-use crate::reply::{Answering, Ask, Message, Outcome, Reply};
+use crate::reply::{Answering, Ask, Message, Reply};
 
 /// Places for answers that the requests of one call wait for; one takes a place for each KiB begun,
 /// because a server may choose ids of any length (SEC-79).
@@ -99,19 +99,7 @@ impl InFlight {
         let place = Arc::clone(&self.unanswered)
             .try_acquire_owned()
             .map_err(|_| Violation::TooManyRequests)?;
-        let (link, session) = (Arc::clone(&self.link), self.session.clone());
-        Ok(Answering::new(move |said| {
-            let body = match &said {
-                Outcome::Result(result) => jsonrpc::response(id.borrow(), result.borrow().as_str()),
-                Outcome::Error { raw, .. } => jsonrpc::error_from(id.borrow(), raw.borrow()),
-            };
-            let tracker = link.tracker.clone();
-            tracker.spawn(async move {
-                let limit = link.settings.timeouts.answer;
-                link.send_within(&session, body, limit).await;
-                drop(place);
-            });
-        }))
+        Ok(answering_to(&self.link, &self.session, id, place))
     }
 
     /// Sends an answer to a request of the server as soon as it is its turn. One whose turn comes too late
@@ -142,20 +130,6 @@ impl Drop for InFlight {
                 .spawn(async move { link.send_aside(&session, body).await });
         }
     }
-}
-
-/// The answer to a request that the server makes of us and not of a client: only `ping` has one. No other is expected, because
-/// nothing is declared that nobody declared to us (UC-12).
-pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
-    if request.method == Method::Ping.as_str() {
-        return jsonrpc::response(request.id, "{}");
-    }
-    jsonrpc::error(
-        Some(request.id),
-        Code::METHOD_NOT_FOUND,
-        "nobody here declared that it can be asked for this",
-        None,
-    )
 }
 
 /// A pause, and an attempt to take a stream up again; `None` if another one may have more success.

@@ -14,12 +14,12 @@ use ::mcp::method::Method;
 use ::mcp::raw::{Raw, quote};
 
 use super::agreement::Agreement;
+use super::asked::answer_to;
 use super::events::Events;
 use super::link::Said;
 use super::lists::Lists;
 use super::server::Server;
 use super::session::Session;
-use super::stream::answer_to;
 use super::wire::{Again, Content, Head, Received};
 use super::{answer, outgoing};
 use crate::error::{CallError, Stage};
@@ -174,7 +174,8 @@ impl Watching<'_> {
                     .server
                     .sessions
                     .get(&self.server.link, &Asker::Gateway, agreement)
-                    .await?;
+                    .await?
+                    .session;
                 self.listen_in_session(agreement, &session).await
             }
             Era::Stateless => self.listen_by_subscription(agreement).await,

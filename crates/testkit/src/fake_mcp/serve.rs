@@ -340,6 +340,11 @@ impl Exchange<'_> {
                     }
                     wire::write_event(self.writer, &message.to_string()).await?;
                 }
+                Ok(Signal::Said(session, message)) => {
+                    if id.is_none() && self.seen.header("mcp-session-id") == Some(&session) {
+                        wire::write_event(self.writer, &message).await?;
+                    }
+                }
                 Ok(Signal::Updated(uri)) => {
                     let session = self.seen.header("mcp-session-id").unwrap_or_default();
                     let one = (session.to_owned(), uri.clone());

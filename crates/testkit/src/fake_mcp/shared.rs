@@ -42,6 +42,8 @@ pub(super) enum Signal {
     Changed(&'static str),
     /// `notifications/resources/updated` of this URI, to those who subscribed to it.
     Updated(String),
+    /// This message, on the stream of this session.
+    Said(String, String),
     /// Break the connection.
     Drop,
     /// Send the final result and end the stream (modern), or just end it (legacy).
