@@ -28,6 +28,8 @@ pub(crate) struct Client {
     pub(crate) log_level: Option<LogLevel>,
     /// What belongs to an answer of its own to what its target asks.
     pub(crate) origin: Origin,
+    /// The id of the task that it asks about, if it asks about one.
+    pub(crate) task: Option<Box<str>>,
     /// What its caller has under way.
     pub(crate) usage: Arc<Usage>,
 }

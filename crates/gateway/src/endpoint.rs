@@ -36,6 +36,7 @@ use crate::refusal::{Refusal, Refused};
 use crate::relay;
 use crate::session::Session;
 use crate::spelling::Spelling;
+use crate::tasks::Task;
 
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static(header::PROTOCOL_VERSION);
 const SESSION_ID: HeaderName = HeaderName::from_static(header::SESSION_ID);
@@ -366,9 +367,15 @@ impl Post<'_> {
             .usage(&cx.quotas)
             .call()
             .map_err(Refusal::TooMuch)?;
-        if let Some(asked) = Asked::by(method, &params)? {
+        let task = Task::of(cx, self.caller, method, &params)?;
+        let asked = match &task {
+            Some(_) => Some(Asked::named(Task::FEATURE, "".into())?),
+            None => Asked::by(method, &params)?,
+        };
+        if let Some(asked) = asked {
             let call = Incoming {
                 asked,
+                task,
                 method,
                 request,
                 body,
@@ -426,6 +433,9 @@ impl Post<'_> {
             | Method::ResourcesList
             | Method::ResourceTemplatesList
             | Method::ResourcesRead
+            | Method::TasksGet
+            | Method::TasksUpdate
+            | Method::TasksCancel
             | Method::Elicit
             | Method::CreateMessage
             | Method::RootsList

@@ -17,6 +17,7 @@
 //! | `seal` | seals what clients keep for us |
 //! | `flights`, `detach` | cancellation for legacy clients, calls that outlive them |
 //! | `client`, `input`, `asks`, `parked` | what targets ask of clients in the middle of a call, in each era |
+//! | `tasks` | sealed ids of tasks |
 //! | `subscribed` | which resources a client wants to hear of |
 //! | `method` | one file per method |
 //! | `behind`, `handover` | targets that outlive a configuration, and streams that do |
@@ -60,6 +61,7 @@ mod session_id;
 pub mod settings;
 mod spelling;
 mod subscribed;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -112,6 +112,10 @@ pub(crate) enum Refusal {
     },
     /// A `requestState` that is none of ours, or of another request, or over (TM-18).
     RequestState,
+    /// A task that does not exist, or is somebody else's (SEP-2663).
+    UnknownTask,
+    /// A request about a task of a client that did not declare that it knows of tasks.
+    TasksUndeclared,
     /// A call that can't wait for what its target asked for.
     NotParked,
     /// The client cancelled the request.
@@ -348,6 +352,18 @@ impl Refusal {
                 era,
                 "`requestState` is none of this request, or over; hint: send the request without it",
             ),
+            Self::UnknownTask => Wire::of(Code::INVALID_PARAMS, era, "unknown task"),
+            Self::TasksUndeclared => Wire {
+                data: Some(
+                    r#"{"requiredCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{}}}}"#
+                        .to_owned(),
+                ),
+                ..Wire::of(
+                    Code::MISSING_CLIENT_CAPABILITY,
+                    era,
+                    "the request needs the extension `io.modelcontextprotocol/tasks`",
+                )
+            },
             Self::NotParked => Wire::new(
                 S::SERVICE_UNAVAILABLE,
                 Code::BUSY,
@@ -488,6 +504,8 @@ impl Refusal {
             Self::Denied(_) => "denied",
             Self::Target { .. } => "target_failed",
             Self::RequestState => "request_state",
+            Self::UnknownTask => "unknown_task",
+            Self::TasksUndeclared => "tasks_undeclared",
             Self::NotParked => "not_parked",
             Self::Cancelled => "cancelled",
         }

@@ -21,7 +21,7 @@ use net::edge::remarks::Remarks;
 use targets::apart;
 use targets::error::CallError;
 use targets::meter::{Held, NoRoom};
-use targets::reply::{Answer, Ask, Message, Outcome, Reply};
+use targets::reply::{Answer, Ask, Kind, Message, Outcome, Reply};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::asks::Asking;
@@ -33,6 +33,7 @@ use crate::media::Accepted;
 use crate::metrics::End;
 use crate::parked::Waiting;
 use crate::refusal::Refusal;
+use crate::tasks;
 
 /// What is said outside of a call, if it was asked for.
 pub(crate) fn wanted_outside(method: Method, raw: &Bytes, least: LogLevel) -> Option<Vec<u8>> {
@@ -94,8 +95,16 @@ async fn one(cx: &Arc<Cx>, client: &Client, answer: Answer) -> Result<Response<B
 
 /// The response message for an answer, and its HTTP status. A large one is made apart from the threads that serve.
 async fn answered(cx: &Arc<Cx>, client: &Client, answer: Answer) -> (Vec<u8>, StatusCode) {
-    if answer.input_required {
-        return input::pass_on(cx, client, &answer);
+    match answer.kind {
+        Kind::InputRequired => return input::pass_on(cx, client, &answer),
+        Kind::Task => return tasks::created(cx, client, &answer),
+        Kind::Complete => {}
+    }
+    if let (Some(task), Outcome::Result(result)) = (&client.task, &answer.outcome) {
+        return (
+            tasks::told(cx, client, task, result.borrow()),
+            StatusCode::OK,
+        );
     }
     let size = answer.len();
     let asked = (client.method, client.era);
@@ -456,7 +465,7 @@ mod tests {
             era: Era::Session,
             outcome,
             tool_failed: false,
-            input_required: false,
+            kind: Kind::Complete,
         };
         let (message, status) = answer_message(answer, id.borrow(), (Method::ToolsCall, era), INFO);
         (String::from_utf8(message).unwrap(), status.as_u16())

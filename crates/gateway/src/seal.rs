@@ -16,6 +16,8 @@ pub(crate) enum Purpose {
     Session,
     /// What a target wants given again (TM-18).
     RequestState,
+    /// The id of a task.
+    Task,
 }
 
 /// Seals for one gateway.
@@ -48,6 +50,7 @@ impl Seal {
         let word: &[u8] = match purpose {
             Purpose::Session => b"session\0",
             Purpose::RequestState => b"request-state\0",
+            Purpose::Task => b"task\0",
         };
         [word, self.gateway.as_bytes()].concat()
     }

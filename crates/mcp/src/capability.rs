@@ -9,6 +9,14 @@ use crate::raw::Raw;
 #[derive(Clone, Copy, Debug)]
 pub struct ServerCapabilities<'a>(pub Raw<'a>);
 
+/// The longest `extensions` object of a server, in bytes.
+pub const MAX_EXTENSIONS: usize = 16 * 1024;
+
+/// Interactive pages of tools (SEP-1865).
+pub const APPS: &str = "io.modelcontextprotocol/ui";
+/// Requests that take long (SEP-2663).
+pub const TASKS: &str = "io.modelcontextprotocol/tasks";
+
 /// What a client declared that a server may ask of it, on one request or for one session: nothing else is ever declared to a
 /// server on its behalf (UC-12).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -27,6 +35,10 @@ impl ClientCapabilities {
     pub const SAMPLING_CONTEXT: Self = Self(16);
     /// Roots.
     pub const ROOTS: Self = Self(32);
+    /// The extension [`APPS`].
+    pub const APPS: Self = Self(64);
+    /// The extension [`TASKS`].
+    pub const TASKS: Self = Self(128);
 
     /// What a `ClientCapabilities` object says. Who declares elicitation and no mode of it means forms.
     pub fn of(capabilities: Raw<'_>) -> Self {
@@ -46,6 +58,8 @@ impl ClientCapabilities {
             (within(sampling, "tools"), Self::SAMPLING_TOOLS),
             (within(sampling, "context"), Self::SAMPLING_CONTEXT),
             (member("roots").is_some(), Self::ROOTS),
+            (within(member("extensions"), APPS), Self::APPS),
+            (within(member("extensions"), TASKS), Self::TASKS),
         ];
         let declared = declared.into_iter().filter(|(is_declared, _)| *is_declared);
         declared.fold(Self::default(), |all, (_, one)| all.and(one))
@@ -69,12 +83,19 @@ impl ClientCapabilities {
 
     /// From kept bits; those that mean nothing are left out.
     pub const fn from_bits(bits: u16) -> Self {
-        Self(bits & 0b11_1111)
+        Self(bits & 0b1111_1111)
     }
 
-    /// As a `ClientCapabilities` object.
+    /// As a `ClientCapabilities` object with the extensions that are known by name and mean something in any era.
     pub fn to_json(self) -> Cow<'static, str> {
-        if self.0 == 0 {
+        const MEMBER: &str =
+            r#"{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}"#;
+        self.with_extensions(self.has(Self::APPS).then_some(MEMBER))
+    }
+
+    /// As a `ClientCapabilities` object with these extensions, a JSON object, as the client declared them.
+    pub fn with_extensions(self, extensions: Option<&str>) -> Cow<'static, str> {
+        if self.0 == 0 && extensions.is_none() {
             return Cow::Borrowed("{}");
         }
         let members = |parts: &[(Self, &'static str)]| {
@@ -97,11 +118,14 @@ impl ClientCapabilities {
         if self.has(Self::ROOTS) {
             all.push(r#""roots":{}"#.to_owned());
         }
+        if let Some(extensions) = extensions {
+            all.push(format!(r#""extensions":{extensions}"#));
+        }
         Cow::Owned(format!("{{{}}}", all.join(",")))
     }
 }
 
-impl ServerCapabilities<'_> {
+impl<'a> ServerCapabilities<'a> {
     /// Whether the server has this, as far as it says: who declares nothing at all may have tools.
     pub fn has(self, feature: Feature) -> bool {
         let is_there = |raw: Raw<'_>| !raw.is_null() && raw.bool() != Some(false);
@@ -117,6 +141,13 @@ impl ServerCapabilities<'_> {
         self.0
             .get("completions")
             .is_some_and(|raw| !raw.is_null() && raw.bool() != Some(false))
+    }
+
+    /// The extensions that the server declares, an object of a size to pass on.
+    pub fn extensions(self) -> Option<Raw<'a>> {
+        let extensions = self.0.get("extensions")?;
+        (extensions.is_object() && extensions.as_str().len() <= MAX_EXTENSIONS)
+            .then_some(extensions)
     }
 
     /// Whether the server sends log messages.
@@ -200,6 +231,10 @@ mod tests {
                 r#"{"elicitation":{"form":{},"url":{}},"sampling":{"tools":{},"context":{}},"roots":{}}"#,
             ),
             (r#"{"sampling":{}}"#, r#"{"sampling":{}}"#),
+            (
+                r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["x"]},"a/b":{}}}"#,
+                r#"{"extensions":{"io.modelcontextprotocol/ui":{"mimeTypes":["text/html;profile=mcp-app"]}}}"#,
+            ),
         ] {
             let declared = ClientCapabilities::of(Raw::parse(declared).unwrap());
             assert_eq!(declared.to_json(), said);
@@ -209,6 +244,6 @@ mod tests {
             );
             assert_eq!(ClientCapabilities::from_bits(declared.bits()), declared);
         }
-        assert_eq!(ClientCapabilities::from_bits(u16::MAX).bits(), 63);
+        assert_eq!(ClientCapabilities::from_bits(u16::MAX).bits(), 255);
     }
 }

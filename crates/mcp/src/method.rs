@@ -39,6 +39,12 @@ pub enum Method {
     CreateMessage,
     /// `roots/list`, of a server
     RootsList,
+    /// `tasks/get`, of the extension
+    TasksGet,
+    /// `tasks/update`, of the extension
+    TasksUpdate,
+    /// `tasks/cancel`, of the extension
+    TasksCancel,
     /// `subscriptions/listen`
     SubscriptionsListen,
     /// `notifications/initialized`
@@ -65,7 +71,7 @@ pub enum Method {
 
 impl Method {
     /// Every method with the word on the wire.
-    pub const ALL: [(Self, &'static str); 28] = [
+    pub const ALL: [(Self, &'static str); 31] = [
         (Self::ToolsCall, "tools/call"),
         (Self::ToolsList, "tools/list"),
         (Self::Initialize, "initialize"),
@@ -83,6 +89,9 @@ impl Method {
         (Self::Elicit, "elicitation/create"),
         (Self::CreateMessage, "sampling/createMessage"),
         (Self::RootsList, "roots/list"),
+        (Self::TasksGet, "tasks/get"),
+        (Self::TasksUpdate, "tasks/update"),
+        (Self::TasksCancel, "tasks/cancel"),
         (Self::SubscriptionsListen, "subscriptions/listen"),
         (Self::Initialized, "notifications/initialized"),
         (Self::Cancelled, "notifications/cancelled"),
@@ -134,9 +143,12 @@ impl Method {
             | Self::ResourcesSubscribe
             | Self::ResourcesUnsubscribe
             | Self::ElicitationComplete => era == Era::Session,
-            Self::Discover | Self::SubscriptionsListen | Self::SubscriptionsAcknowledged => {
-                era == Era::Stateless
-            }
+            Self::Discover
+            | Self::SubscriptionsListen
+            | Self::SubscriptionsAcknowledged
+            | Self::TasksGet
+            | Self::TasksUpdate
+            | Self::TasksCancel => era == Era::Stateless,
             Self::ToolsList
             | Self::ToolsCall
             | Self::ResourcesList
@@ -163,6 +175,7 @@ impl Method {
         match self {
             Self::ToolsCall | Self::PromptsGet => Some("name"),
             Self::ResourcesRead => Some("uri"),
+            Self::TasksGet | Self::TasksUpdate | Self::TasksCancel => Some("taskId"),
             _ => None,
         }
     }

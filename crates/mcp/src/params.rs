@@ -95,7 +95,13 @@ impl CallParams {
                 None => Change::remove(state_key),
             },
         ];
-        let message = Bytes::from(changed(self.raw(), &changes));
+        self.with(&changes)
+    }
+
+    /// The same with changes.
+    #[must_use]
+    pub fn with(&self, changes: &[Change<'_>]) -> Self {
+        let message = Bytes::from(changed(self.raw(), changes));
         let text = std::str::from_utf8(&message).map(Raw::trusted).ok();
         // What was read once is read again.
         let params = Params::of(text).unwrap_or_default();

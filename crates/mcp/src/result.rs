@@ -207,6 +207,25 @@ pub fn input_required_response(
     jsonrpc::response_with(id, result, &[state, own_meta])
 }
 
+/// The response with a result that names a task, as a modern server sends it: under this id, with this `resultType` unless it
+/// has one.
+pub fn task_response(
+    id: Id<'_>,
+    result: Raw<'_>,
+    task: &str,
+    result_type: &str,
+    server_info: &str,
+) -> Vec<u8> {
+    let own_meta = own_meta(server_info);
+    let own_meta = Change::within("_meta", &own_meta);
+    let result_type = Change::default("resultType", result_type);
+    if result.get("taskId").is_none() {
+        return jsonrpc::response_with(id, result, &[result_type, own_meta]);
+    }
+    let changes = [Change::set_text("taskId", task), result_type, own_meta];
+    jsonrpc::response_with(id, result, &changes)
+}
+
 /// What `_meta` of a result says of us, and does not say of others.
 const fn own_meta(server_info: &str) -> [Change<'_>; 6] {
     [

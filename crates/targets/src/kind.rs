@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::mcp::feature::Feature;
+use ::mcp::raw::OwnedRaw;
 use futures_util::future::BoxFuture;
 use policy::call::Call;
 use tokio::sync::watch;
@@ -44,6 +45,9 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
 
     /// That somebody wants to hear of updates of a resource. None if there are too many.
     fn subscribe(&self, uri: &Arc<str>, mailbox: &Arc<Mailbox>) -> Option<Subscription>;
+
+    /// The extensions that are declared, an object, as far as is known.
+    fn extensions(&self) -> Option<OwnedRaw>;
 
     /// Whether arguments are completed; unknown before it was asked for anything.
     fn completes(&self) -> Option<bool>;

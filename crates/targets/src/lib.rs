@@ -44,6 +44,7 @@ use std::sync::Arc;
 use ::mcp::capability::ClientCapabilities;
 use ::mcp::era::Era;
 use ::mcp::feature::Feature;
+use ::mcp::raw::OwnedRaw;
 use model::target::{Target as Declared, TargetKind};
 use net::egress::pool::Pool;
 use net::egress::rules::Refusal;
@@ -147,11 +148,11 @@ impl Target {
         if client.era == Era::Session && client.declared != ClientCapabilities::default() {
             let again = Repeatable {
                 call,
-                client,
                 cancel: bounds.cancel.clone(),
                 held,
                 patience: self.0.declared.timeouts.input,
-                again: self.again(client, bounds.cancel),
+                again: self.again(client.clone(), bounds.cancel),
+                client,
             };
             reply = Rounds::around(again, reply?);
         }
@@ -165,7 +166,7 @@ impl Target {
     fn again(&self, client: Client, cancel: Option<CancellationToken>) -> Again {
         let target = self.clone();
         Again(Box::new(move |call, mut held| {
-            let (target, cancel) = (target.clone(), cancel.clone());
+            let (target, client, cancel) = (target.clone(), client.clone(), cancel.clone());
             Box::pin(async move {
                 let bounds = target.bounds(cancel);
                 let calling = target.0.kind.call(&call, &client, &bounds, &mut held);
@@ -252,6 +253,11 @@ impl Target {
     /// Whether it offers this at all; unknown before it was asked.
     pub fn offers(&self, feature: Feature) -> Option<bool> {
         self.0.kind.offers(feature)
+    }
+
+    /// The extensions that it declares, an object, as far as is known.
+    pub fn extensions(&self) -> Option<OwnedRaw> {
+        self.0.kind.extensions()
     }
 
     /// Whether it tells of updates of resources; unknown before it was asked for anything.

@@ -46,8 +46,19 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Whether it is the result of a tool that says that it failed.
     pub tool_failed: bool,
-    /// Whether it is a result that says `input_required`: what it asks for was not looked at yet.
-    pub input_required: bool,
+    /// What it says that it is.
+    pub kind: Kind,
+}
+
+/// What an answer says that it is (D8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// An error, or a result that is all.
+    Complete,
+    /// A result that says `input_required`: what it asks for was not looked at yet.
+    InputRequired,
+    /// A task that was created instead of a result: its client declared that it takes that.
+    Task,
 }
 
 impl Answer {

@@ -17,7 +17,7 @@ use crate::client::Client;
 use crate::error::{CallError, Stage, Violation};
 use crate::guard::UnderWay;
 use crate::meter::Held;
-use crate::reply::{Answer, Answering, Ask, Message, Messages, Outcome, Reply};
+use crate::reply::{Answer, Answering, Ask, Kind, Message, Messages, Outcome, Reply};
 
 /// How often a target may ask in one call.
 const MOST_ROUNDS: u32 = 32;
@@ -99,7 +99,9 @@ impl Rounds {
     /// The messages of a call whose first reply this is; the reply itself if there is nothing to ask in it.
     pub(crate) fn around(again: Repeatable, reply: Reply) -> Result<Reply, CallError> {
         let step = match reply {
-            Reply::One(answer) if !answer.input_required => return Ok(Reply::One(answer)),
+            Reply::One(answer) if answer.kind != Kind::InputRequired => {
+                return Ok(Reply::One(answer));
+            }
             Reply::One(answer) => Step::Asking(Asking::by(&answer, &again)?),
             Reply::Stream(messages) => Step::Listening(messages),
         };
@@ -118,7 +120,7 @@ impl Rounds {
                 Step::Listening(messages) => {
                     let next = messages.next().await;
                     match next {
-                        Some(Ok(Message::Answer(answer))) if answer.input_required => {
+                        Some(Ok(Message::Answer(answer))) if answer.kind == Kind::InputRequired => {
                             self.ask(&answer)
                         }
                         Some(Ok(Message::Answer(_)) | Err(_)) | None => {
@@ -153,7 +155,9 @@ impl Rounds {
                 Step::Calling(calling) => {
                     let reply = (&mut calling.0).await;
                     match reply {
-                        Ok(Reply::One(answer)) if answer.input_required => self.ask(&answer),
+                        Ok(Reply::One(answer)) if answer.kind == Kind::InputRequired => {
+                            self.ask(&answer)
+                        }
                         Ok(Reply::One(answer)) => {
                             self.step = Step::Over;
                             return Some(Ok(Message::Answer(answer)));
@@ -314,7 +318,7 @@ fn refused(input: Input) -> Answer {
             raw: OwnedRaw::trusted(raw),
         },
         tool_failed: false,
-        input_required: false,
+        kind: Kind::Complete,
     }
 }
 

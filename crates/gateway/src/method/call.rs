@@ -41,6 +41,7 @@ use crate::quota::Burden;
 use crate::refusal::Refusal;
 use crate::relay;
 use crate::session_id::Session;
+use crate::tasks::Task;
 
 /// What a request asks a target for.
 pub(crate) struct Asked<'a> {
@@ -195,6 +196,8 @@ impl Permission<'_> {
 /// A call as it came in.
 pub(crate) struct Incoming<'a> {
     pub(crate) asked: Asked<'a>,
+    /// The task that is asked about, if one is.
+    pub(crate) task: Option<Task>,
     pub(crate) method: Method,
     pub(crate) request: &'a jsonrpc::Request<'a>,
     /// What `request` borrows from.
@@ -223,7 +226,10 @@ pub(crate) async fn handle(
         return Err(Refusal::InvalidParams("`arguments` must be an object"));
     }
 
-    let tool = call.asked.find(cx, remarks).await?;
+    let (tool, params) = match &call.task {
+        Some(task) => (task.entry(cx)?, task.params(&params)),
+        None => (call.asked.find(cx, remarks).await?, params),
+    };
     param_header::unambiguous(&tool.param_headers, arguments).map_err(Refusal::Ambiguous)?;
     if call.era == Era::Stateless {
         let field = |name: &str| field(call.headers, name);
@@ -271,6 +277,7 @@ pub(crate) async fn handle(
             Era::Session => Some(chosen.unwrap_or(LogLevel::DEBUG)),
         },
         origin,
+        task: call.task.as_ref().map(|task| task.id.clone()),
         usage: Arc::clone(caller.usage(&cx.quotas)),
     };
     if let Some(State::Parked(id)) = &resumed {
@@ -282,6 +289,7 @@ pub(crate) async fn handle(
         era: call.era,
         session: call.session.map(|session| session.id.0),
         declared: client.origin.declared,
+        extensions: extensions(&call),
         log_level: chosen,
     };
     let target = tool.target.clone();
@@ -343,6 +351,13 @@ fn origin(caller: &Caller, call: &Incoming<'_>, tool: &Entry) -> Origin {
             .map(|arguments| OwnedRaw::of(call.body, arguments)),
         patience: tool.target.declared().timeouts.input,
     }
+}
+
+/// The extensions that a client of the stateless era declares with its request.
+fn extensions(call: &Incoming<'_>) -> Option<OwnedRaw> {
+    let declared = call.params.meta.client_capabilities?.get("extensions")?;
+    let is_said = call.era == Era::Stateless && declared.is_object();
+    is_said.then(|| OwnedRaw::of(call.body, declared))
 }
 
 /// A client of the stateless era comes back with what the target of a call that waits asked for.

@@ -1,7 +1,7 @@
 //! `server/discover`: versions, capabilities and identity, without a handshake (TM-15, D3).
 
 use http::{Response, StatusCode};
-use mcp::era::ProtocolVersion;
+use mcp::era::{Era, ProtocolVersion};
 use mcp::jsonrpc;
 use mcp::result::{CacheHint, CacheScope, modern_members};
 use net::body::Body;
@@ -24,7 +24,7 @@ pub(crate) fn handle(
     let result = format!(
         r#"{{"supportedVersions":{},"capabilities":{}{}}}"#,
         ProtocolVersion::ALL_JSON,
-        capabilities::of(cx),
+        capabilities::of(cx, Era::Stateless),
         modern_members(Some(HINT), &cx.server_info),
     );
     relay::message_response(

@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use mcp::capability::ClientCapabilities;
-use mcp::era::ProtocolVersion;
+use mcp::era::{Era, ProtocolVersion};
 use mcp::raw::Raw;
 use mcp::{header, jsonrpc};
 use model::clock::Timestamp;
@@ -31,7 +31,7 @@ pub(crate) fn handle(
     let version = ProtocolVersion::negotiate(requested.as_deref().unwrap_or_default());
     let result = format!(
         r#"{{"protocolVersion":"{version}","capabilities":{},"serverInfo":{}}}"#,
-        capabilities::of(cx),
+        capabilities::of(cx, Era::Session),
         cx.server_info
     );
     let message = jsonrpc::response(request.id, &result);

@@ -43,6 +43,8 @@ mod sessions;
 #[cfg(test)]
 mod subscriptions;
 #[cfg(test)]
+mod tasks;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod upstreams;

@@ -123,7 +123,9 @@ async fn each_hears_of_what_he_subscribed_to_himself() {
         for actor in [&alice, &mallory] {
             actor.send(Method::DELETE, "/mcp", &[], "").await;
         }
-        while of_alice.next().await.is_some() || of_mallory.next().await.is_some() {}
+        for mut messages in [of_alice, of_mallory] {
+            while messages.next().await.is_some() {}
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use ::mcp::capability::ServerCapabilities;
 use ::mcp::era::{Era, ProtocolVersion};
 use ::mcp::error::Code;
 use ::mcp::feature::{Feature, PerFeature};
-use ::mcp::raw::Raw;
+use ::mcp::raw::{OwnedRaw, Raw};
 
 use super::answer;
 use super::link::Said;
@@ -21,6 +21,8 @@ pub(crate) struct Agreement {
     pub(super) completes: bool,
     /// Does it tell of updates of resources?
     pub(super) subscribes: bool,
+    /// The extensions that it declares, an object.
+    pub(super) extensions: Option<OwnedRaw>,
     /// Does it send log messages?
     pub(super) logs: bool,
     /// Of which lists does it announce changes?
@@ -127,6 +129,9 @@ pub(super) fn agreement(
         }),
         completes: capabilities.is_some_and(ServerCapabilities::completes),
         subscribes: capabilities.is_some_and(ServerCapabilities::subscribes),
+        extensions: capabilities
+            .and_then(ServerCapabilities::extensions)
+            .map(|extensions| OwnedRaw::trusted(extensions.as_str().to_owned())),
         logs: capabilities.is_some_and(ServerCapabilities::logs),
         list_changed: PerFeature::of(|feature| {
             capabilities.is_some_and(|stated| stated.list_changed(feature))
@@ -144,12 +149,13 @@ mod tests {
     use super::*;
     use crate::error::Violation;
     use crate::reply::Answer;
+    use crate::reply::Kind;
 
     fn result(text: &'static str) -> Answer {
         Answer {
             era: Era::Stateless,
             tool_failed: false,
-            input_required: false,
+            kind: Kind::Complete,
             outcome: Outcome::Result(OwnedRaw::parse(text).expect("JSON")),
         }
     }
@@ -159,7 +165,7 @@ mod tests {
         Answer {
             era: Era::Stateless,
             tool_failed: false,
-            input_required: false,
+            kind: Kind::Complete,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw,

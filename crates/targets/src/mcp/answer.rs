@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::apart;
 use crate::error::Violation;
-use crate::reply::{Answer, Outcome};
+use crate::reply::{Answer, Kind, Outcome};
 
 /// More versions than that nobody has.
 const MOST_VERSIONS: usize = 64;
@@ -61,7 +61,7 @@ pub(super) fn check(
                 era,
                 outcome: error_outcome(body, &error),
                 tool_failed: false,
-                input_required: false,
+                kind: Kind::Complete,
             });
         }
         jsonrpc::Outcome::Result(result) if !result.is_object() => return Err(Violation::Result),
@@ -69,7 +69,8 @@ pub(super) fn check(
     };
     let said = Said::by(result);
     match (era, &said.result_type) {
-        // UC-6: we negotiate no extension.
+        // UC-6: whether somebody negotiated that extension is for who asked to know.
+        (Era::Stateless, ResultType::Other(word)) if word == "task" => {}
         (Era::Stateless, ResultType::Other(_) | ResultType::Malformed)
         | (_, ResultType::Ambiguous) => return Err(Violation::ResultType),
         // In the session era it means nothing, and passes: to everybody as the same (SEC-81).
@@ -79,7 +80,11 @@ pub(super) fn check(
         era,
         outcome: Outcome::Result(OwnedRaw::of(body, result)),
         tool_failed: said.failed,
-        input_required: era == Era::Stateless && said.result_type == ResultType::InputRequired,
+        kind: match (era, &said.result_type) {
+            (Era::Stateless, ResultType::InputRequired) => Kind::InputRequired,
+            (Era::Stateless, ResultType::Other(_)) => Kind::Task,
+            _ => Kind::Complete,
+        },
     })
 }
 
@@ -94,7 +99,7 @@ pub(super) fn refusal(body: &Bytes, era: Era) -> Option<Answer> {
             era,
             outcome: error_outcome(body, &error),
             tool_failed: false,
-            input_required: false,
+            kind: Kind::Complete,
         }),
         _ => None,
     }

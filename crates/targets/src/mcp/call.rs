@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use ::mcp::header::encode_value;
 use ::mcp::param_header;
+use ::mcp::raw::Raw;
 use http::header::{HeaderName, HeaderValue};
 use policy::call::Call;
 
@@ -208,6 +209,14 @@ impl Calling<'_> {
         let listed = listing.list.as_ref().and_then(|list| list.find(&call.name));
         let mut head = Head::modern(asker, agreement.version, call.method);
         if call.method.mirrored_member().is_none() {
+            return head;
+        }
+        if call.method.mirrored_member() == Some("taskId") {
+            let task = call.params.raw().get("taskId").and_then(Raw::text);
+            let task = task.map(|task| HeaderValue::try_from(encode_value(&task).as_ref()));
+            if let Some(Ok(task)) = task {
+                head = head.named(&task);
+            }
             return head;
         }
         if let Some(listed) = listed {

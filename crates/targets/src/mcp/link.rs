@@ -23,7 +23,7 @@ use super::outgoing;
 use super::session::Session;
 use super::wire::{Again, Content, Head, Wire};
 use crate::error::{CallError, Stage, Violation};
-use crate::reply::Answer;
+use crate::reply::{Answer, Kind};
 
 /// How long a server is given to take note of a session's end.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -142,9 +142,12 @@ impl Link {
             let said = match answer {
                 // Nobody is asked on our own behalf (UC-12).
                 Ok(Answer {
-                    input_required: true,
+                    kind: Kind::InputRequired,
                     ..
                 }) => Said::Nothing(Violation::InputRequired.into()),
+                Ok(Answer {
+                    kind: Kind::Task, ..
+                }) => Said::Nothing(Violation::ResultType.into()),
                 Ok(answer) => Said::Answer(answer),
                 Err(error) => Said::Nothing(error),
             };

@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::mcp::feature::Feature;
+use ::mcp::raw::OwnedRaw;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use model::target::Target;
@@ -143,6 +144,10 @@ impl Kind for McpTarget {
 
     fn subscribe(&self, uri: &Arc<str>, mailbox: &Arc<Mailbox>) -> Option<Subscription> {
         self.topics.join(uri, mailbox)
+    }
+
+    fn extensions(&self) -> Option<OwnedRaw> {
+        self.server.agreements.known()?.extensions.clone()
     }
 
     fn completes(&self) -> Option<bool> {

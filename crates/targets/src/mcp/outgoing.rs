@@ -7,7 +7,7 @@ use ::mcp::input;
 use ::mcp::jsonrpc;
 use ::mcp::meta::{self, LogLevel};
 use ::mcp::method::Method;
-use ::mcp::raw::Kind;
+use ::mcp::raw::{Kind, OwnedRaw};
 use policy::call::Call;
 
 use crate::client::Client;
@@ -37,7 +37,11 @@ const fn quoted(version: ProtocolVersion) -> &'static str {
 /// progress token: both must be unique for the server (TL-9).
 pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u64) -> Vec<u8> {
     let id = &id.to_string();
-    let capabilities = client.declared.to_json();
+    let extensions = client.extensions.as_ref().map(OwnedRaw::borrow);
+    let capabilities = match extensions {
+        Some(extensions) => client.declared.with_extensions(Some(extensions.as_str())),
+        None => client.declared.to_json(),
+    };
     let level = client
         .log_level
         .or_else(|| (client.era == Era::Session).then_some(LogLevel::INFO));
@@ -52,6 +56,8 @@ pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u
     let write = |own_meta| {
         let name = match call.method {
             Method::Complete => Change::within("ref", &reference),
+            // Which one stands in what is sent.
+            Method::TasksGet | Method::TasksUpdate | Method::TasksCancel => Change::remove("name"),
             _ => named,
         };
         let method = call.method.as_str();
@@ -180,6 +186,7 @@ mod tests {
             era: Era::Stateless,
             session: None,
             declared: ClientCapabilities::SAMPLING,
+            extensions: None,
             log_level: call_level,
         };
         String::from_utf8(super::call(&call, &client, version, 7)).expect("UTF-8")

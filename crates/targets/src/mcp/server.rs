@@ -272,6 +272,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::reply::Kind;
 
     fn judged(status: u16, has_challenge: bool, body: &'static str) -> Judged {
         let refusal = Refusal {
@@ -333,7 +334,7 @@ mod tests {
         let answer = |code: i64, message: &str| Answer {
             era: Era::Session,
             tool_failed: false,
-            input_required: false,
+            kind: Kind::Complete,
             outcome: Outcome::Error {
                 code: Code(code),
                 raw: ::mcp::raw::OwnedRaw::parse(format!(
