@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { outcome, requiredOf, suite } from './js/conformance.mjs';
-import { accepts, afterwards, freePorts, Program } from './js/processes.mjs';
+import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
 import { serve } from './js/sekisho.mjs';
 
 const REVISIONS = ['2025-11-25', '2026-07-28'];
@@ -19,6 +19,7 @@ const UNTRANSLATABLE = {
 };
 
 const SERVERS = {
+  rmcp: (port, eras) => [required('SEKISHO_E2E_RMCP'), [`${port}`, eras]],
   typescript: (port, eras) => [process.execPath, ['--import', './js/modules.mjs', 'js/conformance-server.mjs', `${port}`, eras]],
 };
 

@@ -22,6 +22,7 @@ enum Need {
     Mcp1,
     Mcp2,
     Keycloak,
+    Rmcp,
 }
 
 const GROUPS: &[Group] = &[
@@ -33,7 +34,7 @@ const GROUPS: &[Group] = &[
     Group {
         name: "conformance",
         promise: "the official server suite, directly and through the gateway, both revisions, servers of both eras and of one",
-        needs: &[],
+        needs: &[Need::Rmcp],
     },
     Group {
         name: "clients",
@@ -200,6 +201,9 @@ fn prepare(group: &Group) -> Result<Command> {
             }
             Need::Mcp2 => {
                 command.env("SEKISHO_E2E_PYTHON_MCP2", install::python(Python::Mcp2)?);
+            }
+            Need::Rmcp => {
+                command.env("SEKISHO_E2E_RMCP", install::rmcp()?);
             }
             Need::Keycloak => {
                 let keycloak = install::keycloak()?;

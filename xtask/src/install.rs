@@ -36,7 +36,7 @@ pub(crate) fn home() -> PathBuf {
 
 /// Installs the named things, or all of them.
 pub(crate) fn run(names: &[String]) -> Result<()> {
-    let all = ["node", "python", "chromium", "postgres", "keycloak"];
+    let all = ["node", "python", "chromium", "postgres", "keycloak", "rmcp"];
     let names: Vec<&str> = if names.is_empty() {
         all.to_vec()
     } else {
@@ -53,6 +53,7 @@ pub(crate) fn run(names: &[String]) -> Result<()> {
             "chromium" => drop(chromium()?),
             "postgres" => drop(postgres()?),
             "keycloak" => drop(keycloak()?),
+            "rmcp" => drop(rmcp()?),
             "nginx" => drop(nginx()?),
             other => bail!(
                 "nothing called `{other}` is installed here; known: {}, nginx",
@@ -95,6 +96,19 @@ pub(crate) fn node() -> Result<PathBuf> {
         Ok(())
     })?;
     Ok(folder)
+}
+
+/// The server on the official Rust SDK of e2e/rmcp. Returns the program.
+pub(crate) fn rmcp() -> Result<PathBuf> {
+    let target = home().join("rmcp");
+    let manifest = shell::root().join("e2e/rmcp/Cargo.toml");
+    let mut build = shell::cargo();
+    build
+        .args(["build", "--locked", "--quiet", "--manifest-path"])
+        .arg(&manifest)
+        .env("CARGO_TARGET_DIR", &target);
+    shell::succeed(&mut build)?;
+    Ok(target.join("debug/rmcp-everything"))
 }
 
 /// A Python environment with pinned packages. Returns its interpreter.

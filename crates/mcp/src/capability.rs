@@ -65,6 +65,11 @@ impl ClientCapabilities {
         declared.fold(Self::default(), |all, (_, one)| all.and(one))
     }
 
+    /// Whether a server can ask for anything at all.
+    pub const fn can_be_asked(self) -> bool {
+        self.0 & (Self::APPS.0 - 1) != 0
+    }
+
     /// This and that.
     #[must_use]
     pub const fn and(self, Self(other): Self) -> Self {

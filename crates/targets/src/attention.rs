@@ -30,11 +30,6 @@ impl Hearing {
         }
     }
 
-    /// Waits until nobody reads any more.
-    pub(crate) async fn over(&self) {
-        self.0.closed().await;
-    }
-
     /// Whether nobody reads any more.
     pub(crate) fn is_over(&self) -> bool {
         self.0.is_closed()

@@ -3,7 +3,7 @@
 
 use http::Method;
 use serde_json::{Value, json};
-use testkit::fake_mcp::{FakeMcp, Script};
+use testkit::fake_mcp::{Act, FakeMcp, Script};
 
 use crate::messages::Messages;
 use crate::world::{Actor, LEGACY, World, world};
@@ -146,4 +146,44 @@ async fn who_listens_hears_of_the_next_session_as_well() {
     }
     assert_eq!(heard.unwrap()["params"]["data"], "again");
     alice.send(Method::DELETE, "/mcp", &[], "").await;
+}
+
+// Some servers ask outside of a call for what they need in the middle of it: a client without a stream of its own is asked by
+// its call then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_client_without_a_stream_is_asked_by_its_call() {
+    let script = Script::legacy().on("tools/call echo", Act::HangAfterHead);
+    let world = world(script).await;
+    let capabilities = json!({"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}});
+    let params = json!({"name": "my-mcp-server___echo", "arguments": {}, "_meta": capabilities});
+    let alice = world.alice();
+    let calling = alice.modern("tools/call", params.clone());
+    let asking = async {
+        let called = |fake: &FakeMcp| !fake.seen_of("tools/call").is_empty();
+        world.upstream.until("the call", called).await.unwrap();
+        let seen = world.upstream.seen_of("tools/call");
+        let session = seen[0].header("mcp-session-id").unwrap().to_owned();
+        let ask = json!({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {"message": "Well?"}});
+        world.upstream.say(&session, &ask);
+    };
+    let (answer, ()) = tokio::join!(calling, asking);
+    let asked = answer.json().await["result"].clone();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let key = asked["inputRequests"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .next()
+        .unwrap();
+    let mut again = params;
+    again["inputResponses"] = json!({key: {"action": "decline"}});
+    again["requestState"] = asked["requestState"].clone();
+    let going_on = alice.modern("tools/call", again).await;
+    let is_told = |fake: &FakeMcp| {
+        let seen = fake.seen();
+        seen.iter()
+            .any(|seen| seen.json()["id"] == "q" && seen.body.contains("decline"))
+    };
+    world.upstream.until("the answer", is_told).await.unwrap();
+    drop(going_on);
 }

@@ -1,8 +1,9 @@
 //! The standalone streams of sessions with a server, for those clients that have one themselves (TL-1): what the server says
 //! outside of any call.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::mcp::answer::parse;
@@ -13,6 +14,7 @@ use ::mcp::raw::OwnedRaw;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +22,7 @@ use super::asked::{answer_to, answering_to};
 use super::link::Link;
 use super::session::Session;
 use super::wire::{Content, Head};
-use crate::attention::Hearing;
+use crate::attention::{Heard, Hearing};
 use crate::error::CallError;
 use crate::outward::Asker;
 use crate::reply::{Ask, Message};
@@ -30,15 +32,75 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// The pause before a stream is opened again, and how often in a row that may bring nothing.
 const PAUSE: Duration = Duration::from_secs(1);
 const FRUITLESS: u32 = 10;
+/// How long a stream stays open that nobody listens to: who calls once calls again.
+const IDLE: Duration = Duration::from_mins(1);
+/// How long a call waits for the stream to be open.
+const OPENING: Duration = Duration::from_secs(1);
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static(::mcp::header::LAST_EVENT_ID);
 
 /// Who listens, and in which session.
 #[derive(Debug, Default)]
 pub(super) struct Attending {
-    hearing: Mutex<HashMap<Asker, (Hearing, Option<Session>)>>,
+    listeners: Mutex<HashMap<Asker, Listeners>>,
+    serial: AtomicU64,
     /// Ends all of it.
     pub(super) over: CancellationToken,
+}
+
+/// Who listens to what is said to one asker.
+#[derive(Debug)]
+struct Listeners {
+    /// The client's own stream.
+    stream: Option<Hearing>,
+    /// Calls under way of a client without one; the last one hears.
+    calls: BTreeMap<u64, Hearing>,
+    session: Option<Session>,
+    /// Whether the stream of the session is open, or there is none.
+    opened: watch::Sender<bool>,
+    since: Instant,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            stream: None,
+            calls: BTreeMap::new(),
+            session: None,
+            opened: watch::Sender::new(false),
+            since: Instant::now(),
+        }
+    }
+}
+
+impl Listeners {
+    fn best(&self) -> Option<&Hearing> {
+        let stream = self.stream.as_ref().filter(|stream| !stream.is_over());
+        stream.or_else(|| self.calls.values().next_back())
+    }
+
+    fn is_in(&self, session: &Session) -> bool {
+        let known = self.session.as_ref();
+        known.is_some_and(|known| Arc::ptr_eq(known.inner(), session.inner()))
+    }
+}
+
+/// A call that hears what is said outside of any, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Joined {
+    attending: Arc<Attending>,
+    asker: Asker,
+    serial: u64,
+    pub(super) heard: Heard,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(listeners) = self.attending.listeners.lock().get_mut(&self.asker) {
+            listeners.calls.remove(&self.serial);
+            listeners.since = Instant::now();
+        }
+    }
 }
 
 impl Attending {
@@ -48,72 +110,137 @@ impl Attending {
         link: &Arc<Link>,
         asker: &Asker,
         hearing: Hearing,
-        session: Option<Session>,
+        session: Option<&Session>,
     ) {
-        let mut listening = self.hearing.lock();
-        if listening.len().is_power_of_two() {
-            listening.retain(|_, (hearing, _)| !hearing.is_over());
+        let mut all = self.listeners.lock();
+        if all.len().is_power_of_two() {
+            all.retain(|_, one| one.best().is_some() || one.since.elapsed() < IDLE);
         }
-        listening.insert(asker.clone(), (hearing.clone(), session.clone()));
-        drop(listening);
+        all.entry(asker.clone()).or_default().stream = Some(hearing);
+        drop(all);
         if let Some(session) = session {
-            self.listen(link, session, hearing);
+            self.began(link, session);
         }
     }
 
-    /// This session began.
-    pub(super) fn began(self: &Arc<Self>, link: &Arc<Link>, session: &Session) {
-        let mut listening = self.hearing.lock();
-        let Some((hearing, known)) = listening.get_mut(session.asker()) else {
-            return;
+    /// A call in this session hears what is said outside of it, if its client has no stream of its own. Waits until the server
+    /// can say something.
+    pub(super) async fn join(
+        self: &Arc<Self>,
+        link: &Arc<Link>,
+        session: &Session,
+    ) -> Option<Joined> {
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let (hearing, heard) = Hearing::new();
+        let mut opened = {
+            let mut all = self.listeners.lock();
+            let listeners = all.entry(session.asker().clone()).or_default();
+            if listeners.stream.as_ref().is_some_and(|it| !it.is_over()) {
+                return None;
+            }
+            listeners.calls.insert(serial, hearing);
+            listeners.opened.subscribe()
         };
-        let is_known = known
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known.inner(), session.inner()));
-        if is_known || hearing.is_over() {
+        let joined = Joined {
+            attending: Arc::clone(self),
+            asker: session.asker().clone(),
+            serial,
+            heard,
+        };
+        self.began(link, session);
+        // Where it takes longer, the call is made all the same.
+        let _ = tokio::time::timeout(OPENING, opened.wait_for(|opened| *opened)).await;
+        Some(joined)
+    }
+
+    /// This session began, or is known: if somebody listens, its stream is opened.
+    pub(super) fn began(self: &Arc<Self>, link: &Arc<Link>, session: &Session) {
+        if session.id().is_none() {
             return;
         }
         // Kept without being in use: who listens does not keep it from its end.
         let session = Session::of(Arc::clone(session.inner()));
-        *known = Some(session.clone());
-        let hearing = hearing.clone();
-        drop(listening);
-        self.listen(link, session, hearing);
-    }
-
-    fn is_current(&self, session: &Session) -> bool {
-        let listening = self.hearing.lock();
-        listening
-            .get(session.asker())
-            .and_then(|(_, known)| known.as_ref())
-            .is_some_and(|known| Arc::ptr_eq(known.inner(), session.inner()))
-    }
-
-    fn listen(self: &Arc<Self>, link: &Arc<Link>, session: Session, hearing: Hearing) {
-        if session.id().is_none() {
-            return;
+        {
+            let mut all = self.listeners.lock();
+            let Some(listeners) = all.get_mut(session.asker()) else {
+                return;
+            };
+            if listeners.is_in(&session) || listeners.best().is_none() {
+                return;
+            }
+            listeners.session = Some(session.clone());
+            listeners.opened.send_replace(false);
         }
         let (attending, on) = (Arc::clone(self), Arc::clone(link));
         link.tracker.spawn(async move {
-            let listening = attending.listen_again_and_again(&on, &session, &hearing);
             tokio::select! {
-                () = listening => {}
-                () = hearing.over() => {
-                    let mut all = attending.hearing.lock();
-                    if all.get(session.asker()).is_some_and(|(hearing, _)| hearing.is_over()) {
-                        all.remove(session.asker());
-                    }
-                }
+                () = attending.listen_again_and_again(&on, &session) => {}
+                () = attending.unheard(&session) => {}
                 () = attending.over.cancelled() => {}
             }
+            attending.forget(&session);
         });
     }
 
-    async fn listen_again_and_again(&self, link: &Arc<Link>, session: &Session, hearing: &Hearing) {
+    /// Waits until nobody has listened for a while, or another session took the place of this one.
+    async fn unheard(&self, session: &Session) {
+        let mut since = None;
+        loop {
+            tokio::time::sleep(IDLE / 4).await;
+            let all = self.listeners.lock();
+            let Some(listeners) = all.get(session.asker()).filter(|one| one.is_in(session)) else {
+                return;
+            };
+            match (listeners.best(), since) {
+                (Some(_), _) => since = None,
+                (None, None) => since = Some(Instant::now()),
+                (None, Some(since)) if since.elapsed() + IDLE / 4 >= IDLE => return,
+                (None, Some(_)) => {}
+            }
+        }
+    }
+
+    /// The stream of this session is not open any more.
+    fn forget(&self, session: &Session) {
+        let mut all = self.listeners.lock();
+        if let Some(listeners) = all.get_mut(session.asker())
+            && listeners.is_in(session)
+        {
+            listeners.opened.send_replace(true);
+            if listeners.best().is_none() {
+                all.remove(session.asker());
+            }
+        }
+    }
+
+    fn set_open(&self, session: &Session) {
+        if let Some(listeners) = self.listeners.lock().get(session.asker())
+            && listeners.is_in(session)
+        {
+            listeners.opened.send_replace(true);
+        }
+    }
+
+    fn is_current(&self, session: &Session) -> bool {
+        let all = self.listeners.lock();
+        all.get(session.asker())
+            .is_some_and(|one| one.is_in(session))
+    }
+
+    fn say(&self, session: &Session, message: Message) {
+        let all = self.listeners.lock();
+        let hearing = all.get(session.asker()).and_then(Listeners::best).cloned();
+        drop(all);
+        if let Some(hearing) = hearing {
+            hearing.say(message);
+        }
+    }
+
+    async fn listen_again_and_again(&self, link: &Arc<Link>, session: &Session) {
         let (mut last, mut fruitless) = (None, 0);
         while fruitless < FRUITLESS && self.is_current(session) {
             let began = Instant::now();
-            match listen(link, session, hearing, &mut last).await {
+            match self.listen(link, session, &mut last).await {
                 Ok(true) => {}
                 // There is no such stream, or no such session any more.
                 Ok(false) => return,
@@ -129,34 +256,35 @@ impl Attending {
             tokio::time::sleep(PAUSE).await;
         }
     }
-}
 
-/// Reads the stream to its end; `false` if there is none.
-async fn listen(
-    link: &Arc<Link>,
-    session: &Session,
-    hearing: &Hearing,
-    last: &mut Option<HeaderValue>,
-) -> Result<bool, CallError> {
-    let mut head = Head::in_session(session);
-    if let Some(last) = last {
-        head = head.with(&LAST_EVENT_ID, last);
-    }
-    let limit = link.settings.timeouts.handshake;
-    let mut received = link.wire.get(head, limit).await?;
-    if !received.status().is_success() || received.content().await? != Content::Events {
-        return Ok(received.status().is_server_error());
-    }
-    let mut events = received.events().with_idle(SILENCE);
-    while let Some(event) = events.next().await? {
-        *last = events
-            .last_event_id()
-            .and_then(|id| HeaderValue::from_str(id).ok());
-        if let Some(message) = hear(link, session, &Bytes::from(event.data)).await {
-            hearing.say(message);
+    /// Reads the stream to its end; `false` if there is none.
+    async fn listen(
+        &self,
+        link: &Arc<Link>,
+        session: &Session,
+        last: &mut Option<HeaderValue>,
+    ) -> Result<bool, CallError> {
+        let mut head = Head::in_session(session);
+        if let Some(last) = last {
+            head = head.with(&LAST_EVENT_ID, last);
         }
+        let limit = link.settings.timeouts.handshake;
+        let mut received = link.wire.get(head, limit).await?;
+        if !received.status().is_success() || received.content().await? != Content::Events {
+            return Ok(received.status().is_server_error());
+        }
+        self.set_open(session);
+        let mut events = received.events().with_idle(SILENCE);
+        while let Some(event) = events.next().await? {
+            *last = events
+                .last_event_id()
+                .and_then(|id| HeaderValue::from_str(id).ok());
+            if let Some(message) = hear(link, session, &Bytes::from(event.data)).await {
+                self.say(session, message);
+            }
+        }
+        Ok(true)
     }
-    Ok(true)
 }
 
 /// What an event says to the client, if anything.

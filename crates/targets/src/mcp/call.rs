@@ -73,6 +73,16 @@ impl Calling<'_> {
             {
                 Box::pin(self.server.link.set_level(session, level)).await;
             }
+            let outside = match &session {
+                // What some servers ask in the middle of a call, they ask outside of it.
+                Some(session) if client.declared.can_be_asked() && session.id().is_some() => {
+                    let Server {
+                        link, attending, ..
+                    } = self.server;
+                    Box::pin(attending.join(link, session)).await
+                }
+                _ => None,
+            };
             let body = outgoing::call(call, client, version, id);
             let in_flight = session
                 .as_ref()
@@ -81,6 +91,7 @@ impl Calling<'_> {
                 id,
                 era: agreement.era(),
                 in_flight,
+                outside,
             };
             let refused = match self
                 .attempt((head, body), origin, (call, client), bounds, held)

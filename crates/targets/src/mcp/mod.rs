@@ -118,7 +118,7 @@ impl Kind for McpTarget {
             attending,
             ..
         } = &*self.server;
-        attending.attend(link, asker, hearing, sessions.known(asker));
+        attending.attend(link, asker, hearing, sessions.known(asker).as_ref());
     }
 
     fn end_session(&self, asker: &Asker) {

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
 use super::asked::{answer_to, answering_to};
+use super::attending::Joined;
 use super::events::Events;
 use super::link::{ASIDE, Link};
 use super::lists::Lists;
@@ -56,6 +57,8 @@ pub(super) struct Origin {
     pub(super) era: Era,
     /// Session era only: there, closing the stream is no cancellation.
     pub(super) in_flight: Option<InFlight>,
+    /// Session era only: what the server says outside of calls, if nobody else hears it.
+    pub(super) outside: Option<Joined>,
 }
 
 impl Origin {
@@ -264,7 +267,23 @@ impl Messages {
             let Some(events) = &mut self.events else {
                 return Err(self.noise.instead_of(CallError::ClosedMidStream));
             };
-            let event = match events.next_within(&mut self.held).await {
+            let outside = async {
+                match &mut self.origin.outside {
+                    Some(joined) => joined.heard.recv().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let event = tokio::select! {
+                biased;
+                event = events.next_within(&mut self.held) => event,
+                Some(message) = outside => {
+                    if matches!(message, Message::Ask(_)) {
+                        self.wait_for_client(true);
+                    }
+                    return Ok(message);
+                }
+            };
+            let event = match event {
                 Ok(Some(event)) => event,
                 Ok(None) | Err(CallError::ClosedMidStream) => {
                     self.reconnecting = Some(self.reconnect_or_say_why()?);
