@@ -68,6 +68,28 @@ for (const server of Object.keys(SERVERS)) {
   }
 }
 
+/** What the client suite asks of the side that faces a target; its other scenarios are about authorization. */
+const CLIENT = {
+  '2025-11-25': ['initialize', 'tools_call', 'sse-retry', 'elicitation-sep1034-client-defaults', 'json-schema-2020-12-preservation'],
+  '2026-07-28': [
+    'tools_call', 'request-metadata', 'sep-2322-client-request-state', 'http-standard-headers', 'http-custom-headers', 'http-invalid-tool-headers',
+    'json-schema-ref-no-deref', 'json-schema-2020-12-preservation',
+  ],
+};
+
+for (const [revision, scenarios] of Object.entries(CLIENT)) {
+  test(`the client suite with the gateway as the client, ${revision}`, async () => {
+    const here = import.meta.dirname;
+    const command = `${process.execPath} --import ${here}/js/modules.mjs ${here}/js/conformance-client.mjs`;
+    for (const scenario of scenarios) {
+      const args = ['client', '--command', command, '--scenario', scenario, '--spec-version', revision];
+      const { code, printed, scenarios: ran } = await suite(`client-${revision}-${scenario}`, args);
+      assert.equal(code, 0, `${scenario}: ${printed.slice(-3000)}`);
+      assert.ok(ran.size > 0, `${scenario} left no checks`);
+    }
+  });
+}
+
 test('what can not be translated is said in the documentation', () => {
   const page = readFileSync(join(import.meta.dirname, '../docs/CONFORMANCE.md'), 'utf8');
   const all = Object.values(UNTRANSLATABLE).flat();

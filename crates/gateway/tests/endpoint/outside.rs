@@ -187,3 +187,30 @@ async fn a_client_without_a_stream_is_asked_by_its_call() {
     world.upstream.until("the answer", is_told).await.unwrap();
     drop(going_on);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn an_answer_on_the_standalone_stream_is_the_answer_of_its_call() {
+    let accepted = Act::Answer {
+        status: 202,
+        content_type: "",
+        headers: Vec::new(),
+        body: String::new(),
+    };
+    let world = world(Script::legacy().on("tools/call query", accepted)).await;
+    let (alice, _stream, session) = with_stream(&world, world.alice()).await;
+    let calling = alice.call(LEGACY, "query", json!({}));
+    let answering = async {
+        let called = |fake: &FakeMcp| fake.seen_of("tools/call").len() == 2;
+        world.upstream.until("the call", called).await.unwrap();
+        let id = world.upstream.seen_of("tools/call")[1].json()["id"].clone();
+        let result = json!({"content": [{"type": "text", "text": "late"}]});
+        for id in [json!(987_654), id] {
+            let answer = json!({"jsonrpc": "2.0", "id": id, "result": result});
+            world.upstream.say(&session, &answer);
+        }
+    };
+    let (answer, ()) = tokio::join!(calling, answering);
+    let answer = answer.json().await;
+    assert_eq!(answer["result"]["content"][0]["text"], "late", "{answer}");
+    alice.send(Method::DELETE, "/mcp", &[], "").await;
+}

@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ::mcp::answer::parse;
+use ::mcp::era::Era;
 use ::mcp::input::Input;
 use ::mcp::jsonrpc::{self, Message as Received};
 use ::mcp::method::Method;
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::answer;
 use super::asked::{answer_to, answering_to};
 use super::link::Link;
 use super::session::Session;
@@ -25,7 +26,7 @@ use super::wire::{Content, Head};
 use crate::attention::{Heard, Hearing};
 use crate::error::CallError;
 use crate::outward::Asker;
-use crate::reply::{Ask, Message};
+use crate::reply::{Answer, Ask, Message};
 
 /// A stream on which nothing comes for so long is opened anew: it may be dead without our knowing.
 const SILENCE: Duration = Duration::from_mins(5);
@@ -43,7 +44,6 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static(::mcp::header::LAST_EV
 #[derive(Debug, Default)]
 pub(super) struct Attending {
     listeners: Mutex<HashMap<Asker, Listeners>>,
-    serial: AtomicU64,
     /// Ends all of it.
     pub(super) over: CancellationToken,
 }
@@ -53,12 +53,19 @@ pub(super) struct Attending {
 struct Listeners {
     /// The client's own stream.
     stream: Option<Hearing>,
-    /// Calls under way of a client without one; the last one hears.
-    calls: BTreeMap<u64, Hearing>,
+    /// Calls under way, by the ids of their requests.
+    calls: BTreeMap<u64, Call>,
     session: Option<Session>,
     /// Whether the stream of the session is open, or there is none.
     opened: watch::Sender<bool>,
     since: Instant,
+}
+
+#[derive(Debug)]
+struct Call {
+    hearing: Hearing,
+    /// Its client can be asked.
+    is_askable: bool,
 }
 
 impl Default for Listeners {
@@ -74,9 +81,14 @@ impl Default for Listeners {
 }
 
 impl Listeners {
+    /// Who hears what is said: the client's own stream, or else the last of its calls.
     fn best(&self) -> Option<&Hearing> {
         let stream = self.stream.as_ref().filter(|stream| !stream.is_over());
-        stream.or_else(|| self.calls.values().next_back())
+        let mut calls = self.calls.values().rev();
+        stream.or_else(|| {
+            let call = calls.find(|call| call.is_askable);
+            call.map(|call| &call.hearing)
+        })
     }
 
     fn is_in(&self, session: &Session) -> bool {
@@ -90,14 +102,14 @@ impl Listeners {
 pub(super) struct Joined {
     attending: Arc<Attending>,
     asker: Asker,
-    serial: u64,
+    id: u64,
     pub(super) heard: Heard,
 }
 
 impl Drop for Joined {
     fn drop(&mut self) {
         if let Some(listeners) = self.attending.listeners.lock().get_mut(&self.asker) {
-            listeners.calls.remove(&self.serial);
+            listeners.calls.remove(&self.id);
             listeners.since = Instant::now();
         }
     }
@@ -123,32 +135,38 @@ impl Attending {
         }
     }
 
-    /// A call in this session hears what is said outside of it, if its client has no stream of its own. Waits until the server
-    /// can say something.
+    /// A call in this session hears what is said outside of it: its own answer, and what its client is asked if that has no
+    /// stream of its own. None where nobody listens and nobody can be asked. Waits until the server can ask.
     pub(super) async fn join(
         self: &Arc<Self>,
         link: &Arc<Link>,
         session: &Session,
+        id: u64,
     ) -> Option<Joined> {
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let (hearing, heard) = Hearing::new();
-        let mut opened = {
+        session.id()?;
+        let is_askable = session.asker().declared().can_be_asked();
+        let (joined, mut opened) = {
             let mut all = self.listeners.lock();
-            let listeners = all.entry(session.asker().clone()).or_default();
-            if listeners.stream.as_ref().is_some_and(|it| !it.is_over()) {
+            if !is_askable && !all.contains_key(session.asker()) {
                 return None;
             }
-            listeners.calls.insert(serial, hearing);
-            listeners.opened.subscribe()
-        };
-        let joined = Joined {
-            attending: Arc::clone(self),
-            asker: session.asker().clone(),
-            serial,
-            heard,
+            let listeners = all.entry(session.asker().clone()).or_default();
+            let (hearing, heard) = Hearing::new();
+            let call = Call {
+                hearing,
+                is_askable,
+            };
+            listeners.calls.insert(id, call);
+            let joined = Joined {
+                attending: Arc::clone(self),
+                asker: session.asker().clone(),
+                id,
+                heard,
+            };
+            (joined, listeners.opened.subscribe())
         };
         self.began(link, session);
-        // Where it takes longer, the call is made all the same.
+        // Where it takes longer, or nobody listens any more, the call is made all the same.
         let _ = tokio::time::timeout(OPENING, opened.wait_for(|opened| *opened)).await;
         Some(joined)
     }
@@ -165,7 +183,12 @@ impl Attending {
             let Some(listeners) = all.get_mut(session.asker()) else {
                 return;
             };
-            if listeners.is_in(&session) || listeners.best().is_none() {
+            if listeners.is_in(&session) {
+                return;
+            }
+            if listeners.best().is_none() {
+                // Nobody waits for it.
+                listeners.opened.send_replace(true);
                 return;
             }
             listeners.session = Some(session.clone());
@@ -227,6 +250,15 @@ impl Attending {
             .is_some_and(|one| one.is_in(session))
     }
 
+    /// The answer to a call, for who waits for it.
+    fn answer(&self, session: &Session, id: u64, answer: Answer) {
+        let all = self.listeners.lock();
+        let call = all.get(session.asker()).and_then(|one| one.calls.get(&id));
+        if let Some(call) = call {
+            call.hearing.say(Message::Answer(answer));
+        }
+    }
+
     fn say(&self, session: &Session, message: Message) {
         let all = self.listeners.lock();
         let hearing = all.get(session.asker()).and_then(Listeners::best).cloned();
@@ -279,12 +311,26 @@ impl Attending {
             *last = events
                 .last_event_id()
                 .and_then(|id| HeaderValue::from_str(id).ok());
-            if let Some(message) = hear(link, session, &Bytes::from(event.data)).await {
+            let data = Bytes::from(event.data);
+            if let Some((id, answer)) = answer_in(&data) {
+                self.answer(session, id, answer);
+            } else if let Some(message) = hear(link, session, &data).await {
                 self.say(session, message);
             }
         }
         Ok(true)
     }
+}
+
+/// The answer to a request of ours, if an event is one: some servers answer there what was asked elsewhere.
+fn answer_in(data: &Bytes) -> Option<(u64, Answer)> {
+    let Received::Response(response) = parse(data).ok()? else {
+        return None;
+    };
+    let id = response.id?.raw().any_integer()?;
+    let id = u64::try_from(id).ok()?;
+    let answer = answer::check(data, &response, id, Era::Session).ok()?;
+    Some((id, answer))
 }
 
 /// What an event says to the client, if anything.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use ::mcp::header::encode_value;
 use ::mcp::param_header;
 use ::mcp::raw::Raw;
+use http::StatusCode;
 use http::header::{HeaderName, HeaderValue};
 use policy::call::Call;
 
 use super::agreement::Agreement;
+use super::events::Events;
 use super::link::Refusal;
 use super::lists::Lists;
 use super::oddity::Oddity;
@@ -74,14 +76,14 @@ impl Calling<'_> {
                 Box::pin(self.server.link.set_level(session, level)).await;
             }
             let outside = match &session {
-                // What some servers ask in the middle of a call, they ask outside of it.
-                Some(session) if client.declared.can_be_asked() && session.id().is_some() => {
+                // What some servers ask in the middle of a call, they ask outside of it; some answer there.
+                Some(session) => {
                     let Server {
                         link, attending, ..
                     } = self.server;
-                    Box::pin(attending.join(link, session)).await
+                    Box::pin(attending.join(link, session, id)).await
                 }
-                _ => None,
+                None => None,
             };
             let body = outgoing::call(call, client, version, id);
             let in_flight = session
@@ -151,6 +153,7 @@ impl Calling<'_> {
         if !received.status().is_success() {
             return Box::pin(self.refused(received, origin, held)).await;
         }
+        let status = received.status();
         match received.content().await? {
             Content::Json => {
                 let body = received.read_within(held).await?;
@@ -177,6 +180,23 @@ impl Calling<'_> {
                     Ok(Ok(None)) | Err(_) => {
                         Ok(Attempted::Heard(Reply::Stream(Box::new(messages))))
                     }
+                }
+            }
+            // Taken note of, and answered on the standalone stream.
+            Content::Other if origin.outside.is_some() && status == StatusCode::ACCEPTED => {
+                let token = call.params.progress_token();
+                let token = token.map(|token| token.as_str().into());
+                let mut messages = Messages::new(
+                    (&self.server.link, self.lists),
+                    Events::silent(self.server.link.settings.timeouts.answer),
+                    origin,
+                    (token, client.declared),
+                    bounds.clone(),
+                    held.another(),
+                );
+                match messages.reply().await? {
+                    Some(reply) => Ok(Attempted::Heard(reply)),
+                    None => Ok(Attempted::Heard(Reply::Stream(Box::new(messages)))),
                 }
             }
             Content::Other => {

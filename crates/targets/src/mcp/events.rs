@@ -52,6 +52,12 @@ impl Events {
         }
     }
 
+    /// On which nothing comes.
+    pub(super) fn silent(idle: Duration) -> Self {
+        let nothing = futures_util::stream::pending::<Result<Bytes, std::convert::Infallible>>();
+        Self::new(Body::from_stream(nothing), EXPLANATION, idle)
+    }
+
     /// Another bound on the time between two pieces.
     pub(super) const fn with_idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
