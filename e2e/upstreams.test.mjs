@@ -8,10 +8,10 @@ import { accepts, afterwards, freePorts, Program, required } from './js/processe
 import { serve } from './js/sekisho.mjs';
 
 /** A FastMCP server on a port of its own. */
-async function fastmcp(t, generation) {
+async function fastmcp(t, generation, kind = 'fastmcp') {
   const [port] = await freePorts(1);
-  const script = join(import.meta.dirname, 'python', `fastmcp${generation}.py`);
-  const program = new Program(`fastmcp${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port)]);
+  const script = join(import.meta.dirname, 'python', `${kind}${generation}.py`);
+  const program = new Program(`${kind}${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port)]);
   afterwards(t, () => program.stop());
   await program.until('port', () => accepts(port));
   return { program, url: `http://127.0.0.1:${port}/mcp` };
@@ -101,6 +101,31 @@ for (const generation of [1, 2]) {
         assert.equal(seen.sum, '5');
         assert.equal(seen.product, '6');
         assert.equal(seen.greeting, 'Hello, Alice! Nice to meet you.');
+      });
+    }
+  });
+}
+
+for (const generation of [1, 2]) {
+  test(`a FastMCP server on mcp ${generation}.x that asks in mid-call`, async (t) => {
+    const upstream = await fastmcp(t, generation, 'asking');
+    const place = await gateway(t, [{ name: 'asking', url: upstream.url }]);
+
+    for (const era of ['legacy', '2026-07-28']) {
+      // TL-4, TM-18, TM-19, UC-12
+      await t.test(`a client of ${era} is asked, and two at once each for himself`, async () => {
+        const ask = (asked) => report('typescript', place, { ...place.task, era, asked });
+        const people = ['alice', 'bob'];
+        const seen = await Promise.all(people.map(ask));
+        for (const [at, name] of people.entries()) {
+          assert.equal(seen[at].error, undefined, JSON.stringify(seen[at].error));
+          assert.equal(seen[at].booked, `accept: ${name}'s day`);
+          assert.equal(seen[at].summedUp, `${name} hears: Sum up: all`);
+          assert.match(seen[at].where, new RegExp(`^file:///home/${name}/?$`));
+          assert.deepEqual(seen[at].questions, ['Which day?']);
+        }
+        const declined = await ask('nobody');
+        assert.equal(declined.booked, 'decline: none');
       });
     }
   });

@@ -1,5 +1,5 @@
 // The official TypeScript client, told by one JSON argument what to do; prints one JSON report.
-// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything? }
+// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything?, asked? }
 // `scope` is asked for instead of what the server's challenge recommends.
 import './hosts.mjs';
 import { auth, Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
@@ -67,7 +67,9 @@ const provider = new Provider();
 const connect = async () => {
   const transport = new StreamableHTTPClientTransport(new URL(task.url), { authProvider: provider });
   const mode = task.era === 'legacy' || task.era === 'auto' ? task.era : { pin: task.era };
-  const client = new Client({ name: 'sekisho-e2e', version: '0' }, { versionNegotiation: { mode } });
+  const capabilities = task.asked ? { elicitation: {}, sampling: {}, roots: {} } : {};
+  const client = new Client({ name: 'sekisho-e2e', version: '0' }, { capabilities, versionNegotiation: { mode } });
+  if (task.asked) answer(client);
   try {
     await client.connect(transport);
   } catch (error) {
@@ -82,6 +84,18 @@ const connect = async () => {
 function isUnauthorized(error) {
   for (let cause = error; cause; cause = cause.cause ?? cause.data?.cause) if (cause instanceof UnauthorizedError) return true;
   return error?.message?.includes('Unauthorized') ?? false;
+}
+
+/** Answers what servers ask: as a person who is `task.asked`, and a model that repeats. */
+function answer(client) {
+  client.setRequestHandler('elicitation/create', async ({ params }) => {
+    report.questions = [...(report.questions ?? []), params.message];
+    return task.asked === 'nobody' ? { action: 'decline' } : { action: 'accept', content: { day: `${task.asked}'s day` } };
+  });
+  client.setRequestHandler('sampling/createMessage', async ({ params: { messages: [{ content }] } }) => ({
+    role: 'assistant', model: 'echo', content: { type: 'text', text: `${task.asked} hears: ${(Array.isArray(content) ? content[0] : content).text}` },
+  }));
+  client.setRequestHandler('roots/list', async () => ({ roots: [{ uri: `file:///home/${task.asked}`, name: 'home' }] }));
 }
 
 const call = async (client, name, args) => {
@@ -104,6 +118,15 @@ try {
   report.version = client.getNegotiatedProtocolVersion();
   report.tools = (await client.listTools()).tools.map((tool) => tool.name);
   const named = (name) => report.tools.find((tool) => tool === name || tool.endsWith(`___${name}`)) ?? name;
+  if (task.asked) {
+    // Together: each answer finds its own call.
+    [report.booked, report.summedUp, report.where] = await Promise.all([
+      call(client, named('book'), {}), call(client, named('sum_up'), { what: 'all' }), call(client, named('where'), {}),
+    ]);
+    await client.close();
+    console.log(JSON.stringify(report));
+    process.exit(0);
+  }
   report.sum = await call(client, named('add_numbers'), { a: 2, b: 3 });
   report.product = await call(client, named('multiply_numbers'), { a: 2, b: 3 });
   report.greeting = await call(client, named('greet_user'), { name: 'Alice' });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ::mcp::era::Era;
 use ::mcp::header::encode_value;
 use ::mcp::param_header;
 use ::mcp::raw::Raw;
@@ -48,16 +49,28 @@ impl Calling<'_> {
         bounds: &Bounds,
         held: &mut Held,
     ) -> Result<Reply, CallError> {
-        let asker = Asker::Caller {
+        let mut asker = Asker::Caller {
             principal: call.principal.clone(),
             session: client.session,
             declared: client.declared,
         };
+        let mut lane = None;
         let mut mended = Mendings::default();
         loop {
             // Nothing is left of what was answered before.
             held.shrink(0);
             let agreement = self.server.agreement_for(client.era).await?;
+            let is_foreign = agreement.era() == Era::Session && client.era == Era::Stateless;
+            if is_foreign && client.declared.can_be_asked() && lane.is_none() {
+                let whose = (call.principal.clone(), client.declared);
+                let taken = self.server.lanes.take(whose);
+                asker = Asker::Caller {
+                    principal: call.principal.clone(),
+                    session: Some(taken.session()),
+                    declared: client.declared,
+                };
+                lane = Some(Arc::new(taken));
+            }
             let session = match self.server.session(&agreement, &asker).await? {
                 Begun::Ready(session) => session,
                 Begun::Doubted(doubt) => {
@@ -94,6 +107,7 @@ impl Calling<'_> {
                 era: agreement.era(),
                 in_flight,
                 outside,
+                _lane: lane.clone(),
             };
             let refused = match self
                 .attempt((head, body), origin, (call, client), bounds, held)

@@ -7,6 +7,7 @@
 //! | [`wire`] | one HTTP exchange |
 //! | [`link`] | requests with numbers of their own, and what all of them have in common |
 //! | [`handshake`], [`sessions`] | the sessions of the session era, one per asker |
+//! | [`lanes`] | which of these a client uses that has no sessions itself |
 //! | [`agreements`] | which era the server speaks: found out once, and again when it behaves otherwise |
 //! | [`server`] | all of this together, and what is mended when the server refuses a request |
 //! | [`lists`] | what it offers, from [`page`]s that are put together apart from the threads that serve |
@@ -23,6 +24,7 @@ mod call;
 mod ended;
 mod events;
 mod handshake;
+mod lanes;
 mod link;
 mod lists;
 mod oddity;

@@ -9,6 +9,7 @@ use super::agreement::Agreement;
 use super::agreements::{Agreements, On};
 use super::answer;
 use super::attending::Attending;
+use super::lanes::Lanes;
 use super::link::{Link, Refusal};
 use super::oddity::Oddity;
 use super::session::Session;
@@ -25,6 +26,8 @@ pub(super) struct Server {
     pub(super) sessions: Sessions,
     /// Clients that listen to what it says outside of calls.
     pub(super) attending: Arc<Attending>,
+    /// Sessions of clients that have none.
+    pub(super) lanes: Arc<Lanes>,
 }
 
 /// The server refused a request for a reason that can be mended; it did not carry it out.
@@ -78,6 +81,7 @@ impl Server {
             agreements: Agreements::default(),
             sessions: Sessions::default(),
             attending: Arc::default(),
+            lanes: Arc::default(),
         }
     }
 

@@ -25,6 +25,7 @@ use tokio_util::sync::ReusableBoxFuture;
 use super::asked::{answer_to, answering_to};
 use super::attending::Joined;
 use super::events::Events;
+use super::lanes::Lane;
 use super::link::{ASIDE, Link};
 use super::lists::Lists;
 use super::oddity::Noise;
@@ -59,6 +60,8 @@ pub(super) struct Origin {
     pub(super) in_flight: Option<InFlight>,
     /// Session era only: what the server says outside of calls, if nobody else hears it.
     pub(super) outside: Option<Joined>,
+    /// The session that nobody else uses until this is over.
+    pub(super) _lane: Option<Arc<Lane>>,
 }
 
 impl Origin {
