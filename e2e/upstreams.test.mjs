@@ -131,6 +131,33 @@ for (const generation of [1, 2]) {
   });
 }
 
+test('the reference server with everything', async (t) => {
+  const [port] = await freePorts(1);
+  const script = join(required('SEKISHO_E2E_MODULES'), 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
+  const program = new Program('server-everything', process.execPath, [script, 'streamableHttp'], { env: { PORT: `${port}` } });
+  afterwards(t, () => program.stop());
+  await program.until('port', () => accepts(port));
+  const place = await gateway(t, [{ name: 'everything', url: `http://127.0.0.1:${port}/mcp` }]);
+  const calls = [
+    ['echo', { message: 'hello' }], ['trigger-elicitation-request', {}], ['trigger-url-elicitation', { url: 'https://example.test/' }],
+    ['trigger-sampling-request', { prompt: 'a word', maxTokens: 10 }], ['get-roots-list', {}],
+  ];
+  for (const era of ['legacy', '2026-07-28']) {
+    // UC-12, TL-9, TM-19
+    await t.test(`a client of ${era} is asked for everything`, async () => {
+      const seen = await report('typescript', place, { ...place.task, era, asked: 'alice', calls });
+      assert.equal(seen.error, undefined, JSON.stringify(seen.error));
+      assert.equal(seen.called.echo, 'Echo: hello');
+      assert.match(seen.called['trigger-elicitation-request'], /provided the requested information/);
+      assert.match(seen.called['trigger-url-elicitation'], /completed the URL elicitation/);
+      assert.match(seen.called['trigger-sampling-request'], /alice hears: .*a word/s);
+      assert.match(seen.called['get-roots-list'], /file:\/\/\/home\/alice/);
+      assert.ok(seen.prompts.includes('everything___simple-prompt'));
+      assert.ok(seen.read.length > 0);
+    });
+  }
+});
+
 test('both generations behind one gateway', async (t) => {
   const [old, young] = await Promise.all([fastmcp(t, 1), fastmcp(t, 2)]);
   const place = await gateway(t, [{ name: 'old', url: old.url }, { name: 'young', url: young.url }]);

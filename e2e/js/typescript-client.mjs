@@ -1,5 +1,5 @@
 // The official TypeScript client, told by one JSON argument what to do; prints one JSON report.
-// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything?, asked? }
+// { url, era: 'legacy'|'auto'|'2026-07-28', clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything?, asked?, calls? }
 // `scope` is asked for instead of what the server's challenge recommends.
 import './hosts.mjs';
 import { auth, Client, StreamableHTTPClientTransport, UnauthorizedError } from '@modelcontextprotocol/client';
@@ -67,7 +67,7 @@ const provider = new Provider();
 const connect = async () => {
   const transport = new StreamableHTTPClientTransport(new URL(task.url), { authProvider: provider });
   const mode = task.era === 'legacy' || task.era === 'auto' ? task.era : { pin: task.era };
-  const capabilities = task.asked ? { elicitation: {}, sampling: {}, roots: {} } : {};
+  const capabilities = task.asked ? { elicitation: { form: {}, url: {} }, sampling: {}, roots: {} } : {};
   const client = new Client({ name: 'sekisho-e2e', version: '0' }, { capabilities, versionNegotiation: { mode } });
   if (task.asked) answer(client);
   try {
@@ -86,11 +86,19 @@ function isUnauthorized(error) {
   return error?.message?.includes('Unauthorized') ?? false;
 }
 
+/** What a person enters in a field. */
+function fill([name, schema]) {
+  const byFormat = { email: 'a@example.test', uri: 'https://example.test/', date: '2026-11-27', 'date-time': '2026-11-27T00:00:00Z' };
+  const byType = { boolean: true, integer: schema.minimum ?? 1, number: schema.minimum ?? 1, array: [] };
+  return [name, schema.default ?? schema.enum?.[0] ?? schema.oneOf?.[0].const ?? byType[schema.type] ?? byFormat[schema.format] ?? `${task.asked}'s ${name}`];
+}
+
 /** Answers what servers ask: as a person who is `task.asked`, and a model that repeats. */
 function answer(client) {
   client.setRequestHandler('elicitation/create', async ({ params }) => {
     report.questions = [...(report.questions ?? []), params.message];
-    return task.asked === 'nobody' ? { action: 'decline' } : { action: 'accept', content: { day: `${task.asked}'s day` } };
+    const fields = Object.entries(params.requestedSchema?.properties ?? {});
+    return task.asked === 'nobody' ? { action: 'decline' } : { action: 'accept', content: Object.fromEntries(fields.map(fill)) };
   });
   client.setRequestHandler('sampling/createMessage', async ({ params: { messages: [{ content }] } }) => ({
     role: 'assistant', model: 'echo', content: { type: 'text', text: `${task.asked} hears: ${(Array.isArray(content) ? content[0] : content).text}` },
@@ -118,6 +126,17 @@ try {
   report.version = client.getNegotiatedProtocolVersion();
   report.tools = (await client.listTools()).tools.map((tool) => tool.name);
   const named = (name) => report.tools.find((tool) => tool === name || tool.endsWith(`___${name}`)) ?? name;
+  if (task.calls) {
+    report.called = {};
+    for (const [name, args] of task.calls) report.called[name] = await call(client, named(name), args);
+    report.prompts = (await client.listPrompts()).prompts.map(({ name }) => name);
+    report.resources = (await client.listResources()).resources.map(({ uri }) => uri);
+    const [contents] = (await client.readResource({ uri: report.resources[0] })).contents;
+    report.read = contents.text ?? contents.blob;
+    await client.close();
+    console.log(JSON.stringify(report));
+    process.exit(0);
+  }
   if (task.asked) {
     // Together: each answer finds its own call.
     [report.booked, report.summedUp, report.where] = await Promise.all([

@@ -35,6 +35,8 @@ impl ClientCapabilities {
     pub const SAMPLING_CONTEXT: Self = Self(16);
     /// Roots.
     pub const ROOTS: Self = Self(32);
+    /// Whatever a server may ask for.
+    pub const ALL_INPUT: Self = Self(Self::APPS.0 - 1);
     /// The extension [`APPS`].
     pub const APPS: Self = Self(64);
     /// The extension [`TASKS`].

@@ -25,10 +25,11 @@ pub(crate) enum Asker {
 }
 
 impl Asker {
-    /// What is declared on its behalf (UC-12): we can be asked nothing.
-    pub(crate) fn declared(&self) -> ClientCapabilities {
+    /// What is declared on its behalf (UC-12). We list for clients of every kind, and some servers list only what the client
+    /// can be asked for: so all of that is declared for us, although whatever is asked of us is refused.
+    pub(crate) const fn declared(&self) -> ClientCapabilities {
         match self {
-            Self::Gateway => ClientCapabilities::default(),
+            Self::Gateway => ClientCapabilities::ALL_INPUT,
             Self::Caller { declared, .. } => *declared,
         }
     }

@@ -11,6 +11,7 @@ use ::mcp::raw::{Kind, OwnedRaw};
 use policy::call::Call;
 
 use crate::client::Client;
+use crate::outward::Asker;
 
 /// Who we are, as a JSON object.
 pub(super) const CLIENT_INFO: &str = concat!(
@@ -18,9 +19,6 @@ pub(super) const CLIENT_INFO: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#""}"#
 );
-
-/// What we can do for a server on our own behalf (UC-12): nothing, so it can't ask us for anything.
-const CAPABILITIES: &str = "{}";
 
 /// The quoted form of a version.
 const fn quoted(version: ProtocolVersion) -> &'static str {
@@ -121,8 +119,9 @@ pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u
 pub(super) fn request(id: u64, method: Method, version: ProtocolVersion, members: &str) -> Vec<u8> {
     let comma = if members.is_empty() { "" } else { "," };
     let params = if version.era() == Era::Stateless {
+        let capabilities = Asker::Gateway.declared().to_json();
         format!(
-            r#"{{{members}{comma}"_meta":{{"{}":{},"{}":{CLIENT_INFO},"{}":{CAPABILITIES}}}}}"#,
+            r#"{{{members}{comma}"_meta":{{"{}":{},"{}":{CLIENT_INFO},"{}":{capabilities}}}}}"#,
             meta::PROTOCOL_VERSION,
             quoted(version),
             meta::CLIENT_INFO,

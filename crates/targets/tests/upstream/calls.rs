@@ -125,7 +125,7 @@ async fn a_name_that_is_no_header_value_is_encoded() {
 
 // UC-12
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_capability_is_declared_for_the_client() {
+async fn what_a_client_says_of_itself_is_not_passed_on_but_by_us() {
     for script in [Script::modern(), Script::legacy()] {
         let world = world(script).await;
         let params = r#"{"name":"echo","_meta":{"io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/clientInfo":{"name":"client"}}}"#;
@@ -135,8 +135,17 @@ async fn no_capability_is_declared_for_the_client() {
             .await
             .unwrap();
         for seen in world.fake.seen() {
-            assert!(!seen.body.contains("sampling"), "{}", seen.body);
             assert!(!seen.body.contains(r#""client""#), "{}", seen.body);
+        }
+        // Its client can be asked nothing, whatever it is that lists.
+        let calls = world.fake.seen_of("tools/call");
+        assert!(!calls[0].body.contains("sampling"), "{}", calls[0].body);
+        let initialized = world.fake.seen_of("initialize").pop();
+        if let Some(initialized) =
+            initialized.filter(|_| calls[0].header("mcp-session-id").is_some())
+        {
+            let declared = &initialized.json()["params"]["capabilities"];
+            assert_eq!(*declared, json!({}));
         }
     }
 }
