@@ -35,6 +35,9 @@ use crate::refusal::Refusal;
 use crate::seal::Purpose;
 use crate::session_id::SessionId;
 
+/// What one client is asked at once, by its call or on its stream.
+pub(crate) const MOST: usize = input::MOST;
+
 const PARKED: u8 = 1;
 const PASSED: u8 = 2;
 

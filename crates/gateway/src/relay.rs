@@ -192,7 +192,8 @@ async fn last(
             Some(Ok(Message::Notification { .. })) => {}
             // In the session era, nobody is asked: what is dropped was told so.
             Some(Ok(Message::Ask(ask))) => {
-                if client.era == Era::Stateless {
+                // More than that wait for the next time.
+                if client.era == Era::Stateless && asked.len() < input::MOST {
                     asked.push(ask);
                     together = Some(Instant::now() + TOGETHER);
                 }
@@ -337,14 +338,21 @@ impl Following {
             let Origin {
                 principal, session, ..
             } = &self.client.origin;
+            self.asking.retain(Asking::is_open);
+            if self.asking.len() >= input::MOST {
+                // Whoever asks on without an answer gets none.
+                return None;
+            }
             // Who has no session has none to answer in.
             let (asking, message) = input::request(&self.cx, principal, (*session)?, ask)?;
-            self.asking.retain(Asking::is_open);
             self.asking.push(asking);
             return Some(self.event(&message));
         }
-        self.together = Some(Instant::now() + TOGETHER);
         self.asked.push(ask);
+        if self.asked.len() >= input::MOST {
+            return self.ask_all();
+        }
+        self.together = Some(Instant::now() + TOGETHER);
         None
     }
 

@@ -152,7 +152,6 @@ fn read(plain: &[u8], fingerprint: &[u8; 32]) -> Option<Session> {
 
 fn version_byte(version: ProtocolVersion) -> u8 {
     match version {
-        // No client is served in it.
         ProtocolVersion::V2024_11_05 => 0,
         ProtocolVersion::V2025_03_26 => 1,
         ProtocolVersion::V2025_06_18 => 2,

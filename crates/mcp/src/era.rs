@@ -12,8 +12,8 @@ pub enum Era {
 /// A revision of the protocol, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ProtocolVersion {
-    /// 2024-11-05: its own transport, HTTP+SSE, is not spoken, and clients are not served in it. But some servers of
-    /// Streamable HTTP say this version whatever they are asked for.
+    /// 2024-11-05: its own transport, HTTP+SSE, is not spoken; but some programs say this version over Streamable HTTP, and
+    /// clients that know no other end where they are answered with one.
     V2024_11_05,
     /// 2025-03-26: the first with Streamable HTTP; batches existed, the version header did not.
     V2025_03_26,
@@ -27,11 +27,12 @@ pub enum ProtocolVersion {
 
 impl ProtocolVersion {
     /// Those that are served, newest first: the order in which they are offered.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::V2026_07_28,
         Self::V2025_11_25,
         Self::V2025_06_18,
         Self::V2025_03_26,
+        Self::V2024_11_05,
     ];
     /// The newest of all.
     pub const LATEST: Self = Self::V2026_07_28;
@@ -40,21 +41,14 @@ impl ProtocolVersion {
     /// What a legacy request without the version header speaks (TL-5).
     pub const ASSUMED: Self = Self::V2025_03_26;
     /// [`Self::ALL`] as a JSON array.
-    pub const ALL_JSON: &'static str = r#"["2026-07-28","2025-11-25","2025-06-18","2025-03-26"]"#;
+    pub const ALL_JSON: &'static str =
+        r#"["2026-07-28","2025-11-25","2025-06-18","2025-03-26","2024-11-05"]"#;
 
     /// The revision called `word`, if it is served.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|version| version.as_str() == word)
-    }
-
-    /// The revision that a server calls `word` in its answer to `initialize`, if we can speak it.
-    pub fn of_server(word: &str) -> Option<Self> {
-        if word == Self::V2024_11_05.as_str() {
-            return Some(Self::V2024_11_05);
-        }
-        Self::parse(word)
     }
 
     /// The word on the wire.
@@ -114,24 +108,15 @@ mod tests {
     // TL-2
     #[test]
     fn initialize_agrees_on_the_requested_version_or_on_the_newest_with_a_handshake() {
-        for version in ["2025-03-26", "2025-06-18", "2025-11-25"] {
+        for version in ["2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25"] {
             assert_eq!(ProtocolVersion::negotiate(version).as_str(), version);
         }
-        for version in ["2024-11-05", "2026-07-28", "1900-01-01", ""] {
+        for version in ["2026-07-28", "1900-01-01", ""] {
             assert_eq!(
                 ProtocolVersion::negotiate(version),
                 ProtocolVersion::V2025_11_25
             );
         }
-    }
-
-    // UC-2
-    #[test]
-    fn the_oldest_version_is_understood_from_servers_and_offered_to_nobody() {
-        let oldest = ProtocolVersion::of_server("2024-11-05");
-        assert_eq!(oldest.map(ProtocolVersion::era), Some(Era::Session));
-        assert_eq!(ProtocolVersion::parse("2024-11-05"), None);
-        assert!(!ProtocolVersion::ALL_JSON.contains("2024"));
     }
 
     // UC-2

@@ -176,8 +176,12 @@ impl OfSession {
                 relay::wanted_outside(method, &raw, least)?
             }
             Message::Ask(ask) => {
-                let (asking, message) = input::request(cx, &caller.principal, session, ask)?;
                 self.asking.retain(Asking::is_open);
+                if self.asking.len() >= input::MOST {
+                    // Whoever asks on without an answer gets none.
+                    return None;
+                }
+                let (asking, message) = input::request(cx, &caller.principal, session, ask)?;
                 self.asking.push(asking);
                 message
             }

@@ -58,7 +58,8 @@ struct Listeners {
     session: Option<Session>,
     /// Whether the stream of the session is open, or there is none.
     opened: watch::Sender<bool>,
-    since: Instant,
+    /// Whether somebody reads it.
+    is_read: bool,
 }
 
 #[derive(Debug)]
@@ -75,7 +76,7 @@ impl Default for Listeners {
             calls: BTreeMap::new(),
             session: None,
             opened: watch::Sender::new(false),
-            since: Instant::now(),
+            is_read: false,
         }
     }
 }
@@ -89,6 +90,11 @@ impl Listeners {
             let call = calls.find(|call| call.is_askable);
             call.map(|call| &call.hearing)
         })
+    }
+
+    /// Whether nobody listens, and nothing is read.
+    fn is_nobody(&self) -> bool {
+        !self.is_read && self.calls.is_empty() && self.best().is_none()
     }
 
     fn is_in(&self, session: &Session) -> bool {
@@ -108,9 +114,12 @@ pub(super) struct Joined {
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        if let Some(listeners) = self.attending.listeners.lock().get_mut(&self.asker) {
+        let mut all = self.attending.listeners.lock();
+        if let Some(listeners) = all.get_mut(&self.asker) {
             listeners.calls.remove(&self.id);
-            listeners.since = Instant::now();
+            if listeners.is_nobody() {
+                all.remove(&self.asker);
+            }
         }
     }
 }
@@ -126,7 +135,7 @@ impl Attending {
     ) {
         let mut all = self.listeners.lock();
         if all.len().is_power_of_two() {
-            all.retain(|_, one| one.best().is_some() || one.since.elapsed() < IDLE);
+            all.retain(|_, one| !one.is_nobody());
         }
         all.entry(asker.clone()).or_default().stream = Some(hearing);
         drop(all);
@@ -143,7 +152,9 @@ impl Attending {
         session: &Session,
         id: u64,
     ) -> Option<Joined> {
-        session.id()?;
+        if !session.may_speak() {
+            return None;
+        }
         let is_askable = session.asker().declared().can_be_asked();
         let (joined, mut opened) = {
             let mut all = self.listeners.lock();
@@ -173,7 +184,7 @@ impl Attending {
 
     /// This session began, or is known: if somebody listens, its stream is opened.
     pub(super) fn began(self: &Arc<Self>, link: &Arc<Link>, session: &Session) {
-        if session.id().is_none() {
+        if !session.may_speak() {
             return;
         }
         // Kept without being in use: who listens does not keep it from its end.
@@ -193,6 +204,7 @@ impl Attending {
             }
             listeners.session = Some(session.clone());
             listeners.opened.send_replace(false);
+            listeners.is_read = true;
         }
         let (attending, on) = (Arc::clone(self), Arc::clone(link));
         link.tracker.spawn(async move {
@@ -230,7 +242,9 @@ impl Attending {
             && listeners.is_in(session)
         {
             listeners.opened.send_replace(true);
-            if listeners.best().is_none() {
+            listeners.is_read = false;
+            listeners.session = None;
+            if listeners.is_nobody() {
                 all.remove(session.asker());
             }
         }
@@ -275,7 +289,10 @@ impl Attending {
             match self.listen(link, session, &mut last).await {
                 Ok(true) => {}
                 // There is no such stream, or no such session any more.
-                Ok(false) => return,
+                Ok(false) => {
+                    session.set_mute();
+                    return;
+                }
                 Err(error) => tracing::debug!(
                     target.name = %link.name(), %error, "the standalone stream of a session broke off",
                 ),
@@ -303,7 +320,11 @@ impl Attending {
         let limit = link.settings.timeouts.handshake;
         let mut received = link.wire.get(head, limit).await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
-            return Ok(received.status().is_server_error());
+            // What is in trouble may have one later.
+            return Ok(matches!(
+                received.status().as_u16(),
+                408 | 429 | 500 | 502..=504
+            ));
         }
         self.set_open(session);
         let mut events = received.events().with_idle(SILENCE);

@@ -98,7 +98,7 @@ async fn initialize(
         .get("protocolVersion")
         .and_then(Raw::text)
         .ok_or(Violation::Initialize)?;
-    let version = ProtocolVersion::of_server(&word)
+    let version = ProtocolVersion::parse(&word)
         .filter(|version| version.era() == Era::Session)
         .ok_or_else(|| CallError::NoCommonVersion {
             supported: vec![word.as_ref().into()],

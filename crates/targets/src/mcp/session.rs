@@ -1,7 +1,7 @@
 //! A session with a server of the session era: what must be said with every request of it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use ::mcp::era::ProtocolVersion;
 use ::mcp::meta::LogLevel;
@@ -25,6 +25,8 @@ pub(super) struct Inner {
     id: Option<HeaderValue>,
     /// The rank of the level of log messages that was asked for last; [`UNTOLD`] if none was.
     level: AtomicU8,
+    /// The server has no standalone stream for it.
+    mute: AtomicBool,
 }
 
 /// No level was asked for.
@@ -37,7 +39,18 @@ impl Session {
             version,
             id,
             level: AtomicU8::new(UNTOLD),
+            mute: AtomicBool::new(false),
         }))
+    }
+
+    /// Notes that the server has no standalone stream for it (TL-1).
+    pub(super) fn set_mute(&self) {
+        self.inner.mute.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server can say anything outside of calls, as far as is known.
+    pub(super) fn may_speak(&self) -> bool {
+        self.inner.id.is_some() && !self.inner.mute.load(Ordering::Relaxed)
     }
 
     /// Whether the server is to be told of this level: it was told of none, or of one that shuts out what is asked for now.
