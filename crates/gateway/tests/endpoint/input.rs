@@ -389,3 +389,59 @@ async fn a_target_of_both_eras_is_spoken_to_in_the_era_of_the_client() {
         .collect();
     assert_eq!(eras, [false, true, true]);
 }
+
+// SEC-79
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_target_that_asks_without_end_is_stopped() {
+    let ask = |id: usize| {
+        let message = json!({
+            "jsonrpc": "2.0", "id": format!("q{id}"), "method": "elicitation/create", "params": {"message": "?"},
+        });
+        format!("data: {message}\n\n")
+    };
+    let events: String = (0..100).map(ask).collect();
+    let world = world(Script::legacy().on("tools/call echo", Act::Events(events))).await;
+    let alice = with_forms(world.alice()).await;
+    let mut messages = Messages::of(alice.call(LEGACY, "echo", json!({})).await);
+    let mut asked = 0;
+    let last = loop {
+        let message = messages.next().await.unwrap();
+        if message["method"] != "elicitation/create" {
+            break message;
+        }
+        asked += 1;
+    };
+    assert_eq!(last["error"]["code"], -31502, "{last}");
+    assert!(asked <= 32, "{asked}");
+    assert!(messages.next().await.is_none());
+}
+
+// UC-12: extensions are declared on both sides, each to the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_targets_declare_of_extensions_is_declared_to_clients() {
+    let extensions = json!({"io.modelcontextprotocol/ui": {"x": 1.5}, "io.modelcontextprotocol/tasks": {}, "odd": 1});
+    let discovered = json!({
+        "resultType": "complete", "supportedVersions": [MODERN], "ttlMs": 0, "cacheScope": "private",
+        "capabilities": {"tools": {}, "extensions": extensions},
+    });
+    let act = Act::json(format!(
+        r#"{{"jsonrpc":"2.0","id":$ID,"result":{discovered}}}"#
+    ));
+    let world = world(Script::modern().on("server/discover", act)).await;
+    world.alice().modern("tools/list", json!({})).await;
+    let declared = async |era: &str, method: &str| {
+        let answer = world
+            .ask(era, method, json!({"protocolVersion": LEGACY}))
+            .await;
+        answer["result"]["capabilities"]["extensions"].clone()
+    };
+    let ui = json!({"x": 1.5});
+    assert_eq!(
+        declared(MODERN, "server/discover").await,
+        json!({"io.modelcontextprotocol/ui": ui, "io.modelcontextprotocol/tasks": {}})
+    );
+    assert_eq!(
+        declared(LEGACY, "initialize").await,
+        json!({"io.modelcontextprotocol/ui": ui})
+    );
+}
