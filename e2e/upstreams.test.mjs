@@ -71,6 +71,9 @@ async function gateway(t, targets, toolNames = 'prefixed') {
   } };
 }
 
+/** The official clients, in each era. */
+const CLIENTS = ['typescript', 'python'].flatMap((language) => ['legacy', '2026-07-28'].map((era) => [language, era]));
+
 const NAMES = ['add_numbers', 'greet_user', 'multiply_numbers'];
 
 for (const generation of [1, 2]) {
@@ -78,10 +81,10 @@ for (const generation of [1, 2]) {
     const upstream = await fastmcp(t, generation);
     const place = await gateway(t, [{ name: 'my-mcp-server', url: upstream.url }]);
 
-    for (const era of ['legacy', '2026-07-28']) {
+    for (const [language, era] of CLIENTS) {
       // TM-16, UC-3, UC-4
-      await t.test(`a client of ${era} reads resources, gets a prompt and has arguments completed`, async () => {
-        const seen = await report('typescript', place, { ...place.task, era, everything: true });
+      await t.test(`a ${language} client of ${era} reads resources, gets a prompt and has arguments completed`, async () => {
+        const seen = await report(language, place, { ...place.task, era, everything: true });
         assert.equal(seen.error, undefined, JSON.stringify(seen.error));
         assert.deepEqual(seen.resources, ['note://today']);
         assert.deepEqual(seen.templates, ['note://{day}/tasks']);
@@ -92,7 +95,9 @@ for (const generation of [1, 2]) {
         assert.equal(seen.prompt, 'Plan my Monday.');
         assert.deepEqual(seen.completed, [['Monday'], ['Monday']]);
       });
+    }
 
+    for (const era of ['legacy', '2026-07-28']) {
       // UC-1, UC-2, UC-3, UC-6, UC-8
       await t.test(`a client of ${era} lists and calls`, async () => {
         const seen = await report('typescript', place, { ...place.task, era });
@@ -111,10 +116,10 @@ for (const generation of [1, 2]) {
     const upstream = await fastmcp(t, generation, 'asking');
     const place = await gateway(t, [{ name: 'asking', url: upstream.url }]);
 
-    for (const era of ['legacy', '2026-07-28']) {
+    for (const [language, era] of CLIENTS) {
       // TL-4, TM-18, TM-19, UC-12
-      await t.test(`a client of ${era} is asked, and two at once each for himself`, async () => {
-        const ask = (asked) => report('typescript', place, { ...place.task, era, asked });
+      await t.test(`a ${language} client of ${era} is asked, and two at once each for himself`, async () => {
+        const ask = (asked) => report(language, place, { ...place.task, era, asked });
         const people = ['alice', 'bob'];
         const seen = await Promise.all(people.map(ask));
         for (const [at, name] of people.entries()) {

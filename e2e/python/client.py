@@ -1,6 +1,6 @@
 """The official Python client, told by one JSON argument what to do; prints one JSON report.
 
-{ url, era: legacy|auto|2026-07-28, clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, node, person }
+{ url, era: legacy|auto|2026-07-28, clientId?, clientMetadataUrl?, redirectUri, scope?, refresh?, everything?, asked?, node, person }
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import time
 from urllib.parse import parse_qsl, urlencode, urlparse
 
 import httpx2
-from mcp import Client
+from mcp import Client, types
 from mcp.client.auth import OAuthClientProvider
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthToken
@@ -91,6 +91,48 @@ def text_of(result) -> object:
     return {"error": texts} if result.is_error else texts[0]
 
 
+def answers() -> dict:
+    """Answers what servers ask: as a person who is `asked`, and a model that repeats"""
+    asked = task.get("asked")
+    if not asked:
+        return {}
+
+    async def enter(context, params) -> types.ElicitResult:
+        report.setdefault("questions", []).append(params.message)
+        if asked == "nobody":
+            return types.ElicitResult(action="decline")
+        return types.ElicitResult(action="accept", content={"day": f"{asked}'s day"})
+
+    async def sample(context, params) -> types.CreateMessageResult:
+        content = params.messages[0].content
+        heard = (content[0] if isinstance(content, list) else content).text
+        said = types.TextContent(type="text", text=f"{asked} hears: {heard}")
+        return types.CreateMessageResult(role="assistant", model="echo", content=said)
+
+    async def roots(context) -> types.ListRootsResult:
+        return types.ListRootsResult(roots=[types.Root(uri=f"file:///home/{asked}", name="home")])
+
+    return {"elicitation_callback": enter, "sampling_callback": sample, "list_roots_callback": roots}
+
+
+async def use_everything(client) -> None:
+    """Resources, a prompt and completions"""
+    report["resources"] = [str(one.uri) for one in (await client.list_resources()).resources]
+    templates = (await client.list_resource_templates()).resource_templates
+    report["templates"] = [one.uri_template for one in templates]
+    report["prompts"] = [one.name for one in (await client.list_prompts()).prompts]
+    report["listed"] = (await client.read_resource("note://today")).contents[0].text
+    report["templated"] = (await client.read_resource("note://Monday/tasks")).contents[0].text
+    prompt = await client.get_prompt(report["prompts"][0], {"day": "Monday"})
+    report["prompt"] = prompt.messages[0].content.text
+    references = [
+        types.PromptReference(type="ref/prompt", name=report["prompts"][0]),
+        types.ResourceTemplateReference(type="ref/resource", uri=report["templates"][0]),
+    ]
+    completed = [await client.complete(one, {"name": "day", "value": "M"}) for one in references]
+    report["completed"] = [one.completion.values for one in completed]
+
+
 async def main() -> None:
     provider = OAuthClientProvider(
         task["url"],
@@ -103,7 +145,7 @@ async def main() -> None:
     trust = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
     async with httpx2.AsyncClient(auth=provider, verify=trust, timeout=30) as http:
         transport = streamable_http_client(task["url"], http_client=http)
-        async with Client(transport, mode=task["era"]) as client:
+        async with Client(transport, mode=task["era"], **answers()) as client:
             report["version"] = client.session.protocol_version
             report["tools"] = [tool.name for tool in (await client.list_tools()).tools]
 
@@ -113,6 +155,12 @@ async def main() -> None:
             async def call(name: str, arguments: dict) -> object:
                 return text_of(await client.call_tool(named(name), arguments))
 
+            if task.get("asked"):
+                together = [call("book", {}), call("sum_up", {"what": "all"}), call("where", {})]
+                report["booked"], report["summedUp"], report["where"] = await asyncio.gather(*together)
+                return
+            if task.get("everything"):
+                await use_everything(client)
             report["sum"] = await call("add_numbers", {"a": 2, "b": 3})
             report["product"] = await call("multiply_numbers", {"a": 2, "b": 3})
             report["greeting"] = await call("greet_user", {"name": "Alice"})

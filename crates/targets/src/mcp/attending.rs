@@ -177,8 +177,11 @@ impl Attending {
             (joined, listeners.opened.subscribe())
         };
         self.began(link, session);
-        // Where it takes longer, or nobody listens any more, the call is made all the same.
-        let _ = tokio::time::timeout(OPENING, opened.wait_for(|opened| *opened)).await;
+        let opening = tokio::time::timeout(OPENING, opened.wait_for(|opened| *opened));
+        if opening.await.is_err() {
+            // Some servers say nothing at all before they have something to say: no call waits for that again.
+            self.set_open(session);
+        }
         Some(joined)
     }
 
@@ -317,8 +320,7 @@ impl Attending {
         if let Some(last) = last {
             head = head.with(&LAST_EVENT_ID, last);
         }
-        let limit = link.settings.timeouts.handshake;
-        let mut received = link.wire.get(head, limit).await?;
+        let mut received = link.wire.get(head, SILENCE).await?;
         if !received.status().is_success() || received.content().await? != Content::Events {
             // What is in trouble may have one later.
             return Ok(matches!(
