@@ -10,6 +10,7 @@ use mcp::input::Input;
 use mcp::raw::{OwnedRaw, Raw};
 use parking_lot::Mutex;
 use targets::reply::{Answering, Ask, Outcome};
+use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -24,7 +25,14 @@ pub(crate) type ParkedId = [u8; 16];
 /// All of them.
 #[derive(Debug, Default)]
 pub(crate) struct Parked {
-    calls: Mutex<HashMap<ParkedId, Waiting>>,
+    calls: Mutex<HashMap<ParkedId, Kept>>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    waiting: Waiting,
+    /// What ends the waiting; there is no need for it once the call goes on.
+    expiry: AbortHandle,
 }
 
 /// What a client's coming back leads to.
@@ -122,26 +130,27 @@ impl Parked {
     ) -> Option<ParkedId> {
         let mut id = [0; 16];
         rand::fill(&mut id).ok()?;
-        {
-            let mut calls = self.calls.lock();
-            if calls.len() >= MOST {
-                return None;
-            }
-            calls.insert(id, waiting);
+        let mut calls = self.calls.lock();
+        if calls.len() >= MOST {
+            return None;
         }
         let (parked, stop) = (Arc::clone(self), stop.clone());
-        tasks.spawn(async move {
+        let expiring = tasks.spawn(async move {
             let _ = stop.run_until_cancelled(tokio::time::sleep(patience)).await;
             // Dropped without the lock: with it, the call is cancelled at its target.
             let over = parked.take(&id);
             drop(over);
         });
+        let expiry = expiring.abort_handle();
+        calls.insert(id, Kept { waiting, expiry });
         Some(id)
     }
 
     /// The call of this id, which is not kept any more.
     pub(crate) fn take(&self, id: &ParkedId) -> Option<Waiting> {
-        self.calls.lock().remove(id)
+        let Kept { waiting, expiry } = self.calls.lock().remove(id)?;
+        expiry.abort();
+        Some(waiting)
     }
 
     /// How many there are.

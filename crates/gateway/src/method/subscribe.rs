@@ -43,7 +43,8 @@ pub(crate) async fn subscribe(
         "without a session there is no stream to hear of updates on",
     ))?;
     let uri = uri(&incoming.params)?;
-    let subscribed = cx.memory.subscribed(&session, cx.clock.now());
+    let subscribed = Unless::used(cx, session);
+    let subscribed = &subscribed.subscribed;
     let place = if subscribed.is_empty() {
         let place = caller.usage(&cx.quotas).stream();
         Some(place.map_err(Refusal::TooMuch)?)
@@ -56,15 +57,32 @@ pub(crate) async fn subscribe(
         params: &incoming.params,
         body: incoming.body,
     };
-    let one = one(cx, &permission, &uri, &subscribed, remarks).await;
-    match one {
-        Ok(subscription) => subscribed.add(uri, subscription, place),
-        Err(refusal) => {
-            cx.memory.forget_if_unused(&session);
-            return Err(refusal);
+    let subscription = one(cx, &permission, &uri, subscribed, remarks).await?;
+    subscribed.add(uri, subscription, place);
+    Ok(done(&incoming))
+}
+
+/// What a session is subscribed to, forgotten unless it is used, however a request ends: refused, or hung up on.
+struct Unless<'a> {
+    cx: &'a Cx,
+    session: Session,
+    subscribed: Arc<Subscribed>,
+}
+
+impl<'a> Unless<'a> {
+    fn used(cx: &'a Cx, session: Session) -> Self {
+        Self {
+            cx,
+            session,
+            subscribed: cx.memory.subscribed(&session, cx.clock.now()),
         }
     }
-    Ok(done(&incoming))
+}
+
+impl Drop for Unless<'_> {
+    fn drop(&mut self) {
+        self.cx.memory.forget_if_unused(&self.session);
+    }
 }
 
 /// Subscribes to one resource.
@@ -91,8 +109,7 @@ pub(crate) async fn one(
 pub(crate) fn unsubscribe(cx: &Cx, incoming: &Incoming<'_>) -> Result<Response<Body>, Refusal> {
     let uri = uri(&incoming.params)?;
     if let Some(session) = &incoming.session {
-        cx.memory.subscribed(session, cx.clock.now()).remove(&uri);
-        cx.memory.forget_if_unused(session);
+        Unless::used(cx, *session).subscribed.remove(&uri);
     }
     Ok(done(incoming))
 }
