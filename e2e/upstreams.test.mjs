@@ -7,14 +7,14 @@ import { report } from './js/clients.mjs';
 import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
 import { serve } from './js/sekisho.mjs';
 
-/** A FastMCP server on a port of its own. */
-async function fastmcp(t, generation, kind = 'fastmcp') {
+/** A FastMCP server on a port of its own; with `sse`, on the transport of 2024-11-05. */
+async function fastmcp(t, generation, kind = 'fastmcp', transport = undefined) {
   const [port] = await freePorts(1);
   const script = join(import.meta.dirname, 'python', `${kind}${generation}.py`);
-  const program = new Program(`${kind}${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port)]);
+  const program = new Program(`${kind}${generation}`, required(`SEKISHO_E2E_PYTHON_MCP${generation}`), [script, String(port), ...(transport ? [transport] : [])]);
   afterwards(t, () => program.stop());
   await program.until('port', () => accepts(port));
-  return { program, url: `http://127.0.0.1:${port}/mcp` };
+  return { program, url: `http://127.0.0.1:${port}/${transport ?? 'mcp'}` };
 }
 
 /** The settings of the published experiment, for one origin and these targets. */
@@ -111,9 +111,9 @@ for (const generation of [1, 2]) {
   });
 }
 
-for (const generation of [1, 2]) {
-  test(`a FastMCP server on mcp ${generation}.x that asks in mid-call`, async (t) => {
-    const upstream = await fastmcp(t, generation, 'asking');
+for (const [generation, transport] of [[1], [1, 'sse'], [2]]) {
+  test(`a FastMCP server on mcp ${generation}.x that asks in mid-call${transport ? `, over ${transport}` : ''}`, async (t) => {
+    const upstream = await fastmcp(t, generation, 'asking', transport);
     const place = await gateway(t, [{ name: 'asking', url: upstream.url }]);
 
     for (const [language, era] of CLIENTS) {
@@ -136,13 +136,13 @@ for (const generation of [1, 2]) {
   });
 }
 
-test('the reference server with everything', async (t) => {
+for (const [transport, path] of [['streamableHttp', 'mcp'], ['sse', 'sse']]) test(`the reference server with everything, over ${transport}`, async (t) => {
   const [port] = await freePorts(1);
   const script = join(required('SEKISHO_E2E_MODULES'), 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
-  const program = new Program('server-everything', process.execPath, [script, 'streamableHttp'], { env: { PORT: `${port}` } });
+  const program = new Program('server-everything', process.execPath, [script, transport], { env: { PORT: `${port}` } });
   afterwards(t, () => program.stop());
   await program.until('port', () => accepts(port));
-  const place = await gateway(t, [{ name: 'everything', url: `http://127.0.0.1:${port}/mcp` }]);
+  const place = await gateway(t, [{ name: 'everything', url: `http://127.0.0.1:${port}/${path}` }]);
   const calls = [
     ['echo', { message: 'hello' }], ['trigger-elicitation-request', {}], ['trigger-url-elicitation', { url: 'https://example.test/' }],
     ['trigger-sampling-request', { prompt: 'a word', maxTokens: 10 }], ['get-roots-list', {}],

@@ -1,4 +1,5 @@
-"""A FastMCP server with sessions, `mcp` 1.x, whose tools ask the client in mid-call. The port is the only argument."""
+"""A FastMCP server with sessions, `mcp` 1.x, whose tools ask the client in mid-call. The arguments are the port and
+the transport, `sse` for HTTP+SSE."""
 
 import sys
 
@@ -35,4 +36,4 @@ async def where(ctx: Context) -> str:
 
 
 if __name__ == "__main__":
-    mcp.run(transport="streamable-http")
+    mcp.run(transport=sys.argv[2] if len(sys.argv) > 2 else "streamable-http")

@@ -352,7 +352,7 @@ pub enum TargetKind {
     Mcp(McpServer),
 }
 
-/// An MCP server that speaks streamable HTTP.
+/// An MCP server that speaks streamable HTTP, or HTTP+SSE, the transport of 2024-11-05: it is found out which.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct McpServer {

@@ -204,6 +204,9 @@ pub enum Violation {
     /// `initialize` was answered without a usable `protocolVersion`, or with an unusable session id.
     #[error("an unusable answer to `initialize`")]
     Initialize,
+    /// The stream of HTTP+SSE names no endpoint for messages, or one elsewhere.
+    #[error("no endpoint for messages at its own origin")]
+    Endpoint,
     /// `tools/list` was answered without an array of tools.
     #[error("no array of tools")]
     ToolList,

@@ -6,7 +6,7 @@
 //!
 //! | Module | What for |
 //! |---|---|
-//! | `mcp` | MCP servers over Streamable HTTP, in both protocol eras |
+//! | `mcp` | MCP servers over Streamable HTTP in both protocol eras, and over HTTP+SSE |
 //! | [`listing`] | what a target has |
 //! | [`error`] | why a call has no answer |
 //! | [`reply`] | what comes back from a call, and what a target asks in the middle of it |

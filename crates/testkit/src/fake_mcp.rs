@@ -17,6 +17,7 @@
 //! Everything else is [`Script::on`]: what to do for a JSON-RPC method, or for one tool.
 
 mod insensitive;
+mod pair;
 mod protocol;
 mod script;
 mod seen;

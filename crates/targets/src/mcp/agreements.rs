@@ -226,6 +226,9 @@ impl Agreements {
             version = found.version.as_str(),
             "agreed on a protocol version with the target",
         );
+        if found.era() == Era::Stateless {
+            on.link.wire.pairs().close();
+        }
         let found = Arc::new(found);
         self.current.store(Some(Arc::clone(&found)));
         self.other.store(None);

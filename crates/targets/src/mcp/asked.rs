@@ -1,29 +1,13 @@
-//! Requests that a server of the session era makes, and where the answers to them go.
+//! Requests that a server of the session era makes of a client, and where the answers to them go.
 
 use std::sync::Arc;
 
-use ::mcp::error::Code;
 use ::mcp::id::OwnedId;
-use ::mcp::jsonrpc::{self, Request};
-use ::mcp::method::Method;
+use ::mcp::jsonrpc;
 
 use super::link::Link;
 use super::session::Session;
 use crate::reply::{Answering, Outcome};
-
-/// The answer to a request that the server makes of us and not of a client: only `ping` has one. No other is expected, because
-/// nothing is declared that nobody declared to us (UC-12).
-pub(super) fn answer_to(request: &Request<'_>) -> Vec<u8> {
-    if request.method == Method::Ping.as_str() {
-        return jsonrpc::response(request.id, "{}");
-    }
-    jsonrpc::error(
-        Some(request.id),
-        Code::METHOD_NOT_FOUND,
-        "nobody here declared that it can be asked for this",
-        None,
-    )
-}
 
 /// Takes a client's answer to a request of the server, in whose session it was made. `place` is kept until that is done.
 pub(super) fn answering_to(

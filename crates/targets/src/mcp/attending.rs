@@ -14,15 +14,17 @@ use ::mcp::raw::OwnedRaw;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::answer;
-use super::asked::{answer_to, answering_to};
+use super::asked::answering_to;
 use super::link::Link;
+use super::received::Content;
 use super::session::Session;
-use super::wire::{Content, Head};
+use super::unasked::answer_to;
+use super::wire::Head;
 use crate::attention::{Heard, Hearing};
 use crate::error::CallError;
 use crate::outward::Asker;
@@ -67,6 +69,10 @@ struct Call {
     hearing: Hearing,
     /// Its client can be asked.
     is_askable: bool,
+    /// What it hears reaches its client.
+    is_heard: bool,
+    /// Its client is being asked elsewhere.
+    asked_elsewhere: Arc<Notify>,
 }
 
 impl Default for Listeners {
@@ -92,6 +98,19 @@ impl Listeners {
         })
     }
 
+    /// Who is asked. Where there is one call, the question is most likely its; and some clients answer nothing before the answer
+    /// to each call has begun: it begins with the question, or at once where the question is elsewhere.
+    fn best_to_ask(&self) -> Option<&Hearing> {
+        let is_heard = |call: &Call| call.is_askable && call.is_heard;
+        if self.calls.len() == 1 && self.calls.values().all(is_heard) {
+            return self.calls.values().next().map(|call| &call.hearing);
+        }
+        for call in self.calls.values() {
+            call.asked_elsewhere.notify_one();
+        }
+        self.best()
+    }
+
     /// Whether nobody listens, and nothing is read.
     fn is_nobody(&self) -> bool {
         !self.is_read && self.calls.is_empty() && self.best().is_none()
@@ -110,6 +129,19 @@ pub(super) struct Joined {
     asker: Asker,
     id: u64,
     pub(super) heard: Heard,
+    /// Told when the client is asked on another stream than that of this call.
+    pub(super) asked_elsewhere: Arc<Notify>,
+}
+
+impl Joined {
+    /// Its answer has begun: what is heard here reaches the client.
+    pub(super) fn set_heard(&self) {
+        let mut all = self.attending.listeners.lock();
+        let listeners = all.get_mut(&self.asker);
+        if let Some(call) = listeners.and_then(|one| one.calls.get_mut(&self.id)) {
+            call.is_heard = true;
+        }
+    }
 }
 
 impl Drop for Joined {
@@ -163,9 +195,12 @@ impl Attending {
             }
             let listeners = all.entry(session.asker().clone()).or_default();
             let (hearing, heard) = Hearing::new();
+            let asked_elsewhere = Arc::<Notify>::default();
             let call = Call {
                 hearing,
                 is_askable,
+                is_heard: false,
+                asked_elsewhere: Arc::clone(&asked_elsewhere),
             };
             listeners.calls.insert(id, call);
             let joined = Joined {
@@ -173,6 +208,7 @@ impl Attending {
                 asker: session.asker().clone(),
                 id,
                 heard,
+                asked_elsewhere,
             };
             (joined, listeners.opened.subscribe())
         };
@@ -278,7 +314,11 @@ impl Attending {
 
     fn say(&self, session: &Session, message: Message) {
         let all = self.listeners.lock();
-        let hearing = all.get(session.asker()).and_then(Listeners::best).cloned();
+        let best = match message {
+            Message::Ask(_) => Listeners::best_to_ask,
+            Message::Notification { .. } | Message::Answer(_) => Listeners::best,
+        };
+        let hearing = all.get(session.asker()).and_then(best).cloned();
         drop(all);
         if let Some(hearing) = hearing {
             hearing.say(message);

@@ -15,9 +15,10 @@ use super::events::Events;
 use super::link::Refusal;
 use super::lists::Lists;
 use super::oddity::Oddity;
+use super::received::{Content, Received};
 use super::server::{Begun, Judged, Mendings, Refused, Server};
 use super::stream::{InFlight, Messages, Origin};
-use super::wire::{Again, Content, Head, Received};
+use super::wire::{Again, Head};
 use super::{answer, outgoing};
 use crate::bounds::Bounds;
 use crate::client::Client;
@@ -187,14 +188,18 @@ impl Calling<'_> {
                     held.another(),
                 );
                 let first_message = self.server.link.settings.timeouts.first_message;
-                match tokio::time::timeout(first_message, messages.reply()).await {
-                    Ok(Ok(Some(reply))) => Ok(Attempted::Heard(reply)),
-                    Ok(Err(error)) => Err(error),
-                    // The client gets the head now: what is silent for long looks dead on the way to it (TM-12).
-                    Ok(Ok(None)) | Err(_) => {
-                        Ok(Attempted::Heard(Reply::Stream(Box::new(messages))))
-                    }
-                }
+                let asked_elsewhere = messages.asked_elsewhere();
+                // What is silent for long looks dead on the way to the client (TM-12); and some clients answer a question
+                // only after the answer to each of their calls has begun.
+                let reply = tokio::select! {
+                    biased;
+                    reply = messages.reply() => reply?,
+                    () = asked_elsewhere => None,
+                    () = tokio::time::sleep(first_message) => None,
+                };
+                Ok(Attempted::Heard(
+                    reply.unwrap_or_else(|| Reply::Stream(Box::new(messages))),
+                ))
             }
             // Taken note of, and answered on the standalone stream.
             Content::Other if origin.outside.is_some() && status == StatusCode::ACCEPTED => {

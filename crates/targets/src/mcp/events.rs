@@ -27,6 +27,8 @@ pub(super) struct Events {
     body: Body,
     decoder: Decoder,
     ready: VecDeque<Event>,
+    /// Which events are handed out.
+    taken: fn(&Event) -> bool,
     decoded: Vec<Event>,
     idle: Duration,
     /// The event after which this stream took up an earlier one.
@@ -45,6 +47,7 @@ impl Events {
             body,
             decoder: Decoder::new(limits),
             ready: VecDeque::new(),
+            taken: Event::is_message,
             decoded: Vec::new(),
             idle,
             resumed_after: None,
@@ -61,6 +64,12 @@ impl Events {
     /// Another bound on the time between two pieces.
     pub(super) const fn with_idle(mut self, idle: Duration) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// Not only messages.
+    pub(super) const fn of_any_kind(mut self) -> Self {
+        self.taken = |_| true;
         self
     }
 
@@ -121,7 +130,7 @@ impl Events {
             held.shrink(self.decoder.buffered());
             let frame = match tokio::time::timeout(self.idle, self.body.frame()).await {
                 Err(_) => return Err(CallError::TimedOut(Stage::Idle)),
-                Ok(None) => return Ok(self.decoder.finish().filter(Event::is_message)),
+                Ok(None) => return Ok(self.decoder.finish().filter(self.taken)),
                 Ok(Some(Err(_))) => return Err(CallError::ClosedMidStream),
                 Ok(Some(Ok(frame))) => frame,
             };
@@ -131,7 +140,7 @@ impl Events {
             match self.decoder.push(&data, &mut self.decoded) {
                 Ok(()) => {
                     let decoded = self.decoded.drain(..);
-                    self.ready.extend(decoded.filter(Event::is_message));
+                    self.ready.extend(decoded.filter(self.taken));
                     held.set(self.buffered())?;
                 }
                 Err(SseError::LineTooLong { limit } | SseError::EventTooLarge { limit }) => {

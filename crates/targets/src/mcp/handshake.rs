@@ -76,6 +76,12 @@ async fn initialize(
         Said::Nothing(error) => return Err(error),
         Said::Refusal(refusal, failure) => match answer::refusal(&refusal.body, Era::Session) {
             Some(answer) => (answer, failure),
+            // What takes no message here may be a server of the old transport.
+            None if matches!(refusal.status.as_u16(), 400 | 404 | 405)
+                && link.wire.pairs().are_found(asker, limit).await =>
+            {
+                return Box::pin(initialize(link, asker, version)).await;
+            }
             None => return Err(failure),
         },
     };
@@ -103,7 +109,7 @@ async fn initialize(
         .ok_or_else(|| CallError::NoCommonVersion {
             supported: vec![word.as_ref().into()],
         })?;
-    if version == ProtocolVersion::V2024_11_05 {
+    if version == ProtocolVersion::V2024_11_05 && !link.wire.pairs().are_spoken() {
         link.note(Oddity::OldVersion);
     }
     // TL-3 allows visible ASCII only; whatever else can stand in a header is said back as it came.

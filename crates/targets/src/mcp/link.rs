@@ -20,8 +20,9 @@ use super::answer;
 use super::events::Events;
 use super::oddity::{Noise, Oddities, Oddity};
 use super::outgoing;
+use super::received::Content;
 use super::session::Session;
-use super::wire::{Again, Content, Head, Wire};
+use super::wire::{Again, Head, Wire};
 use crate::error::{CallError, Stage, Violation};
 use crate::reply::{Answer, Kind};
 
@@ -83,7 +84,9 @@ impl Link {
         tracker: TaskTracker,
     ) -> Result<Arc<Self>, Forbidden> {
         let oddities = Arc::<Oddities>::default();
-        let wire = Wire::new(pool.upstream(url)?, url, &settings, Arc::clone(&oddities));
+        let upstream = pool.upstream(url)?;
+        let noted = Arc::clone(&oddities);
+        let wire = Wire::new(upstream, url, &settings, noted, tracker.clone());
         Ok(Arc::new(Self {
             settings,
             wire,

@@ -22,15 +22,17 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::ReusableBoxFuture;
 
-use super::asked::{answer_to, answering_to};
+use super::asked::answering_to;
 use super::attending::Joined;
 use super::events::Events;
 use super::lanes::Lane;
 use super::link::{ASIDE, Link};
 use super::lists::Lists;
 use super::oddity::Noise;
+use super::received::Content;
 use super::session::Session;
-use super::wire::{Content, Head};
+use super::unasked::answer_to;
+use super::wire::Head;
 use super::{answer, outgoing};
 use crate::apart;
 use crate::bounds::Bounds;
@@ -66,7 +68,8 @@ pub(super) struct Origin {
 
 impl Origin {
     /// There is nothing left to cancel.
-    pub(super) const fn answered(&mut self) {
+    pub(super) fn answered(&mut self) {
+        self.outside = None;
         if let Some(in_flight) = &mut self.in_flight {
             in_flight.armed = false;
         }
@@ -180,6 +183,9 @@ impl Messages {
         bounds: Bounds,
         held: Held,
     ) -> Self {
+        if let Some(joined) = &origin.outside {
+            joined.set_heard();
+        }
         Self {
             events: Some(events),
             origin,
@@ -209,6 +215,18 @@ impl Messages {
             }
             Some(Err(error)) => Err(error),
             None => Err(CallError::ClosedMidStream),
+        }
+    }
+
+    /// Waits until the client is asked on another stream.
+    pub(super) fn asked_elsewhere(&self) -> impl Future<Output = ()> + use<> {
+        let joined = self.origin.outside.as_ref();
+        let asked = joined.map(|joined| Arc::clone(&joined.asked_elsewhere));
+        async move {
+            match asked {
+                Some(asked) => asked.notified().await,
+                None => std::future::pending().await,
+            }
         }
     }
 

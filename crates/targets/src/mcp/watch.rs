@@ -14,13 +14,14 @@ use ::mcp::method::Method;
 use ::mcp::raw::{Raw, quote};
 
 use super::agreement::Agreement;
-use super::asked::answer_to;
 use super::events::Events;
 use super::link::Said;
 use super::lists::Lists;
+use super::received::{Content, Received};
 use super::server::Server;
 use super::session::Session;
-use super::wire::{Again, Content, Head, Received};
+use super::unasked::answer_to;
+use super::wire::{Again, Head};
 use super::{answer, outgoing};
 use crate::error::{CallError, Stage};
 use crate::outward::Asker;

@@ -10,7 +10,10 @@ mod guards;
 mod lists;
 #[cfg(test)]
 mod misbehaviour;
+#[cfg(test)]
 mod outward;
+#[cfg(test)]
+mod pairs;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

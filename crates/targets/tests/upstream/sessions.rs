@@ -1,16 +1,22 @@
 //! Sessions with legacy servers: whose they are, how they begin, how they end.
 
-use mcp::feature::Feature;
 use std::time::Duration;
 
+use mcp::capability::ClientCapabilities;
+use mcp::era::Era;
+use mcp::feature::Feature;
+use policy::call::Principal;
+use targets::attention::Hearing;
+use targets::client::Client;
 use targets::error::{CallError, Violation};
 use targets::reply::Messages;
 use targets::reply::{Message, Reply};
-use testkit::fake_mcp::{Act, Script};
+use testkit::fake_mcp::{Act, FakeMcp, Script};
+use tokio_util::sync::CancellationToken;
 
-use crate::world::{answer, text, world, world_with};
+use crate::world::{answer, text, tool_call, world, world_with};
 
-fn session_of(fake: &testkit::fake_mcp::FakeMcp, position: usize) -> String {
+fn session_of(fake: &FakeMcp, position: usize) -> String {
     fake.seen_of("tools/call")[position]
         .header("mcp-session-id")
         .unwrap()
@@ -397,4 +403,61 @@ async fn a_server_that_mends_its_ways_has_its_connections_used_again() {
         world.call("echo", "{}").await.unwrap();
     }
     assert!(world.fake.connections() <= before + 1);
+}
+
+/// A client that can be asked for everything.
+fn askable() -> Client {
+    Client {
+        session: Some([7; 16]),
+        declared: ClientCapabilities::ALL_INPUT,
+        ..Client::silent(Era::Session)
+    }
+}
+
+// TL-1, TL-6, UC-12: a question outside of any call belongs to the only one, or else to the client's own stream; and then the
+// answers to all of its calls begin, because some clients answer a question only when they have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_answers_to_calls_begin_with_a_question_wherever_it_is_asked() {
+    let script = Script::legacy().on("tools/call echo", Act::HangAfterHead);
+    let world = world_with(script, |declared| {
+        declared.timeouts.first_message = Duration::from_hours(1);
+    })
+    .await;
+    world.run();
+    let (hearing, mut heard) = Hearing::new();
+    let alice = Principal::new("alice");
+    world
+        .target
+        .attend(&alice, [7; 16], askable().declared, hearing);
+    let question = serde_json::json!({"jsonrpc": "2.0", "id": "q", "method": "roots/list"});
+    for together in [1, 2] {
+        world.fake.forget_seen();
+        let calls = (0..together).map(|_| {
+            let call = tool_call("alice", "echo", r#"{"name":"echo"}"#);
+            world.call_for(call, askable(), CancellationToken::new())
+        });
+        let asking = async {
+            let sent = |fake: &FakeMcp| fake.seen_of("tools/call").len() == together;
+            world.fake.until("the calls", sent).await.unwrap();
+            // What was sent is not yet heard.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            world.fake.say(&session_of(&world.fake, 0), &question);
+        };
+        let calls = futures_util::future::join_all(calls);
+        let both = futures_util::future::join(calls, asking);
+        let (replies, ()) = tokio::time::timeout(Duration::from_secs(20), both)
+            .await
+            .expect("the answers begin");
+        for reply in replies {
+            let Ok(Reply::Stream(mut messages)) = reply else {
+                panic!("a stream: {reply:?}")
+            };
+            if together == 1 {
+                let first = messages.next().await;
+                assert!(matches!(first, Some(Ok(Message::Ask(_)))), "{first:?}");
+            }
+        }
+        let asked = heard.try_recv();
+        assert_eq!(matches!(asked, Ok(Message::Ask(_))), together == 2);
+    }
 }

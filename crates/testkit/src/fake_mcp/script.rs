@@ -163,6 +163,8 @@ pub struct Script {
     pub ttl_ms: u64,
     /// Does it find members of a message without regard to case, as servers in Go do?
     pub ignores_case: bool,
+    /// Does it speak the transport of 2024-11-05 only, and where does it want messages?
+    pub pair: Option<String>,
     /// Closes a connection after its first answer, without having said so.
     pub closes_unsaid: bool,
     /// By `method` or `method tool`: what to do instead, the first entry that fits.
@@ -190,6 +192,14 @@ impl Script {
     pub fn legacy_without_sessions() -> Self {
         Self {
             sessions: false,
+            ..Self::legacy()
+        }
+    }
+
+    /// A server of the session era on the transport of 2024-11-05.
+    pub fn pair() -> Self {
+        Self {
+            pair: Some("/messages".to_owned()),
             ..Self::legacy()
         }
     }
@@ -224,6 +234,7 @@ impl Script {
             list_changed: true,
             ttl_ms: 60_000,
             ignores_case: false,
+            pair: None,
             closes_unsaid: false,
             acts: Vec::new(),
         }

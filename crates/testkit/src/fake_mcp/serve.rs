@@ -10,6 +10,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use super::pair;
 use super::protocol::{self, Reply};
 use super::script::Act;
 use super::seen::Seen;
@@ -262,6 +263,20 @@ impl Exchange<'_> {
     }
 
     async fn answer(&mut self) -> io::Result<KeepAlive> {
+        let pair = self.shared.script.lock().pair.clone();
+        if let Some(endpoint) = pair {
+            let answer = match pair::elsewhere(self.seen) {
+                Some(refusal) => refusal,
+                None if self.seen.verb == "GET" => {
+                    pair::open(self.shared, (self.reader, self.writer), &endpoint).await?;
+                    return Ok(false);
+                }
+                None => pair::answered(self.shared, self.seen)
+                    .unwrap_or_else(|| pair::take(self.shared, self.seen)),
+            };
+            wire::write_plain(self.writer, &answer).await?;
+            return Ok(true);
+        }
         match protocol::answer(self.shared, self.seen) {
             Reply::Plain(plain) => wire::write_plain(self.writer, &plain).await?,
             Reply::Events(messages, headers) => {
