@@ -20,6 +20,7 @@ use net::body::{Body, BodyError, read_bounded};
 use net::edge::Peer;
 use net::edge::remarks::Remarks;
 use policy::facts::CallerFacts;
+use targets::client::Client;
 use targets::meter::{Counted, Held, NoRoom};
 
 use crate::caller::Caller;
@@ -27,7 +28,7 @@ use crate::cors;
 use crate::cx::Cx;
 use crate::input;
 use crate::media::{self, Accepted};
-use crate::method::call::{Asked, Incoming, field};
+use crate::method::call::{Asked, Incoming, declared, field};
 use crate::method::{call, cancelled, discover, initialize, list, listen, set_level, subscribe};
 use crate::metrics::RefusalLabels;
 use crate::origin::Verdict;
@@ -395,7 +396,13 @@ impl Post<'_> {
             return Ok(response);
         }
         if let Some(feature) = Feature::listed_by(method) {
-            let listing = list::handle(cx, self.caller, feature, request, era, accepted);
+            let client = Client {
+                session: session.as_ref().map(|session| session.id.0),
+                declared: declared(era, &params, session.as_ref()),
+                ..Client::silent(era)
+            };
+            let behalf = (client, accepted);
+            let listing = list::handle(cx, self.caller, feature, request, behalf);
             let response = Box::pin(listing).await?;
             cx.metrics.count_request(method, era);
             return Ok(response);

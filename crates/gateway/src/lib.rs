@@ -45,6 +45,7 @@ mod flights;
 mod handover;
 mod input;
 pub mod issuers;
+mod list_state;
 mod media;
 pub mod memory;
 mod method;
@@ -68,6 +69,7 @@ use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
 use http::{Request, Response, StatusCode};
+use mcp::feature::Feature;
 use model::gateway::{Authorization, Gateway as Configured};
 use net::body::Body;
 use net::boxed::in_place;
@@ -76,16 +78,19 @@ use oauth::discovery::PROTECTED_RESOURCE;
 use oauth::scope::ScopeSet;
 use policy::decide::Policies;
 use policy::resource::ResourcePolicy;
+use targets::Target;
 
 use self::behind::Behind;
 use self::caller::jwt::{Audience, Rules};
 use self::caller::{Authorizer, Identification, metadata};
 pub use self::catalog::TargetState;
-use self::catalog::{Catalogs, Making, Measured};
+use self::catalog::entry::Measured;
+use self::catalog::{Catalogs, Making};
 use self::cx::Cx;
 use self::detach::Background;
 use self::handover::{Admission, Handover};
 use self::issuers::{IssuerState, Issuers};
+pub use self::list_state::ListState;
 use self::origin::Origins;
 use self::quota::Quotas;
 use self::seal::Seal;
@@ -177,6 +182,12 @@ impl Gateway {
             target: one.target.clone(),
             calls: Arc::new(parts.metrics.calls(&name, one.target.name())),
         });
+        let making = Making {
+            gateway: &name,
+            names: gateway.tool_names,
+            server_info: &server_info,
+            page_size: limits.page_size,
+        };
         let seal = Arc::new(Seal::new(&parts.session_keys, &name));
         let cx = Cx {
             spellings,
@@ -187,13 +198,7 @@ impl Gateway {
             origins: Origins::new(url, &gateway.allowed_origins),
             identification,
             policies: Policies::new(policy.map_err(SettingsError::Policy)?),
-            catalogs: Catalogs::new(Making {
-                gateway: &name,
-                targets: measured.collect(),
-                names: gateway.tool_names,
-                server_info: &server_info,
-                page_size: limits.page_size,
-            }),
+            catalogs: Catalogs::new(&making, measured.collect()),
             sessions: Sessions::new(
                 Arc::clone(&seal),
                 limits.session,
@@ -260,6 +265,34 @@ impl Gateway {
     /// How it stands with its targets: what a target that fails can't do is to be read here, too.
     pub fn targets(&self) -> Vec<TargetState> {
         self.cx.catalogs.states()
+    }
+
+    /// How it stands with the lists of its targets.
+    pub fn lists(&self) -> Vec<ListState> {
+        let of = |target: &Target| {
+            let target = target.clone();
+            Feature::ALL.map(move |feature| ListState::of(&target, feature))
+        };
+        let targets = self.cx.behind.iter();
+        targets.flat_map(|one| of(&one.target)).collect()
+    }
+
+    /// Asks its targets, or the one of this name, for their lists; what became of it shows in [`Self::lists`]. `false` if there
+    /// is none of this name.
+    pub async fn sync(&self, name: Option<&str>) -> bool {
+        let all = self.cx.behind.iter().map(|one| &one.target);
+        let meant: Vec<_> = all
+            .filter(|target| name.is_none_or(|name| **target.name() == *name))
+            .collect();
+        let asking = meant.iter().map(|target| async move {
+            // The first finds out what it speaks, for all.
+            for feature in Feature::ALL {
+                target.sync(feature).await;
+            }
+        });
+        join_all(asking).await;
+        self.cx.catalogs.rebuild().await;
+        !meant.is_empty()
     }
 
     /// Gives way to the gateway that takes its place, if one does. Streams go on there, and are told if the list of tools

@@ -15,7 +15,7 @@ use targets::error::{CallError, Violation};
 use targets::reply::{Answer, Outcome};
 
 use crate::caller::Caller;
-use crate::catalog::Entry;
+use crate::catalog::entry::Entry;
 use crate::client::Client;
 use crate::cx::Cx;
 use crate::refusal::Refusal;

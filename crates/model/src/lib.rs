@@ -36,6 +36,7 @@ pub mod algs;
 pub mod client;
 pub mod client_policy;
 pub mod gateway;
+pub mod listing;
 pub mod realm;
 pub mod registration;
 pub mod target;

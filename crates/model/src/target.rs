@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::listing::{Listing, UriPrefix};
 use crate::span::{SomeTime, Span, as_text};
 use crate::text::setting;
 use crate::web_url::{WebUrl, without_query_values};
@@ -136,6 +137,12 @@ pub struct Target<Headers = HeaderMap> {
     /// the list asks for it anew.
     #[serde(default)]
     pub freshness: Freshness,
+    /// How it is known what it offers.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub listing: Listing,
+    /// The resources whose URIs begin like this are its own, whatever other targets list. Of two that fit, the longer one holds.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub uri_prefixes: Vec<UriPrefix>,
     /// Headers that every request to it has, as most hosted MCP servers want them: an API key, a tenant. Nothing of a caller is ever sent to a target.
     #[serde(default, skip_serializing_if = "is_default")]
     pub headers: Headers,
@@ -155,6 +162,8 @@ impl Target {
             limits: Limits::default(),
             circuit_breaker: CircuitBreaker::default(),
             freshness: Freshness::default(),
+            listing: Listing::default(),
+            uri_prefixes: Vec::new(),
             headers: HeaderMap::new(),
         }
     }
@@ -170,6 +179,8 @@ impl<Headers> Target<Headers> {
             limits,
             circuit_breaker,
             freshness,
+            listing,
+            uri_prefixes,
             headers: _,
         } = self;
         Target {
@@ -179,6 +190,8 @@ impl<Headers> Target<Headers> {
             limits,
             circuit_breaker,
             freshness,
+            listing,
+            uri_prefixes,
             headers,
         }
     }

@@ -55,6 +55,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Session,
     },
+    /// Say what targets list, and have them asked for it now
+    Targets {
+        #[command(subcommand)]
+        command: Targets,
+    },
     /// List what users have granted to clients, and take it back
     Consent {
         #[command(subcommand)]
@@ -438,6 +443,30 @@ pub(crate) struct SessionEnd {
     /// Revoke what was granted to clients in it, too, whatever the realm's `logout_ends` says
     #[arg(long)]
     pub(crate) tokens: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Targets {
+    /// Print what targets list, and since when
+    List(OfTargets),
+    /// Ask targets what they list, and print it
+    Sync(OfTargets),
+}
+
+/// What is meant of what stands behind gateways.
+#[derive(Debug, Args)]
+pub(crate) struct OfTargets {
+    #[command(flatten)]
+    pub(crate) source: Source,
+    /// Only this target
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// Only the targets of this gateway
+    #[arg(long, value_name = "NAME")]
+    pub(crate) gateway: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Subcommand)]

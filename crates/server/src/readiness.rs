@@ -31,6 +31,12 @@ pub(crate) struct Readiness {
     served: ArcSwap<Served>,
 }
 
+impl fmt::Debug for Readiness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").finish_non_exhaustive()
+    }
+}
+
 /// What the present configuration serves, and what it says about readiness.
 #[derive(Debug, Default)]
 pub(crate) struct Served {
@@ -114,6 +120,11 @@ impl Readiness {
     /// From now on, this is what is served.
     pub(crate) fn serves(&self, served: Served) {
         self.served.store(Arc::new(served));
+    }
+
+    /// The gateways that are served now.
+    pub(crate) fn gateways(&self) -> Vec<Gateway> {
+        self.served.load().gateways.clone()
     }
 
     /// Judges.

@@ -7,6 +7,7 @@
 pub(crate) mod connections;
 mod harmless;
 mod lines;
+pub(crate) mod lists;
 pub(crate) mod moment;
 pub(crate) mod request_log;
 pub(crate) mod store_health;

@@ -145,6 +145,7 @@ pub(crate) async fn run(
                 plan: Arc::clone(&current),
                 store: foundation.store.clone(),
                 clock: Arc::clone(&foundation.clock),
+                readiness: Arc::clone(&foundation.readiness),
             };
             serving_to_the_end.take_commands(path, desk).await;
         }

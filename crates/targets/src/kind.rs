@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mcp::era::Era;
 use ::mcp::feature::Feature;
 use ::mcp::raw::OwnedRaw;
 use futures_util::future::BoxFuture;
@@ -60,6 +61,17 @@ pub(crate) trait Kind: std::fmt::Debug + Send + Sync {
 
     /// Asks for the list, unless that was done within `age`, with or without success.
     fn look_again(&self, feature: Feature, age: Duration) -> BoxFuture<'_, ()>;
+
+    /// What is offered to a caller: asked for on its behalf, and not kept.
+    fn list_for<'a>(
+        &'a self,
+        feature: Feature,
+        asker: &'a Asker,
+        era: Era,
+    ) -> BoxFuture<'a, Result<List, CallError>>;
+
+    /// Asks for the list now, if lists are kept.
+    fn sync(&self, feature: Feature) -> BoxFuture<'_, ()>;
 
     /// The lists may have changed: whoever runs [`Self::run`] asks for them soon.
     fn poke(&self);

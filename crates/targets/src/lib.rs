@@ -309,6 +309,30 @@ impl Target {
         self.0.kind.look_again(feature, age).await;
     }
 
+    /// What is offered to this caller, where that is not the same for everybody: asked for on its behalf, and not kept.
+    ///
+    /// # Errors
+    /// If it can't be listed, or not so often.
+    pub async fn list_for(
+        &self,
+        feature: Feature,
+        principal: &Principal,
+        client: &Client,
+    ) -> Result<List, CallError> {
+        let _place = self.0.guard.place()?;
+        let asker = Asker::Caller {
+            principal: principal.clone(),
+            session: client.session,
+            declared: client.declared,
+        };
+        self.0.kind.list_for(feature, &asker, client.era).await
+    }
+
+    /// Asks for the list now, if lists are kept; what became of it shows in the listing.
+    pub async fn sync(&self, feature: Feature) {
+        self.0.kind.sync(feature).await;
+    }
+
     /// Keeps the lists current until `stop`, then says good-bye to the target when the
     /// calls under way are over. To be spawned once per target.
     pub async fn run(&self, stop: CancellationToken) {

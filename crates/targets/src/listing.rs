@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::mcp::era::Era;
 use ::mcp::mend::Repair;
@@ -47,6 +48,11 @@ pub struct List {
 }
 
 impl List {
+    /// How long ago it was had.
+    pub fn age(&self) -> Duration {
+        self.fetched.elapsed()
+    }
+
     /// The entry with this name.
     pub fn find(&self, name: &str) -> Option<&Listed> {
         self.entries.get(*self.by_name.get(name)?)

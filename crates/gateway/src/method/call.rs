@@ -28,7 +28,7 @@ use targets::reply::Reply;
 use tokio::time::Instant;
 
 use crate::caller::Caller;
-use crate::catalog::{Entry, Measured};
+use crate::catalog::entry::{Entry, Measured};
 use crate::client::{Client, Origin};
 use crate::cx::Cx;
 use crate::detach::{Detach, Legacy, Ticket};
@@ -324,19 +324,28 @@ pub(crate) async fn handle(
     }
 }
 
-/// What belongs to an answer of the client to what the target asks in the middle of the call. Who takes no events back has
-/// nowhere to be asked in the session era.
-fn origin(caller: &Caller, call: &Incoming<'_>, tool: &Entry) -> Origin {
-    let declared = match call.era {
+/// What a client can be asked: as it says with each request, or said when its session began.
+pub(crate) fn declared(
+    era: Era,
+    params: &Params<'_>,
+    session: Option<&Session>,
+) -> ClientCapabilities {
+    match era {
         Era::Stateless => {
-            let stated = call.params.meta.client_capabilities;
+            let stated = params.meta.client_capabilities;
             stated.map_or_else(ClientCapabilities::default, ClientCapabilities::of)
         }
         Era::Session => {
-            let session = call.session.as_ref().filter(|_| call.accepted.events);
             session.map_or_else(ClientCapabilities::default, |session| session.declared)
         }
-    };
+    }
+}
+
+/// What belongs to an answer of the client to what the target asks in the middle of the call. Who takes no events back has
+/// nowhere to be asked in the session era.
+fn origin(caller: &Caller, call: &Incoming<'_>, tool: &Entry) -> Origin {
+    let session = call.session.as_ref().filter(|_| call.accepted.events);
+    let declared = declared(call.era, &call.params, session);
     Origin {
         principal: caller.principal.clone(),
         fingerprint: caller.fingerprint,

@@ -21,6 +21,8 @@ mod issuers;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod listing;
+#[cfg(test)]
 mod lists;
 #[cfg(test)]
 mod messages;

@@ -13,6 +13,7 @@ mod running;
 mod serve;
 mod session;
 mod table;
+mod targets;
 mod user;
 mod verify;
 
@@ -44,6 +45,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
         Command::Migrate(options) => migrate::run(&options),
         Command::User { command } => user::run(&command),
         Command::Key { command } => key::run(&command),
+        Command::Targets { command } => targets::run(&command),
         Command::Session { command } => session::run(&command),
         Command::Consent { command } => consent::run(&command),
     };

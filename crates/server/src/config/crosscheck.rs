@@ -15,6 +15,7 @@ use crate::config::gateway::{self as section, Gateway};
 use crate::config::listener::Listener;
 use crate::config::loaded::Loaded;
 use crate::config::no_authorization;
+use crate::config::offers;
 use crate::config::own_realm;
 use crate::config::problem::{Problems, suggest};
 use crate::config::realm::{Authentication, Realm};
@@ -471,6 +472,7 @@ fn check_gateways(config: &Config, problems: &mut Problems<'_>) {
             gateway.targets.iter().map(|one| one.name.as_str()),
             problems,
         );
+        offers::check(gateway, &path, problems);
         check_authorizers(gateway, &path, problems);
         no_authorization::check(config, gateway, &path, problems);
     }

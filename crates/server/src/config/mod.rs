@@ -30,6 +30,7 @@ mod loaded;
 pub(crate) mod meaning;
 mod no_authorization;
 pub(crate) mod node;
+mod offers;
 pub(crate) mod own_realm;
 pub(crate) mod problem;
 pub(crate) mod proxy;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use model::claims::mapper::ClaimName;
 use model::client_policy::DomainPattern;
 use model::gateway::GatewayName;
+use model::listing::UriPrefix;
 use model::mail::MailAddress;
 use model::network::{BadNetwork, Network};
 use model::realm::RealmName;
@@ -46,6 +47,7 @@ pub(crate) fn check(format: &str, text: &str) -> Result<(), Unfit> {
         Network::FORMAT => network(text),
         GatewayName::FORMAT => fits::<GatewayName>(text),
         TargetName::FORMAT => fits::<TargetName>(text),
+        UriPrefix::FORMAT => fits::<UriPrefix>(text),
         ScopeText::FORMAT => fits::<ScopeText>(text),
         ClientIdText::FORMAT => fits::<ClientIdText>(text),
         IssuerUrl::FORMAT => web_url(text).and_then(|()| fits::<IssuerUrl>(text)),

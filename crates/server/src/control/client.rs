@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 use model::clock::{Clock as _, SystemClock};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use store::Store;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -14,6 +15,7 @@ use crate::control::{Answer, LONGEST_ANSWER, Request, fits, place};
 use crate::files;
 use crate::operation::Cx;
 use crate::operation::asked::Operation;
+use crate::operation::target;
 use crate::wire::database::{self, Begin};
 use crate::wire::plan::Plan;
 
@@ -61,19 +63,12 @@ impl<'a> Control<'a> {
     ) -> anyhow::Result<Done<T>> {
         let (realm, output) = match &self.way {
             Way::Running(path) => {
-                let request = Request {
+                let request = Request::Realm {
                     realm: self.realm.map(str::to_owned),
                     operation,
                 };
-                match exchange(path, &request).await {
-                    Ok(Answer::Done { realm, output }) => (realm, output),
-                    Ok(Answer::Refused(reason)) => bail!(reason),
-                    Err(error) => {
-                        return Err(error).with_context(|| {
-                            format!("the running program did not answer at `{}`", path.display())
-                        });
-                    }
-                }
+                let (realm, output) = ask_running(path, &request).await?;
+                (realm.unwrap_or_default(), output)
             }
             Way::Itself { plan, store } => {
                 let cx = Cx::about(plan, store, self.realm, SystemClock.now())?;
@@ -90,6 +85,30 @@ impl<'a> Control<'a> {
         if let Way::Itself { store, .. } = self.way {
             store.close().await;
         }
+    }
+}
+
+/// Has the running program do something about targets, of which it alone knows.
+pub(crate) async fn about_targets<T: DeserializeOwned>(
+    plan: &Plan,
+    operation: target::Operation,
+) -> anyhow::Result<T> {
+    let Some(path) = running(plan).await? else {
+        bail!(
+            "no program with an operators' socket runs this configuration; hint: `sekisho serve`, with a database that is not in memory"
+        );
+    };
+    let (_, output) = ask_running(&path, &Request::Targets(operation)).await?;
+    serde_json::from_value(output).context("the answer can't be read")
+}
+
+/// What came of it, and in which realm.
+async fn ask_running(path: &Path, request: &Request) -> anyhow::Result<(Option<String>, Value)> {
+    match exchange(path, request).await {
+        Ok(Answer::Done { realm, output }) => Ok((realm, output)),
+        Ok(Answer::Refused(reason)) => bail!(reason),
+        Err(error) => Err(error)
+            .with_context(|| format!("the running program did not answer at `{}`", path.display())),
     }
 }
 

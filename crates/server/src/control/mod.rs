@@ -14,6 +14,7 @@ use serde_json::Value;
 use store::url::StoreUrl;
 
 use crate::operation::asked::Operation;
+use crate::operation::target;
 use crate::wire::plan::Plan;
 
 /// The longest request and answer, in bytes. All users of a large realm are one answer.
@@ -22,20 +23,28 @@ const LONGEST_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// What a command asks for.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Request {
-    /// The realm that is meant; without it, the only one.
-    pub(crate) realm: Option<String>,
-    /// What is to be done.
-    pub(crate) operation: Operation,
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// Something about a realm.
+    Realm {
+        /// The one that is meant; without it, the only one.
+        realm: Option<String>,
+        /// What is to be done.
+        operation: Operation,
+    },
+    /// Something about what is behind gateways.
+    Targets(target::Operation),
 }
 
 /// What came of it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Answer {
-    /// It was done, in this realm.
-    Done { realm: String, output: Value },
+    /// It was done, in this realm if it is about one.
+    Done {
+        realm: Option<String>,
+        output: Value,
+    },
     /// It was not, for this reason.
     Refused(String),
 }

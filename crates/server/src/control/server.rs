@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::control::{Answer, LONGEST_REQUEST, Request, fits};
 use crate::files;
 use crate::operation::Cx;
+use crate::readiness::Readiness;
 use crate::wire::plan::Plan;
 
 /// How long a request may take to come, and an answer to be read.
@@ -43,6 +44,8 @@ pub(crate) struct Desk {
     pub(crate) store: Store,
     /// The time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The gateways that are served now.
+    pub(crate) readiness: Arc<Readiness>,
 }
 
 impl ControlSocket {
@@ -158,7 +161,7 @@ async fn answer(line: &[u8], user: u32, desk: &Desk) -> Answer {
             "a request is one line of at most {LONGEST_REQUEST} bytes"
         ));
     }
-    let Request { realm, operation } = match serde_json::from_slice(line) {
+    let request = match serde_json::from_slice(line) {
         Ok(request) => request,
         // What was read may be a password: only where it went wrong is told.
         Err(error) => {
@@ -168,12 +171,23 @@ async fn answer(line: &[u8], user: u32, desk: &Desk) -> Answer {
             ));
         }
     };
-    let (name, about) = (operation.name(), operation.about().to_owned());
+    let (name, about) = match &request {
+        Request::Realm { operation, .. } => (operation.name(), operation.about().to_owned()),
+        Request::Targets(operation) => (operation.name(), operation.about().to_owned()),
+    };
     let plan = desk.plan.load_full();
     let done = async {
-        let cx = Cx::about(&plan, &desk.store, realm.as_deref(), desk.clock.now())?;
-        let output = operation.perform(&cx).await?;
-        Ok((cx.realm.name.to_string(), output))
+        match request {
+            Request::Realm { realm, operation } => {
+                let cx = Cx::about(&plan, &desk.store, realm.as_deref(), desk.clock.now())?;
+                let output = operation.perform(&cx).await?;
+                Ok((Some(cx.realm.name.to_string()), output))
+            }
+            Request::Targets(operation) => {
+                let gateways = desk.readiness.gateways();
+                Ok((None, operation.perform(&gateways).await?))
+            }
+        }
     };
     match done.await {
         Ok((realm, output)) => {

@@ -9,6 +9,7 @@ pub(crate) mod consent;
 pub(crate) mod key;
 pub(crate) mod output;
 pub(crate) mod session;
+pub(crate) mod target;
 pub(crate) mod user;
 
 use model::clock::Timestamp;
@@ -159,6 +160,10 @@ pub(crate) enum Problem {
     WhichRealm(String),
     #[error("there is no such realm; there are {0}")]
     NoSuchRealm(String),
+    #[error("there is no such gateway; there are {0}")]
+    NoSuchGateway(String),
+    #[error("there is no target `{0}`; hint: `sekisho targets list` shows which there are")]
+    NoSuchTarget(String),
     #[error("`{text}` can't be used: {reason}")]
     Malformed { text: String, reason: String },
     #[error("what came of it can't be written down")]

@@ -21,6 +21,7 @@ use tokio_util::task::TaskTracker;
 use crate::access::{self, Watch};
 use crate::readiness::Readiness;
 use crate::telemetry::connections::Connections;
+use crate::telemetry::lists::Lists;
 use crate::telemetry::request_log::RequestLog;
 use crate::telemetry::store_health::StoreHealth;
 use crate::wire::database::{self, Begin};
@@ -106,6 +107,9 @@ impl Foundation {
         aws_lc_rs::rand::fill(&mut random).context("the system gives no random bytes")?;
         let process = u32::from_le_bytes(random);
         let declared_users = DeclaredUsers::default();
+        let readiness = Readiness::new(ready, store.clone(), declared_users.clone());
+        let readiness = Arc::new(readiness);
+        registry.register_collector(Box::new(Lists(Arc::clone(&readiness))));
         let foundation = Self {
             watch: Watch::new(metrics, log, Arc::clone(&local), process),
             workers: Arc::new(workers(plan)?),
@@ -113,7 +117,7 @@ impl Foundation {
             certificates,
             session_key: sealing::derived(&key, "gateway sessions")?,
             passwords: PasswordPool::default(),
-            readiness: Arc::new(Readiness::new(ready, store.clone(), declared_users.clone())),
+            readiness,
             declared_users,
             declared_secrets: sealing::derived(&key, "declared secrets of users")?,
             memory: Arc::default(),

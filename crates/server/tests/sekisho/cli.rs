@@ -24,6 +24,7 @@ fn without_a_command_the_commands_are_listed() {
       user     List, add, disable and delete users, and set their passwords
       key      List the signing keys of a realm, and replace them
       session  List login sessions, and end them
+      targets  Say what targets list, and have them asked for it now
       consent  List what users have granted to clients, and take it back
 
     Options:

@@ -110,7 +110,7 @@ fn what_is_no_request_is_refused_and_the_program_goes_on() {
     let (program, _, socket) = started();
     let secret = "hush-hush-hush";
     let unknown =
-        format!(r#"{{"realm":null,"operation":{{"name":"user_forge","password":"{secret}"}}}}"#);
+        format!(r#"{{"realm":{{"operation":{{"name":"user_forge","password":"{secret}"}}}}}}"#);
     for (bytes, reason) in [
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), "this is no request"),
         (b"{}\n".to_vec(), "this is no request"),
@@ -118,11 +118,11 @@ fn what_is_no_request_is_refused_and_the_program_goes_on() {
         (b"{\"realm\":null".to_vec(), "a request is one line"),
         (vec![b'x'; 1 << 20], "a request is one line"),
         (
-            b"{\"operation\":{\"name\":\"user_show\",\"username\":\"\0\"}}\n".to_vec(),
+            b"{\"realm\":{\"operation\":{\"name\":\"user_show\",\"username\":\"\0\"}}}\n".to_vec(),
             "this is no request",
         ),
         (
-            br#"{"operation":{"name":"user_show","username":" "}}"#
+            br#"{"realm":{"operation":{"name":"user_show","username":" "}}}"#
                 .iter()
                 .chain(b"\n")
                 .copied()
@@ -202,4 +202,71 @@ fn keys_are_listed_and_replaced_beside_the_running_program_and_without_it() {
         text.starts_with("KID") && text.contains("signing"),
         "{text}"
     );
+}
+
+// TM-16
+#[test]
+fn targets_are_listed_and_asked_for_their_lists_by_commands() {
+    let (port, mcp_port) = (free_port(), free_port());
+    let configuration = format!(
+        r#"listeners: [ {{ name: main, address: "127.0.0.1:{port}" }} ]
+management: {{ address: "127.0.0.1:0" }}
+egress: {{ allow_networks: [ 127.0.0.0/8 ] }}
+realms: [ {{ name: demo, url: "http://127.0.0.1:{port}/realms/demo", resources: [ {{ uri: "http://127.0.0.1:{port}/mcp" }} ] }} ]
+demo_mcp_server: {{ address: "127.0.0.1:{mcp_port}" }}
+gateways:
+  - name: tools
+    url: http://127.0.0.1:{port}/mcp
+    authorizer: {{ discovery_url: "http://127.0.0.1:{port}/realms/demo/.well-known/openid-configuration", allowed_audiences: [ "http://127.0.0.1:{port}/mcp" ] }}
+    targets:
+      - {{ name: demo, mcp: {{ url: "http://127.0.0.1:{mcp_port}/mcp" }}, listing: on_demand }}
+      - name: declared
+        mcp: {{ url: "http://127.0.0.1:1/mcp" }}
+        listing: {{ static: {{ tools: [ {{ name: add, inputSchema: {{ type: object }} }} ] }} }}
+"#
+    );
+    let mut program = Program::serve(Folder::new(), &configuration);
+    let folder = &program.folder;
+    let synced = run(folder, &["targets", "sync"], "").to_string();
+    let line = |of: &[&str]| {
+        let has_all = |line: &&str| of.iter().all(|word| line.contains(word));
+        synced.lines().any(|line| has_all(&line))
+    };
+    assert!(synced.contains("exit code: 0"), "{synced}");
+    assert!(
+        line(&["tools", "demo", "on_demand", " 4 ", " s ago"]),
+        "{synced}"
+    );
+    assert!(line(&["tools", "declared", "static", " 1 "]), "{synced}");
+    let listed = run(folder, &["targets", "list", "declared", "--json"], "");
+    let lists: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(
+        (lists.as_array().unwrap().len(), &lists[0]["entries"]),
+        (4, &1.into())
+    );
+    insta::assert_snapshot!(run(folder, &["targets", "sync", "nobody"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: there is no target `nobody`; hint: `sekisho targets list` shows which there are
+    ");
+    insta::assert_snapshot!(run(folder, &["targets", "list", "--gateway", "other"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: there is no such gateway; there are `tools`
+    ");
+    let log = program.log();
+    assert!(
+        log.contains("operation=\"targets sync\" about=\"nobody\""),
+        "{log}"
+    );
+    program.signal("TERM");
+    program.until("its end", Program::has_ended);
+    insta::assert_snapshot!(run(&program.folder, &["targets", "list"], ""), @"
+    exit code: 1
+    --- stdout
+    --- stderr
+    error: no program with an operators' socket runs this configuration; hint: `sekisho serve`, with a database that is not in memory
+    ");
 }

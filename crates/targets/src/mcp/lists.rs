@@ -9,8 +9,12 @@ use std::time::Duration;
 use ::mcp::era::Era;
 use ::mcp::error::Code;
 use ::mcp::feature::{Feature, PerFeature};
+use ::mcp::raw::OwnedRaw;
 use ::mcp::result::CacheHint;
+use model::listing::{Listing as Mode, Offered};
+use model::target::Target;
 use oauth::causes::with_causes;
+use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -23,7 +27,7 @@ use super::session::Session;
 use super::wire::Head;
 use super::{answer, outgoing};
 use crate::apart;
-use crate::error::{CallError, ListBound};
+use crate::error::{CallError, ListBound, Violation};
 use crate::guard::Guard;
 use crate::listing::{Dropped, List, Listing, Mended};
 use crate::outward::Asker;
@@ -36,6 +40,7 @@ pub(super) struct Lists {
     /// Listings whose callers may have hung up. The end does not wait for them.
     looks: TaskTracker,
     guard: Arc<Guard>,
+    mode: Mode,
 }
 
 /// What is kept of one list.
@@ -51,13 +56,44 @@ struct Kept {
 }
 
 impl Lists {
-    /// Lists that nobody asked for yet.
-    pub(super) fn new(guard: Arc<Guard>) -> Self {
+    /// Lists that nobody asked for yet; or those that are declared.
+    pub(super) fn new(settings: &Target, guard: Arc<Guard>) -> Self {
+        let kept = |feature| {
+            let listing = match &settings.listing {
+                Mode::InSync | Mode::Scheduled | Mode::OnDemand => Listing::default(),
+                // Nothing is waited for.
+                Mode::Dynamic => Listing {
+                    at: Some(Instant::now()),
+                    ..Listing::default()
+                },
+                Mode::Static(offered) => declared(settings, feature, offered),
+            };
+            Kept {
+                listing: watch::Sender::new(Arc::new(listing)),
+                ..Kept::default()
+            }
+        };
         Self {
-            kept: PerFeature::of(|_| Kept::default()),
+            kept: PerFeature::of(kept),
             looks: TaskTracker::new(),
             guard,
+            mode: settings.listing.clone(),
         }
+    }
+
+    /// Whether it matters what the server says about changes, and what callers ask for.
+    fn is_in_sync(&self) -> bool {
+        self.mode == Mode::InSync
+    }
+
+    /// Whether lists are asked for at all, for everybody.
+    pub(super) const fn are_kept(&self) -> bool {
+        matches!(self.mode, Mode::InSync | Mode::Scheduled | Mode::OnDemand)
+    }
+
+    /// Whether they are asked for again when they are old.
+    pub(super) const fn age(&self) -> bool {
+        matches!(self.mode, Mode::InSync | Mode::Scheduled)
     }
 
     /// What is offered, as it was listed last.
@@ -77,6 +113,9 @@ impl Lists {
 
     /// The lists whose changes are announced as those of this one may have changed.
     pub(super) fn poke_announced(&self, announced: Feature) {
+        if !self.is_in_sync() {
+            return;
+        }
         for (feature, kept) in self.kept.iter() {
             if feature.announced_as() == announced {
                 kept.poke.notify_one();
@@ -133,6 +172,9 @@ impl Lists {
     ) -> Result<Arc<List>, CallError> {
         let _one_at_a_time = self.kept.get(feature).listing_now.lock().await;
         let current = self.listing(feature);
+        if let (Mode::Static(_), Some(list)) = (&self.mode, &current.list) {
+            return Ok(Arc::clone(list));
+        }
         if !Arc::ptr_eq(&current, known) {
             if let Some(failure) = &current.failure {
                 return Err(failure.clone());
@@ -151,7 +193,7 @@ impl Lists {
         feature: Feature,
         current: &Arc<Listing>,
     ) -> Result<Arc<List>, CallError> {
-        let listed = list_anew(server, feature).await.map(Arc::new);
+        let listed = list_anew(server, feature, &WE).await.map(Arc::new);
         match &listed {
             Err(error) if error.outage().is_some() => {}
             _ => self.guard.note_reachable(),
@@ -186,7 +228,13 @@ impl Lists {
 
     /// May this list be served without asking?
     fn is_fresh(&self, server: &Server, feature: Feature, list: &List) -> bool {
-        list.fetched.elapsed() < self.life(server, feature, list)
+        match self.mode {
+            Mode::OnDemand | Mode::Static(_) => true,
+            Mode::Scheduled => list.fetched.elapsed() < server.link.settings.freshness.max_age,
+            Mode::InSync | Mode::Dynamic => {
+                list.fetched.elapsed() < self.life(server, feature, list)
+            }
+        }
     }
 
     /// How long the list is good for who asks: as long as the server says, but not longer than the operator says.
@@ -203,12 +251,33 @@ impl Lists {
 
     /// The lists may have changed.
     pub(super) fn poke(&self) {
+        if !self.is_in_sync() {
+            return;
+        }
         for (_, kept) in self.kept.iter() {
             kept.poke.notify_one();
         }
     }
 
-    /// Asks for the list, unless that was done within `age`, with or without success. What was begun is brought to its end
+    /// What is offered to a caller: asked for on its behalf, and not kept.
+    pub(super) async fn list_for(
+        &self,
+        server: &Server,
+        feature: Feature,
+        whom: &Whom<'_>,
+    ) -> Result<List, CallError> {
+        list_anew(server, feature, whom).await
+    }
+
+    /// Asks for the list, whatever is known. Who comes while it is being asked for has what comes of that.
+    pub(super) async fn sync(&self, server: &Server, feature: Feature) {
+        if self.are_kept() {
+            // What became of it shows in the listing.
+            let _ = self.refresh(server, feature).await;
+        }
+    }
+
+    /// Asks for the list, unless that was done within `age`, with or without success, or only others say when. What was begun is brought to its end
     /// although its caller may hang up: or else who hangs up again and again makes the server list again and again.
     pub(super) async fn look_again(
         self: &Arc<Self>,
@@ -217,7 +286,7 @@ impl Lists {
         age: Duration,
     ) {
         let known = self.listing(feature);
-        if known.at.is_some_and(|at| at.elapsed() < age) {
+        if !self.is_in_sync() || known.at.is_some_and(|at| at.elapsed() < age) {
             return;
         }
         let turn = Arc::clone(&self.kept.get(feature).listing_now);
@@ -284,17 +353,59 @@ fn log_turn(name: &str, feature: Feature, before: &Listing, after: &Listing) {
     }
 }
 
-async fn list_anew(server: &Server, feature: Feature) -> Result<List, CallError> {
+/// For whom a list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Whom<'a> {
+    pub(super) asker: &'a Asker,
+    /// The era of the client; none if it is for all.
+    pub(super) era: Option<Era>,
+}
+
+/// For all.
+const WE: Whom<'_> = Whom {
+    asker: &Asker::Gateway,
+    era: None,
+};
+
+/// The list of a target that is not asked for it.
+fn declared(settings: &Target, feature: Feature, offered: &Offered) -> Listing {
+    let definitions: &[Map<String, Value>] = match feature {
+        Feature::Tools => &offered.tools,
+        Feature::Prompts => &offered.prompts,
+        Feature::Resources => &offered.resources,
+        Feature::ResourceTemplates => &offered.resource_templates,
+    };
+    let definitions = serde_json::to_string(definitions).unwrap_or_default();
+    let page = format!(r#"{{"{}":{definitions}}}"#, feature.word());
+    let mut gathered = Gathered::default();
+    let taken = OwnedRaw::parse(page)
+        .map_err(|_| CallError::from(Violation::ToolList))
+        .and_then(|page| gathered.take(feature, &page, Era::Stateless, &settings.limits));
+    let name = settings.name.as_str();
+    let listing = Listing {
+        list: Some(Arc::new(finish(name, feature, gathered, Era::Stateless))),
+        failure: taken.err(),
+        at: Some(Instant::now()),
+    };
+    log_turn(name, feature, &Listing::default(), &listing);
+    listing
+}
+
+async fn list_anew(server: &Server, feature: Feature, whom: &Whom<'_>) -> Result<List, CallError> {
     // A cursor that the server forgot between two pages: once more from the start (UC-11).
-    match list_from_the_start(server, feature).await {
+    match list_from_the_start(server, feature, whom).await {
         Err(CallError::ListRefused { code }) if Code(code) == Code::INVALID_PARAMS => {
-            list_from_the_start(server, feature).await
+            list_from_the_start(server, feature, whom).await
         }
         listed => listed,
     }
 }
 
-async fn list_from_the_start(server: &Server, feature: Feature) -> Result<List, CallError> {
+async fn list_from_the_start(
+    server: &Server,
+    feature: Feature,
+    whom: &Whom<'_>,
+) -> Result<List, CallError> {
     let limits = server.link.settings.limits;
     let mut gathered = Gathered::default();
     let mut cursor: Option<Box<str>> = None;
@@ -302,8 +413,8 @@ async fn list_from_the_start(server: &Server, feature: Feature) -> Result<List, 
         let members = cursor
             .as_deref()
             .map_or_else(String::new, |cursor| format!(r#""cursor":{cursor}"#));
-        let Some(Answer { era, outcome, .. }) = ask_in_agreement(server, feature, &members).await?
-        else {
+        let asked = ask_in_agreement(server, feature, &members, whom).await?;
+        let Some(Answer { era, outcome, .. }) = asked else {
             return Ok(finish(server.link.name(), feature, gathered, Era::Session));
         };
         let result = match outcome {
@@ -363,16 +474,20 @@ async fn ask_in_agreement(
     server: &Server,
     feature: Feature,
     members: &str,
+    whom: &Whom<'_>,
 ) -> Result<Option<Answer>, CallError> {
     let method = feature.list();
     let mut mended = Mendings::default();
     loop {
-        let agreement = server.agreement().await?;
+        let agreement = match whom.era {
+            Some(client) => server.agreement_for(client).await?,
+            None => server.agreement().await?,
+        };
         if !agreement.has.get(feature) {
             return Ok(None);
         }
         let era = agreement.era();
-        let session = match server.session(&agreement, &Asker::Gateway).await? {
+        let session = match server.session(&agreement, whom.asker).await? {
             Begun::Ready(session) => session,
             Begun::Doubted(doubt) => {
                 server.mend(doubt, &mut mended, &agreement, None).await?;
@@ -382,10 +497,10 @@ async fn ask_in_agreement(
         let version = session.as_ref().map_or(agreement.version, Session::version);
         let head = match &session {
             Some(session) => Head::in_session(session),
-            None => Head::modern(&Asker::Gateway, version, method),
+            None => Head::modern(whom.asker, version, method),
         };
         let id = server.link.fresh_id();
-        let body = outgoing::request(id, method, version, members);
+        let body = outgoing::request_of(whom.asker, id, method, version, members);
         let limit = server.link.settings.timeouts.handshake;
         let asked = server.link.ask(head, body, (id, era), limit).await?;
         let has_session = session

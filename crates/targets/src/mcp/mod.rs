@@ -44,6 +44,7 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::mcp::era::Era;
 use ::mcp::feature::Feature;
 use ::mcp::raw::OwnedRaw;
 use futures_util::FutureExt as _;
@@ -60,7 +61,7 @@ use url::Url;
 
 use self::call::Calling;
 use self::link::Link;
-use self::lists::Lists;
+use self::lists::{Lists, Whom};
 use self::server::Server;
 use self::watch::Watching;
 use crate::attention::Hearing;
@@ -96,10 +97,11 @@ impl McpTarget {
         pool: &Pool,
         tracker: TaskTracker,
     ) -> Result<Self, Refusal> {
+        let lists = Arc::new(Lists::new(&settings, guard));
         let link = Link::new(settings, url, pool, tracker)?;
         Ok(Self {
             server: Arc::new(Server::new(link)),
-            lists: Arc::new(Lists::new(guard)),
+            lists,
             topics: Arc::default(),
         })
     }
@@ -166,6 +168,24 @@ impl Kind for McpTarget {
 
     fn look_again(&self, feature: Feature, age: Duration) -> BoxFuture<'_, ()> {
         self.lists.look_again(&self.server, feature, age).boxed()
+    }
+
+    fn list_for<'a>(
+        &'a self,
+        feature: Feature,
+        asker: &'a Asker,
+        era: Era,
+    ) -> BoxFuture<'a, Result<List, CallError>> {
+        async move {
+            let era = Some(era);
+            let whom = Whom { asker, era };
+            self.lists.list_for(&self.server, feature, &whom).await
+        }
+        .boxed()
+    }
+
+    fn sync(&self, feature: Feature) -> BoxFuture<'_, ()> {
+        self.lists.sync(&self.server, feature).boxed()
     }
 
     fn poke(&self) {

@@ -117,9 +117,20 @@ pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u
 
 /// A request of our own. `members` are further members of `params`, as JSON text without braces.
 pub(super) fn request(id: u64, method: Method, version: ProtocolVersion, members: &str) -> Vec<u8> {
+    request_of(&Asker::Gateway, id, method, version, members)
+}
+
+/// The same, on somebody's behalf.
+pub(super) fn request_of(
+    asker: &Asker,
+    id: u64,
+    method: Method,
+    version: ProtocolVersion,
+    members: &str,
+) -> Vec<u8> {
     let comma = if members.is_empty() { "" } else { "," };
     let params = if version.era() == Era::Stateless {
-        let capabilities = Asker::Gateway.declared().to_json();
+        let capabilities = asker.declared().to_json();
         format!(
             r#"{{{members}{comma}"_meta":{{"{}":{},"{}":{CLIENT_INFO},"{}":{capabilities}}}}}"#,
             meta::PROTOCOL_VERSION,

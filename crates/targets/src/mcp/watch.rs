@@ -79,8 +79,21 @@ impl Watching<'_> {
     }
 
     async fn list_all_again_and_again(&self) {
+        if !self.lists.are_kept() {
+            return self.get_to_know().await;
+        }
         let lists = Feature::ALL.map(|feature| self.list_again_and_again(feature));
         futures_util::future::join_all(lists).await;
+    }
+
+    /// Where nothing is listed, it is still asked what it speaks and has.
+    async fn get_to_know(&self) {
+        let freshness = self.server.link.settings.freshness;
+        let mut pause = freshness.first_pause;
+        while self.server.agreement().await.is_err() {
+            tokio::time::sleep(jittered(pause)).await;
+            pause = (pause * 2).min(freshness.longest_pause);
+        }
     }
 
     async fn list_again_and_again(&self, feature: Feature) {
@@ -89,6 +102,9 @@ impl Watching<'_> {
         loop {
             let wait = if self.lists.refresh(self.server, feature).await.is_ok() {
                 pause = freshness.first_pause;
+                if !self.lists.age() {
+                    return;
+                }
                 freshness.max_age
             } else {
                 let longer = (pause * 2).min(freshness.longest_pause);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::listing::Listing;
 use model::target::{CircuitBreaker, Freshness, Limits, Target, Timeouts};
 
 use super::{plan, problems};
@@ -205,4 +206,68 @@ fn a_secret_that_goes_to_another_machine_in_the_clear_is_warned_about() {
             .any(|one| one.message.contains("on the way"));
         assert_eq!(said, warned, "{url}: {warnings:?}");
     }
+}
+
+// TM-16
+#[test]
+fn what_a_target_offers_can_be_declared_and_how_it_is_known() {
+    let listing = |keys: &str| {
+        let plan = plan(&with_target(keys)).expect("a valid configuration");
+        plan.gateways[0].targets[0].listing.clone()
+    };
+    assert_eq!(listing(""), Listing::InSync);
+    for (word, mode) in [
+        ("in_sync", Listing::InSync),
+        ("scheduled", Listing::Scheduled),
+        ("on_demand", Listing::OnDemand),
+        ("dynamic", Listing::Dynamic),
+    ] {
+        assert_eq!(listing(&format!("        listing: {word}")), mode);
+    }
+    let declared = listing(
+        r#"
+        uri_prefixes: [ "docs:" ]
+        listing:
+          static:
+            tools:
+              - name: add
+                inputSchema: { type: object, properties: { a: { type: integer, default: 1 } } }
+            resources: [ { uri: "docs:a", name: a } ]"#,
+    );
+    let Listing::Static(offered) = declared else {
+        panic!("{declared:?}")
+    };
+    assert_eq!(
+        offered.tools[0]["inputSchema"]["properties"]["a"]["default"],
+        1
+    );
+    assert_eq!(offered.resources.len(), 1);
+}
+
+#[test]
+fn what_nobody_could_use_is_not_declared() {
+    let wrong = |keys: &str| problems(&with_target(keys));
+    insta::assert_snapshot!(
+        wrong(r#"        uri_prefixes: [ "docs:", "docs", "docs:" ]"#),
+        @"f.yaml:11: gateways[0].targets[0].uri_prefixes[1]: `docs` is not what URIs begin with: a scheme with its colon, and any more"
+    );
+    insta::assert_snapshot!(
+        wrong("        listing: sometimes"),
+        @"f.yaml:11: gateways[0].targets[0].listing: `sometimes` is not one of `in_sync`, `scheduled`, `on_demand`, `dynamic`"
+    );
+    insta::assert_snapshot!(
+        wrong(r#"
+        uri_prefixes: [ "docs:", "docs:" ]
+        listing:
+          static:
+            tools: [ { name: sub, inputSchema: { type: object } }, { name: sub, inputSchema: { type: object } } ]
+            prompts: [ { title: nameless } ]"#),
+        @r"
+    f.yaml:12: gateways[0].targets[0].uri_prefixes[1]: `docs:` is declared twice
+      hint: the first is gateways[0].targets[0].uri_prefixes[0]
+    f.yaml:15: gateways[0].targets[0].listing.static.tools[1]: it is declared twice
+      hint: the first is tools[0]
+    f.yaml:16: gateways[0].targets[0].listing.static.prompts[0]: a definition needs one `name` of 1 to 128 characters
+    "
+    );
 }
