@@ -256,11 +256,10 @@ gateways:
     --- stderr
     error: there is no such gateway; there are `tools`
     ");
-    let log = program.log();
-    assert!(
-        log.contains("operation=\"targets sync\" about=\"nobody\""),
-        "{log}"
-    );
+    program.until("it was noted", |program| {
+        let refused = "operation=\"targets sync\" about=\"nobody\"";
+        program.log().contains(refused)
+    });
     program.signal("TERM");
     program.until("its end", Program::has_ended);
     insta::assert_snapshot!(run(&program.folder, &["targets", "list"], ""), @"
