@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { claims } from './js/clients.mjs';
+import { everything, gateway } from './js/gateway.mjs';
 import { Inspector } from './js/inspector.mjs';
 import { demo } from './js/sekisho.mjs';
 
@@ -57,3 +58,54 @@ for (const connection of ['Via Proxy', 'Direct']) {
     });
   });
 }
+
+test('the reference server with everything behind the gateway', async (t) => {
+  const upstream = await everything(t);
+  const place = await gateway(t, [{ name: 'everything', url: upstream.url }]);
+  const inspector = await Inspector.start(t);
+  await inspector.fillIn({ url: place.mcp_endpoint, clientId: place.task.clientId, scope: 'mcp:tools', connection: 'Via Proxy' });
+  await inspector.connect();
+  await inspector.logIn('alice', 'alice');
+  await inspector.consent();
+  await inspector.connected();
+
+  await t.test('reads a resource', async () => {
+    const resources = await inspector.listResources('features.md');
+    assert.ok(resources.includes('architecture.md'), String(resources));
+    const text = await inspector.readResource('features.md');
+    await inspector.picture('everything-1-resource');
+    assert.match(text, /^"# Everything Server - Features\n[\s\S]*\n## Prompts\n/);
+  });
+
+  await t.test('gets a prompt', async () => {
+    const prompts = await inspector.listPrompts('A prompt with two arguments');
+    assert.ok(prompts.includes('everything___simple-prompt'), String(prompts));
+    const message = await inspector.getPrompt('args-prompt', { city: 'Lisbon', state: 'Portugal' });
+    await inspector.picture('everything-2-prompt');
+    assert.equal(message, '"What\'s weather in Lisbon, Portugal?"');
+  });
+
+  await t.test('fills in a form in mid-call', async () => {
+    await inspector.listTools('Trigger a Request from the Server for User Elicitation');
+    const question = await inspector.callAskingTool('Trigger Elicitation Request Tool');
+    assert.match(question, /Please provide inputs for the following fields:/);
+    // The page knows from the schema what it must not send.
+    assert.match(await inspector.submitInvalid(), /Required field missing: name/);
+    await inspector.fillForm({
+      String: 'Alice of the form',
+      Boolean: true,
+      'String with date format': '1990-05-17',
+      Integer: '7',
+      'Titled Single Select Enum': 'Wonder Woman',
+    });
+    await inspector.picture('everything-3-form');
+    const result = await inspector.submit();
+    await inspector.picture('everything-4-answered');
+    assert.match(result, /Success[\s\S]*User provided the requested information!/);
+    for (const line of ['Name: Alice of the form', 'Agreed to terms: true', 'Birthdate: 1990-05-17', 'Favorite Integer: 7']) {
+      assert.ok(result.includes(`- ${line}\n`), result);
+    }
+    assert.match(result, /"titledSingleSelectEnum": "hero-3"/);
+    assert.match(result, /"firstLine": "It was a dark and stormy night\."/);
+  });
+});

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { report } from './js/clients.mjs';
+import { everything, gateway } from './js/gateway.mjs';
 import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
-import { serve } from './js/sekisho.mjs';
 
 /** A FastMCP server on a port of its own; with `sse`, on the transport of 2024-11-05. */
 async function fastmcp(t, generation, kind = 'fastmcp', transport = undefined) {
@@ -15,60 +15,6 @@ async function fastmcp(t, generation, kind = 'fastmcp', transport = undefined) {
   afterwards(t, () => program.stop());
   await program.until('port', () => accepts(port));
   return { program, url: `http://127.0.0.1:${port}/${transport ?? 'mcp'}` };
-}
-
-/** The settings of the published experiment, for one origin and these targets. */
-function configuration(origin, targets, toolNames) {
-  return {
-    listeners: [{ name: 'main', address: new URL(origin).host }],
-    management: { address: '127.0.0.1:0' },
-    store: { url: 'sqlite::memory:' },
-    egress: { allow_networks: ['127.0.0.0/8'] },
-    realms: [{
-      name: 'mcp-demo',
-      url: `${origin}/realms/mcp-demo`,
-      scopes: [
-        { name: 'profile', kind: 'default' },
-        { name: 'email', kind: 'default' },
-        { name: 'mcp:tools', kind: 'optional', consent_text: 'Use the tools', audiences: ['mcp-gateway-demo'] },
-      ],
-      resources: [{ uri: `${origin}/mcp`, default_scopes: ['mcp:tools'] }],
-      users: [{ username: 'alice', password: { danger_literal: 'alice' }, name: 'Alice', email: 'alice@example.test' }],
-      cimd: { mode: 'open', allow_http: true, danger_any_port: true, danger_allow_networks: ['127.0.0.0/8'] },
-    }],
-    documents: [{
-      url: `${origin}/oauth/client-metadata.json`,
-      document: {
-        client_name: 'A client of the tests',
-        grant_types: ['authorization_code', 'refresh_token'],
-        response_types: ['code'],
-        token_endpoint_auth_method: 'none',
-        redirect_uris: ['http://127.0.0.1:6274/oauth/callback'],
-      },
-    }],
-    gateways: [{
-      name: 'demo',
-      url: `${origin}/mcp`,
-      authorizer: {
-        discovery_url: `${origin}/realms/mcp-demo/.well-known/openid-configuration`,
-        allowed_audiences: ['mcp-gateway-demo'],
-        allowed_scopes: ['mcp:tools'],
-      },
-      tool_names: toolNames,
-      targets: targets.map(({ name, url }) => ({ name, mcp: { url } })),
-    }],
-  };
-}
-
-async function gateway(t, targets, toolNames = 'prefixed') {
-  const [port] = await freePorts(1);
-  const origin = `http://127.0.0.1:${port}`;
-  const { program } = await serve(t, configuration(origin, targets, toolNames));
-  return { program, mcp_endpoint: `${origin}/mcp`, task: {
-    clientId: `${origin}/oauth/client-metadata.json`,
-    issuer: `${origin}/realms/mcp-demo`,
-    redirectUri: 'http://127.0.0.1:6274/oauth/callback',
-  } };
 }
 
 /** The official clients, in each era. */
@@ -137,12 +83,8 @@ for (const [generation, transport] of [[1], [1, 'sse'], [2]]) {
 }
 
 for (const [transport, path] of [['streamableHttp', 'mcp'], ['sse', 'sse']]) test(`the reference server with everything, over ${transport}`, async (t) => {
-  const [port] = await freePorts(1);
-  const script = join(required('SEKISHO_E2E_MODULES'), 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
-  const program = new Program('server-everything', process.execPath, [script, transport], { env: { PORT: `${port}` } });
-  afterwards(t, () => program.stop());
-  await program.until('port', () => accepts(port));
-  const place = await gateway(t, [{ name: 'everything', url: `http://127.0.0.1:${port}/${path}` }]);
+  const upstream = await everything(t, transport, path);
+  const place = await gateway(t, [{ name: 'everything', url: upstream.url }]);
   const calls = [
     ['echo', { message: 'hello' }], ['trigger-elicitation-request', {}], ['trigger-url-elicitation', { url: 'https://example.test/' }],
     ['trigger-sampling-request', { prompt: 'a word', maxTokens: 10 }], ['get-roots-list', {}],

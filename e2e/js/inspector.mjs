@@ -189,17 +189,70 @@ export class Inspector {
     return `${page.url()}\n${await page.locator('body').innerText()}`;
   }
 
-  listTools() {
-    return this.try('listTools', () => this.#listTools());
+  /** Lists the tools; one of them is said to do `expected`. */
+  listTools(expected = 'Greet a user by name') {
+    return this.try('listTools', () => this.#list('Tools', expected));
   }
 
-  async #listTools() {
+  /** Lists the resources; one of them has the name `expected`. */
+  listResources(expected) {
+    return this.try('listResources', () => this.#list('Resources', expected));
+  }
+
+  /** Lists the prompts; one of them is said to be `expected`. */
+  listPrompts(expected) {
+    return this.try('listPrompts', () => this.#list('Prompts', expected));
+  }
+
+  async #list(kind, expected) {
     const { page } = this;
-    await page.getByRole('tab', { name: 'Tools' }).click();
-    const list = page.getByRole('button', { name: 'List Tools' });
-    await list.click();
-    await page.getByText('Greet a user by name').first().waitFor();
-    return page.locator('span.truncate').allInnerTexts();
+    await page.getByRole('tab', { name: kind, exact: true }).click();
+    await page.getByRole('button', { name: `List ${kind}` }).click();
+    await this.#panel.getByText(expected).first().waitFor();
+    return this.#panel.locator('span.truncate').allInnerTexts();
+  }
+
+  /** What stands below the chosen tab. */
+  get #panel() {
+    return this.page.locator('[role=tabpanel][data-state=active]');
+  }
+
+  /** Reads a resource by its name; gives its text as the page shows it. */
+  readResource(name) {
+    return this.try(`read-${name}`, () => this.#readResource(name));
+  }
+
+  async #readResource(name) {
+    await this.#panel.locator('span.truncate', { hasText: name }).click();
+    await this.#panel.getByRole('heading', { name }).waitFor();
+    // A long text is cut off until somebody clicks at it.
+    const text = this.#panel.locator('span', { hasText: /^text:$/ }).locator('xpath=following-sibling::pre');
+    await text.click();
+    await text.filter({ hasNotText: /\.\.\."$/ }).waitFor();
+    return text.innerText();
+  }
+
+  /** Chooses a prompt by the end of its name, fills its arguments in and gives the message that the page shows. */
+  getPrompt(name, values) {
+    return this.try(`prompt-${name}`, () => this.#getPrompt(name, values));
+  }
+
+  async #getPrompt(name, values) {
+    const { page } = this;
+    await this.#panel.locator('span.truncate', { hasText: new RegExp(`${name}$`) }).click();
+    await page.locator('h3', { hasText: new RegExp(`${name}$`) }).waitFor();
+    for (const [argument, value] of Object.entries(values)) {
+      const field = page.locator(`button[aria-controls=${argument}]`);
+      await field.click();
+      await page.getByPlaceholder(`Enter ${argument}`).fill(value);
+      await page.keyboard.press('Escape');
+      await field.filter({ hasText: value }).waitFor();
+    }
+    await page.getByRole('button', { name: 'Get Prompt' }).click();
+    // What lies deep is folded until somebody clicks at it.
+    await this.#panel.getByText('{ ... }').click();
+    const text = this.#panel.locator('span', { hasText: /^text:$/ }).locator('xpath=following-sibling::pre');
+    return text.innerText();
   }
 
   /** Chooses a tool by the end of its name, fills its numbers in and gives what the page says of the result. */
@@ -208,17 +261,78 @@ export class Inspector {
   }
 
   async #callTool(name, numbers) {
+    await this.#chooseTool(name);
+    await this.#fillNumbers(numbers);
+    await this.page.getByRole('button', { name: 'Run Tool' }).click();
+    return this.#result();
+  }
+
+  async #chooseTool(name) {
     const { page } = this;
     await page.locator('span.truncate', { hasText: new RegExp(`${name}$`) }).first().click();
     await page.locator('h3', { hasText: new RegExp(`${name}$`) }).waitFor();
-    await this.#fillNumbers(numbers);
-    await page.getByRole('button', { name: 'Run Tool' }).click();
+  }
+
+  /** What the page says of the result of a call. */
+  async #result() {
+    const { page } = this;
     await page.getByText('Tool Result:').waitFor();
     await page.getByText(/Success|Error/).first().waitFor();
     const heading = page.locator('h4', { hasText: 'Tool Result:' });
     await heading.scrollIntoViewIfNeeded();
     const all = await heading.locator('..').innerText();
     return all.slice(all.indexOf('Tool Result:'));
+  }
+
+  /** Calls a tool that asks for something in mid-call; gives the question that the page shows. */
+  callAskingTool(name) {
+    return this.try(`call-${name}`, () => this.#callAskingTool(name));
+  }
+
+  async #callAskingTool(name) {
+    await this.#chooseTool(name);
+    await this.page.getByRole('button', { name: 'Run Tool' }).click();
+    // The page turns to its questions by itself.
+    const question = this.page.getByTestId('elicitation-request');
+    await question.getByRole('button', { name: 'Submit' }).waitFor();
+    return question.innerText();
+  }
+
+  /** Fills in the fields of a question, which have these titles. */
+  fillForm(values) {
+    return this.try('fillForm', () => this.#fillForm(values));
+  }
+
+  async #fillForm(values) {
+    const question = this.page.getByTestId('elicitation-request');
+    for (const [title, value] of Object.entries(values)) {
+      const label = question.locator('label', { hasText: new RegExp(`^${title}\\*?$`) });
+      const field = label.locator('..').locator('input, select');
+      const isChoice = await field.evaluate((element) => element.tagName === 'SELECT');
+      if (typeof value === 'boolean') await field.setChecked(value);
+      else if (isChoice) await field.selectOption({ label: value });
+      else await field.fill(value);
+    }
+  }
+
+  /** Submits the form of a question that must not be submitted as it is; gives what the page says against it. */
+  submitInvalid() {
+    return this.try('submitInvalid', async () => {
+      await this.#submit();
+      return this.page.getByText('Validation Error').locator('..').innerText();
+    });
+  }
+
+  /** Submits the form of a question; gives what the page says of the result of the tool that asked. */
+  submit() {
+    return this.try('submit', async () => {
+      await this.#submit();
+      return this.#result();
+    });
+  }
+
+  async #submit() {
+    await this.page.getByTestId('elicitation-request').getByRole('button', { name: 'Submit' }).click();
   }
 
   /** Choosing a tool sets its fields back, and the page may do so a moment after it shows them. */
