@@ -26,6 +26,8 @@ pub(crate) struct Client {
     /// The least level of the log messages that it gets. A modern client that did not ask gets none; a legacy one gets what
     /// the target chooses.
     pub(crate) log_level: Option<LogLevel>,
+    /// It expects the first event of a stream to have no data (2025-11-25).
+    pub(crate) primes: bool,
     /// What belongs to an answer of its own to what its target asks.
     pub(crate) origin: Origin,
     /// The id of the task that it asks about, if it asks about one.

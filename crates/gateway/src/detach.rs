@@ -35,7 +35,8 @@ struct UnderWay {
 }
 
 /// One of them.
-struct Place {
+#[derive(Debug)]
+pub(crate) struct Place {
     background: Arc<Background>,
     principal: Principal,
 }
@@ -67,7 +68,13 @@ impl Background {
         });
     }
 
-    fn place(self: &Arc<Self>, principal: &Principal) -> Option<Place> {
+    /// Runs something in the background.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(work);
+    }
+
+    /// A place among the calls that nobody waits for.
+    pub(crate) fn place(self: &Arc<Self>, principal: &Principal) -> Option<Place> {
         let mut under_way = self.under_way.lock();
         let of_one = under_way.of.get(principal).copied().unwrap_or_default();
         if under_way.all >= MOST || of_one >= MOST_OF_ONE {

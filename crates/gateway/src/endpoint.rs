@@ -10,7 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method as Verb, Response, StatusCode};
 use mcp::era::{Era, ProtocolVersion};
 use mcp::feature::Feature;
-use mcp::header::{self, Field, Mirrored, Mismatch, stated_version};
+use mcp::header::{self, Field, LAST_EVENT_ID, Mirrored, Mismatch, stated_version};
 use mcp::jsonrpc::{self, Message, Notification, Request};
 use mcp::meta::{InvalidMeta, RequestMeta};
 use mcp::method::Method;
@@ -35,6 +35,7 @@ use crate::origin::Verdict;
 use crate::quota::Burden;
 use crate::refusal::{Refusal, Refused};
 use crate::relay;
+use crate::resumable::Owner;
 use crate::session::Session;
 use crate::spelling::Spelling;
 use crate::tasks::Task;
@@ -212,6 +213,20 @@ fn get(
     let session = session(cx, caller, headers, now)?.ok_or(Refusal::MethodNotAllowed)?;
     if !Accepted::of(headers).events {
         return Err(Refusal::NotAcceptable);
+    }
+    if let Some(last) = headers.get(LAST_EVENT_ID) {
+        let owner = Owner {
+            gateway: Arc::clone(&cx.name),
+            principal: caller.principal.clone(),
+            session: session.id,
+        };
+        let quiet = relay::keep_alive(cx);
+        let resumables = &cx.memory.resumables;
+        if let Some(reading) = resumables.take_up(&owner, last.as_bytes(), quiet) {
+            let place = caller.usage(&cx.quotas).stream();
+            let reading = reading.with(place.map_err(Refusal::TooMuch)?);
+            return Ok(relay::events(reading.pieces(false)));
+        }
     }
     listen::get(cx, caller, &session)
 }

@@ -55,6 +55,7 @@ mod parked;
 mod quota;
 mod refusal;
 mod relay;
+mod resumable;
 mod revocation;
 mod seal;
 pub mod session;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::asks::Asks;
 use crate::flights::Flights;
 use crate::parked::Parked;
+use crate::resumable::Resumables;
 use crate::session_id::{Session, SessionId};
 use crate::subscribed::Subscribed;
 
@@ -29,6 +30,7 @@ pub struct Memory {
     pub(crate) flights: Arc<Flights>,
     pub(crate) asks: Arc<Asks>,
     pub(crate) parked: Arc<Parked>,
+    pub(crate) resumables: Arc<Resumables>,
 }
 
 /// What clients of the session era have open.
@@ -44,6 +46,8 @@ pub struct Open {
     pub parked: usize,
     /// Sessions that want to hear of updates.
     pub subscribed: usize,
+    /// Answers that are streams and can be taken up again.
+    pub resumable: usize,
 }
 
 /// A session's standalone stream, as long as it is open.
@@ -63,6 +67,7 @@ impl Memory {
             asks: self.asks.open(),
             parked: self.parked.len(),
             subscribed: self.subscribed.lock().len(),
+            resumable: self.resumables.len(),
         }
     }
 
@@ -72,6 +77,7 @@ impl Memory {
 
     /// Notes that a session ended, and ends its stream.
     pub(crate) fn end(&self, session: &Session, now: Timestamp) {
+        self.resumables.end(&session.id);
         self.note_end(session, now);
         if let Some(stream) = self.streams.lock().remove(&session.id) {
             stream.cancel();

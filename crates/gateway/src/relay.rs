@@ -33,6 +33,7 @@ use crate::media::Accepted;
 use crate::metrics::End;
 use crate::parked::Waiting;
 use crate::refusal::Refusal;
+use crate::resumable::Owner;
 use crate::tasks;
 
 /// What is said outside of a call, if it was asked for.
@@ -78,11 +79,36 @@ pub(crate) async fn stream(
     remarks: &mut Remarks,
 ) -> Result<Response<Body>, Refusal> {
     if client.accepted.events {
-        Ok(events(follow(Arc::clone(cx), client, stream)))
+        let (primes, owner) = (client.primes, owner(cx, &client));
+        let following = follow(Arc::clone(cx), client, stream);
+        let Some(owner) = owner else {
+            return Ok(events(following));
+        };
+        let kept_by = (&cx.background, &cx.stop_of_all);
+        let begun = cx
+            .memory
+            .resumables
+            .begin(owner, kept_by, following, keep_alive(cx));
+        Ok(match begun {
+            Ok(reading) => events(reading.pieces(primes)),
+            Err(following) => events(following),
+        })
     } else {
         // Rare, and large: boxed, so that a call without it stays small.
         Box::pin(last(cx, &client, stream, remarks)).await
     }
+}
+
+/// Who may take the stream up again: a client that has a session.
+fn owner(cx: &Cx, client: &Client) -> Option<Owner> {
+    Some(Owner {
+        gateway: Arc::clone(&cx.name),
+        principal: client.origin.principal.clone(),
+        session: client
+            .origin
+            .session
+            .filter(|_| client.era == Era::Session)?,
+    })
 }
 
 /// A single answer. It counts as its caller's until it was read.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::header::AsHeaderName;
 use http::{HeaderMap, Response, StatusCode};
 use mcp::capability::ClientCapabilities;
-use mcp::era::Era;
+use mcp::era::{Era, ProtocolVersion};
 use mcp::feature::Feature;
 use mcp::header::Field;
 use mcp::jsonrpc;
@@ -276,6 +276,9 @@ pub(crate) async fn handle(
             Era::Stateless => chosen,
             Era::Session => Some(chosen.unwrap_or(LogLevel::DEBUG)),
         },
+        primes: call
+            .session
+            .is_some_and(|session| session.version >= ProtocolVersion::V2025_11_25),
         origin,
         task: call.task.as_ref().map(|task| task.id.clone()),
         usage: Arc::clone(caller.usage(&cx.quotas)),

@@ -41,6 +41,8 @@ mod reload_at_size;
 mod reloads;
 mod resources;
 #[cfg(test)]
+mod resuming;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod subscriptions;

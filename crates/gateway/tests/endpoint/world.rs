@@ -219,6 +219,7 @@ impl World {
             asks: 0,
             parked: 0,
             subscribed: 0,
+            resumable: 0,
         };
         assert_eq!(self.memory.open(), nothing);
         let closed = |upstream: &FakeMcp| upstream.open_streams() == 0;
