@@ -20,6 +20,8 @@ struct Requirement {
     id: String,
     level: String,
     title: String,
+    /// Why no test promises it.
+    reason: Option<String>,
 }
 
 /// Prints the summary and writes the document, or fails if it differs from what would be written.
@@ -78,12 +80,17 @@ fn parse(text: &str) -> Result<Vec<Requirement>> {
     for line in text.lines().skip(1) {
         let mut cells = line.split('\t');
         let mut cell = || cells.next().map(str::to_owned);
-        let (id, level, title) = (cell(), cell(), cell());
+        let (id, level, title, reason) = (cell(), cell(), cell(), cell());
         let requirement = id
             .zip(level)
             .zip(title)
-            .map(|((id, level), title)| Requirement { id, level, title })
-            .with_context(|| format!("{LIST}: `{line}` has not three columns"))?;
+            .map(|((id, level), title)| Requirement {
+                id,
+                level,
+                title,
+                reason,
+            })
+            .with_context(|| format!("{LIST}: `{line}` has less than three columns"))?;
         let prefix = requirement.id.split('-').next().unwrap_or_default();
         if !CHAPTERS.iter().any(|(chapter, _)| *chapter == prefix) {
             bail!("{LIST}: `{}` belongs to no chapter", requirement.id);
@@ -126,7 +133,9 @@ fn render(requirements: &[Requirement], covered: &BTreeMap<String, Vec<String>>)
                 .iter()
                 .map(|test| format!("`{}`", test.replace('|', "/")))
                 .collect();
-            let Requirement { id, level, title } = requirement;
+            let Requirement {
+                id, level, title, ..
+            } = requirement;
             let _ = writeln!(
                 text,
                 "| {id} | {level} | {title} | {} |",
@@ -136,8 +145,19 @@ fn render(requirements: &[Requirement], covered: &BTreeMap<String, Vec<String>>)
         if !without.is_empty() {
             text.push_str("\nNot covered:\n\n");
         }
-        for Requirement { id, level, title } in without {
-            let _ = writeln!(text, "- {id} ({level}) {title}");
+        for Requirement {
+            id,
+            level,
+            title,
+            reason,
+        } in without
+        {
+            let reason = reason.iter().map(|reason| format!(": {reason}"));
+            let _ = writeln!(
+                text,
+                "- {id} ({level}) {title}{}",
+                reason.collect::<String>()
+            );
         }
     }
     text
@@ -149,11 +169,13 @@ mod tests {
 
     #[test]
     fn the_document_tells_the_covered_from_the_uncovered() {
-        let list = "id\tlevel\ttitle\nAS-1\tM\tOne\nAS-2\tS\tTwo\n";
+        let list =
+            "id\tlevel\ttitle\treason\nAS-1\tM\tOne\nAS-2\tS\tTwo\nAS-3\tM\tThree\tnot ours\n";
         let requirements = parse(list).unwrap();
         let covered = BTreeMap::from([("AS-2".to_owned(), vec!["a.rs::b".to_owned()])]);
         let text = render(&requirements, &covered);
-        assert!(text.contains("1 of 2 are cited by tests."));
+        assert!(text.contains("- AS-3 (M) Three: not ours"));
+        assert!(text.contains("1 of 3 are cited by tests."));
         assert!(text.contains("| AS-2 | S | Two | `a.rs::b` |"));
         assert!(text.contains("- AS-1 (M) One"));
     }

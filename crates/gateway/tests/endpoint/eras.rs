@@ -219,3 +219,41 @@ async fn a_modern_request_ignores_session_ids() {
         (200, "")
     );
 }
+
+// TM-7, TM-8, SEC-36: whatever is decided is decided by the body, and a target hears of nothing but that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn headers_that_a_version_does_not_have_decide_nothing() {
+    let world = world(Script::modern()).await;
+    let named = [
+        ("mcp-method", "tools/list"),
+        ("mcp-name", "my-mcp-server___progress"),
+    ];
+    let call = json!({
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "my-mcp-server___echo", "arguments": {"a": 1}},
+    });
+    let old: Vec<_> = [("mcp-protocol-version", LEGACY)]
+        .into_iter()
+        .chain(named)
+        .collect();
+    let called = world.alice().post(&old, call.to_string()).await;
+    assert_eq!(
+        called.json().await["result"]["content"][0]["text"],
+        r#"{"a":1}"#
+    );
+    let seen = world.upstream.seen_of("tools/call");
+    assert_eq!(seen[0].header("mcp-method"), Some("tools/call"));
+    assert_eq!(seen[0].header("mcp-name"), Some("echo"));
+    // Of a version that nobody knows it is not known what its headers would mean.
+    let (headers, body) = modern("tools/call", json!({"name": "my-mcp-server___echo"}));
+    let unknown = "2099-01-01";
+    let body = body.replace(MODERN, unknown);
+    let headers = headers.iter().map(|(name, value)| match *name {
+        "mcp-protocol-version" => (*name, unknown),
+        name => (name, value.as_str()),
+    });
+    let headers: Vec<_> = headers.collect();
+    let refused = world.alice().post(&headers, body).await;
+    assert_eq!(refused.refusal().await, (400, -32022));
+    assert_eq!(world.upstream.seen_of("tools/call").len(), 1);
+}
