@@ -1,13 +1,16 @@
 // The official server suite, directly against servers on the official SDKs and through the gateway: both revisions, and servers of
-// both eras, of the session era only, and of the stateless era only.
+// both eras, of the session era only, and of the stateless era only; with a token and without; and the release of it that is older.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 
-import { outcome, requiredOf, suite } from './js/conformance.mjs';
+import { report } from './js/clients.mjs';
+import { lost, passed, requiredOf, shown, suite } from './js/conformance.mjs';
+import { gateway } from './js/gateway.mjs';
 import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
 import { serve } from './js/sekisho.mjs';
+import { withToken } from './js/with-token.mjs';
 
 const REVISIONS = ['2025-11-25', '2026-07-28'];
 const SPOKEN = { both: REVISIONS, session: ['2025-11-25'], stateless: ['2026-07-28'] };
@@ -18,55 +21,91 @@ const UNTRANSLATABLE = {
   'stateless 2025-11-25': [],
 };
 
+/** What is about streams, and an answer comes in one piece through the gateway if nothing was said on its stream before it. */
+const QUIET = { rmcp: ['server-sse-polling'], typescript: [] };
+
 const SERVERS = {
   rmcp: (port, eras) => [required('SEKISHO_E2E_RMCP'), [`${port}`, eras]],
   typescript: (port, eras) => [process.execPath, ['--import', './js/modules.mjs', 'js/conformance-server.mjs', `${port}`, eras]],
 };
 
-/** A server with everything, and a gateway before it that anybody on this machine may call. */
-async function behindGateway(t, server, eras) {
-  const [upstream, port, management] = await freePorts(3);
-  const [command, args] = SERVERS[server](upstream, eras);
+/** A server with everything, on a port of its own. */
+async function fixture(t, server, eras) {
+  const [port] = await freePorts(1);
+  const [command, args] = SERVERS[server](port, eras);
   const program = new Program(`${server}-${eras}`, command, args, { cwd: import.meta.dirname });
   afterwards(t, () => program.stop());
-  await program.until('port', () => accepts(upstream));
-  const url = `http://127.0.0.1:${upstream}/mcp`;
+  await program.until('port', () => accepts(port));
+  return `http://127.0.0.1:${port}/mcp`;
+}
+
+/** A server with everything, and a gateway before it that anybody on this machine may call. */
+async function behindGateway(t, server, eras) {
+  const direct = await fixture(t, server, eras);
+  const [port, management] = await freePorts(2);
   await serve(t, {
     listeners: [{ name: 'main', address: `127.0.0.1:${port}` }],
     management: { address: `127.0.0.1:${management}` },
     egress: { allow_networks: ['127.0.0.0/8'] },
     gateways: [{
-      name: 'conformance', url: `http://localhost:${port}/mcp`, danger_no_authorization: true, tool_names: 'bare', targets: [{ name: server, mcp: { url } }],
+      name: 'conformance', url: `http://localhost:${port}/mcp`, danger_no_authorization: true, tool_names: 'bare', targets: [{ name: server, mcp: { url: direct } }],
     }],
   });
-  return { direct: url, through: `http://localhost:${port}/mcp` };
+  return { direct, through: `http://localhost:${port}/mcp` };
+}
+
+/** A server with everything, and a gateway before it that wants a token of its own realm, which is added for the suite. */
+async function behindLogin(t, server, eras) {
+  const direct = await fixture(t, server, eras);
+  const place = await gateway(t, [{ name: server, url: direct }], 'bare');
+  assert.equal((await fetch(place.mcp_endpoint, { method: 'POST' })).status, 401);
+  const { tokens, error } = await report('typescript', place, { ...place.task, era: 'auto', calls: [] });
+  assert.equal(error, undefined, JSON.stringify(error));
+  return { direct, through: await withToken(t, place.mcp_endpoint, tokens.access_token) };
 }
 
 const of = (url, revision) => ['server', '--url', url, '--requirements', revision];
 
+/** Runs the suite in both revisions, directly where the server speaks the era, and through the gateway. */
+async function compare(t, [server, eras], { direct, through }, name = `${server}-${eras}`) {
+  for (const revision of REVISIONS) {
+    const wanted = requiredOf('server', revision);
+    const isSpoken = SPOKEN[eras].includes(revision);
+    const before = isSpoken ? await suite(`${name}-${revision}-direct`, of(direct, revision)) : undefined;
+    if (isSpoken) assert.deepEqual(wanted.filter((one) => !passed(before).includes(one)), [], `the fixture itself passes what ${revision} requires`);
+    const after = await suite(`${name}-${revision}-gateway`, of(through, revision));
+    const failed = wanted.filter((one) => !passed(after).includes(one)).sort();
+    t.diagnostic(`${revision}: ${wanted.length - failed.length} of ${wanted.length} required`);
+    assert.deepEqual(failed, UNTRANSLATABLE[`${eras} ${revision}`] ?? [], after.printed.slice(-3000));
+    if (!isSpoken) continue;
+    t.diagnostic(`${revision}, not scored: ${shown(before).filter((one) => !wanted.includes(one)).join(', ')}`);
+    assert.deepEqual(lost(before, after, QUIET[server]), [], after.printed.slice(-3000));
+  }
+}
+
 for (const server of Object.keys(SERVERS)) {
-  for (const [eras, spoken] of Object.entries(SPOKEN)) {
+  for (const eras of Object.keys(SPOKEN)) {
     test(`${server}, ${eras}: the suite through the gateway`, async (t) => {
+      await compare(t, [server, eras], await behindGateway(t, server, eras));
+    });
+  }
+
+  for (const eras of ['both', 'session']) {
+    test(`${server}, ${eras}: the suite of release 0.1 through the gateway`, async (t) => {
       const { direct, through } = await behindGateway(t, server, eras);
-      const passedDirectly = {};
-      for (const revision of spoken) {
-        const run = await suite(`${server}-${eras}-${revision}-direct`, of(direct, revision));
-        passedDirectly[revision] = outcome(run).passed;
-        const missing = requiredOf('server', revision).filter((name) => !passedDirectly[revision].includes(name));
-        assert.deepEqual(missing, [], `the fixture itself passes what ${revision} requires`);
-      }
-      for (const revision of REVISIONS) {
-        const run = await suite(`${server}-${eras}-${revision}-gateway`, of(through, revision));
-        const { passed } = outcome(run);
-        const wanted = requiredOf('server', revision);
-        const expected = spoken.includes(revision) ? new Set([...wanted, ...passedDirectly[revision]]) : new Set(wanted);
-        const failed = [...expected].filter((name) => !passed.includes(name)).sort();
-        t.diagnostic(`${revision}: ${wanted.filter((name) => passed.includes(name)).length} of ${wanted.length} required`);
-        assert.deepEqual(failed, UNTRANSLATABLE[`${eras} ${revision}`] ?? [], run.printed.slice(-3000));
-      }
+      const whole = (url) => ['server', '--url', url, '--suite', 'all'];
+      const before = await suite(`${server}-${eras}-0.1-direct`, whole(direct), { release: '0.1' });
+      const after = await suite(`${server}-${eras}-0.1-gateway`, whole(through), { release: '0.1' });
+      t.diagnostic(`${shown(before).length} of ${before.scenarios.size} directly, ${shown(after).length} through the gateway`);
+      assert.deepEqual(requiredOf('server', '2025-11-25').filter((one) => !passed(before).includes(one)), [], before.printed.slice(-3000));
+      assert.deepEqual(lost(before, after, QUIET[server]), [], after.printed.slice(-3000));
     });
   }
 }
+
+test('typescript, both: the suite through a gateway that wants a token', async (t) => {
+  await compare(t, ['typescript', 'both'], await behindLogin(t, 'typescript', 'both'), 'token');
+});
 
 /** What the client suite asks of the side that faces a target; its other scenarios are about authorization. */
 const CLIENT = {

@@ -149,8 +149,17 @@ const PEOPLE = {
 };
 const REGION = { type: 'object', properties: { region: { type: 'string', 'x-mcp-header': 'Region' }, level: { type: 'integer' } } };
 
-/** Ends the stream of its call, and answers on the one that the client opens instead. */
+/** How often the lists changed: that stands in them, since who keeps a list tells others of it only if it is another one. */
+const changes = { tools: 0, prompts: 0 };
+const change = (list, tell) => {
+  changes[list] += 1;
+  tell();
+  return say('Told.');
+};
+
+/** Says something, ends the stream of its call, and answers on the one that the client opens instead. */
 const reconnect = async (ctx) => {
+  await ctx.mcpReq.notify({ method: 'notifications/message', params: { level: 'info', data: 'Away for a moment' } });
   sessions.get(ctx.sessionId)?.transport.closeSSEStream(ctx.mcpReq.id);
   await pause(100);
   return say('Here again.');
@@ -182,8 +191,8 @@ const TOOLS = (server) => ({
   test_missing_capability: [object(), once(() => ({ inputRequests: { answer: sample('Say pong') } }), () => say('pong'))],
   test_streaming_elicitation: [object(), () => say('Nothing but a result.')],
   test_logging_tool: [object(), async (_args, ctx) => { await ctx.mcpReq.log('info', 'It ran'); return say('Logged.'); }],
-  test_trigger_tool_change: [object(), () => { stateless.notify.toolsChanged(); return say('Told.'); }],
-  test_trigger_prompt_change: [object(), () => { stateless.notify.promptsChanged(); return say('Told.'); }],
+  test_trigger_tool_change: [object(), () => change('tools', () => stateless.notify.toolsChanged())],
+  test_trigger_prompt_change: [object(), () => change('prompts', () => stateless.notify.promptsChanged())],
   test_input_required_result_elicitation: [object(), nameOf],
   test_input_required_result_sampling: [object(), once(
     () => ({ inputRequests: { capital_question: sample('What is the capital of France?', 100) } }),
@@ -229,11 +238,12 @@ function everything() {
     requestState: { verify: states.verify },
   });
   for (const [name, [schema, run]] of Object.entries(TOOLS(server))) {
-    server.registerTool(name, { description: `Does what ${name} is to do`, inputSchema: fromJsonSchema(schema) }, async (args, ctx) => run(args, ctx));
+    const description = `Does what ${name} is to do; change ${changes.tools}`;
+    server.registerTool(name, { description, inputSchema: fromJsonSchema(schema) }, async (args, ctx) => run(args, ctx));
   }
   for (const [name, [schema, run]] of Object.entries(PROMPTS)) {
     const argsSchema = schema && fromJsonSchema(schema);
-    server.registerPrompt(name, { description: `Says what ${name} is to say`, argsSchema }, async (...given) => run(...given));
+    server.registerPrompt(name, { description: `Says what ${name} is to say; change ${changes.prompts}`, argsSchema }, async (...given) => run(...given));
   }
   for (const [uri, content] of Object.entries(RESOURCES)) {
     server.registerResource(uri.slice('test://'.length), uri, { mimeType: content.mimeType }, async () => ({ contents: [{ uri, ...content }] }));

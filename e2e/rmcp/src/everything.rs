@@ -21,6 +21,9 @@ type Context = RequestContext<RoleServer>;
 pub(crate) struct Everything {
     subscriptions: Arc<Mutex<Vec<(u64, SubscriptionSink)>>>,
     serial: Arc<AtomicU64>,
+    /// How often the lists changed: that stands in them, since who keeps a list tells others of it only if it is another one.
+    tool_changes: Arc<AtomicU64>,
+    prompt_changes: Arc<AtomicU64>,
     states: RequestStateCodec,
     tasks: TaskManager,
 }
@@ -30,6 +33,8 @@ impl Default for Everything {
         Self {
             subscriptions: Arc::default(),
             serial: Arc::default(),
+            tool_changes: Arc::default(),
+            prompt_changes: Arc::default(),
             // Nothing depends on it here but that tampering shows.
             states: RequestStateCodec::new_unchecked(b"a key of the tests, of thirty-two bytes and more"),
             tasks: TaskManager::new(),
@@ -63,6 +68,12 @@ pub(crate) fn said(what: &str) -> CallToolResult {
 /// A list that may be kept.
 fn kept<T: DeserializeOwned>(word: &str, all: Value) -> T {
     complete(json!({word: all, "ttlMs": 60_000, "cacheScope": "public"}))
+}
+
+/// A list whose first entry tells how often it changed.
+fn counted(mut list: Value, changes: &AtomicU64) -> Value {
+    list[0]["description"] = json!(format!("The first of the list after change {}", changes.load(Ordering::Relaxed)));
+    list
 }
 
 /// Whether the client speaks the stateless era: it declares what it can be asked with each request.
@@ -184,6 +195,8 @@ impl Everything {
     }
 
     async fn announce(&self, tools: bool) {
+        let changes = if tools { &self.tool_changes } else { &self.prompt_changes };
+        changes.fetch_add(1, Ordering::Relaxed);
         let open = self.subscriptions.lock().await.clone();
         for (_, subscription) in open {
             // Whoever left hears nothing.
@@ -318,7 +331,7 @@ impl ServerHandler for Everything {
     }
 
     async fn list_tools(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListToolsResult, ErrorData> {
-        Ok(kept("tools", tables::tools().into()))
+        Ok(kept("tools", counted(tables::tools().into(), &self.tool_changes)))
     }
 
     async fn call_tool(&self, request: CallToolRequestParams, context: Context) -> Result<CallToolResponse, ErrorData> {
@@ -338,7 +351,7 @@ impl ServerHandler for Everything {
     }
 
     async fn list_prompts(&self, _: Option<PaginatedRequestParams>, _: Context) -> Result<ListPromptsResult, ErrorData> {
-        Ok(kept("prompts", tables::prompts()))
+        Ok(kept("prompts", counted(tables::prompts(), &self.prompt_changes)))
     }
 
     async fn get_prompt(&self, request: GetPromptRequestParams, context: Context) -> Result<GetPromptResponse, ErrorData> {
