@@ -13,6 +13,8 @@ mod completion;
 #[cfg(test)]
 mod eras;
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod habits;
 #[cfg(test)]
 mod input;

@@ -246,6 +246,7 @@ fn legacy(
         "prompts/get" => prompt(script, id, params, false),
         "resources/read" => resource(script, id, params, false),
         "completion/complete" if script.completes => Ok(completion(script, id, params, false)),
+        "logging/setLevel" if script.logs => Ok(ordinary(script, id, &json!({}))),
         "resources/subscribe" | "resources/unsubscribe" if script.subscribes => {
             let uri = params
                 .get("uri")

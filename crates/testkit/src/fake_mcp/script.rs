@@ -155,6 +155,8 @@ pub struct Script {
     pub resource_templates: Vec<Value>,
     /// Does it complete arguments?
     pub completes: bool,
+    /// Does it take note of which log messages are wanted? (legacy)
+    pub logs: bool,
     /// Does it tell of updates of resources?
     pub subscribes: bool,
     /// Does it declare and send `list_changed` of all that it has?
@@ -230,6 +232,7 @@ impl Script {
             resources: Vec::new(),
             resource_templates: Vec::new(),
             completes: false,
+            logs: false,
             subscribes: false,
             list_changed: true,
             ttl_ms: 60_000,
@@ -302,6 +305,9 @@ impl Script {
         }
         if self.completes {
             stated.insert("completions".to_owned(), json!({}));
+        }
+        if self.logs {
+            stated.insert("logging".to_owned(), json!({}));
         }
         stated.into()
     }
