@@ -10,6 +10,8 @@
 //! | `progress` | three progress notifications (if a token came), then a result, over SSE |
 //! | `headers` | answers with the HTTP headers it received |
 //! | `ask` | asks for input in mid-call, as its era has it, and answers with what came back |
+//! | `sample` | the same by `sampling/createMessage`, if it is listed |
+//! | `steps` | says something of the call, and again before its answer, which waits for [`FakeMcp::go_on`]; if it is listed |
 //! | `query` | needs the header `Mcp-Param-Region` when `region` is given |
 //!
 //! A session that its client ends takes the requests under way in it along, as real servers have it.
@@ -171,6 +173,11 @@ impl FakeMcp {
     pub fn say(&self, session: &str, message: &serde_json::Value) {
         let said = Signal::Said(session.to_owned(), message.to_string());
         let _ = self.shared.signals.send(said);
+    }
+
+    /// Lets the calls of `steps` that are under way go on to their ends.
+    pub fn go_on(&self) {
+        let _ = self.shared.signals.send(Signal::GoOn);
     }
 
     /// Breaks every open notification stream.

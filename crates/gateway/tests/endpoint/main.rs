@@ -53,6 +53,8 @@ mod tasks;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
+mod two_people;
+#[cfg(test)]
 mod upstreams;
 #[cfg(test)]
 mod world;

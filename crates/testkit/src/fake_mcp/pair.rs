@@ -76,13 +76,11 @@ pub(super) fn take(shared: &Shared, seen: &Seen) -> Plain {
             messages.into_iter().for_each(say);
             Plain::empty(202)
         }
-        Reply::Ask(id) => {
-            let params = json!({"message": "Your name?", "requestedSchema": {"type": "object"}});
-            let asked = json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params});
-            say(asked.to_string());
+        Reply::Ask(id, question) => {
+            say(question.request(&id));
             Plain::empty(202)
         }
-        Reply::Notifications(_) => Plain::empty(405),
+        Reply::Notifications(_) | Reply::Steps(_) => Plain::empty(405),
     }
 }
 

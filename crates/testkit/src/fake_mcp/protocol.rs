@@ -20,7 +20,29 @@ pub(super) enum Reply {
     /// A notification stream; the id of the request that opened it (modern).
     Notifications(Option<Value>),
     /// Ask the client something, then answer.
-    Ask(Value),
+    Ask(Value, Question),
+    /// Say something of a call, wait until the test says so, and say it again before the answer.
+    Steps(Steps),
+}
+
+/// What the client is asked.
+pub(super) struct Question {
+    method: &'static str,
+    params: Value,
+}
+
+impl Question {
+    /// The request of this id that asks it.
+    pub(super) fn request(&self, id: &Value) -> String {
+        let (method, params) = (self.method, &self.params);
+        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
+    }
+}
+
+/// What is said of a call, twice, and its answer.
+pub(super) struct Steps {
+    pub(super) messages: [Vec<String>; 2],
+    pub(super) answer: String,
 }
 
 pub(super) fn error(status: u16, id: &Value, code: i64, message: &str, data: &Value) -> Plain {
@@ -469,17 +491,17 @@ fn call(
                 .collect();
             Ok(raw(script, text_result(id, &headers.join("\n"), modern)))
         }
-        "ask" if !modern => Ok(Reply::Ask(id.clone())),
-        "ask" => {
+        "steps" => Ok(Reply::Steps(steps(id, params, modern))),
+        "ask" | "sample" if !modern => Ok(Reply::Ask(id.clone(), question(name, params))),
+        "ask" | "sample" => {
             let state = "\"the state\" \u{e9}";
             let answer = params.pointer("/inputResponses/name");
             let given = params.get("requestState").and_then(Value::as_str);
             if given.is_some_and(|given| given != state) {
                 return Err(error(200, id, -32602, "not my state", &Value::Null));
             }
-            let question = json!({"method": "elicitation/create", "params": {
-                "message": "Your name?", "requestedSchema": {"type": "object"},
-            }});
+            let Question { method, params } = question(name, params);
+            let question = json!({"method": method, "params": params});
             Ok(match (answer, given) {
                 (Some(answer), Some(_)) => {
                     raw(script, text_result(id, &answer.to_string(), modern))
@@ -497,6 +519,46 @@ fn call(
             let arguments = params.get("arguments").unwrap_or(&Value::Null).to_string();
             Ok(raw(script, text_result(id, &arguments, modern)))
         }
+    }
+}
+
+/// What the tools `ask` and `sample` ask: the argument `question`, if there is one.
+fn question(tool: &str, params: &Value) -> Question {
+    let text = params.pointer("/arguments/question");
+    let text = text.and_then(Value::as_str).unwrap_or("Your name?");
+    match tool {
+        "sample" => {
+            let content = json!({"type": "text", "text": text});
+            Question {
+                method: "sampling/createMessage",
+                params: json!({"messages": [{"role": "user", "content": content}], "maxTokens": 10}),
+            }
+        }
+        _ => Question {
+            method: "elicitation/create",
+            params: json!({"message": text, "requestedSchema": {"type": "object"}}),
+        },
+    }
+}
+
+/// Progress, if a token came, and a log message, both with the argument `text`, which is the answer as well.
+fn steps(id: &Value, params: &Value, modern: bool) -> Steps {
+    let text = params.pointer("/arguments/text");
+    let text = text.and_then(Value::as_str).unwrap_or_default();
+    let messages = [1, 2].map(|step| {
+        let token = params.pointer("/_meta/progressToken");
+        let progress = token.map(|token| {
+            let params = json!({"progressToken": token, "progress": step, "message": text});
+            json!({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+        });
+        let params = json!({"level": "info", "data": text});
+        let log = json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params});
+        let both = progress.into_iter().chain([log]);
+        both.map(|message| message.to_string()).collect()
+    });
+    Steps {
+        messages,
+        answer: text_result(id, text, modern),
     }
 }
 

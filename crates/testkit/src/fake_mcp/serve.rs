@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use super::pair;
-use super::protocol::{self, Reply};
+use super::protocol::{self, Question, Reply, Steps};
 use super::script::Act;
 use super::seen::Seen;
 use super::shared::{Shared, Signal};
@@ -289,7 +289,8 @@ impl Exchange<'_> {
                 wire::end_events(self.writer).await?;
             }
             Reply::Notifications(id) => return self.notify(id).await,
-            Reply::Ask(id) => return self.ask(&id).await,
+            Reply::Ask(id, question) => return self.ask(&id, &question).await,
+            Reply::Steps(steps) => return self.take_steps(steps).await,
         }
         Ok(true)
     }
@@ -388,20 +389,38 @@ impl Exchange<'_> {
                     wire::end_events(self.writer).await?;
                     return Ok(true);
                 }
+                Ok(Signal::GoOn) => {}
                 Ok(Signal::Drop) | Err(_) => return Ok(false),
             }
         }
     }
 
+    /// Says what there is to say of a call, once at its beginning and once when the test says so, and answers.
+    async fn take_steps(&mut self, steps: Steps) -> io::Result<KeepAlive> {
+        let mut signals = self.shared.signals.subscribe();
+        wire::start_events(self.writer, &[]).await?;
+        let [first, second] = steps.messages;
+        for message in first {
+            wire::write_event(self.writer, &message).await?;
+        }
+        let told = async { while !matches!(signals.recv().await, Ok(Signal::GoOn) | Err(_)) {} };
+        tokio::select! {
+            () = wire::closed(self.reader) => { self.abandoned(); return Ok(false) }
+            () = told => {}
+        }
+        for message in second.into_iter().chain([steps.answer]) {
+            wire::write_event(self.writer, &message).await?;
+        }
+        wire::end_events(self.writer).await?;
+        Ok(true)
+    }
+
     /// Asks the client in mid-call and answers with what it said.
-    async fn ask(&mut self, id: &Value) -> io::Result<KeepAlive> {
+    async fn ask(&mut self, id: &Value, question: &Question) -> io::Result<KeepAlive> {
         wire::start_events(self.writer, &[]).await?;
         let asked = format!("question-{id}");
-        let question = json!({
-            "jsonrpc": "2.0", "id": asked, "method": "elicitation/create",
-            "params": {"message": "Your name?", "requestedSchema": {"type": "object"}},
-        });
-        wire::write_event(self.writer, &question.to_string()).await?;
+        let question = question.request(&json!(asked));
+        wire::write_event(self.writer, &question).await?;
         let mut changed = self.shared.changed.subscribe();
         let is_answer = |seen: &Seen| seen.json().get("id") == Some(&json!(asked));
         let answer = loop {

@@ -44,6 +44,8 @@ pub(super) enum Signal {
     Updated(String),
     /// This message, on the stream of this session.
     Said(String, String),
+    /// What waits for the test goes on.
+    GoOn,
     /// Break the connection.
     Drop,
     /// Send the final result and end the stream (modern), or just end it (legacy).
