@@ -13,6 +13,7 @@ mod install;
 mod layers;
 mod memory;
 mod metadata;
+mod open;
 mod postgres;
 mod prove;
 mod schema;

@@ -1,4 +1,5 @@
-//! What the release build holds in memory under thousands of logins, and whether it gives it back (SEC-53, SEC-79, SEC-91).
+//! What the release build holds in memory under thousands of logins, and whether it gives it back (SEC-53, SEC-79, SEC-91);
+//! and for what clients leave open.
 
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -22,7 +23,7 @@ const LOGINS_PER_ADDRESS: u32 = 50;
 const RIGHT_PER_ADDRESS: u32 = 15;
 
 /// The most that the demonstration holds at rest, in MiB.
-const AT_REST: f64 = 25.0;
+const AT_REST: f64 = 26.0;
 
 /// What it may hold beside the checks of passwords, and after them, in MiB.
 const BESIDE_CHECKS: f64 = 30.0;
@@ -36,7 +37,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Builds the release build and logs in.
 pub(crate) fn run() -> Result<()> {
     shell::succeed(shell::cargo().args(["build", "--release", "--package", "server"]))?;
-    measure(&shell::target().join("release/sekisho"))
+    let program = shell::target().join("release/sekisho");
+    crate::open::measure(&program)?;
+    measure(&program)
 }
 
 fn measure(program: &Path) -> Result<()> {

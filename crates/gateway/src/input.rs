@@ -106,17 +106,8 @@ impl Origin {
 /// The parameters of a target's question, without what belongs to the target's hop.
 fn params_for(era: Era, ask: Input, params: Option<Raw<'_>>) -> Option<String> {
     let params = params?;
-    let [version, info, capabilities, level, subscription, server] = meta::WITHOUT_HOP_KEYS;
-    let own_meta = [
-        version,
-        info,
-        capabilities,
-        level,
-        subscription,
-        server,
-        // Nobody asked us for progress of it.
-        Change::remove(meta::PROGRESS_TOKEN),
-    ];
+    // Nobody asked us for progress of it.
+    let own_meta = meta::without_hop_keys_and(Change::remove(meta::PROGRESS_TOKEN));
     let own_meta = Change::within_if_any("_meta", &own_meta);
     let by_url = ask == Input::Elicitation
         && params.get("mode").and_then(Raw::text).as_deref() == Some("url");

@@ -72,6 +72,20 @@ pub const WITHOUT_HOP_KEYS: [Change<'static>; 6] = [
     Change::remove(SERVER_INFO),
 ];
 
+/// The same, and what becomes of one more key.
+pub const fn without_hop_keys_and(more: Change<'_>) -> [Change<'_>; 7] {
+    let [version, info, capabilities, level, subscription, server] = WITHOUT_HOP_KEYS;
+    [
+        version,
+        info,
+        capabilities,
+        level,
+        subscription,
+        server,
+        more,
+    ]
+}
+
 /// The per-request metadata of a request, looked at but not judged.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestMeta<'a> {

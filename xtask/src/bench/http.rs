@@ -80,6 +80,11 @@ impl Connection {
         Ok(self.stream.get_mut().write_all(request)?)
     }
 
+    /// Gives the memory back that reading ahead takes; what was read ahead is lost.
+    pub(crate) fn forget_buffer(self) -> TcpStream {
+        self.stream.into_inner()
+    }
+
     /// Reads the head of an answer, and no more.
     pub(crate) fn head(&mut self) -> Result<Answer> {
         let status = self

@@ -11,12 +11,16 @@ pub(crate) mod path;
 pub(crate) mod process;
 mod profile;
 mod report;
+pub(crate) mod section;
 
 use std::path::Path;
 
 use anyhow::Result;
 
 use crate::shell;
+
+/// Where the figures are.
+pub(crate) const FILE: &str = "docs/BENCHMARKS.md";
 
 /// Runs the measurements with the `dist` build and writes docs/BENCHMARKS.md.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
@@ -33,5 +37,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         println!("{text}");
         return Ok(());
     }
-    shell::write(&shell::root().join("docs/BENCHMARKS.md"), &text)
+    let file = shell::root().join(FILE);
+    // Another chore measures what clients leave open.
+    let kept = section::of(&shell::read(&file)?, crate::open::HEADING);
+    shell::write(&file, &section::put(&text, crate::open::HEADING, &kept))
 }

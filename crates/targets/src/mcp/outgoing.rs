@@ -98,19 +98,8 @@ pub(super) fn call(call: &Call, client: &Client, version: ProtocolVersion, id: u
             ],
         )),
         Era::Session => {
-            let [version, info, capabilities, level, subscription, server] = meta::WITHOUT_HOP_KEYS;
-            write(Change::within_if_any(
-                "_meta",
-                &[
-                    version,
-                    info,
-                    capabilities,
-                    level,
-                    subscription,
-                    server,
-                    progress_token,
-                ],
-            ))
+            let own_meta = meta::without_hop_keys_and(progress_token);
+            write(Change::within_if_any("_meta", &own_meta))
         }
     }
 }
