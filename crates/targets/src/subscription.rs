@@ -137,6 +137,19 @@ impl Topics {
         }
     }
 
+    /// The target could not be asked. Who waits for it is told; whether somebody is there who was told before that it stands.
+    pub(crate) fn fail(&self, uri: &str, error: &CallError) -> bool {
+        let open = self.open.lock();
+        let Some(topic) = open.topics.get(uri) else {
+            return false;
+        };
+        let stands = matches!(&*topic.state.borrow(), State::Standing);
+        if !stands {
+            topic.state.send_replace(State::Refused(error.clone()));
+        }
+        stands
+    }
+
     /// The target tells of all of these.
     pub(crate) fn settle_all(&self, standing: &BTreeSet<Arc<str>>) {
         for uri in standing {

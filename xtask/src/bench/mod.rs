@@ -39,6 +39,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
     let file = shell::root().join(FILE);
     // Another chore measures what clients leave open.
-    let kept = section::of(&shell::read(&file)?, crate::open::HEADING);
-    shell::write(&file, &section::put(&text, crate::open::HEADING, &kept))
+    let kept = section::of(&shell::read(&file)?, section::LEFT_OPEN);
+    shell::write(&file, &section::put(&text, section::LEFT_OPEN, &kept))
 }

@@ -1,5 +1,8 @@
 //! Sections of a document, each made by a chore of its own.
 
+/// What `cargo xtask memory` measures.
+pub(crate) const LEFT_OPEN: &str = "## What clients leave open";
+
 /// What stands below a heading, with its subheadings; empty if it is not there.
 pub(crate) fn of(document: &str, heading: &str) -> String {
     bounds(document, heading).map_or_else(String::new, |(start, end)| {

@@ -16,9 +16,6 @@ use crate::bench::process::Process;
 use crate::bench::{FILE, section};
 use crate::shell;
 
-/// Where the figures stand.
-pub(crate) const HEADING: &str = "## What clients leave open";
-
 /// Connections that wait for a next request. Each is a file here and there.
 const CONNECTIONS: u32 = 9_000;
 /// Streams at the same time.
@@ -112,7 +109,7 @@ pub(crate) fn measure(program: &Path) -> Result<()> {
         "{ABOUT}\n\n| what | at the same time | kB each | at most | |\n|---|--:|--:|--:|---|\n{rows}"
     );
     let file = shell::root().join(FILE);
-    let document = section::put(&shell::read(&file)?, HEADING, &text);
+    let document = section::put(&shell::read(&file)?, section::LEFT_OPEN, &text);
     shell::write(&file, &document)
 }
 

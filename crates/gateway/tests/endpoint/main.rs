@@ -38,6 +38,8 @@ mod outside;
 mod policies;
 mod prompts;
 #[cfg(test)]
+mod recoveries;
+#[cfg(test)]
 mod reload_at_size;
 #[cfg(test)]
 mod reloads;

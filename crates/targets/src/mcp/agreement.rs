@@ -15,6 +15,8 @@ use crate::reply::Outcome;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agreement {
     pub(super) version: ProtocolVersion,
+    /// Did it say what it has?
+    pub(super) is_stated: bool,
     /// What does it have at all?
     pub(super) has: PerFeature<bool>,
     /// Does it complete arguments?
@@ -112,7 +114,8 @@ fn judge_failure(failure: CallError) -> Judgement {
     }
 }
 
-/// Without stated capabilities, tools are assumed: who asks for them will see.
+/// Without stated capabilities, tools are assumed, and of a server of the stateless era, which has to state them and was only
+/// not heard, everything: who asks for it will see.
 pub(super) fn agreement(
     version: ProtocolVersion,
     capabilities: Option<Raw<'_>>,
@@ -121,13 +124,15 @@ pub(super) fn agreement(
     let capabilities = capabilities
         .filter(|raw| raw.is_object())
         .map(ServerCapabilities);
+    let is_unheard = capabilities.is_none() && version.era() == Era::Stateless;
     Agreement {
         version,
+        is_stated: capabilities.is_some(),
         has: PerFeature::of(|feature| match capabilities {
             Some(stated) => stated.has(feature),
-            None => feature == Feature::Tools,
+            None => is_unheard || feature == Feature::Tools,
         }),
-        completes: capabilities.is_some_and(ServerCapabilities::completes),
+        completes: is_unheard || capabilities.is_some_and(ServerCapabilities::completes),
         subscribes: capabilities.is_some_and(ServerCapabilities::subscribes),
         extensions: capabilities
             .and_then(ServerCapabilities::extensions)

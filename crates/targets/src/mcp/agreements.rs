@@ -213,7 +213,7 @@ impl Agreements {
             })
         } else {
             on.sessions.forget_all();
-            Ok(agreement(version, None, false))
+            Ok(stated(on, agreement(version, None, false)).await)
         };
         let found = found.map(|found| self.remember(on, found));
         *probing = Some(Ended::now(&found));
@@ -238,28 +238,7 @@ impl Agreements {
 
     /// Asks in the modern way first, then in the legacy way (UC-2), and remembers what it found.
     async fn probe(&self, on: On<'_>) -> Result<Arc<Agreement>, CallError> {
-        let id = on.link.fresh_id();
-        let version = ProtocolVersion::LATEST;
-        let head = Head::modern(&Asker::Gateway, version, Method::Discover);
-        let body = outgoing::request(id, Method::Discover, version, "");
-        // There is to be time for the other question.
-        let limit = on.link.settings.timeouts.handshake / 2;
-        let judgement = match on.link.ask(head, body, (id, Era::Stateless), limit).await {
-            Ok(asked) => {
-                if let (Some(stray), Said::Refusal(..)) = (asked.session_id, &asked.said) {
-                    // Some servers make a session before they look at the request, and keep it.
-                    let version = ProtocolVersion::LATEST_SESSION;
-                    on.link
-                        .end_in_background(Session::new(Asker::Gateway, version, Some(stray)));
-                }
-                judge(asked.said)
-            }
-            Err(error) if error.is_silence() => {
-                on.link.note(Oddity::SilentDiscovery);
-                Judgement::Legacy
-            }
-            Err(error) => return Err(error),
-        };
+        let judgement = discover(on, ProtocolVersion::LATEST).await?;
         let found = match judgement {
             Judgement::Modern(agreement) => {
                 on.sessions.forget_all();
@@ -271,7 +250,43 @@ impl Agreements {
             }
             Judgement::Unclear(error) => return Err(error),
         };
+        let found = stated(on, found).await;
         Ok(self.remember(on, found))
+    }
+}
+
+/// Asks in the modern way, in time for another question.
+async fn discover(on: On<'_>, version: ProtocolVersion) -> Result<Judgement, CallError> {
+    let id = on.link.fresh_id();
+    let head = Head::modern(&Asker::Gateway, version, Method::Discover);
+    let body = outgoing::request(id, Method::Discover, version, "");
+    let limit = on.link.settings.timeouts.handshake / 2;
+    match on.link.ask(head, body, (id, Era::Stateless), limit).await {
+        Ok(asked) => {
+            if let (Some(stray), Said::Refusal(..)) = (asked.session_id, &asked.said) {
+                // Some servers make a session before they look at the request, and keep it.
+                let version = ProtocolVersion::LATEST_SESSION;
+                on.link
+                    .end_in_background(Session::new(Asker::Gateway, version, Some(stray)));
+            }
+            Ok(judge(asked.said))
+        }
+        Err(error) if error.is_silence() => {
+            on.link.note(Oddity::SilentDiscovery);
+            Ok(Judgement::Legacy)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// What the server states that it has, if only its version is known: it named that when it refused another, or `initialize`.
+async fn stated(on: On<'_>, found: Agreement) -> Agreement {
+    if found.is_stated || found.era() == Era::Session {
+        return found;
+    }
+    match discover(on, found.version).await {
+        Ok(Judgement::Modern(stated)) if stated.is_stated => stated,
+        _ => found,
     }
 }
 

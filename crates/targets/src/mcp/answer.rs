@@ -130,10 +130,13 @@ pub(super) fn supported_versions(error: Raw<'_>) -> Vec<Box<str>> {
         .collect()
 }
 
-/// Whether the body of an HTTP error speaks of sessions: to a request that names one, it then says that it is lost. 404 is
-/// the protocol's way to say so, and needs no words.
+/// Whether the body of an HTTP error speaks of sessions: to a request that names one, it then says that it is lost, or never
+/// began. 404 is the protocol's way to say so, and needs no words.
 pub(super) fn speaks_of_session(text: &str) -> bool {
-    text.to_ascii_lowercase().contains("session")
+    let text = text.to_ascii_lowercase();
+    ["session", "not initialized", "not been initialized"]
+        .iter()
+        .any(|words| text.contains(words))
 }
 
 /// The same of an error with a success as its HTTP status, where a tool may speak of sessions of its own: by codes that

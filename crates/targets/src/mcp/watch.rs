@@ -12,13 +12,15 @@ use ::mcp::feature::{Feature, PerFeature, RESOURCE_SUBSCRIPTIONS};
 use ::mcp::jsonrpc::{Message, Notification};
 use ::mcp::method::Method;
 use ::mcp::raw::{Raw, quote};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 
 use super::agreement::Agreement;
 use super::events::Events;
 use super::link::Said;
 use super::lists::Lists;
 use super::received::{Content, Received};
-use super::server::Server;
+use super::server::{Judged, Refused, Server};
 use super::session::Session;
 use super::unasked::answer_to;
 use super::wire::{Again, Head};
@@ -33,6 +35,8 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// A notification stream on which nothing comes for so long, not even a comment, is opened anew:
 /// it may be dead without our knowing.
 const SILENCE: Duration = Duration::from_mins(5);
+/// Resources that a server is asked to tell of at the same time.
+const AT_ONCE: usize = 64;
 /// A stream that lived so long was in order.
 const IN_ORDER: Duration = Duration::from_secs(10);
 
@@ -58,6 +62,14 @@ pub(super) struct Watching<'a> {
 struct Agreed {
     lists: PerFeature<bool>,
     resources: HashSet<String>,
+}
+
+/// Why a server said nothing about a resource.
+#[derive(Debug)]
+enum Unasked {
+    /// It does not know our session any more.
+    LostSession,
+    Failed(CallError),
 }
 
 /// A stream of the stateless era, or none.
@@ -224,17 +236,57 @@ impl Watching<'_> {
         // Changes before that may have been missed.
         self.lists.poke();
         let mut events = received.events().with_idle(SILENCE);
-        let mut subscribed = BTreeSet::new();
+        let mut asking = FuturesUnordered::new();
+        let (mut subscribed, mut asked) = (BTreeSet::new(), BTreeSet::new());
         loop {
             let changed = self.topics.changed();
             let wanted = self.wanted(agreement);
-            self.subscribe_in_session(session, &wanted, &mut subscribed)
-                .await?;
+            let gone: Vec<Arc<str>> = subscribed.difference(&wanted).cloned().collect();
+            let unsubscribe = Method::ResourcesUnsubscribe;
+            let gone = gone.into_iter();
+            asking
+                .extend(gone.map(|uri| self.ask_about(unsubscribe, uri, session, Duration::ZERO)));
+            subscribed.retain(|uri| wanted.contains(uri));
+            // Somebody left, and somebody came.
+            self.topics.settle_all(&subscribed);
+            let new = wanted.iter().filter(|uri| !subscribed.contains(*uri));
+            for uri in new {
+                if asked.len() < AT_ONCE && asked.insert(Arc::clone(uri)) {
+                    let (subscribe, uri) = (Method::ResourcesSubscribe, Arc::clone(uri));
+                    asking.push(self.ask_about(subscribe, uri, session, Duration::ZERO));
+                }
+            }
             tokio::pin!(changed);
+            // What one of them waits for keeps nothing of the others.
             loop {
                 let event = tokio::select! {
                     event = events.next() => event?,
                     () = &mut changed => break,
+                    Some((method, uri, state)) = asking.next() => {
+                        if matches!(state, Err(Unasked::LostSession)) {
+                            self.server.sessions.forget(session);
+                            return Ok(Ended::Closed);
+                        }
+                        if method != Method::ResourcesSubscribe {
+                            continue;
+                        }
+                        match state {
+                            Err(Unasked::Failed(error)) if self.topics.fail(&uri, &error) => {
+                                let pause = self.server.link.settings.freshness.longest_pause;
+                                asking.push(self.ask_about(method, uri, session, jittered(pause)));
+                                continue;
+                            }
+                            Err(_) => {}
+                            Ok(state) => {
+                                if matches!(state, State::Standing) {
+                                    subscribed.insert(Arc::clone(&uri));
+                                }
+                                self.topics.settle(&uri, state);
+                            }
+                        }
+                        asked.remove(&uri);
+                        break;
+                    }
                 };
                 let Some(event) = event else {
                     return Ok(Ended::Closed);
@@ -251,60 +303,45 @@ impl Watching<'_> {
         }
     }
 
-    /// Subscribes to what somebody wants to hear of, and ends what nobody does.
-    async fn subscribe_in_session(
-        &self,
-        session: &Session,
-        wanted: &BTreeSet<Arc<str>>,
-        subscribed: &mut BTreeSet<Arc<str>>,
-    ) -> Result<(), CallError> {
-        let gone: Vec<Arc<str>> = subscribed.difference(wanted).cloned().collect();
-        let new: Vec<Arc<str>> = wanted.difference(subscribed).cloned().collect();
-        for uri in gone {
-            subscribed.remove(&uri);
-            // It may have forgotten it by itself.
-            self.ask_about(Method::ResourcesUnsubscribe, &uri, session)
-                .await?;
-        }
-        // Somebody left, and somebody came.
-        self.topics.settle_all(subscribed);
-        for uri in new {
-            let asked = self.ask_about(Method::ResourcesSubscribe, &uri, session);
-            let state = asked.await?;
-            let stands = matches!(state, State::Standing);
-            self.topics.settle(&uri, state);
-            if stands {
-                subscribed.insert(uri);
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks about one resource in our own session: how it stands after that.
+    /// Asks about one resource in our own session, after a pause: how it stands after that, if the server says.
     async fn ask_about(
         &self,
         method: Method,
-        uri: &str,
+        uri: Arc<str>,
         session: &Session,
-    ) -> Result<State, CallError> {
+        pause: Duration,
+    ) -> (Method, Arc<str>, Result<State, Unasked>) {
+        tokio::time::sleep(pause).await;
         let link = &self.server.link;
         let id = link.fresh_id();
-        let members = format!(r#""uri":{}"#, quote(uri));
+        let members = format!(r#""uri":{}"#, quote(&uri));
         let body = outgoing::request(id, method, session.version(), &members);
         let head = Head::in_session(session);
         let limit = link.settings.timeouts.handshake;
-        let asked = link.ask(head, body, (id, Era::Session), limit).await?;
-        Ok(match asked.said {
-            Said::Answer(Answer {
+        let asked = link.ask(head, body, (id, Era::Session), limit).await;
+        let state = match asked.map(|asked| asked.said) {
+            Ok(Said::Answer(Answer {
                 outcome: Outcome::Result(_),
                 ..
-            }) => State::Standing,
-            Said::Answer(Answer {
+            })) => Ok(State::Standing),
+            Ok(Said::Answer(Answer {
                 outcome: Outcome::Error { code, .. },
                 ..
-            }) => State::Refused(CallError::NotSubscribed { code: code.0 }),
-            Said::Nothing(error) | Said::Refusal(_, error) => return Err(error),
-        })
+            })) => Ok(State::Refused(CallError::NotSubscribed { code: code.0 })),
+            Ok(Said::Refusal(refusal, failure)) => {
+                let has_session = session.id().is_some();
+                let asked = (id, Era::Session);
+                match self
+                    .server
+                    .judge_refusal(&refusal, failure.clone(), asked, has_session)
+                {
+                    Judged::Refused(Refused::Session) => Err(Unasked::LostSession),
+                    _ => Err(Unasked::Failed(failure)),
+                }
+            }
+            Ok(Said::Nothing(error)) | Err(error) => Err(Unasked::Failed(error)),
+        };
+        (method, uri, state)
     }
 
     /// `subscriptions/listen`: acknowledged first, then only what was asked for (TM-15). Where something else is wanted,

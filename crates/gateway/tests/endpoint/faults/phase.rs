@@ -67,11 +67,6 @@ impl Fault {
                 | Act::EndlessLine(_)
         )
     }
-
-    /// Nothing comes back at all.
-    pub(super) const fn is_mute(&self) -> bool {
-        matches!(self.act, Act::Close | Act::Hang)
-    }
 }
 
 /// When a target has its fault.

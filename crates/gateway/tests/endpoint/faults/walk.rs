@@ -145,10 +145,6 @@ impl Walk {
         }
         if !self.is_modern() {
             for phase in Phase::OF_SESSIONS {
-                // Whoever has any answer to it has taken note of it.
-                if phase == Phase::Initialized && !self.fault.is_mute() {
-                    continue;
-                }
                 self.meet(phase).await;
                 self.recover(phase).await;
             }
@@ -381,10 +377,7 @@ fn add_new(script: &mut Script, phase: Phase) {
 /// From now on, these requests meet the fault, and lists have something that nobody has seen.
 fn set_fault(upstream: &FakeMcp, fault: &Fault, phase: Phase) {
     upstream.change(|script| {
-        // What a target of the stateless era says to that is not how it is got to know.
-        let is_known = phase == Phase::Lists && script.speaks == Speaks::Modern;
-        let never = is_known.then_some(&"initialize");
-        let at_fault = phase.at_fault().iter().chain(never);
+        let at_fault = phase.at_fault().iter();
         script.acts = at_fault
             .map(|what| ((*what).to_owned(), fault.act.clone()))
             .chain(acts())
