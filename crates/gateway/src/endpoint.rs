@@ -220,12 +220,13 @@ fn get(
             principal: caller.principal.clone(),
             session: session.id,
         };
+        // Before anything is taken up: whoever reads it now goes on if there is none.
+        let place = caller.usage(&cx.quotas).stream();
+        let place = place.map_err(Refusal::TooMuch)?;
         let quiet = relay::keep_alive(cx);
         let resumables = &cx.memory.resumables;
         if let Some(reading) = resumables.take_up(&owner, last.as_bytes(), quiet) {
-            let place = caller.usage(&cx.quotas).stream();
-            let reading = reading.with(place.map_err(Refusal::TooMuch)?);
-            return Ok(relay::events(reading.pieces(false)));
+            return Ok(relay::events(reading.with(place).pieces(false)));
         }
     }
     listen::get(cx, caller, &session)

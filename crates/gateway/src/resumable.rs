@@ -104,6 +104,12 @@ impl Kept {
         self.news.notify_waiters();
     }
 
+    /// Nobody can come back to it any more.
+    fn abandon(&self) {
+        self.state.lock().is_abandoned = true;
+        self.read.notify_one();
+    }
+
     fn finish(&self) {
         self.state.lock().is_over = true;
         self.news.notify_waiters();
@@ -244,8 +250,10 @@ impl Resumables {
         {
             let mut of = self.of.lock();
             let session = of.entry(kept.owner.session).or_default();
-            if session.len() >= OF_SESSION {
-                session.pop_front();
+            if session.len() >= OF_SESSION
+                && let Some(oldest) = session.pop_front()
+            {
+                oldest.abandon();
             }
             session.push_back(Arc::clone(&kept));
         }
@@ -282,8 +290,7 @@ impl Resumables {
     pub(crate) fn end(&self, session: &SessionId) {
         let gone = self.of.lock().remove(session);
         for kept in gone.iter().flatten() {
-            kept.state.lock().is_abandoned = true;
-            kept.read.notify_one();
+            kept.abandon();
         }
     }
 
