@@ -77,7 +77,7 @@ fn run(arguments: &[String]) -> Result<()> {
         "e2e" => e2e::run(rest),
         "install" => install::run(rest),
         "postgres" => postgres::run(rest),
-        "memory" => memory::run(),
+        "memory" => memory::run(true),
         "bench" => bench::run(rest),
         "prove" => prove::run(rest),
         "help" | "--help" | "-h" => {

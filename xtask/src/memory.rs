@@ -34,11 +34,11 @@ const PER_CHECK: f64 = 20.0;
 /// How long it may take to come to rest.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Builds the release build and logs in.
-pub(crate) fn run() -> Result<()> {
+/// Builds the release build and measures it; writes what clients leave open into the benchmarks if asked to.
+pub(crate) fn run(writes: bool) -> Result<()> {
     shell::succeed(shell::cargo().args(["build", "--release", "--package", "server"]))?;
     let program = shell::target().join("release/sekisho");
-    crate::open::measure(&program)?;
+    crate::open::measure(&program, writes)?;
     measure(&program)
 }
 

@@ -75,7 +75,7 @@ pub(crate) fn run() -> Result<()> {
             tally,
         });
     }
-    step(&mut table, "memory", memory::run);
+    step(&mut table, "memory", || memory::run(false));
     step(&mut table, "doc", || {
         let mut doc = cargo();
         doc.args(["doc", "--no-deps", "--workspace", "--quiet"])

@@ -56,8 +56,8 @@ type Kind = (
     fn(&Gateway) -> Result<Vec<TcpStream>>,
 );
 
-/// Measures all kinds and writes the figures down, each with a program of its own: what one gives back, another would be given.
-pub(crate) fn measure(program: &Path) -> Result<()> {
+/// Measures all kinds and writes the figures down if asked to, each with a program of its own: what one gives back, another would be given.
+pub(crate) fn measure(program: &Path, writes: bool) -> Result<()> {
     let kinds: [Kind; 5] = [
         ("connection that was used once", CONNECTIONS, MOST, idle),
         ("standalone stream of a session", STREAMS, MOST, standalone),
@@ -105,6 +105,9 @@ pub(crate) fn measure(program: &Path) -> Result<()> {
         drop(opened);
     }
     ensure!(too_much.is_empty(), "{}", too_much.join("; "));
+    if !writes {
+        return Ok(());
+    }
     let text = format!(
         "{ABOUT}\n\n| what | at the same time | kB each | at most | |\n|---|--:|--:|--:|---|\n{rows}"
     );
