@@ -223,10 +223,9 @@ fn get(
         // Before anything is taken up: whoever reads it now goes on if there is none.
         let place = caller.usage(&cx.quotas).stream();
         let place = place.map_err(Refusal::TooMuch)?;
-        let quiet = relay::keep_alive(cx);
         let resumables = &cx.memory.resumables;
-        if let Some(reading) = resumables.take_up(&owner, last.as_bytes(), quiet) {
-            return Ok(relay::events(reading.with(place).pieces(false)));
+        if let Some(reading) = resumables.take_up(&owner, last.as_bytes()) {
+            return Ok(relay::events(reading.with(place)));
         }
     }
     listen::get(cx, caller, &session)

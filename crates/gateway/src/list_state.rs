@@ -33,13 +33,7 @@ impl ListState {
         Self {
             target: Arc::clone(target.name()),
             feature,
-            mode: match mode {
-                Mode::InSync => "in_sync",
-                Mode::Scheduled => "scheduled",
-                Mode::OnDemand => "on_demand",
-                Mode::Dynamic => "dynamic",
-                Mode::Static(_) => "static",
-            },
+            mode: mode.as_str(),
             entries: list.map(|list| list.entries.len()),
             age: list.map(|list| list.age()),
             failure: listing.failure.clone(),

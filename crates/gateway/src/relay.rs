@@ -33,7 +33,7 @@ use crate::media::Accepted;
 use crate::metrics::End;
 use crate::parked::Waiting;
 use crate::refusal::Refusal;
-use crate::resumable::Owner;
+use crate::resumable::{Carrying, Owner, Resumables};
 use crate::tasks;
 
 /// What is said outside of a call, if it was asked for.
@@ -84,13 +84,14 @@ pub(crate) async fn stream(
         let Some(owner) = owner else {
             return Ok(events(following));
         };
-        let kept_by = (&cx.background, &cx.stop_of_all);
-        let begun = cx
-            .memory
-            .resumables
-            .begin(owner, kept_by, following, keep_alive(cx));
-        Ok(match begun {
-            Ok(reading) => events(reading.pieces(primes)),
+        let carrying = Carrying {
+            all: Arc::clone(&cx.memory.resumables),
+            background: Arc::clone(&cx.background),
+            stop: cx.stop_of_all.clone(),
+        };
+        Ok(match Resumables::begin(owner, carrying, following) {
+            Ok(reading) if primes => events(reading.primed()),
+            Ok(reading) => events(reading),
             Err(following) => events(following),
         })
     } else {

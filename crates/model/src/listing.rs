@@ -26,6 +26,19 @@ pub enum Listing {
     Static(Offered),
 }
 
+impl Listing {
+    /// What the configuration calls it.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::InSync => "in_sync",
+            Self::Scheduled => "scheduled",
+            Self::OnDemand => "on_demand",
+            Self::Dynamic => "dynamic",
+            Self::Static(_) => "static",
+        }
+    }
+}
+
 /// What a target offers, as it would list it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

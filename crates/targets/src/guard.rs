@@ -100,14 +100,6 @@ impl Guard {
         if until != 0 && self.is_closed_for(caller) {
             self.enter_half_open(until)?;
         }
-        self.place()
-    }
-
-    /// Takes a place for what is no call, and says nothing about the target.
-    ///
-    /// # Errors
-    /// If all are taken.
-    pub(crate) fn place(&self) -> Result<Place, CallError> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place
             .map(Place)

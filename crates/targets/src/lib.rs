@@ -310,16 +310,16 @@ impl Target {
     }
 
     /// What is offered to this caller, where that is not the same for everybody: asked for on its behalf, and not kept.
+    /// Few are asked for at the same time; others wait.
     ///
     /// # Errors
-    /// If it can't be listed, or not so often.
+    /// If it can't be listed.
     pub async fn list_for(
         &self,
         feature: Feature,
         principal: &Principal,
         client: &Client,
     ) -> Result<List, CallError> {
-        let _place = self.0.guard.place()?;
         let asker = Asker::Caller {
             principal: principal.clone(),
             session: client.session,

@@ -332,9 +332,14 @@ impl Catalog {
         if are_these(&self.building.lock().lists, &lists) {
             return;
         }
-        let size = lists.iter().map(|list| list.bytes).sum();
+        let size = self.bytes();
         let catalog = Arc::clone(self);
         apart::run(size, move || catalog.rebuild_here()).await;
+    }
+
+    /// Of all lists that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.listed().map(|(_, list)| list.bytes).sum()
     }
 
     /// The targets that have a list, with it.

@@ -1,5 +1,6 @@
 //! `tools/list`, `prompts/list`, `resources/list`, `resources/templates/list`: a page that was made beforehand, in the client's era.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use mcp::feature::Feature;
 use mcp::jsonrpc;
 use net::body::Body;
 use oauth::causes::with_causes;
+use targets::apart;
 use targets::client::Client;
 use targets::listing::List;
 
@@ -40,7 +42,9 @@ pub(crate) async fn handle(
     } else {
         drop(snapshot);
         let lists = dynamic(cx, caller, feature, &client).await;
-        own = catalog.page_with(lists, cursor.as_deref());
+        let size = catalog.bytes() + lists.values().map(|list| list.bytes).sum::<usize>();
+        let (catalog, cursor) = (Arc::clone(catalog), cursor.map(Cow::into_owned));
+        own = apart::run(size, move || catalog.page_with(lists, cursor.as_deref())).await;
         own.as_ref()
     };
     let page = page.ok_or(Refusal::InvalidCursor)?;

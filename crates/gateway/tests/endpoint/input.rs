@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testkit::fake_mcp::{Act, Script};
 
 use crate::messages::Messages;
-use crate::world::{Actor, Answer, LEGACY, MODERN, World, world, world_with};
+use crate::world::{Actor, Answer, LEGACY, MODERN, World, in_each_era, world, world_with};
 
 const ASK: &str = "my-mcp-server___ask";
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
@@ -60,11 +60,7 @@ fn question(message: &Value) -> (String, Value) {
 }
 
 async fn targets() -> Vec<World> {
-    let mut all = Vec::new();
-    for script in [Script::legacy(), Script::modern(), Script::dual()] {
-        all.push(world(script).await);
-    }
-    all
+    in_each_era(|script| script).await
 }
 
 // TL-4, TL-9, UC-8

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testkit::fake_mcp::{FakeMcp, Script};
 
 use crate::messages::Messages;
-use crate::world::{Actor, LEGACY, MODERN, World, world};
+use crate::world::{Actor, LEGACY, MODERN, World, in_each_era, world};
 
 const WATCHED: &str = "file:///watched";
 const OTHER: &str = "file:///other";
@@ -18,11 +18,7 @@ fn script(script: Script) -> Script {
 }
 
 async fn targets() -> Vec<World> {
-    let mut all = Vec::new();
-    for one in [Script::legacy(), Script::modern(), Script::dual()] {
-        all.push(world(script(one)).await);
-    }
-    all
+    in_each_era(script).await
 }
 
 /// A session with its standalone stream.

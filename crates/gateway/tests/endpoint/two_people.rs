@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testkit::fake_mcp::{Act, Script, tool};
 
 use crate::messages::Messages;
-use crate::world::{Actor, LEGACY, MODERN, World, world};
+use crate::world::{Actor, LEGACY, MODERN, World, in_each_era, world};
 
 const CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 /// The progress token of both.
@@ -29,11 +29,7 @@ fn script(script: Script) -> Script {
 }
 
 async fn targets() -> Vec<World> {
-    let mut all = Vec::new();
-    for one in [Script::legacy(), Script::modern(), Script::dual()] {
-        all.push(world(script(one)).await);
-    }
-    all
+    in_each_era(script).await
 }
 
 /// Somebody with a session, who can be asked.

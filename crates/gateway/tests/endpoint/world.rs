@@ -66,6 +66,15 @@ pub(crate) async fn world(script: Script) -> World {
     world_with(script, |_| {}).await
 }
 
+/// Before a target of the session era, one of the stateless era, and one of both, each changed like this.
+pub(crate) async fn in_each_era(change: impl Fn(Script) -> Script) -> Vec<World> {
+    let mut all = Vec::new();
+    for script in [Script::legacy(), Script::modern(), Script::dual()] {
+        all.push(world(change(script)).await);
+    }
+    all
+}
+
 pub(crate) async fn world_with(script: Script, change: impl FnOnce(&mut Configured)) -> World {
     let upstream = FakeMcp::start(script).await.unwrap();
     let idp = FakeIdp::start().await.unwrap();

@@ -22,14 +22,13 @@ use super::oddity::{Noise, Oddities, Oddity};
 use super::outgoing;
 use super::received::Content;
 use super::session::Session;
+use super::unasked::ASIDE;
 use super::wire::{Again, Head, Wire};
 use crate::error::{CallError, Stage, Violation};
 use crate::reply::{Answer, Kind};
 
 /// How long a server is given to take note of a session's end.
 const FAREWELL: Duration = Duration::from_secs(2);
-/// How long a server may take to take note of a message that needs no answer.
-pub(super) const ASIDE: Duration = Duration::from_secs(5);
 /// Answers to requests of the server that are sent at the same time, each on a connection of its own,
 /// over all calls (SEC-79).
 const ANSWERS: usize = 8;

@@ -15,7 +15,7 @@ use model::listing::{Listing as Mode, Offered};
 use model::target::Target;
 use oauth::causes::with_causes;
 use serde_json::{Map, Value};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +33,9 @@ use crate::listing::{Dropped, List, Listing, Mended};
 use crate::outward::Asker;
 use crate::reply::{Answer, Outcome};
 
+/// Callers for whom a server is asked at the same time.
+const TURNS: usize = 8;
+
 /// The lists of a server.
 #[derive(Debug)]
 pub(super) struct Lists {
@@ -41,6 +44,8 @@ pub(super) struct Lists {
     looks: TaskTracker,
     guard: Arc<Guard>,
     mode: Mode,
+    /// Turns of callers who are listed for: each list may be large.
+    turns: Semaphore,
 }
 
 /// What is kept of one list.
@@ -78,6 +83,7 @@ impl Lists {
             looks: TaskTracker::new(),
             guard,
             mode: settings.listing.clone(),
+            turns: Semaphore::new(TURNS),
         }
     }
 
@@ -266,6 +272,8 @@ impl Lists {
         feature: Feature,
         whom: &Whom<'_>,
     ) -> Result<List, CallError> {
+        // It is never closed.
+        let _turn = self.turns.acquire().await.ok();
         list_anew(server, feature, whom).await
     }
 

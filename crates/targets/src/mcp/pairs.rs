@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ::mcp::answer::parse;
@@ -29,7 +29,7 @@ use tokio_util::task::TaskTracker;
 use super::endpoint::{Endpoint, path_of};
 use super::events::Events;
 use super::received::{Content, Reading, Received, SESSION_ID};
-use super::unasked::answer_to;
+use super::unasked::{ASIDE, answer_to};
 use crate::apart;
 use crate::error::{CallError, Stage, Violation};
 use crate::outward::{Asker, Outward};
@@ -40,9 +40,6 @@ const UNREAD: usize = 16;
 const UNHEARD: usize = 64;
 /// Nothing comes on a stream while nothing is asked.
 const ANY_TIME: Duration = Duration::from_hours(24 * 365);
-
-/// How long a server may take to take note of an answer of ours.
-const ASIDE: Duration = Duration::from_secs(5);
 
 /// The streams of one server.
 #[derive(Debug)]
@@ -76,9 +73,11 @@ pub(super) struct Asked<'a> {
 struct Pair {
     endpoint: PathAndQuery,
     /// Requests without an answer, by their ids.
-    requests: Mutex<HashMap<u64, Sender<Bytes>>>,
+    requests: Mutex<HashMap<u64, Sender<Unread>>>,
     /// Who hears the rest.
-    listener: Mutex<Option<Sender<Bytes>>>,
+    listener: Mutex<Option<Sender<Unread>>>,
+    /// Bytes that nobody has read yet.
+    unread: Arc<AtomicUsize>,
     /// A session came of it.
     used: AtomicBool,
     over: CancellationToken,
@@ -88,7 +87,20 @@ struct Pair {
 struct Awaited {
     pair: Arc<Pair>,
     id: u64,
-    messages: Receiver<Bytes>,
+    messages: Receiver<Unread>,
+}
+
+/// An event that waits to be read, counted until it is.
+#[derive(Debug)]
+struct Unread {
+    event: Bytes,
+    of: Arc<AtomicUsize>,
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.event.len(), Ordering::Relaxed);
+    }
 }
 
 impl Drop for Awaited {
@@ -201,6 +213,7 @@ impl Pairs {
             endpoint,
             requests: Mutex::default(),
             listener: Mutex::default(),
+            unread: Arc::default(),
             used: AtomicBool::new(false),
             over: CancellationToken::new(),
         });
@@ -259,20 +272,28 @@ impl Pairs {
             Whom::Answer(id) => {
                 let request = pair.requests.lock().remove(&id);
                 if let Some(request) = request {
-                    let _ = request.try_send(event);
+                    // There is one for each request, which nobody waits for in vain.
+                    let _ = request.try_send(pair.unread(event));
                 }
             }
-            Whom::Request(id) if pair.requests.lock().contains_key(&id) => {
-                // The last place is the answer's.
-                if let Some(request) = pair.requests.lock().get(&id)
-                    && request.capacity() > 1
-                {
-                    let _ = request.try_send(event);
+            Whom::Request(id) => {
+                let request = pair.requests.lock().get(&id).cloned();
+                match request {
+                    // The last place is the answer's.
+                    Some(request) if request.capacity() > 1 && self.has_room(pair, &event) => {
+                        let _ = request.try_send(pair.unread(event));
+                    }
+                    Some(_) => {}
+                    None => {
+                        let _ = self.tell(pair, event);
+                    }
                 }
             }
-            Whom::Request(_) | Whom::Listener => drop(pair.tell(event)),
+            Whom::Listener => {
+                let _ = self.tell(pair, event);
+            }
             Whom::Us(answer) => {
-                if let Err(_unheard) = pair.tell(event) {
+                if !self.tell(pair, event) {
                     let request = self.in_pair(pair, &Asker::Gateway, Fields::default(), answer);
                     if let Ok(response) = self.posts.send_within(request, ASIDE).await {
                         drop(response);
@@ -344,7 +365,7 @@ impl Pairs {
             return Ok(Some(self.lost()));
         }
         let messages = futures_util::stream::unfold(awaited, |mut awaited| async move {
-            let event = awaited.messages.recv().await?;
+            let event = awaited.messages.recv().await?.event.clone();
             Some((Ok::<_, Infallible>(event), awaited))
         });
         let mut response = events(Body::from_stream(messages));
@@ -359,16 +380,31 @@ impl Pairs {
         let Some(pair) = self.find(session) else {
             return Ok(self.lost());
         };
-        let (sender, messages) = mpsc::channel::<Bytes>(UNHEARD);
+        let (sender, messages) = mpsc::channel::<Unread>(UNHEARD);
         *pair.listener.lock() = Some(sender);
         if pair.over.is_cancelled() {
             return Ok(self.lost());
         }
         let messages = futures_util::stream::unfold(messages, |mut messages| async move {
-            let event = messages.recv().await?;
+            let event = messages.recv().await?.event.clone();
             Some((Ok::<_, Infallible>(event), messages))
         });
         self.reading.begin(events(Body::from_stream(messages)))
+    }
+
+    /// Whether one more message can wait to be read: not more than the longest one may be.
+    fn has_room(&self, pair: &Pair, event: &Bytes) -> bool {
+        let unread = pair.unread.load(Ordering::Relaxed);
+        unread == 0 || unread + event.len() <= self.reading.limit
+    }
+
+    /// Tells the listener, if there is one who has room for it.
+    fn tell(&self, pair: &Pair, event: Bytes) -> bool {
+        let listener = pair.listener.lock().clone();
+        let has_room = self.has_room(pair, &event);
+        listener
+            .filter(|_| has_room)
+            .is_some_and(|listener| listener.try_send(pair.unread(event)).is_ok())
     }
 
     /// Ends a session.
@@ -405,15 +441,10 @@ impl Pairs {
 }
 
 impl Pair {
-    /// Tells the listener; gives it back if there is none.
-    fn tell(&self, event: Bytes) -> Result<(), Bytes> {
-        let listener = self.listener.lock();
-        match listener.as_ref().filter(|listener| !listener.is_closed()) {
-            Some(listener) => listener
-                .try_send(event)
-                .map_err(mpsc::error::TrySendError::into_inner),
-            None => Err(event),
-        }
+    fn unread(&self, event: Bytes) -> Unread {
+        self.unread.fetch_add(event.len(), Ordering::Relaxed);
+        let of = Arc::clone(&self.unread);
+        Unread { event, of }
     }
 }
 

@@ -85,6 +85,14 @@ impl Server {
         }
     }
 
+    /// It does not know this session any more: the next request makes another.
+    pub(super) fn forget(&self, session: &Session) {
+        self.sessions.forget(session);
+        if let Some(id) = session.id() {
+            self.link.wire.pairs().end(id);
+        }
+    }
+
     fn on(&self) -> On<'_> {
         On {
             link: &self.link,
@@ -163,7 +171,7 @@ impl Server {
                     return Err(Violation::Session.into());
                 }
                 if let Some(session) = session {
-                    self.sessions.forget(session);
+                    self.forget(session);
                 }
                 Ok(None)
             }
@@ -193,7 +201,7 @@ impl Server {
                 let is_bad_request = matches!(failure, CallError::UpstreamHttp { status: 400 });
                 match renewable {
                     Some(session) if is_bad_request && first_time(&mut mended.session) => {
-                        self.sessions.forget(session);
+                        self.forget(session);
                         Ok(None)
                     }
                     _ => Err(failure),

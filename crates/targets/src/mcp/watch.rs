@@ -225,7 +225,7 @@ impl Watching<'_> {
             .get(head, self.server.link.settings.timeouts.handshake)
             .await?;
         if received.status().as_u16() == 404 && session.id().is_some() {
-            self.server.sessions.forget(session);
+            self.server.forget(session);
             return Ok(Ended::Closed);
         }
         if !received.status().is_success() || received.content().await? != Content::Events {
@@ -238,6 +238,8 @@ impl Watching<'_> {
         let mut events = received.events().with_idle(SILENCE);
         let mut asking = FuturesUnordered::new();
         let (mut subscribed, mut asked) = (BTreeSet::new(), BTreeSet::new());
+        // Those of them that are asked for again now and then keep nothing from being asked for.
+        let mut resting = BTreeSet::new();
         loop {
             let changed = self.topics.changed();
             let wanted = self.wanted(agreement);
@@ -251,7 +253,7 @@ impl Watching<'_> {
             self.topics.settle_all(&subscribed);
             let new = wanted.iter().filter(|uri| !subscribed.contains(*uri));
             for uri in new {
-                if asked.len() < AT_ONCE && asked.insert(Arc::clone(uri)) {
+                if asked.len() < AT_ONCE + resting.len() && asked.insert(Arc::clone(uri)) {
                     let (subscribe, uri) = (Method::ResourcesSubscribe, Arc::clone(uri));
                     asking.push(self.ask_about(subscribe, uri, session, Duration::ZERO));
                 }
@@ -264,7 +266,7 @@ impl Watching<'_> {
                     () = &mut changed => break,
                     Some((method, uri, state)) = asking.next() => {
                         if matches!(state, Err(Unasked::LostSession)) {
-                            self.server.sessions.forget(session);
+                            self.server.forget(session);
                             return Ok(Ended::Closed);
                         }
                         if method != Method::ResourcesSubscribe {
@@ -273,6 +275,7 @@ impl Watching<'_> {
                         match state {
                             Err(Unasked::Failed(error)) if self.topics.fail(&uri, &error) => {
                                 let pause = self.server.link.settings.freshness.longest_pause;
+                                resting.insert(Arc::clone(&uri));
                                 asking.push(self.ask_about(method, uri, session, jittered(pause)));
                                 continue;
                             }
@@ -284,6 +287,7 @@ impl Watching<'_> {
                                 self.topics.settle(&uri, state);
                             }
                         }
+                        resting.remove(&uri);
                         asked.remove(&uri);
                         break;
                     }

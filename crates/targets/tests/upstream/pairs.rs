@@ -194,3 +194,24 @@ async fn what_it_asks_is_asked_of_the_caller_in_whose_session_it_does() {
     };
     assert!(text(&end).contains("decline"), "{}", text(&end));
 }
+
+// TL-11, UC-8, SEC-79
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_stream_of_a_session_that_is_lost_is_left_however_that_is_said() {
+    let world = served(Script::pair()).await;
+    world.call("echo", "{}").await.unwrap();
+    for (status, said) in [
+        (400, "unknown session"),
+        (404, ""),
+        (422, "session expired"),
+    ] {
+        let act = ("tools/call".to_owned(), Act::status(status, said));
+        world.fake.change(|script| script.acts = vec![act]);
+        assert!(world.call("echo", "{}").await.is_err());
+        world.fake.change(|script| script.acts.clear());
+        assert_eq!(text(&answer(world.call("echo", "{}").await)), "{}");
+        // The gateway's own, and the caller's.
+        let two = |fake: &FakeMcp| fake.open_streams() == 2;
+        world.fake.until("two streams", two).await.unwrap();
+    }
+}

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{CAPABILITIES, Person, cancelled, forge_in, heard, response, say, targets};
 use crate::messages::Messages;
-use crate::world::{Actor, Answer, LEGACY, MODERN};
+use crate::world::{Actor, Answer, LEGACY, MODERN, World};
 
 /// What a target asks of clients, and what somebody says to that.
 #[derive(Clone, Copy, Debug)]
@@ -92,16 +92,7 @@ async fn each_is_asked_what_his_own_call_asks_and_nobody_answers_for_the_other()
                 assert!(heard(&result).contains(text), "{result}");
                 assert!(messages.next().await.is_none());
             }
-            let said: String = world
-                .upstream
-                .seen()
-                .into_iter()
-                .map(|seen| seen.body)
-                .collect();
-            assert!(
-                !said.contains("forged") && !said.contains("crossed"),
-                "{said}"
-            );
+            no_forgery_reached(&world);
             alice.end().await;
             mallory.end().await;
         }
@@ -173,16 +164,17 @@ async fn each_takes_up_his_own_call_and_nobody_the_other_s() {
                 let result = result.json().await;
                 assert!(heard(&result).contains(&text), "{result}");
             }
-            let said: String = world
-                .upstream
-                .seen()
-                .into_iter()
-                .map(|seen| seen.body)
-                .collect();
-            assert!(
-                !said.contains("forged") && !said.contains("crossed"),
-                "{said}"
-            );
+            no_forgery_reached(&world);
         }
     }
+}
+
+/// What somebody said in another's name went nowhere.
+fn no_forgery_reached(world: &World) {
+    let seen = world.upstream.seen().into_iter();
+    let said: String = seen.map(|seen| seen.body).collect();
+    assert!(
+        !said.contains("forged") && !said.contains("crossed"),
+        "{said}"
+    );
 }
