@@ -3,8 +3,11 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
 
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+
 import { report } from './js/clients.mjs';
 import { everything, gateway } from './js/gateway.mjs';
+import { withToken } from './js/with-token.mjs';
 import { accepts, afterwards, freePorts, Program, required } from './js/processes.mjs';
 
 /** A FastMCP server on a port of its own; with `sse`, on the transport of 2024-11-05. */
@@ -103,6 +106,34 @@ for (const [transport, path] of [['streamableHttp', 'mcp'], ['sse', 'sse']]) tes
       assert.ok(seen.read.length > 0);
     });
   }
+});
+
+// TL-6, TL-7: the SDK comes back by itself, as it does when a network fails.
+test('a client whose connection breaks in the middle of a call takes its stream up', async (t) => {
+  const { url } = await everything(t);
+  const place = await gateway(t, [{ name: 'everything', url }]);
+  const { tokens, error } = await report('typescript', place, { ...place.task, era: 'legacy', calls: [] });
+  assert.equal(error, undefined, JSON.stringify(error));
+  const cameBack = [];
+  let broken = 0;
+  const cuts = ({ method, headers }, piece) => {
+    if (headers['last-event-id']) cameBack.push(headers['last-event-id']);
+    if (method !== 'POST' || !piece.includes('notifications/progress')) return false;
+    broken += 1;
+    return true;
+  };
+  const through = await withToken(t, place.mcp_endpoint, tokens.access_token, { cuts });
+  const client = new Client({ name: 'on a bad network', version: '1' });
+  const reconnectionOptions = { initialReconnectionDelay: 50, maxReconnectionDelay: 500, reconnectionDelayGrowFactor: 1.5, maxRetries: 5 };
+  await client.connect(new StreamableHTTPClientTransport(new URL(through), { reconnectionOptions }));
+  const steps = [];
+  const call = { name: 'everything___trigger-long-running-operation', arguments: { duration: 2, steps: 4 } };
+  const { content } = await client.callTool(call, { onprogress: ({ progress }) => steps.push(progress) });
+  await client.close();
+  assert.match(content[0].text, /completed/);
+  assert.deepEqual(steps, [1, 2, 3, 4]);
+  assert.equal(broken, 1);
+  assert.ok(cameBack.length > 0);
 });
 
 test('both generations behind one gateway', async (t) => {

@@ -18,8 +18,8 @@ function passedOn(raw, here, there, token) {
   return [...passed, 'Authorization', `Bearer ${token}`];
 }
 
-/** The URL at which `url` is to be had with this token, until the test is over. */
-export async function withToken(t, url, token) {
+/** The URL at which `url` is to be had with this token, until the test is over. `cuts` is asked with each piece of an answer whether the connection breaks after it. */
+export async function withToken(t, url, token, { cuts = () => false } = {}) {
   const { hostname, port, host: there, pathname } = new URL(url);
   const server = createServer((received, response) => {
     const here = `127.0.0.1:${server.address().port}`;
@@ -27,6 +27,9 @@ export async function withToken(t, url, token) {
     const sent = request({ hostname, port, method: received.method, path: received.url, headers, agent: false }, (answer) => {
       response.writeHead(answer.statusCode, answer.statusMessage, answer.rawHeaders);
       response.flushHeaders();
+      answer.on('data', (piece) => {
+        if (cuts(received, piece)) setImmediate(() => response.destroy());
+      });
       answer.pipe(response);
       answer.on('error', () => response.destroy());
     });
